@@ -1,0 +1,38 @@
+"""Errors that are the user's to mend, each with the exit code its command ends with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class BenchError(Exception):
+    """Something a user can mend; its message is all that is shown of it."""
+
+    exit_code = 2
+
+
+class SuiteError(BenchError):
+    """A suite file, or a command-line choice about it, that cannot be run."""
+
+
+class DataError(BenchError):
+    """A dataset that is missing, unreadable or of the wrong shape."""
+
+
+class ResultsError(BenchError):
+    """A results folder that is missing, incomplete or in use."""
+
+
+class RunsFailed(BenchError):
+    """The suite ended, but some runs raised: their rows say `failed`."""
+
+    exit_code = 3
+
+
+def nearest(got: object, known: Iterable[object]) -> str:
+    """A sentence that offers the nearest known name, then lists them all."""
+    names = [str(name) for name in known]
+    close = get_close_matches(str(got), names, n=1, cutoff=0.5)
+    guess = f'Did you mean "{close[0]}"? ' if close else ""
+    return f"{guess}Known: {', '.join(names)}."

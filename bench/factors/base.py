@@ -1,0 +1,109 @@
+"""The nouns of a suite: factors, their levels, a level's settings, and a choice of one level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+Scalar = str | int | float | bool
+
+
+class Place(StrEnum):
+    """Where a factor lives while a cohort trains."""
+
+    GRAPH = "graph"  # its levels need different graphs: one cohort each
+    RUN = "run"  # its levels share a graph: one slice of the run axis each
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number, word or switch that refines a level, e.g. an orthogonal initializer's `gain`."""
+
+    default: Scalar
+    summary: str
+    minimum: float | None = None
+    exclusive: bool = False  # the minimum itself is refused
+    maximum: float | None = None
+    allowed: tuple[Scalar, ...] = ()
+
+
+@dataclass(frozen=True)
+class Level:
+    """One value of a catalogued factor.
+
+    `target` names what the engine builds, as `module:attribute`; empty where the engine has its own
+    function for the level. `settings` are passed to it by name.
+    """
+
+    name: str
+    summary: str
+    source: str
+    target: str = ""
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Number:
+    """The values a numeric factor may take."""
+
+    kind: type[int] | type[float]
+    minimum: float
+    exclusive: bool = False
+    maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A controlled input. Catalogued factors have `levels`; numeric ones have a `number`."""
+
+    name: str
+    summary: str
+    place: Place
+    default: Scalar
+    levels: tuple[Level, ...] = ()
+    number: Number | None = None
+    plugins: bool = False  # also takes `module:name` from outside the project
+
+    def level(self, name: str) -> Level | None:
+        """The level of that name, or None."""
+        return next((level for level in self.levels if level.name == name), None)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One level as a suite chose it: `name` with every setting resolved, or a number's `value`.
+
+    `label` is how tables and pages spell it: `orthogonal(gain=1.5)`, with only the settings that differ
+    from their defaults; for a number, the number.
+    """
+
+    name: str
+    settings: tuple[tuple[str, Scalar], ...] = ()
+    value: int | float | None = None
+    label: str = ""
+
+    @property
+    def is_none(self) -> bool:
+        """Whether this is the absent treatment, which names and keys leave out."""
+        return self.name == "none"
+
+    @property
+    def column(self) -> Scalar:
+        """What the `runs` table holds for this choice."""
+        return self.label if self.value is None else self.value
+
+    @property
+    def meaning(self) -> object:
+        """What a run's key hashes: plain data, every setting resolved."""
+        if self.value is not None:
+            return self.value
+        return [self.name, dict(self.settings)] if self.settings else self.name
+
+    def setting(self, name: str) -> Scalar:
+        """The resolved value of a setting.
+
+        Raises:
+            KeyError: the level has no such setting.
+        """
+        return dict(self.settings)[name]

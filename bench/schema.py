@@ -1,0 +1,185 @@
+"""The tables: their columns, types, units and meaning. Everything that reads or writes them imports this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pyarrow as pa
+
+from bench.factors import FACTORS
+
+
+class RunStatus(StrEnum):
+    """How a run ended."""
+
+    COMPLETED = "completed"  # every planned step ran
+    DIVERGED = "diverged"  # a loss, gradient, activation or weight left the finite numbers; rows up to then are kept
+    FAILED = "failed"  # the code raised; see `error`
+
+
+class EventKind(StrEnum):
+    """What happened in a divergence event."""
+
+    NAN = "nan"
+    INFINITY = "infinity"
+    LOSS_LIMIT = "loss_limit"  # the loss exceeded `LOSS_LIMIT_FACTOR` times its start; the run goes on
+
+
+class Tensor(StrEnum):
+    """Where an event was seen first, in the order in which a step computes them."""
+
+    ACTIVATION = "activation"
+    LOSS = "loss"
+    GRADIENT = "gradient"
+    WEIGHT = "weight"
+
+
+LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, ln K), K the number of classes (THEORY: chance level)
+SATURATION_FRACTION = 0.2  # a unit is saturated on a sample where |phi'| < this x max |phi'|
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its Arrow type, its unit ("1" for a pure number) and a sentence on its meaning."""
+
+    type: pa.DataType
+    unit: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class TableSpec:
+    """One table: what a row is, and its columns in order."""
+
+    row: str
+    columns: Mapping[str, Column]
+
+    @property
+    def arrow(self) -> pa.Schema:
+        """The Arrow schema, with unit and meaning as metadata of each field."""
+        fields = [
+            pa.field(name, column.type, metadata={"unit": column.unit, "meaning": column.meaning})
+            for name, column in self.columns.items()
+        ]
+        return pa.schema(fields, metadata={"row": self.row})
+
+
+def _text(meaning: str) -> Column:
+    return Column(pa.string(), "", meaning)
+
+
+def _count(meaning: str, unit: str = "1") -> Column:
+    return Column(pa.int64(), unit, meaning)
+
+
+def _real(meaning: str, unit: str = "1") -> Column:
+    return Column(pa.float64(), unit, meaning)
+
+
+def _factor_columns() -> dict[str, Column]:
+    types = {int: pa.int64(), float: pa.float64()}
+    return {
+        name: Column(types[factor.number.kind] if factor.number else pa.string(), "", factor.summary)
+        for name, factor in FACTORS.items()
+    }
+
+
+_RUN_ID = {"run_id": _text("The run: its cell's key and its replicate.")}
+_STEP = {"step": _count("Optimizer updates already applied: 0 is initialization.", "updates")}
+_LAYER = {"layer_index": _count("Hidden layer, 0 nearest the input; the head comes last.")}
+
+TABLES: dict[str, TableSpec] = {
+    "runs": TableSpec(
+        "run",
+        _RUN_ID
+        | {
+            "suite": _text("Name of the suite."),
+            "cell_key": _text("The combination of levels: readable words and a hash of what they mean."),
+            "replicate": _count("Independent repetition of the cell, from 0; also the block for paired comparisons."),
+            "seed": _count("Seed from which the run's weights, data order and probe batch are drawn."),
+            "cohort": _text("The runs that trained together in one graph."),
+        }
+        | _factor_columns()
+        | {
+            "status": _text("completed, diverged or failed."),
+            "steps_completed": _count("Updates applied while everything was finite.", "updates"),
+            "parameter_count": _count("Trainable numbers in the network."),
+            "train_seconds": _real("The run's share of its cohort's building, compiling and training time.", "s"),
+            "error": _text("Why the run failed; null otherwise."),
+        },
+    ),
+    "gradient_norms": TableSpec(
+        "run, step, layer (the head included)",
+        _RUN_ID
+        | _STEP
+        | _LAYER
+        | {
+            "layer_name": _text("hidden_0, hidden_1, ..., head."),
+            "weight_grad_norm": _real("L2 norm of d(data loss)/d(weights of the layer), before clipping."),
+            "preactivation_grad_norm": _real(
+                "Root mean square over samples of the L2 norm of B d(loss)/dz, z the input of the layer's "
+                "normalization and activation; the logits for the head."
+            ),
+            "activation_grad_norm": _real(
+                "The same for h, the output of the layer's activation; null for the head, which has none."
+            ),
+            "weight_norm": _real("L2 norm of the layer's weights before the update."),
+            "update_norm": _real("L2 norm of the change that this step's update makes to the layer's weights."),
+            "weight_count": _count("Numbers in the layer's weights: divide a squared norm by it for a mean square."),
+        },
+    ),
+    "activations": TableSpec(
+        "run, step, hidden layer",
+        _RUN_ID
+        | _STEP
+        | _LAYER
+        | {
+            "mean": _real("Mean of h over probe samples and units."),
+            "std": _real("Standard deviation of h over probe samples and units."),
+            "preactivation_mean_square": _real("Mean of z squared over probe samples and units."),
+            "saturated_fraction": _real(
+                f"Share of samples and units where |phi'| is below {SATURATION_FRACTION} of its maximum."
+            ),
+            "dead_fraction": _real("Share of units whose phi' is 0 on every probe sample."),
+            "pair_correlation": _real("Mean cosine between the h of two probe samples; 1 is collapse."),
+        },
+    ),
+    "loss_curves": TableSpec(
+        "run, step",
+        _RUN_ID
+        | _STEP
+        | {
+            "loss": _real("Data loss of the training batch before this step's update: mean cross-entropy.", "nat"),
+            "global_grad_norm": _real("L2 norm of the whole gradient, penalty included, before clipping."),
+            "clipped_grad_norm": _real("The same after clipping: what the optimizer was given."),
+            "clipped": Column(pa.bool_(), "", "Whether clipping changed the gradient at this step."),
+        },
+    ),
+    "evaluations": TableSpec(
+        "run, step, split",
+        _RUN_ID
+        | _STEP
+        | {
+            "split": _text("train (a fixed sample of the training rows) or validation."),
+            "loss": _real("Mean cross-entropy, network in inference mode.", "nat"),
+            "accuracy": _real("Share of samples classified rightly, network in inference mode."),
+        },
+    ),
+    "divergence_events": TableSpec(
+        "event",
+        _RUN_ID
+        | _STEP
+        | {
+            "kind": _text("nan, infinity or loss_limit."),
+            "tensor": _text("activation, loss, gradient or weight: the first that a step computes."),
+            "layer_index": Column(pa.int64(), "1", "The first bad layer in the order of computation; null for a loss."),
+            "value": _real(
+                "Last finite value before the event: the loss, or the tensor's root mean square; for loss_limit the "
+                "loss that crossed; null if there was none."
+            ),
+            "limit": _real("The limit that was crossed; null for nan and infinity."),
+        },
+    ),
+}
