@@ -18,7 +18,10 @@ class Place(StrEnum):
 
 @dataclass(frozen=True)
 class Setting:
-    """A number, word or switch that refines a level, e.g. an orthogonal initializer's `gain`."""
+    """A number, word or switch that refines a level, e.g. an orthogonal initializer's `gain`.
+
+    A setting whose default is the empty text must be given.
+    """
 
     default: Scalar
     summary: str
@@ -33,7 +36,8 @@ class Level:
     """One value of a catalogued factor.
 
     `target` names what the engine builds, as `module:attribute`; empty where the engine has its own
-    function for the level. `settings` are passed to it by name.
+    function for the level. `settings` are passed to it by name, but for a normalization's `position`,
+    which says where in the layer it stands.
     """
 
     name: str
@@ -47,7 +51,7 @@ class Level:
 class Number:
     """The values a numeric factor may take."""
 
-    kind: type[int] | type[float]
+    kind: type[int | float]
     minimum: float
     exclusive: bool = False
     maximum: float | None = None

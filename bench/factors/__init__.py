@@ -1,0 +1,51 @@
+"""What a suite may vary: every factor with its levels, as data that nothing here trains."""
+
+from __future__ import annotations
+
+from bench.factors.activations import ACTIVATION
+from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel
+from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
+from bench.factors.choosing import choose
+from bench.factors.clipping import CLIPPING
+from bench.factors.datasets import DATASET, PREPROCESSING, DatasetLevel
+from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
+from bench.factors.normalizations import NORMALIZATION
+from bench.factors.optimizers import BATCH_SIZE, LEARNING_RATE, OPTIMIZER, STEPS
+from bench.factors.regularization import REGULARIZATION
+from bench.factors.skips import SKIP
+
+__all__ = [
+    "FACTORS",
+    "ArchitectureLevel",
+    "Choice",
+    "DatasetLevel",
+    "Factor",
+    "Level",
+    "Number",
+    "Place",
+    "Scalar",
+    "Setting",
+    "choose",
+]
+
+FACTORS: dict[str, Factor] = {
+    factor.name: factor
+    for factor in (
+        DATASET,
+        PREPROCESSING,
+        ARCHITECTURE,
+        DEPTH,
+        WIDTH,
+        ACTIVATION,
+        INITIALIZER,
+        BIAS_INITIALIZER,
+        NORMALIZATION,
+        SKIP,
+        CLIPPING,
+        REGULARIZATION,
+        OPTIMIZER,
+        LEARNING_RATE,
+        BATCH_SIZE,
+        STEPS,
+    )
+}
