@@ -2,10 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from itertools import pairwise
+from math import ceil, prod
 
-from bench.factors import Choice
+from bench.factors import FACTORS, Choice, DatasetLevel, Place
+from bench.suite import Cell, Suite
+
+# The split of a structure's runs into cohorts is part of the plan: it depends on the suite alone, never on the
+# machine, so that resumed results equal fresh ones.
+COHORT_BYTES = 2**30  # estimated memory of a cohort at most
+MAX_COHORT_RUNS = 128
+WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
+ACTIVATION_FLOATS = 8  # per sample, unit and layer, kept for the backward pass
+FLOAT_BYTES = 4
+UNKNOWN_FEATURES = 784  # of a dataset that only the data can describe: taken as large as an MNIST image
+UNKNOWN_CLASSES = 10
+
+# Seconds, as measured on 2 cores.
+BUILD_SECONDS = 0.6
+BUILD_SECONDS_PER_LAYER = 0.06
+FLOPS_PER_WEIGHT = 6  # per sample and step: two forward, four backward
+FLOPS_PER_SECOND = 5e10
+
+# Bytes of a row in its compressed parquet file, and of a file without rows.
+ROW_BYTES = {
+    "runs": 60,
+    "gradient_norms": 44,
+    "activations": 44,
+    "loss_curves": 28,
+    "evaluations": 18,
+    "divergence_events": 30,
+}
+FILE_BYTES = 3000
+
+GRAPH_FACTORS = tuple(name for name, factor in FACTORS.items() if factor.place is Place.GRAPH)
+_SHORT = {"depth": "d", "width": "w", "learning_rate": "lr", "batch_size": "b", "steps": "s"}
+_SLUG_LENGTH = 80
 
 
 @dataclass(frozen=True)
@@ -34,7 +71,7 @@ class Cohort:
     @property
     def structure(self) -> Mapping[str, Choice]:
         """The choices that all its runs share: those of the factors that live in the graph."""
-        raise NotImplementedError
+        return {name: self.runs[0].choices[name] for name in GRAPH_FACTORS}
 
 
 @dataclass(frozen=True)
@@ -43,3 +80,107 @@ class Plan:
 
     runs: tuple[Run, ...]
     cohorts: tuple[Cohort, ...]
+
+
+def make_plan(suite: Suite) -> Plan:
+    """A suite's runs, each replicate of a cell after the other, and the cohorts they train in."""
+    seeds = [_seed(suite.seed, replicate) for replicate in range(suite.replicates)]
+    varied = [name for name in FACTORS if name in suite.factors]
+    runs = []
+    for cell in suite.cells:
+        key = f"{_slug(cell, varied)}-{_digest(_meaning(cell, suite.seed))}"
+        runs += [Run(f"{key}-r{index}", key, index, seed, cell) for index, seed in enumerate(seeds)]
+    return Plan(tuple(runs), _cohorts(suite, runs, varied))
+
+
+def estimate_seconds(cohort: Cohort) -> float:
+    """How long a cohort takes on 2 cores: building and compiling, then training."""
+    structure = cohort.structure
+    depth, batch, steps = (_size(structure, name) for name in ("depth", "batch_size", "steps"))
+    flops = FLOPS_PER_WEIGHT * len(cohort.runs) * steps * batch * _weight_count(structure)
+    return BUILD_SECONDS + BUILD_SECONDS_PER_LAYER * depth + flops / FLOPS_PER_SECOND
+
+
+def estimate_rows(cohort: Cohort) -> dict[str, int]:
+    """How many rows each table gets if no run diverges."""
+    depth = _size(cohort.structure, "depth")
+    per_step = {"gradient_norms": depth + 1, "activations": depth, "loss_curves": 1, "evaluations": 2}
+    runs = len(cohort.runs)
+    rows = {table: runs * len(cohort.schedules[table]) * count for table, count in per_step.items()}
+    return {"runs": runs} | rows | {"divergence_events": 0}
+
+
+def estimate_bytes(cohort: Cohort) -> int:
+    """How much disk a cohort's tables take."""
+    return sum(FILE_BYTES + ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
+
+
+def _cohorts(suite: Suite, runs: Iterable[Run], varied: Sequence[str]) -> tuple[Cohort, ...]:
+    by_structure: dict[tuple[int, ...], list[Run]] = {}
+    for run in runs:
+        # One object stands for each level of a suite, so identity is equality, and quicker.
+        by_structure.setdefault(tuple(id(run.choices[name]) for name in GRAPH_FACTORS), []).append(run)
+    in_graph = [name for name in varied if name in GRAPH_FACTORS] or ["architecture", "depth"]
+    schedules: dict[int, dict[str, tuple[int, ...]]] = {}
+    cohorts = []
+    for group in by_structure.values():
+        structure = group[0].choices
+        steps = _size(structure, "steps")
+        if steps not in schedules:
+            schedules[steps] = suite.schedules(steps)
+        for part in _parts(group, _cohort_size(structure)):
+            digest = _digest([[run.run_id for run in part], schedules[steps]])
+            cohorts.append(Cohort(f"{_slug(structure, in_graph)}-{digest}", suite.name, part, schedules[steps]))
+    return tuple(sorted(cohorts, key=estimate_seconds, reverse=True))
+
+
+def _parts(runs: Sequence[Run], limit: int) -> list[tuple[Run, ...]]:
+    """The runs in as few parts as the limit allows, of sizes that differ by one at most."""
+    count = ceil(len(runs) / limit)
+    bounds = [len(runs) * part // count for part in range(count + 1)]
+    return [tuple(runs[start:end]) for start, end in pairwise(bounds)]
+
+
+def _cohort_size(structure: Cell) -> int:
+    depth, width, batch = (_size(structure, name) for name in ("depth", "width", "batch_size"))
+    floats = WEIGHT_COPIES * _weight_count(structure) + ACTIVATION_FLOATS * batch * width * depth
+    return max(1, min(MAX_COHORT_RUNS, COHORT_BYTES // (FLOAT_BYTES * floats)))
+
+
+def _weight_count(structure: Cell) -> int:
+    """Numbers in the kernels of a fully connected network of this structure."""
+    depth, width = _size(structure, "depth"), _size(structure, "width")
+    level = FACTORS["dataset"].level(structure["dataset"].name)
+    features, classes = UNKNOWN_FEATURES, UNKNOWN_CLASSES
+    if isinstance(level, DatasetLevel) and level.shape:
+        features, classes = prod(level.shape), level.classes
+    return width * (features + width * (depth - 1) + classes)
+
+
+def _size(choices: Cell, factor: str) -> int:
+    return int(choices[factor].value or 0)
+
+
+def _meaning(cell: Cell, seed: int) -> dict[str, object]:
+    """What a cell's key hashes. Absent treatments are left out, so that a new factor renames no old run."""
+    return {name: choice.meaning for name, choice in cell.items() if not choice.is_none} | {"seed": seed}
+
+
+def _digest(meaning: object) -> str:
+    text = json.dumps(meaning, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return sha256(text.encode()).hexdigest()[:10]
+
+
+def _slug(cell: Cell, factors: Iterable[str]) -> str:
+    """Short file-safe words for a cell: `d64-tanh-orthogonal_gain_1.5`."""
+    words = [_SHORT.get(name, "") + _word(cell[name]) for name in factors if not cell[name].is_none]
+    return "-".join(words)[:_SLUG_LENGTH].rstrip("-_.") or "none"
+
+
+def _word(choice: Choice) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "_", choice.label).strip("_.")
+
+
+def _seed(suite_seed: int, replicate: int) -> int:
+    """31 bits: what every random generator takes."""
+    return int(sha256(f"{suite_seed}/{replicate}".encode()).hexdigest(), 16) % 2**31

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.factors.activations import ACTIVATION
 from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
-from bench.factors.choosing import choose
+from bench.factors.choosing import choose, show
 from bench.factors.clipping import CLIPPING
 from bench.factors.datasets import DATASET, PREPROCESSING, DatasetLevel
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
@@ -26,6 +26,7 @@ __all__ = [
     "Scalar",
     "Setting",
     "choose",
+    "show",
 ]
 
 FACTORS: dict[str, Factor] = {

@@ -87,12 +87,12 @@ def _check(setting: Setting, written: object) -> Scalar:
     if setting.allowed:
         if written not in setting.allowed or isinstance(written, bool) is not isinstance(setting.default, bool):
             raise SuiteError(f"{show(written)} is not allowed. {nearest(written, setting.allowed)}")
-        return type(setting.default)(written)  # type: ignore[arg-type]
+        return type(setting.default)(written)
     if isinstance(setting.default, (int, float)) and not isinstance(setting.default, bool):
         return _number(written, type(setting.default), (setting.minimum, setting.exclusive, setting.maximum))
     if type(written) is not type(setting.default) or written == "":
         raise SuiteError(f"{show(written)} is not a {'switch' if isinstance(setting.default, bool) else 'text'}.")
-    return written  # type: ignore[return-value]
+    return written
 
 
 def _number(written: object, kind: type[int | float], limits: tuple[float | None, bool, float | None]) -> int | float:

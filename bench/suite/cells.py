@@ -1,0 +1,129 @@
+"""From factors to cells: the product, less what is excluded, with what is included."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from math import prod
+
+from bench.errors import SuiteError, nearest
+from bench.factors import FACTORS, Choice, choose, show
+from bench.suite.model import Cell, PartialCell
+
+MAX_CELLS = 1_000_000
+
+
+class Levels:
+    """The levels that a suite names, per factor: those of `[factors]`, then those that includes add.
+
+    One object stands for each level, so cells compare by identity.
+    """
+
+    def __init__(self, varied: Mapping[str, tuple[Choice, ...]], fixed: Mapping[str, Choice]) -> None:
+        self.product = varied
+        self._all = {name: list(levels) for name, levels in varied.items()}
+        self._fixed = {name: fixed[name] for name in FACTORS if name in fixed}
+
+    def named(self, factor: str, written: object) -> tuple[Choice, ...]:
+        """The known levels that `written` means: a bare name means the level with any settings."""
+        choice = choose(FACTORS[factor], written)
+        bare = isinstance(written, str) and ":" not in written and choice.name == written
+        known = self._all.get(factor) or [self._fixed[factor]]
+        return tuple(level for level in known if (level.name == choice.name if bare else level == choice))
+
+    def add(self, factor: str, written: object) -> tuple[Choice, ...]:
+        """The levels that `written` means, after adding it if it is new."""
+        known = self.named(factor, written)
+        if known:
+            return known
+        new = choose(FACTORS[factor], written)
+        self._all.setdefault(factor, [self._fixed[factor]]).append(new)
+        return (new,)
+
+    @property
+    def varied(self) -> dict[str, tuple[Choice, ...]]:
+        """Every factor of `[factors]`, and every other that an include varies."""
+        return {name: tuple(levels) for name, levels in self._all.items()}
+
+    @property
+    def fixed(self) -> dict[str, Choice]:
+        """Every other factor."""
+        return {name: choice for name, choice in self._fixed.items() if name not in self._all}
+
+    def combine(self, part: PartialCell) -> Iterator[Cell]:
+        """The cells that match a partial cell: the factors it leaves out take their levels of `[factors]`."""
+        chosen = {**self.product, **part}
+        count = prod(len(levels) for levels in chosen.values())
+        if count > MAX_CELLS:
+            raise SuiteError(f"{count} cells are too many: the limit is {MAX_CELLS}.")
+        blank = {name: self._fixed.get(name) or self.product[name][0] for name in FACTORS}
+        for levels in product(*chosen.values()):
+            yield blank | dict(zip(chosen, levels, strict=True))
+
+
+def read_partial(levels: Levels, written: Mapping[str, object], *, add: bool) -> PartialCell:
+    """One `[[include]]` (which may `add` levels) or one `[[exclude]]`.
+
+    Raises:
+        SuiteError: it is empty, or names an unknown factor or level, or a level that the suite does not have.
+    """
+    if not written:
+        raise SuiteError("it names no factor.")
+    part = {}
+    for factor, value in written.items():
+        if factor not in FACTORS:
+            raise SuiteError(f"{show(factor)} is not a factor. {nearest(factor, FACTORS)}")
+        try:
+            part[factor] = _read_levels(levels, factor, value, add=add)
+        except SuiteError as error:
+            raise SuiteError(f"{factor}: {error}") from None
+    return part
+
+
+def _read_levels(levels: Levels, factor: str, written: object, *, add: bool) -> tuple[Choice, ...]:
+    several = written if isinstance(written, list) else [written]
+    if not several:
+        raise SuiteError("the list is empty.")
+    found: list[Choice] = []
+    for value in several:
+        matched = levels.add(factor, value) if add else levels.named(factor, value)
+        if not matched:
+            known = levels.varied.get(factor) or (levels.fixed[factor],)
+            raise SuiteError(f"{show(value)} matches nothing: it is {', '.join(level.label for level in known)} here.")
+        if any(level in found for level in matched):
+            raise SuiteError(f"{show(value)} is named twice.")
+        found.extend(matched)
+    return tuple(found)
+
+
+def expand(levels: Levels, exclude: tuple[PartialCell, ...], include: tuple[PartialCell, ...]) -> tuple[Cell, ...]:
+    """All cells in order: the product of `[factors]` as written, the last factor fastest, then each include.
+
+    Raises:
+        SuiteError: an exclude takes nothing away, an include adds a cell twice, or no cell is left.
+    """
+    cells = list(levels.combine({}))
+    for number, part in enumerate(exclude, 1):
+        kept = [cell for cell in cells if not _matches(cell, part)]
+        if len(kept) == len(cells):
+            raise SuiteError(f"[[exclude]] {number} takes nothing away: an earlier one has all its cells.")
+        cells = kept
+    seen = {_identity(cell) for cell in cells} if include else set()
+    for number, part in enumerate(include, 1):
+        for cell in levels.combine(part):
+            if _identity(cell) in seen:
+                named = ", ".join(f"{factor} {cell[factor].label}" for factor in {**levels.product, **part})
+                raise SuiteError(f"[[include]] {number} adds a cell that is there already: {named}.")
+            seen.add(_identity(cell))
+            cells.append(cell)
+    if not cells:
+        raise SuiteError("no cell is left: [[exclude]] takes all of them away.")
+    return tuple(cells)
+
+
+def _matches(cell: Cell, part: PartialCell) -> bool:
+    return all(any(cell[factor] is level for level in levels) for factor, levels in part.items())
+
+
+def _identity(cell: Cell) -> tuple[int, ...]:
+    return tuple(map(id, cell.values()))

@@ -1,0 +1,102 @@
+"""A suite file's outer shape: its tables and keys, and one clear sentence when they are wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from bench.errors import SuiteError, nearest
+from bench.factors import show
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+MAX_REPLICATES = 10_000
+MAX_SEED = 2**31 - 1
+_KINDS = {"string_type": "text", "int_type": "whole number", "list_type": "list of tables", "dict_type": "table"}
+
+
+class SuiteTable(BaseModel):
+    """`[suite]`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: Annotated[str, Field(pattern=NAME, max_length=60)]
+    question: Annotated[str, Field(min_length=1)]
+    replicates: Annotated[int, Field(ge=1, le=MAX_REPLICATES)]
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
+    title: Annotated[str, Field(min_length=1)] | None = None
+
+
+class SuiteFile(BaseModel):
+    """The whole file. What its factors may be is not known here: `bench.factors.choose` checks it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    suite: SuiteTable
+    factors: dict[str, Any]
+    fixed: dict[str, Any] = {}
+    record: dict[str, Any] = {}
+    include: list[dict[str, Any]] = []
+    exclude: list[dict[str, Any]] = []
+
+
+def read_text(path: Path) -> str:
+    """The file's text.
+
+    Raises:
+        SuiteError: there is no such file, or it is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        suites = sorted(found.name for found in path.parent.glob("*.toml"))
+        others = nearest(path.name, suites) if suites else f"{path.parent} has no suite."
+        raise SuiteError(f"{path}: there is no such file. {others}") from None
+    except UnicodeDecodeError:
+        raise SuiteError(f"{path}: the file is not UTF-8 text.") from None
+    except OSError as error:
+        raise SuiteError(f"{path}: the file cannot be read: {error.strerror}.") from None
+
+
+def parse(text: str) -> SuiteFile:
+    """The file's tables and keys.
+
+    Raises:
+        SuiteError: it is not TOML, a key is unknown or missing, or a value has the wrong type.
+    """
+    try:
+        return SuiteFile.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"this is not TOML: {error}.") from None
+    except ValidationError as error:
+        raise SuiteError(_sentence(error.errors()[0])) from None
+
+
+def _sentence(error: ErrorDetails) -> str:
+    *tables, key = error["loc"]
+    where = " ".join([*(f"[{table}]" for table in tables), str(key)]) if tables else f"[{key}]"
+    if isinstance(key, int):  # one of a list of tables
+        where = f"[[{tables[0]}]] {key + 1}"
+    if error["type"] == "missing":
+        return f"{where} is missing."
+    if error["type"] == "extra_forbidden":
+        known = (SuiteTable if tables else SuiteFile).model_fields
+        return f"{where} is not a key of a suite. {nearest(key, known)}"
+    kind = _KINDS.get(error["type"])
+    if kind:
+        return f"{where}: {show(error['input'])} is not a {kind}."
+    return f"{where}: {show(error['input'])} is not allowed: {_limit(error)}."
+
+
+def _limit(error: ErrorDetails) -> str:
+    limits = error.get("ctx", {})
+    return {
+        "greater_than_equal": f"it must be at least {limits.get('ge')}",
+        "less_than_equal": f"it must be at most {limits.get('le')}",
+        "string_too_short": "it must not be empty",
+        "string_too_long": f"it must have at most {limits.get('max_length')} characters",
+        "string_pattern_mismatch": "it names files, so only letters, digits, _ and - may stand in it",
+    }.get(error["type"], error["msg"])

@@ -1,0 +1,103 @@
+"""`load_suite`: a TOML file → a checked `Suite`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.errors import SuiteError, nearest
+from bench.factors import FACTORS, Choice, choose, show
+from bench.suite.cells import Levels, expand, read_partial
+from bench.suite.file import SuiteFile, parse, read_text
+from bench.suite.model import PartialCell, Suite
+from bench.suite.record import read_record
+from bench.suite.rules import check_combinations
+
+
+def load_suite(path: Path) -> Suite:
+    """Read a suite file, check it and expand its cells.
+
+    Raises:
+        SuiteError: the file is missing or cannot be run; the message says where and what is allowed.
+    """
+    text = read_text(path)
+    with _during(f"{path}:"):
+        return _build(parse(text), text, path)
+
+
+def _build(file: SuiteFile, text: str, path: Path) -> Suite:
+    varied = _read_factors(file.factors)
+    levels = Levels(varied, _read_fixed(file.fixed, varied))
+    exclude = _read_parts("exclude", levels, file.exclude)
+    include = _read_parts("include", levels, file.include)
+    cells = expand(levels, exclude, include)
+    check_combinations(cells)
+    return Suite(
+        **file.suite.model_dump(),
+        factors=levels.varied,
+        fixed=levels.fixed,
+        include=include,
+        exclude=exclude,
+        cells=cells,
+        record=read_record(file.record, max(int(cell["steps"].value or 0) for cell in cells)),
+        text=text,
+        path=path,
+    )
+
+
+def _read_factors(written: Mapping[str, object]) -> dict[str, tuple[Choice, ...]]:
+    if not written:
+        raise SuiteError("[factors] is empty: name at least one factor and its levels.")
+    return {name: _read_levels(name, value) for name, value in written.items()}
+
+
+def _read_levels(name: str, written: object) -> tuple[Choice, ...]:
+    with _during(f"[factors] {name}:"):
+        _check_factor(name)
+        if not isinstance(written, list):
+            raise SuiteError(f"{show(written)} is not a list. Write [{show(written)}], or move it to [fixed].")
+        if not written:
+            raise SuiteError("the list is empty: give at least one level.")
+        levels: dict[Choice, object] = {}
+        for value in written:
+            choice = choose(FACTORS[name], value)
+            if choice in levels:
+                raise SuiteError(f"{show(value)} is there twice.")
+            levels[choice] = value
+        return tuple(levels)
+
+
+def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object]) -> dict[str, Choice]:
+    fixed = {name: choose(factor, factor.default) for name, factor in FACTORS.items() if name not in varied}
+    for name, value in written.items():
+        with _during(f"[fixed] {name}:"):
+            _check_factor(name)
+            if name in varied:
+                raise SuiteError("it is in [factors] too. A factor either varies or is fixed.")
+            if isinstance(value, list):
+                raise SuiteError(f"{show(value)} is a list. Give one level, or move it to [factors].")
+            fixed[name] = choose(FACTORS[name], value)
+    return fixed
+
+
+def _read_parts(kind: str, levels: Levels, written: list[dict[str, object]]) -> tuple[PartialCell, ...]:
+    parts = []
+    for number, part in enumerate(written, 1):
+        with _during(f"[[{kind}]] {number}:"):
+            parts.append(read_partial(levels, part, add=kind == "include"))
+    return tuple(parts)
+
+
+def _check_factor(name: str) -> None:
+    if name not in FACTORS:
+        raise SuiteError(f"{show(name)} is not a factor. {nearest(name, FACTORS)}")
+
+
+@contextmanager
+def _during(where: str) -> Iterator[None]:
+    """Put the place in front of an error's message."""
+    try:
+        yield
+    except SuiteError as error:
+        raise SuiteError(f"{where} {error}") from None

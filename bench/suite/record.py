@@ -1,0 +1,113 @@
+"""When each table is recorded: `every_step`, every n steps, about n log-spaced steps, given steps, or `never`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from bench.errors import SuiteError, nearest
+from bench.factors import show
+
+WORDS = ("every_step", "never")
+TABLES_KEYS = ("every", "log_spaced", "at")
+_HOW = '"every_step", "never", { every = 10 }, { log_spaced = 20 } or { at = [0, 10, "last"] }'
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When one table is recorded. `rule` is a word of `WORDS` or a key of `TABLES_KEYS`."""
+
+    rule: str
+    count: int = 0  # of `every` and `log_spaced`
+    listed: tuple[int | str, ...] = ()  # of `at`: steps, or "last"
+
+    def steps(self, last: int) -> tuple[int, ...]:
+        """The recorded steps among 0 to `last`, ascending."""
+        if self.rule == "never":
+            return ()
+        if self.rule == "every_step":
+            return tuple(range(last + 1))
+        if self.rule == "every":
+            return tuple(sorted({*range(0, last + 1, self.count), last}))
+        if self.rule == "log_spaced":
+            return _log_spaced(self.count, last)
+        named = {last if step == "last" else int(step) for step in self.listed}
+        return tuple(sorted(step for step in named if step <= last))
+
+
+@dataclass(frozen=True)
+class Record:
+    """When each table is recorded; `runs` and `divergence_events` always are."""
+
+    gradient_norms: Schedule = Schedule("log_spaced", 20)
+    activations: Schedule = Schedule("log_spaced", 6)
+    loss_curves: Schedule = Schedule("every_step")
+    evaluations: Schedule = Schedule("log_spaced", 10)
+
+    def schedules(self, steps: int) -> dict[str, tuple[int, ...]]:
+        """The recorded steps of each table in a run of `steps` updates.
+
+        A training gradient belongs to the update it makes, so the last one is at `steps - 1`; the network that
+        the last update leaves is at `steps`.
+        """
+        return {
+            "gradient_norms": self.gradient_norms.steps(steps - 1),
+            "activations": self.activations.steps(steps),
+            "loss_curves": self.loss_curves.steps(steps - 1),
+            "evaluations": self.evaluations.steps(steps),
+        }
+
+
+RECORDED = tuple(field.name for field in fields(Record))
+
+
+def read_record(written: Mapping[str, object], steps: int) -> Record:
+    """The `[record]` of a suite whose longest run has `steps` updates.
+
+    Raises:
+        SuiteError: a key is not a table, or its value is not a schedule.
+    """
+    schedules = {}
+    for table, value in written.items():
+        if table not in RECORDED:
+            raise SuiteError(f"[record] {show(table)} is not a recorded table. {nearest(table, RECORDED)}")
+        try:
+            schedules[table] = _read_schedule(value, steps)
+        except SuiteError as error:
+            raise SuiteError(f"[record] {table}: {error}") from None
+    return Record(**schedules)
+
+
+def _read_schedule(written: object, steps: int) -> Schedule:
+    if isinstance(written, str) and written in WORDS:
+        return Schedule(written)
+    if not isinstance(written, Mapping) or len(written) != 1:
+        raise SuiteError(f"{show(written)} is not a schedule. Write {_HOW}.")
+    rule, value = next(iter(written.items()))
+    if rule not in TABLES_KEYS:
+        raise SuiteError(f"{show(rule)} is not a rule. {nearest(rule, TABLES_KEYS)}")
+    if rule == "at":
+        return Schedule("at", listed=_read_steps(value, steps))
+    least = 1 if rule == "every" else 2
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise SuiteError(f"{rule} = {show(value)} is not allowed: it must be a whole number, at least {least}.")
+    return Schedule(rule, value)
+
+
+def _read_steps(written: object, steps: int) -> tuple[int | str, ...]:
+    if not isinstance(written, list) or not written:
+        raise SuiteError(f'at = {show(written)} is not a list of steps, such as [0, 10, "last"].')
+    for step in written:
+        if step != "last" and (isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= steps):
+            raise SuiteError(f'at: {show(step)} is not a step. Steps go from 0 to {steps}, and "last".')
+    if len(set(written)) < len(written):
+        raise SuiteError(f"at = {show(written)} names a step twice.")
+    return tuple(written)
+
+
+def _log_spaced(count: int, last: int) -> tuple[int, ...]:
+    """`count` steps (all of them if there are fewer): 0, then as evenly as whole numbers allow on a log scale."""
+    steps = [0, 1][: last + 1]
+    for left in range(min(count, last + 1) - len(steps), 0, -1):
+        steps.append(max(steps[-1] + 1, round(steps[-1] * (last / steps[-1]) ** (1 / left))))
+    return tuple(steps) if count > 2 else (0, last)[: last + 1]
