@@ -1,0 +1,137 @@
+"""Responses: one number per run, each with its unit, its definition and what stands for a run that was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis.signal import decay_rate, first_to_last, hidden
+from bench.analysis.tables import Moment, Tables, at_moment
+
+_SIGNAL = "preactivation_grad_norm"
+
+
+class LostRule(StrEnum):
+    """What an estimate counts for a run that diverged or failed: nobody averages over survivors alone."""
+
+    MEASURED = "what was measured before it was lost; a run without a measurement is only counted"
+    CHANCE = "accuracy at chance: the median of the untrained networks on the same dataset"
+    WORST = "infinity: it ranks behind every run that ended"
+
+
+@dataclass(frozen=True)
+class Response:
+    """One number per run."""
+
+    name: str
+    unit: str
+    table: str
+    definition: str
+    compute: Callable[[Tables], pd.Series]
+    lost: LostRule = LostRule.MEASURED
+
+
+def _decay(moment: Moment, tables: Tables) -> pd.Series:
+    return decay_rate(hidden(tables, moment), _SIGNAL)
+
+
+def _ratio(moment: Moment, column: str, tables: Tables) -> pd.Series:
+    return first_to_last(hidden(tables, moment), column)
+
+
+def _collapse_gap(moment: Moment, tables: Tables) -> pd.Series:
+    rows = at_moment(tables["activations"], moment).sort_values("layer_index", kind="stable")
+    return 1.0 - rows.drop_duplicates("run_id", keep="last").set_index("run_id")["pair_correlation"]
+
+
+def _mean_over_layers(column: str, tables: Tables) -> pd.Series:
+    rows = at_moment(tables["activations"], Moment.END)
+    return rows.groupby("run_id", sort=False, observed=True)[column].mean()
+
+
+def _final(split: str, column: str, tables: Tables) -> pd.Series:
+    rows = tables["evaluations"]
+    return at_moment(rows[rows["split"] == split], Moment.END).set_index("run_id")[column]
+
+
+def _clipped_share(tables: Tables) -> pd.Series:
+    return tables["loss_curves"].groupby("run_id", sort=False, observed=True)["clipped"].mean()
+
+
+def _steps_completed(tables: Tables) -> pd.Series:
+    return tables["runs"].set_index("run_id")["steps_completed"]
+
+
+_DECAY = (
+    "Least-squares slope of log10 of the pre-activation gradient norm against hidden layer: positive where the "
+    "signal shrinks on its way back to the input, "
+)
+_RATIO = "log10 of the first hidden layer's {} over the last hidden layer's, "
+
+RESPONSES: tuple[Response, ...] = (
+    Response("decay_rate_start", "decades per layer", "gradient_norms", _DECAY + "at the first recorded step.",
+             partial(_decay, Moment.START)),
+    Response("decay_rate_end", "decades per layer", "gradient_norms", _DECAY + "at the last recorded step.",
+             partial(_decay, Moment.END)),
+    Response("first_to_last_start", "decades", "gradient_norms",
+             _RATIO.format("pre-activation gradient norm") + "at the first recorded step.",
+             partial(_ratio, Moment.START, _SIGNAL)),
+    Response("first_to_last_end", "decades", "gradient_norms",
+             _RATIO.format("pre-activation gradient norm") + "at the last recorded step.",
+             partial(_ratio, Moment.END, _SIGNAL)),
+    Response("weight_first_to_last_start", "decades", "gradient_norms",
+             _RATIO.format("weight gradient norm") + "at the first recorded step; it can be 0 where the signal vanishes.",
+             partial(_ratio, Moment.START, "weight_grad_norm")),
+    Response("collapse_gap_start", "1", "activations",
+             "One minus the mean cosine between two samples in the last hidden layer, at the first recorded step.",
+             partial(_collapse_gap, Moment.START)),
+    Response("collapse_gap_end", "1", "activations", "The same at the last recorded step.",
+             partial(_collapse_gap, Moment.END)),
+    Response("saturated_fraction_end", "1", "activations", "Mean over hidden layers at the last recorded step.",
+             partial(_mean_over_layers, "saturated_fraction")),
+    Response("dead_fraction_end", "1", "activations", "Mean over hidden layers at the last recorded step.",
+             partial(_mean_over_layers, "dead_fraction")),
+    Response("final_validation_accuracy", "1", "evaluations", "Validation accuracy at the last recorded step.",
+             partial(_final, "validation", "accuracy"), LostRule.CHANCE),
+    Response("final_validation_loss", "nat", "evaluations", "Validation loss at the last recorded step.",
+             partial(_final, "validation", "loss"), LostRule.WORST),
+    Response("final_train_loss", "nat", "evaluations", "Loss on the training sample at the last recorded step.",
+             partial(_final, "train", "loss"), LostRule.WORST),
+    Response("clipped_share", "1", "loss_curves", "Share of recorded steps at which clipping changed the gradient.",
+             _clipped_share),
+    Response("steps_completed", "updates", "runs", "Updates applied while everything was finite.", _steps_completed),
+)  # fmt: skip
+
+
+def response(name: str) -> Response:
+    """The response of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    found = {each.name: each for each in RESPONSES}
+    return found[name]
+
+
+def measure(tables: Tables) -> pd.DataFrame:
+    """All responses and `chance_accuracy`, by `run_id` in the order of `runs`; NaN where nothing was measured."""
+    runs = pd.Index(tables["runs"]["run_id"], name="run_id")
+    columns = {each.name: each.compute(tables).reindex(runs).astype(np.float64) for each in RESPONSES}
+    return pd.DataFrame(columns, index=runs).assign(chance_accuracy=chance_accuracy(tables))
+
+
+def chance_accuracy(tables: Tables) -> pd.Series:
+    """What an untrained network gets right: the median validation accuracy at step 0 over a dataset's runs, by run.
+
+    Where step 0 was not evaluated it is 0, which makes "learned" harder to earn, never easier.
+    """
+    runs = tables["runs"].set_index("run_id")
+    rows = tables["evaluations"]
+    untrained = rows[(rows["step"] == 0) & (rows["split"] == "validation")].set_index("run_id")["accuracy"]
+    median = untrained.groupby(runs["dataset"].reindex(untrained.index), observed=True).median()
+    return runs["dataset"].map(median).astype(np.float64).fillna(0.0)

@@ -1,0 +1,240 @@
+"""Trains a cohort by formula, without TensorFlow: a stand-in for the whole pipeline with known answers.
+
+`bench.engine.formula` says how the signal grows per layer and which runs learn or diverge; here that becomes rows.
+At layer l the pre-activation gradient norm is 10^(growth * (depth - 1 - l)) times noise. A run that learns keeps
+(1 - 0.5 * step / steps) of its growth; its loss falls from ln 10 to FLOOR as exp(-5 * step / steps). One that diverges
+doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's signal,
+and any clipping caps the norm of them all at its threshold. The noise is drawn from the run's (seed, replicate)
+alone, so cells compare in pairs and no run depends on its neighbours.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from bench.engine.formula import (
+    BASE_RATE,
+    CHANCE_ACCURACY,
+    CHANCE_LOSS,
+    CLASSES,
+    FLOOR,
+    GAIN,
+    INPUTS,
+    LAYER_NOISE,
+    LOSS_NOISE,
+    SEVERE,
+    fate,
+    number,
+    threshold,
+)
+from bench.plan import Cohort
+from bench.schema import LOSS_LIMIT_FACTOR, TABLES, EventKind, RunStatus, Tensor
+
+Reals = NDArray[np.float64]
+Indices = NDArray[np.int64]
+
+
+def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
+    """All tables of a cohort, by formula; in `bench.schema.TABLES` order and with its exact schemas."""
+    batch = _Batch.of(cohort)
+    return {
+        "runs": _runs(cohort, batch),
+        "gradient_norms": _gradient_norms(cohort, batch),
+        "activations": _activations(cohort, batch),
+        "loss_curves": _loss_curves(cohort, batch),
+        "evaluations": _evaluations(cohort, batch),
+        "divergence_events": _divergence_events(cohort, batch),
+    }
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """A cohort's formula as arrays: one entry (or row) per run."""
+
+    ids: pa.Array
+    depth: int
+    width: int
+    steps: int
+    growth: Reals
+    learns: NDArray[np.bool_]
+    end: Indices  # steps completed
+    diverges: NDArray[np.bool_]
+    threshold: Reals  # of the clipping; infinity where there is none
+    layer_noise: Reals  # [runs, layers + head], decades
+    loss_noise: Reals  # [runs, steps + 1], natural log
+
+    @classmethod
+    def of(cls, cohort: Cohort) -> _Batch:
+        first = cohort.runs[0].choices
+        depth, steps = number(first, "depth"), number(first, "steps")
+        fates = [fate(run.choices) for run in cohort.runs]
+        noise = {key: _noise(*key, depth + 1, steps + 1) for key in {(run.seed, run.replicate) for run in cohort.runs}}
+        drawn = [noise[run.seed, run.replicate] for run in cohort.runs]
+        return cls(
+            ids=pa.array([run.run_id for run in cohort.runs], pa.string()),
+            depth=depth,
+            width=number(first, "width"),
+            steps=steps,
+            growth=np.array([each.growth for each in fates]),
+            learns=np.array([each.learns for each in fates]),
+            end=np.array([steps if each.diverges_at is None else each.diverges_at for each in fates]),
+            diverges=np.array([each.diverges_at is not None for each in fates]),
+            threshold=np.array([threshold(run.choices["clipping"]) for run in cohort.runs]),
+            layer_noise=np.stack([layers for layers, _ in drawn]),
+            loss_noise=np.stack([losses for _, losses in drawn]),
+        )
+
+    def rows(self, schedule: tuple[int, ...], ended: bool = False) -> tuple[Indices, Indices]:
+        """Run index and step of each row, up to the run's end; `ended` keeps a row at the end itself."""
+        at = np.asarray(schedule, np.int64)
+        run, position = np.nonzero(at[None, :] < self.end[:, None] + int(ended))
+        return run, at[position]
+
+    def signal(self, run: Indices, step: Indices) -> Reals:
+        """Pre-activation gradient norms `[rows, layers + head]`; the head's is 1 times noise."""
+        kept = 1.0 - 0.5 * self.learns[run] * step / self.steps
+        distance = np.append(np.arange(self.depth - 1, -1, -1), 0)
+        return np.asarray(10.0 ** ((self.growth[run] * kept)[:, None] * distance + self.layer_noise[run]))
+
+    def loss(self, run: Indices, step: Indices) -> Reals:
+        """Training loss of each row."""
+        fallen = FLOOR + (CHANCE_LOSS - FLOOR) * np.exp(-5.0 * step / self.steps)
+        curve = np.where(self.learns[run], fallen, CHANCE_LOSS)
+        blown = CHANCE_LOSS * 2.0 ** np.minimum(step, 1000).astype(np.float64)
+        noisy = curve * np.exp(LOSS_NOISE * self.loss_noise[run, step])
+        return np.asarray(np.where(self.diverges[run], blown, noisy))
+
+    def weight_counts(self) -> Indices:
+        """Numbers in each layer's weights, the head last."""
+        hidden = [INPUTS * self.width] + [self.width * self.width] * (self.depth - 1)
+        return np.array([*hidden, self.width * CLASSES])
+
+
+def _noise(seed: int, replicate: int, layers: int, steps: int) -> tuple[Reals, Reals]:
+    generator = np.random.default_rng((seed, replicate))
+    return LAYER_NOISE * generator.standard_normal(layers), generator.standard_normal(steps)
+
+
+def _table(name: str, columns: Mapping[str, object]) -> pa.Table:
+    return pa.table(dict(columns), schema=TABLES[name].arrow)
+
+
+def _runs(cohort: Cohort, batch: _Batch) -> pa.Table:
+    runs, count = cohort.runs, len(cohort.runs)
+    parameters = int(batch.weight_counts().sum()) + batch.depth * batch.width + CLASSES
+    known: dict[str, object] = {
+        "suite": [cohort.suite] * count,
+        "cohort": [cohort.key] * count,
+        "status": [str(RunStatus.DIVERGED if gone else RunStatus.COMPLETED) for gone in batch.diverges],
+        "steps_completed": batch.end,
+        "parameter_count": [parameters] * count,
+        "train_seconds": batch.end * parameters * 1e-9,
+        "error": pa.nulls(count, pa.string()),
+    }
+    for name in ("run_id", "cell_key", "replicate", "seed"):
+        known[name] = [getattr(run, name) for run in runs]
+    for name in runs[0].choices:
+        known[name] = [run.choices[name].column for run in runs]
+    return _table("runs", {name: known[name] for name in TABLES["runs"].columns})
+
+
+def _gradient_norms(cohort: Cohort, batch: _Batch) -> pa.Table:
+    run, step = batch.rows(cohort.schedules["gradient_norms"])
+    signal, counts = batch.signal(run, step), batch.weight_counts()
+    names = pa.array([*(f"hidden_{layer}" for layer in range(batch.depth)), "head"])
+    layer = np.tile(np.arange(batch.depth + 1), len(run))
+    weights = np.sqrt(signal).ravel()
+    return _table(
+        "gradient_norms",
+        {
+            "run_id": batch.ids.take(pa.array(np.repeat(run, batch.depth + 1))),
+            "step": np.repeat(step, batch.depth + 1),
+            "layer_index": layer,
+            "layer_name": names.take(pa.array(layer)),
+            "weight_grad_norm": weights,
+            "preactivation_grad_norm": signal.ravel(),
+            "activation_grad_norm": pa.array(signal.ravel(), mask=layer == batch.depth),
+            "weight_norm": np.sqrt(counts / batch.width)[layer],
+            "update_norm": BASE_RATE * weights,
+            "weight_count": counts[layer],
+        },
+    )
+
+
+def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
+    run, step = batch.rows(cohort.schedules["activations"], ended=True)
+    # Going forward the mean square falls by what the signal loses going back, twice in decades: it is a square.
+    layer = np.arange(batch.depth)
+    square = 10.0 ** (2.0 * batch.growth[run][:, None] * layer)
+    shape = np.ones(square.shape)
+    # A network that loses twice the severe threshold maps all samples to one point: 1 - c falls to 1e-4 at the top.
+    collapsed = (batch.growth[run] * (batch.depth - 1) < -2 * SEVERE)[:, None]
+    cosine = np.where(collapsed, 1.0 - 10.0 ** (-4.0 * (layer + 1) / batch.depth), 0.5)
+    return _table(
+        "activations",
+        {
+            "run_id": batch.ids.take(pa.array(np.repeat(run, batch.depth))),
+            "step": np.repeat(step, batch.depth),
+            "layer_index": np.tile(layer, len(run)),
+            "mean": np.zeros(square.size),
+            "std": np.sqrt(square).ravel(),
+            "preactivation_mean_square": square.ravel(),
+            "saturated_fraction": np.clip(-batch.growth[run][:, None] * shape, 0.0, 1.0).ravel(),
+            "dead_fraction": np.zeros(square.size),
+            "pair_correlation": (cosine * shape).ravel(),
+        },
+    )
+
+
+def _loss_curves(cohort: Cohort, batch: _Batch) -> pa.Table:
+    run, step = batch.rows(cohort.schedules["loss_curves"])
+    norm = np.sqrt(batch.signal(run, step).sum(axis=1))
+    limit = batch.threshold[run]
+    return _table(
+        "loss_curves",
+        {
+            "run_id": batch.ids.take(pa.array(run)),
+            "step": step,
+            "loss": batch.loss(run, step),
+            "global_grad_norm": norm,
+            "clipped_grad_norm": np.minimum(norm, limit),
+            "clipped": norm > limit,
+        },
+    )
+
+
+def _evaluations(cohort: Cohort, batch: _Batch) -> pa.Table:
+    run, step = batch.rows(cohort.schedules["evaluations"], ended=True)
+    learned = batch.learns[run] * (1.0 - np.exp(-5.0 * step / batch.steps))
+    accuracy = CHANCE_ACCURACY + GAIN * learned
+    loss = batch.loss(run, step)
+    return _table(
+        "evaluations",
+        {
+            "run_id": batch.ids.take(pa.array(np.repeat(run, 2))),
+            "step": np.repeat(step, 2),
+            "split": pa.array(["train", "validation"]).take(pa.array(np.tile([0, 1], len(run)))),
+            "loss": np.repeat(loss, 2),
+            "accuracy": np.stack([accuracy, accuracy - 0.02 * learned], axis=1).ravel(),
+        },
+    )
+
+
+def _divergence_events(cohort: Cohort, batch: _Batch) -> pa.Table:
+    limit = LOSS_LIMIT_FACTOR * CHANCE_LOSS
+    crossing = math.floor(math.log2(LOSS_LIMIT_FACTOR)) + 1  # the first step whose loss is above the limit
+    rows: list[tuple[object, ...]] = []
+    for run_id, gone, end in zip(batch.ids.to_pylist(), batch.diverges, batch.end, strict=True):
+        if gone and end > crossing:
+            crossed = CHANCE_LOSS * 2.0**crossing
+            rows.append((run_id, crossing, EventKind.LOSS_LIMIT, Tensor.LOSS, None, crossed, limit))
+        if gone:
+            rows.append((run_id, int(end), EventKind.INFINITY, Tensor.GRADIENT, 0, 1e30, None))
+    names = list(TABLES["divergence_events"].columns)
+    return _table("divergence_events", {name: [row[i] for row in rows] for i, name in enumerate(names)})

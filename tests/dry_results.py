@@ -1,0 +1,88 @@
+"""A suite's results made by formula, in memory: what the tests of analysis and report read."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from bench.engine.dry import train_cohort
+from bench.plan import make_plan
+from bench.schema import TABLES
+from bench.suite import Suite, load_suite
+
+SMALL = """
+[suite]
+name = "small"
+question = "Which small networks keep their signal?"
+replicates = 3
+
+[factors]
+depth = [2, 12, 40]
+activation = ["sigmoid", "relu", "tanh"]
+initializer = ["glorot_uniform", "he_normal"]
+normalization = ["none", "batch_normalization"]
+
+[fixed]
+steps = 60
+"""
+
+# Orthogonal with gain 1.5: 0.176 decades per layer, so depth 30 explodes (5.1 decades) and diverges unless clipped.
+EXPLODING = """
+[suite]
+name = "exploding"
+question = "Does clipping rescue networks that explode?"
+replicates = 3
+
+[factors]
+depth = [4, 30]
+initializer = ["orthogonal", { level = "orthogonal", gain = 1.5 }]
+clipping = ["none", "global_norm"]
+
+[fixed]
+activation = "linear"
+steps = 60
+"""
+
+
+@dataclass(frozen=True)
+class DryResults:
+    """What a results folder would hold."""
+
+    suite: Suite
+    tables: dict[str, pd.DataFrame]
+    manifest: dict[str, object]
+
+
+def dry_results(text: str) -> DryResults:
+    """The tables and manifest of a suite given as TOML."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "suite.toml"
+        path.write_text(text, "utf-8")
+        suite = load_suite(path)
+    plan = make_plan(suite)
+    parts = [train_cohort(cohort) for cohort in plan.cohorts]
+    tables = {name: pa.concat_tables([part[name] for part in parts]).to_pandas() for name in TABLES}
+    return DryResults(suite, tables, _manifest(suite, {"runs": len(plan.runs), "cohorts": len(plan.cohorts)}))
+
+
+def _manifest(suite: Suite, planned: dict[str, int]) -> dict[str, object]:
+    return {
+        "suite": suite.name,
+        "question": suite.question,
+        "text": suite.text,
+        "sha256": "0" * 64,
+        "seed": suite.seed,
+        "replicates": suite.replicates,
+        "factors": {name: [choice.label for choice in levels] for name, levels in suite.factors.items()},
+        "fixed": {name: choice.label for name, choice in suite.fixed.items()},
+        "versions": {"python": "3.13.0", "keras": "3.15.1"},
+        "machine": {"system": "Linux", "processors": 2},
+        "started": "2026-01-01T00:00:00+00:00",
+        "ended": "2026-01-01T00:01:00+00:00",
+        "command": "bench run small.toml --dry",
+        "planned": planned | {"cells": planned["runs"] // suite.replicates},
+    }
