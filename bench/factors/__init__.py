@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.factors.activations import ACTIVATION
 from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
-from bench.factors.choosing import choose, show
+from bench.factors.choosing import PLUGIN, choose, show
 from bench.factors.clipping import CLIPPING
 from bench.factors.datasets import DATASET, PREPROCESSING, DatasetLevel
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
@@ -16,6 +16,7 @@ from bench.factors.skips import SKIP
 
 __all__ = [
     "FACTORS",
+    "PLUGIN",
     "ArchitectureLevel",
     "Choice",
     "DatasetLevel",

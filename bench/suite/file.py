@@ -23,11 +23,15 @@ class SuiteTable(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: Annotated[str, Field(pattern=NAME, max_length=60)]
-    question: Annotated[str, Field(min_length=1)]
-    replicates: Annotated[int, Field(ge=1, le=MAX_REPLICATES)]
-    seed: Annotated[int, Field(ge=0, le=MAX_SEED)] = 0
-    title: Annotated[str, Field(min_length=1)] | None = None
+    name: Annotated[
+        str, Field(pattern=NAME, max_length=60, description="Names the results folder: letters, digits, _ and -.")
+    ]
+    question: Annotated[str, Field(min_length=1, description="What the suite asks; the report opens with it.")]
+    replicates: Annotated[
+        int, Field(ge=1, le=MAX_REPLICATES, description="Independent repetitions of each cell, from 0.")
+    ]
+    seed: Annotated[int, Field(ge=0, le=MAX_SEED, description="All randomness follows from it and the replicate.")] = 0
+    title: Annotated[str, Field(min_length=1, description="The report's heading; the name if left out.")] | None = None
 
 
 class SuiteFile(BaseModel):

@@ -9,17 +9,23 @@ from bench.errors import SuiteError, nearest
 from bench.factors import show
 
 WORDS = ("every_step", "never")
-TABLES_KEYS = ("every", "log_spaced", "at")
+RULES = ("every", "log_spaced", "at")
 _HOW = '"every_step", "never", { every = 10 }, { log_spaced = 20 } or { at = [0, 10, "last"] }'
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When one table is recorded. `rule` is a word of `WORDS` or a key of `TABLES_KEYS`."""
+    """When one table is recorded. `rule` is one of `WORDS` or `RULES`."""
 
     rule: str
     count: int = 0  # of `every` and `log_spaced`
     listed: tuple[int | str, ...] = ()  # of `at`: steps, or "last"
+
+    def __str__(self) -> str:
+        """As a suite writes it."""
+        if self.rule in WORDS:
+            return show(self.rule)
+        return show({self.rule: list(self.listed) if self.rule == "at" else self.count})
 
     def steps(self, last: int) -> tuple[int, ...]:
         """The recorded steps among 0 to `last`, ascending."""
@@ -84,8 +90,8 @@ def _read_schedule(written: object, steps: int) -> Schedule:
     if not isinstance(written, Mapping) or len(written) != 1:
         raise SuiteError(f"{show(written)} is not a schedule. Write {_HOW}.")
     rule, value = next(iter(written.items()))
-    if rule not in TABLES_KEYS:
-        raise SuiteError(f"{show(rule)} is not a rule. {nearest(rule, TABLES_KEYS)}")
+    if rule not in RULES:
+        raise SuiteError(f"{show(rule)} is not a rule. {nearest(rule, RULES)}")
     if rule == "at":
         return Schedule("at", listed=_read_steps(value, steps))
     least = 1 if rule == "every" else 2
