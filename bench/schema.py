@@ -28,12 +28,12 @@ class EventKind(StrEnum):
 
 
 class Tensor(StrEnum):
-    """Where an event was seen first, in the order in which a step computes them."""
+    """Where an event was seen first, in the order in which a step uses them."""
 
+    WEIGHT = "weight"
     ACTIVATION = "activation"
     LOSS = "loss"
     GRADIENT = "gradient"
-    WEIGHT = "weight"
 
 
 LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, ln K), K the number of classes (THEORY: chance level)
@@ -117,7 +117,7 @@ TABLES: dict[str, TableSpec] = {
         | _LAYER
         | {
             "layer_name": _text("hidden_0, hidden_1, ..., head."),
-            "weight_grad_norm": _real("L2 norm of d(data loss)/d(weights of the layer), before clipping."),
+            "weight_grad_norm": _real("L2 norm of d(data loss)/d(the layer's kernel), before clipping and without penalties."),
             "preactivation_grad_norm": _real(
                 "Root mean square over samples of the L2 norm of B d(loss)/dz, z the input of the layer's "
                 "normalization and activation; the logits for the head."
@@ -125,9 +125,9 @@ TABLES: dict[str, TableSpec] = {
             "activation_grad_norm": _real(
                 "The same for h, the output of the layer's activation; null for the head, which has none."
             ),
-            "weight_norm": _real("L2 norm of the layer's weights before the update."),
-            "update_norm": _real("L2 norm of the change that this step's update makes to the layer's weights."),
-            "weight_count": _count("Numbers in the layer's weights: divide a squared norm by it for a mean square."),
+            "weight_norm": _real("L2 norm of the layer's kernel before the update."),
+            "update_norm": _real("L2 norm of the change that this step's update makes to the layer's kernel."),
+            "weight_count": _count("Numbers in the layer's kernel: divide a squared norm by it for a mean square."),
         },
     ),
     "activations": TableSpec(
@@ -173,11 +173,11 @@ TABLES: dict[str, TableSpec] = {
         | _STEP
         | {
             "kind": _text("nan, infinity or loss_limit."),
-            "tensor": _text("activation, loss, gradient or weight: the first that a step computes."),
+            "tensor": _text("weight, activation, loss or gradient: the first bad one in the order in which a step uses them."),
             "layer_index": Column(pa.int64(), "1", "The first bad layer in the order of computation; null for a loss."),
             "value": _real(
-                "Last finite value before the event: the loss, or the tensor's root mean square; for loss_limit the "
-                "loss that crossed; null if there was none."
+                "Largest finite magnitude left in that tensor of that layer; for a loss the last finite one; for "
+                "loss_limit the loss that crossed; null if there was none."
             ),
             "limit": _real("The limit that was crossed; null for nan and infinity."),
         },

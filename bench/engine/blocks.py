@@ -1,0 +1,59 @@
+"""The pieces a network is made of: layers, blocks and stages, each an ordinary Keras model or a group of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One hidden layer in two halves.
+
+    Attributes:
+        affine: h of the layer below to z; holds the layer's kernel.
+        response: z (and, at the end of a block with a skip connection, the stream) to four tensors: the
+            pre-activation s (z, plus the stream where there is a skip), the input u of the activation, the
+            activation phi(u), and the h that the next layer reads.
+        activation: phi, elementwise.
+    """
+
+    affine: keras.Model
+    response: keras.Model
+    activation: keras.layers.Layer
+
+    @property
+    def takes_stream(self) -> bool:
+        """Whether the skip connection is added in this layer."""
+        return len(self.response.inputs) == 2
+
+
+@dataclass(frozen=True)
+class Block:
+    """One or more layers; with a skip connection the last of them adds the block's incoming stream."""
+
+    layers: tuple[Layer, ...]
+
+    @property
+    def models(self) -> tuple[keras.Model, ...]:
+        """Its models in the order in which they compute."""
+        return tuple(model for layer in self.layers for model in (layer.affine, layer.response))
+
+    @property
+    def skips(self) -> bool:
+        """Whether the block has a skip connection."""
+        return self.layers[-1].takes_stream
+
+    @property
+    def parameter_count(self) -> int:
+        """Trainable numbers in one block."""
+        return sum(int(keras.ops.size(v.value)) for model in self.models for v in model.trainable_variables)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`count` blocks of one shape, one after the other, each with weights of its own."""
+
+    block: Block
+    count: int

@@ -1,0 +1,193 @@
+"""Datasets as arrays: loaded, split once and for all, scaled on the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.engine.targets import resolve
+from bench.errors import DataError
+from bench.factors import FACTORS, Choice
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_train, x_validation, y_validation
+
+SPLIT_SEED = 0  # the split belongs to the dataset, not to a suite: the same in every result set
+VALIDATION_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Scaled samples, x [rows, features...] float32 and y [rows] int32.
+
+    `shape` is one sample's; `classes` the number of classes.
+    """
+
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_validation: np.ndarray
+    y_validation: np.ndarray
+    shape: tuple[int, ...]
+    classes: int
+
+
+@lru_cache(maxsize=2)
+def load(choice: Choice, preprocessing: str) -> Dataset:
+    """The dataset of a choice, scaled.
+
+    Raises:
+        DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
+    """
+    x_train, y_train, x_validation, y_validation = _checked(choice, load_raw(choice))
+    mean, std = x_train.mean(axis=0), x_train.std(axis=0)
+    scale = np.where(std > 0, std, 1.0)
+    scaled = [(x - mean) / scale for x in (x_train, x_validation)]
+    if preprocessing == "unit_mean_square":
+        scaled = [_unit_mean_square(x) for x in scaled]
+    classes = int(max(y_train.max(), y_validation.max())) + 1
+    x_train, x_validation = (np.ascontiguousarray(x, np.float32) for x in scaled)
+    return Dataset(x_train, y_train, x_validation, y_validation, x_train.shape[1:], classes)
+
+
+def load_raw(choice: Choice) -> Arrays:
+    """The dataset as it comes, split into training and validation rows."""
+    level = FACTORS["dataset"].level(choice.name)
+    if level is None:
+        return _plugin(choice)
+    if choice.name == "npz":
+        return read_npz(Path(str(choice.setting("path"))))
+    if choice.name in _OFFLINE:
+        return _split(*_OFFLINE[choice.name]())
+    return _from_keras(choice.name, resolve(level.target))
+
+
+def _unit_mean_square(x: np.ndarray) -> np.ndarray:
+    """Each row scaled to mean square 1; a row of zeros stays."""
+    root = np.sqrt(np.mean(np.square(x), axis=tuple(range(1, x.ndim)), keepdims=True))
+    return x / np.where(root > 0, root, 1.0)
+
+
+def _split(x: np.ndarray, y: np.ndarray) -> Arrays:
+    """A fixed random fifth of the rows for validation."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
+    rows = len(x) - round(len(x) * VALIDATION_SHARE)
+    train, validation = order[:rows], order[rows:]
+    return x[train], y[train], x[validation], y[validation]
+
+
+def _sklearn(name: str) -> tuple[np.ndarray, np.ndarray]:
+    from sklearn import datasets  # slow to import, and only some suites need it
+
+    bunch = getattr(datasets, f"load_{name}")()
+    return bunch.data, bunch.target
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    x, y = _sklearn("digits")
+    return x.reshape(-1, 8, 8, 1), y
+
+
+def _mnist1d() -> tuple[np.ndarray, np.ndarray]:
+    from mnist1d.data import get_dataset_args, make_dataset
+
+    made = make_dataset(get_dataset_args())
+    return np.concatenate([made["x"], made["x_test"]])[..., None], np.concatenate([made["y"], made["y_test"]])
+
+
+_OFFLINE: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
+    "digits": _digits,
+    "mnist1d": _mnist1d,
+    "breast_cancer": lambda: _sklearn("breast_cancer"),
+    "wine": lambda: _sklearn("wine"),
+}
+
+KERAS_FILES = {
+    "mnist": "mnist.npz",
+    "fashion_mnist": "fashion-mnist",
+    "cifar10": "cifar-10-batches-py-target",
+    "cifar100": "cifar-100-python-target",
+}
+
+
+def keras_path(name: str) -> Path:
+    """Where Keras keeps a dataset that it downloads."""
+    import keras
+
+    return Path(keras.config.keras_home() if hasattr(keras.config, "keras_home") else Path.home() / ".keras") / (
+        Path("datasets") / KERAS_FILES[name]
+    )
+
+
+def _from_keras(name: str, module: Any) -> Arrays:
+    """A dataset of `keras.datasets`, which downloads it where it is not on disk.
+
+    Keras's own test rows are the validation rows.
+    """
+    try:
+        (x_train, y_train), (x_test, y_test) = module.load_data()
+    except Exception as error:  # urllib, tarfile and Keras each raise their own
+        raise DataError(
+            f'dataset "{name}" could not be loaded: {error}. Keras looks for it in {keras_path(name)}. '
+            f"Fetch it where there is a network with `bench data {name}`, or put the file there."
+        ) from error
+    images = [x if x.ndim == 4 else x[..., None] for x in (x_train, x_test)]
+    return images[0], np.ravel(y_train), images[1], np.ravel(y_test)
+
+
+def read_npz(path: Path) -> Arrays:
+    """A local file in Keras's own layout: x_train, y_train, x_test, y_test.
+
+    Raises:
+        DataError: the file is missing, unreadable, or lacks an array. Objects are never unpickled.
+    """
+    if not path.is_file():
+        raise DataError(f'dataset "{path}": there is no such file (looked in {path.resolve().parent}).')
+    names = ("x_train", "y_train", "x_test", "y_test")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = [name for name in names if name not in archive]
+            if missing:
+                raise DataError(f'dataset "{path}": lacks {", ".join(missing)}; it holds {", ".join(archive.files)}.')
+            x_train, y_train, x_test, y_test = (archive[name] for name in names)
+    except DataError:
+        raise
+    except Exception as error:  # zipfile, numpy and the file system each raise their own
+        raise DataError(f'dataset "{path}": not a readable .npz of plain arrays ({error}).') from error
+    return x_train, y_train, x_test, y_test
+
+
+def _plugin(choice: Choice) -> Arrays:
+    made = resolve(choice.name)(**dict(choice.settings))
+    try:
+        x_train, y_train, x_test, y_test = (np.asarray(part) for part in made)
+    except (TypeError, ValueError) as error:
+        raise DataError(f'dataset "{choice.name}" must return (x_train, y_train, x_test, y_test): {error}.') from error
+    return x_train, y_train, x_test, y_test
+
+
+def _checked(choice: Choice, arrays: Arrays) -> Arrays:
+    """Float samples and integer classes of matching length, all finite.
+
+    Raises:
+        DataError: they are not; the message says which array and what it holds.
+    """
+    x_train, y_train, x_validation, y_validation = arrays
+    for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
+        where = f'dataset "{choice.label or choice.name}", {name} rows'
+        if x.dtype.kind not in "fiub" or y.dtype.kind not in "iub":
+            raise DataError(f"{where}: x is {x.dtype} and y is {y.dtype}; allowed are numbers for x, integers for y.")
+        if x.ndim < 2 or y.shape != (len(x),) or not len(x):
+            raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed are [rows, ...] and [rows].")
+        if not np.isfinite(x).all():
+            raise DataError(f"{where}: x holds {int((~np.isfinite(x)).sum())} NaN or infinite numbers.")
+        if y.min() < 0:
+            raise DataError(f"{where}: y holds the class {y.min()}; classes count from 0.")
+    if x_train.shape[1:] != x_validation.shape[1:]:
+        raise DataError(f"{where}: shape {x_validation.shape[1:]} differs from the training rows' {x_train.shape[1:]}.")
+    return (
+        x_train.astype(np.float64), y_train.astype(np.int32), x_validation.astype(np.float64), y_validation.astype(np.int32)
+    )  # fmt: skip

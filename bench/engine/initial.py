@@ -1,0 +1,83 @@
+"""The weights at step 0: Keras's initializers, seeded for each replicate and layer, stacked over runs."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Sequence
+from functools import lru_cache
+
+import keras
+import numpy as np
+
+from bench.engine.ensemble import Ensemble
+from bench.engine.network import Network
+from bench.engine.stacks import LayerStack, stack, stack_stage
+from bench.engine.targets import target_of
+from bench.factors import Choice
+from bench.plan import Run
+
+HEAD = -1  # the head's layer index in a seed: not a number that depends on the depth
+
+
+def derive_seed(*parts: object) -> int:
+    """A 31-bit seed from a run's seed, a purpose and an index; the same on every machine."""
+    text = "/".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+@lru_cache(maxsize=4096)
+def draw_kernel(choice: Choice, seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The kernel that an initializer draws; equal seeds give the same underlying draw to every initializer."""
+    if choice.name == "lsuv":  # starts orthogonal; its scale is set from data, see `lsuv`
+        return np.asarray(keras.initializers.Orthogonal(seed=seed)(shape))
+    settings = dict(choice.settings)
+    if choice.name == "random_uniform":
+        limit = float(settings.pop("limit"))
+        settings |= {"minval": -limit, "maxval": limit}
+    target = target_of("initializer", choice)
+    if not isinstance(target, type):  # a plugin may be a function of the shape, as Keras allows
+        return np.asarray(target(shape, dtype="float32", **settings))
+    if "seed" in inspect.signature(target).parameters:
+        settings["seed"] = seed
+    return np.asarray(target(**settings)(shape))
+
+
+def draw_bias(choice: Choice, seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """The bias that a bias initializer draws."""
+    if choice.name == "zeros":
+        return np.zeros(shape, np.float32)
+    return np.asarray(keras.initializers.RandomNormal(stddev=float(choice.setting("stddev")), seed=seed)(shape))
+
+
+def initial_ensemble(network: Network, runs: Sequence[Run]) -> Ensemble:
+    """Every run's network at step 0, save for what `lsuv` sets from data."""
+    stages, offset = [], 0
+    for stage in network.stages:
+        layers = len(stage.block.layers)
+        values = [
+            _affine_values(layer.affine, runs, [offset + block * layers + j for block in range(stage.count)])
+            for j, layer in enumerate(stage.block.layers)
+        ]
+        stages.append(stack_stage(stage, values, len(runs)))
+        offset += layers * stage.count
+    head = network.head.trainable_variables
+    return Ensemble(network, stages, LayerStack(stack(head, _affine_values(network.head, runs, [HEAD])), [], []))
+
+
+def _affine_values(model: keras.Model, runs: Sequence[Run], indices: Sequence[int]) -> list[np.ndarray]:
+    """Starts of an affine model's variables, each [blocks, runs, ...]."""
+    return [
+        np.stack([np.stack([_start(variable, run, index) for run in runs]) for index in indices])
+        for variable in model.trainable_variables
+    ]
+
+
+def _start(variable: keras.Variable, run: Run, index: int) -> np.ndarray:
+    """The start of one variable of one run; what is neither kernel nor bias keeps Keras's own."""
+    shape = tuple(variable.shape)
+    if variable.name == "kernel":
+        return draw_kernel(run.choices["initializer"], derive_seed(run.seed, "kernel", index), shape)
+    if variable.name == "bias":
+        return draw_bias(run.choices["bias_initializer"], derive_seed(run.seed, "bias", index), shape)
+    return variable.numpy()

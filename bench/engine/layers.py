@@ -1,0 +1,43 @@
+"""Keras layers that Keras does not ship: the learned branch scale and weight normalization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("gradbench")
+class BranchScale(keras.layers.Layer):
+    """Multiplies a residual branch by one learned number that starts at 0.
+
+    Source: SkipInit, De & Smith 2020 (arXiv:2002.10444); ReZero, Bachlechner et al. 2021 (arXiv:2003.04887).
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Create the scale."""
+        self.scale = self.add_weight(name="scale", shape=(), initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        """The inputs times the scale, same shape."""
+        return inputs * self.scale
+
+
+@keras.saving.register_keras_serializable("gradbench")
+class WeightNormalizedDense(keras.layers.Dense):
+    """A dense layer whose kernel is length times direction: column j is g_j v_j / |v_j|.
+
+    `kernel` holds v; at the start g = 1, so the initializer sets directions only.
+    Source: Salimans & Kingma 2016 (arXiv:1602.07868), without the data-dependent start.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Create v, the bias and the lengths g, one for each unit."""
+        super().build(input_shape)
+        self.length = self.add_weight(name="length", shape=(self.units,), initializer="ones")
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """Map [batch, fan_in] to [batch, units]."""
+        norm = ops.sqrt(ops.sum(ops.square(self.kernel), axis=0) + keras.config.epsilon())
+        return ops.matmul(inputs, self.kernel * (self.length / norm)) + self.bias

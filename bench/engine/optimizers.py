@@ -1,0 +1,52 @@
+"""Keras's own optimizers on stacked weights."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+from bench.engine.targets import target_of
+from bench.errors import SuiteError
+from bench.factors import FACTORS, Choice
+
+
+def make_optimizer(choice: Choice) -> keras.optimizers.Optimizer:
+    """The optimizer of a choice. Its learning rate is not used: each run brings its own.
+
+    Raises:
+        SuiteError: a plugin that is no Keras optimizer, or one whose update mixes the entries of a variable, which
+            would mix the runs of a cohort.
+    """
+    settings = dict(choice.settings)
+    if choice.name == "nesterov":
+        return keras.optimizers.SGD(nesterov=True, **settings)
+    optimizer = target_of("optimizer", choice)(**settings)
+    if FACTORS["optimizer"].level(choice.name) is None:
+        if not isinstance(optimizer, keras.optimizers.Optimizer):
+            raise SuiteError(f'optimizer "{choice.name}" is a {type(optimizer).__name__}, not a Keras optimizer.')
+        _refuse_mixing(choice, type(optimizer), settings)
+    return optimizer
+
+
+def decay_of(optimizer: keras.optimizers.Optimizer) -> float:
+    """The decoupled weight decay that the optimizer brings of itself (AdamW's)."""
+    return float(getattr(optimizer, "weight_decay", None) or 0.0)
+
+
+def _refuse_mixing(choice: Choice, kind: type[keras.optimizers.Optimizer], settings: dict[str, object]) -> None:
+    """Update a pair of runs with and without a wild neighbour: an elementwise rule cannot tell the difference."""
+    results = []
+    for neighbour in (0.0, 1e3):
+        weights = keras.Variable(np.array([[0.5, -0.2], [1.0, 2.0]], "float32"))
+        optimizer = kind(**settings)
+        optimizer.build([weights])
+        for _ in range(2):
+            gradient = keras.ops.convert_to_tensor(np.array([[0.1, 0.3], [neighbour, -neighbour]], "float32"))
+            optimizer.update_step(gradient, weights, keras.ops.convert_to_tensor(np.full((2, 1), 0.1, "float32")))
+            optimizer.iterations.assign_add(1)
+        results.append(weights.numpy()[0])
+    if not np.array_equal(*results):
+        raise SuiteError(
+            f'optimizer "{choice.name}" does not update each weight on its own, so it would mix the runs of a cohort. '
+            "Use an elementwise optimizer such as keras.optimizers:Lion."
+        )

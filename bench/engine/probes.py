@@ -1,0 +1,114 @@
+"""What is measured beside the training step: activation statistics and evaluations, of all runs at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.engine.blocks import Layer
+from bench.engine.ensemble import Ensemble
+from bench.engine.passes import StagePass, empty, read, repeat, respond, unstacked, vectorize
+from bench.schema import SATURATION_FRACTION
+
+STATISTICS = ("mean", "std", "preactivation_mean_square", "saturated_fraction", "dead_fraction", "pair_correlation")
+
+
+def evaluate(ensemble: Ensemble, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean cross-entropy and accuracy, each [R], in inference mode on samples x [B, features] with classes y [B]."""
+    logits = ensemble.predict(x)
+    labels = tf.tile(y[None], [logits.shape[0], 1])
+    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), axis=1)
+    hits = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
+    return loss, tf.reduce_mean(tf.cast(hits, tf.float64), axis=1)
+
+
+def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float]) -> tf.Tensor:
+    """`STATISTICS` of each hidden layer on probe samples x [B, features], the network in training mode.
+
+    Args:
+        slopes: for each stage, max |phi'| of its activation.
+
+    Returns:
+        [layers, 6 statistics, R], float64. The state (moving averages) is not touched.
+    """
+    runs = ensemble.head.kernel.shape[1]
+    carry: Any = (None, tf.tile(x[None], [runs, 1, 1]))
+    rows = []
+    for stage_pass, slope in zip(ensemble.passes, slopes, strict=True):
+        carry, found = _stage_statistics(stage_pass, carry, slope)
+        rows.append(found)
+    return tf.concat(rows, axis=0)
+
+
+def _stage_statistics(stage_pass: StagePass, carry: Any, slope: float) -> Any:
+    stage, count = stage_pass.stage, stage_pass.stage.count
+    weights = [unstacked(stack) for stack in stage_pass.stacks]
+
+    def body(i: Any, s: Any, h: Any, rows: Any) -> Any:
+        entered, found = s, []
+        for layer, arrays in zip(stage.block.layers, weights, strict=True):
+            stream = [entered] if layer.takes_stream else []
+            z, s, u, phi, h = vectorize(_taps(layer), *read(arrays, i), h, stream)
+            found.append(_layer_statistics(layer.activation, s, u, phi, slope))
+        return (s if stage_pass.streamed else h), h, rows.write(i, tf.stack(found))
+
+    s, h = carry
+    rows = tf.TensorArray(tf.float64, count)
+    s, h, rows = repeat(count, body, (h if s is None else s, h, rows))
+    flat = rows.stack()  # [N, layers, statistics, R]
+    return ((s if stage_pass.streamed else None), h), tf.reshape(flat, [-1, *flat.shape[2:]])
+
+
+def _taps(layer: Layer) -> Any:
+    def taps(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
+        z, _ = layer.affine.stateless_call(affine, [], h)
+        (s, u, phi, above), _ = respond(layer, (response, state), [z, *stream], True)
+        return z, s, u, phi, above
+
+    return taps
+
+
+def _layer_statistics(activation: keras.layers.Layer, s: Any, u: Any, phi: Any, slope: float) -> tf.Tensor:
+    """The statistics of one layer, [6, R], from its s, u and phi, each [R, B, units]."""
+    with tf.GradientTape() as tape:
+        tape.watch(u)
+        value = activation(u)
+    derivative = tf.abs(tape.gradient(value, u, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+    wide = tf.cast(phi, tf.float64)
+    mean = tf.reduce_mean(wide, axis=[1, 2])
+    return tf.stack(
+        [
+            mean,
+            tf.sqrt(tf.reduce_mean(tf.square(wide - mean[:, None, None]), axis=[1, 2])),
+            tf.reduce_mean(tf.square(tf.cast(s, tf.float64)), axis=[1, 2]),
+            _share(derivative < SATURATION_FRACTION * slope, axis=[1, 2]),
+            _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=1), axis=[1]),
+            _pair_correlation(wide),
+        ]
+    )
+
+
+def _share(flags: tf.Tensor, axis: list[int]) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(flags, tf.float64), axis=axis)
+
+
+def _pair_correlation(h: tf.Tensor) -> tf.Tensor:
+    """Mean cosine over pairs of samples whose h is not zero; NaN where fewer than two are left."""
+    norms = tf.norm(h, axis=-1, keepdims=True)
+    directions = tf.math.divide_no_nan(h, norms)
+    count = tf.reduce_sum(tf.cast(norms[..., 0] > 0, tf.float64), axis=1)
+    total = tf.reduce_sum(tf.square(tf.reduce_sum(directions, axis=1)), axis=-1)
+    return (total - count) / (count * (count - 1))
+
+
+def steepest_slope(activation: keras.layers.Layer) -> float:
+    """max |phi'| on a grid of [-8, 8] in steps of 1/128, where every catalogued activation has its steepest slope."""
+    grid = tf.constant(np.linspace(-8.0, 8.0, 2049, dtype=np.float32)[:, None])
+    with tf.GradientTape() as tape:
+        tape.watch(grid)
+        value = activation(grid)
+    derivative = tape.gradient(value, grid, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return float(tf.reduce_max(tf.abs(derivative)))

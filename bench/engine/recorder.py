@@ -1,0 +1,135 @@
+"""What a cohort's training found, as it comes, and at the end as tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+
+from bench.engine.divergence import Event
+from bench.plan import Cohort
+from bench.schema import TABLES, RunStatus
+
+GRADIENT_COLUMNS = (
+    "weight_grad_norm", "preactivation_grad_norm", "activation_grad_norm", "weight_norm", "update_norm",
+)  # fmt: skip
+
+
+@dataclass
+class Recorder:
+    """Collects arrays over all runs; a run's rows end with the step at which it diverged.
+
+    Attributes:
+        ended: for each run the last step that has rows.
+    """
+
+    cohort: Cohort
+    layer_names: list[str]
+    weight_counts: list[int]
+    parameter_count: int
+    rows: dict[str, list[tuple[int, dict[str, np.ndarray]]]] = field(default_factory=dict)
+    events: list[Event] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        steps = int(self.cohort.structure["steps"].value or 0)
+        self.ended = np.full(len(self.cohort.runs), steps)
+        self.alive = np.full(len(self.cohort.runs), True)
+
+    def wants(self, table: str, step: int) -> bool:
+        """Whether the suite records this table at this step."""
+        return step in self._schedule(table)
+
+    def _schedule(self, table: str) -> frozenset[int]:
+        cache: dict[str, frozenset[int]] = self.__dict__.setdefault("_schedules", {})
+        if table not in cache:
+            cache[table] = frozenset(self.cohort.schedules.get(table, ()))
+        return cache[table]
+
+    def add(self, table: str, step: int, columns: dict[str, np.ndarray]) -> None:
+        """Keep columns whose first axis is the run; further axes become rows of their own."""
+        self.rows.setdefault(table, []).append((step, columns))
+
+    def end(self, event: Event) -> None:
+        """Note an event after which the run has no more rows."""
+        self.events.append(event)
+        self.alive[event.run] = False
+        self.ended[event.run] = event.step
+
+    def tables(self) -> dict[str, pa.Table]:
+        """All tables of the schema."""
+        made = {
+            "runs": self._runs(),
+            "gradient_norms": self._long("gradient_norms", self._layers(head=True)),
+            "activations": self._long("activations", self._layers(head=False)),
+            "loss_curves": self._long("loss_curves", {}),
+            "evaluations": self._long("evaluations", {"split": np.array(["train", "validation"])}),
+            "divergence_events": self._events(),
+        }
+        return {name: _conform(name, columns) for name, columns in made.items()}
+
+    def _layers(self, *, head: bool) -> dict[str, np.ndarray]:
+        count = len(self.layer_names) - (0 if head else 1)
+        columns = {"layer_index": np.arange(count)}
+        if head:
+            columns |= {"layer_name": np.array(self.layer_names), "weight_count": np.array(self.weight_counts)}
+        return columns
+
+    def _long(self, table: str, inner: dict[str, np.ndarray]) -> dict[str, object]:
+        """Rows ordered by run, step and the inner axis; a run's rows stop where it ended."""
+        kept = self.rows.get(table, [])
+        if not kept:
+            return {}
+        steps = np.array([step for step, _ in kept])
+        width = len(next(iter(inner.values()))) if inner else 1
+        shape = (len(self.cohort.runs), len(steps), width)
+        keep = np.broadcast_to((steps[None] <= self.ended[:, None])[..., None], shape)
+        ids = np.array([run.run_id for run in self.cohort.runs], object)
+        columns: dict[str, object] = {
+            "run_id": np.broadcast_to(ids[:, None, None], shape)[keep],
+            "step": np.broadcast_to(steps[None, :, None], shape)[keep],
+        }
+        for name, values in inner.items():
+            columns[name] = np.broadcast_to(values[None, None], shape)[keep]
+        for name in kept[0][1]:
+            stacked = np.stack([columns_at[name] for _, columns_at in kept], axis=1)
+            columns[name] = stacked.reshape(shape)[keep]
+        return columns
+
+    def _runs(self) -> dict[str, object]:
+        runs = self.cohort.runs
+        columns: dict[str, object] = {
+            "run_id": [run.run_id for run in runs],
+            "suite": [self.cohort.suite] * len(runs),
+            "cell_key": [run.cell_key for run in runs],
+            "replicate": [run.replicate for run in runs],
+            "seed": [run.seed for run in runs],
+            "cohort": [self.cohort.key] * len(runs),
+            "status": [str(RunStatus.COMPLETED if alive else RunStatus.DIVERGED) for alive in self.alive],
+            "steps_completed": self.ended,
+            "parameter_count": [self.parameter_count] * len(runs),
+        }
+        return columns | {name: [run.choices[name].column for run in runs] for name in runs[0].choices}
+
+    def _events(self) -> dict[str, object]:
+        events = sorted(self.events, key=lambda event: (event.run, event.step))
+        return {
+            "run_id": [self.cohort.runs[event.run].run_id for event in events],
+            "step": [event.step for event in events],
+            "kind": [str(event.kind) for event in events],
+            "tensor": [str(event.tensor) for event in events],
+            "layer_index": [event.layer_index for event in events],
+            "value": [event.value for event in events],
+            "limit": [event.limit for event in events],
+        }
+
+
+def _conform(table: str, columns: dict[str, object]) -> pa.Table:
+    """The columns in the schema's order and types; a column that was not measured is null."""
+    schema = TABLES[table].arrow
+    rows = len(next(iter(columns.values()))) if columns else 0  # type: ignore[arg-type]
+    arrays = [
+        pa.array(columns[field.name], type=field.type) if field.name in columns else pa.nulls(rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,32 @@
+"""From a choice to the object it names, in Keras or in the user's own module."""
+
+from __future__ import annotations
+
+import importlib
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from bench.errors import SuiteError
+from bench.factors import FACTORS, Choice
+
+
+def resolve(path: str) -> Callable[..., Any]:
+    """The attribute that `module:name` points to.
+
+    Raises:
+        SuiteError: the module cannot be imported, or has no such attribute.
+    """
+    module, _, name = path.partition(":")
+    try:
+        return operator.attrgetter(name)(importlib.import_module(module))
+    except ImportError as error:
+        raise SuiteError(f'"{path}": cannot import {module} ({error}). Is its folder on PYTHONPATH?') from error
+    except AttributeError as error:
+        raise SuiteError(f'"{path}": the module {module} has no attribute {name}.') from error
+
+
+def target_of(factor: str, choice: Choice) -> Callable[..., Any]:
+    """What a choice builds: its level's target in Keras, or the plugin it names."""
+    level = FACTORS[factor].level(choice.name)
+    return resolve(level.target if level is not None else choice.name)

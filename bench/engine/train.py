@@ -1,0 +1,206 @@
+"""Train one cohort: the loop, with everything that is measured handed in."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import tensorflow as tf
+
+from bench.engine.batches import batches, sample_rows
+from bench.engine.datasets import Dataset, load
+from bench.engine.divergence import Event, diagnose, locate, weight_facts
+from bench.engine.ensemble import Ensemble
+from bench.engine.initial import initial_ensemble
+from bench.engine.lsuv import apply_lsuv
+from bench.engine.network import build_network
+from bench.engine.passes import square_sum
+from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
+from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
+from bench.engine.update import Update
+from bench.plan import Cohort
+from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
+
+PROBE_SAMPLES = 512  # THEORY: dead units are judged on at least this many samples
+FEW_SAMPLES = 2000  # validation rows that are looked at, at most
+
+
+def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
+    """All tables of the schema for a cohort's runs.
+
+    Raises:
+        BenchError: the dataset is missing, or a plugin cannot be used.
+    """
+    return Training(cohort).run()
+
+
+class Training:
+    """One cohort while it trains."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        started = time.perf_counter()
+        structure = cohort.structure
+        self.cohort = cohort
+        self.steps, self.batch = (int(structure[name].value or 0) for name in ("steps", "batch_size"))
+        data = load(structure["dataset"], structure["preprocessing"].name)
+        network = build_network(structure, data.shape, data.classes)
+        self.ensemble = initial_ensemble(network, cohort.runs)
+        self.data = _Data(data)
+        apply_lsuv(self.ensemble, cohort.runs, self.data.probe_x)
+        self.update = Update(self.ensemble, cohort.runs)
+        slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
+        self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
+        self.chance_loss = math.log(data.classes)
+        self.step = {measure: tf.function(self._stepper(measure), autograph=False) for measure in (True, False)}
+        self.evaluate = tf.function(lambda x, y: evaluate(self.ensemble, x, y), autograph=False)
+        self.probe = tf.function(lambda x: activation_statistics(self.ensemble, x, slopes), autograph=False)
+        self.build_seconds = time.perf_counter() - started
+
+    def run(self) -> dict[str, pa.Table]:
+        """Train to the last step, or until no run is left."""
+        recorder, losses = self.recorder, _Losses(len(self.cohort.runs))
+        rows = batches(self.cohort.runs, len(self.data.y), self.batch, self.steps)
+        for step, indices in enumerate(rows):
+            self._look(step)
+            measure = recorder.wants("gradient_norms", step)
+            found = self.step[measure](tf.constant(indices), tf.constant(recorder.alive))
+            found = {name: value.numpy() for name, value in found.items()}
+            self._record(step, found)
+            self._judge(step, found, losses)
+            if not recorder.alive.any():
+                break
+        else:
+            self._judge_weights()
+            self._look(self.steps)
+        return recorder.tables()
+
+    def _stepper(self, measure: bool) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
+        """One training step of all runs on rows `indices` [R, B]; `alive` [R] says whose trouble is news."""
+        ensemble, update = self.ensemble, self.update
+
+        def step(indices: tf.Tensor, alive: tf.Tensor) -> dict[str, tf.Tensor]:
+            batch = ensemble.gradients(tf.gather(self.data.x, indices), tf.gather(self.data.y, indices), measure=measure)
+            gradients, norms = update.clip(update.penalized(batch.gradients))
+            sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
+            trouble = tf.reduce_any(alive & ~sound)
+            found = {"loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed}
+            layers, runs = ensemble.network.depth + 1, len(self.cohort.runs)
+            facts = tf.cond(trouble, lambda: diagnose(ensemble, batch), lambda: tf.zeros([3, layers, 3, runs]))
+            found |= {"trouble": trouble, "facts": facts}
+            before = [tf.identity(stack.kernel.value) for stack in ensemble.stacks] if measure else []
+            with tf.control_dependencies([facts, *before]):
+                update.apply(gradients)
+            if measure:
+                found |= self._measurements(batch, before)
+            return found
+
+        return step
+
+    def _measurements(self, batch: Any, before: list[tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The columns of `gradient_norms`, each [layers, R]."""
+        ensemble = self.ensemble
+        of_kernel = {id(v): g for v, g in zip(ensemble.variables, batch.gradients, strict=True)}
+        squares = {
+            "weight_grad_norm": [square_sum(of_kernel[id(stack.kernel)], 2) for stack in ensemble.stacks],
+            "weight_norm": [square_sum(kernel, 2) for kernel in before],
+            "update_norm": [square_sum(s.kernel.value - b, 2) for s, b in zip(ensemble.stacks, before, strict=True)],
+        }
+        norms = {name: tf.sqrt(ensemble.by_layer(values)) for name, values in squares.items()}
+        return norms | {
+            "preactivation_grad_norm": batch.signal.preactivation,
+            "activation_grad_norm": batch.signal.activation,
+        }
+
+    def _look(self, step: int) -> None:
+        """Evaluate and probe where the suite asks for it."""
+        if self.recorder.wants("evaluations", step):
+            pairs = [self.evaluate(x, y) for x, y in self.data.splits]
+            loss, accuracy = (np.stack([np.asarray(pair[k], np.float64) for pair in pairs], axis=1) for k in (0, 1))
+            self.recorder.add("evaluations", step, {"loss": loss, "accuracy": accuracy})
+        if self.recorder.wants("activations", step):
+            found = self.probe(self.data.probe_x).numpy()
+            self.recorder.add("activations", step, {n: found[:, k].T for k, n in enumerate(STATISTICS)})
+
+    def _record(self, step: int, found: dict[str, np.ndarray]) -> None:
+        if self.recorder.wants("loss_curves", step):
+            names = {"loss": "loss", "global_grad_norm": "raw", "clipped_grad_norm": "clipped", "clipped": "changed"}
+            self.recorder.add("loss_curves", step, {column: found[name] for column, name in names.items()})
+        if self.recorder.wants("gradient_norms", step):
+            columns = {name: found[name].T for name in GRADIENT_COLUMNS}
+            columns["activation_grad_norm"] = _null_head(columns["activation_grad_norm"])
+            self.recorder.add("gradient_norms", step, columns)
+
+    def _judge(self, step: int, found: dict[str, np.ndarray], losses: _Losses) -> None:
+        """Note what left the finite numbers, and losses over the limit, once a run."""
+        loss = found["loss"].astype(np.float64)
+        if found["trouble"]:
+            sound = np.isfinite(loss) & np.isfinite(found["raw"])
+            for run in np.flatnonzero(self.recorder.alive & ~sound):
+                self.recorder.end(locate(found["facts"], int(run), step, (loss[run], losses.last(run))))
+        for run, limit in losses.over(loss, self.recorder.alive, self.chance_loss):
+            event = Event(run, step, EventKind.LOSS_LIMIT, Tensor.LOSS, None, float(loss[run]), limit)
+            self.recorder.events.append(event)
+
+    def _judge_weights(self) -> None:
+        """The last update has no step after it to show that it broke the weights."""
+        facts = tf.function(lambda: weight_facts(self.ensemble), autograph=False)().numpy()
+        broken = self.recorder.alive & (facts[:, :2] > 0).any(axis=(0, 1))
+        for run in np.flatnonzero(broken):
+            sound = np.zeros_like(facts)
+            self.recorder.end(locate(np.stack([facts, sound, sound]), int(run), self.steps, (0.0, None)))
+
+
+class _Data:
+    """A dataset on the device."""
+
+    def __init__(self, data: Dataset) -> None:
+        flat = [np.reshape(x, (len(x), -1)) for x in (data.x_train, data.x_validation)]
+        self.x, self.y = tf.constant(flat[0]), tf.constant(data.y_train)
+        sample = sample_rows(len(flat[0]), PROBE_SAMPLES)
+        few = sample_rows(len(flat[1]), FEW_SAMPLES)
+        self.probe_x = tf.constant(flat[0][sample])
+        self.splits = [
+            (self.probe_x, tf.constant(data.y_train[sample])),
+            (tf.constant(flat[1][few]), tf.constant(data.y_validation[few])),
+        ]
+
+
+class _Losses:
+    """What is remembered of the losses of each run."""
+
+    def __init__(self, runs: int) -> None:
+        self.first: np.ndarray | None = None
+        self.finite = np.full(runs, np.nan)
+        self.crossed = np.zeros(runs, bool)
+
+    def last(self, run: int) -> float | None:
+        """The last finite loss of a run."""
+        return None if np.isnan(self.finite[run]) else float(self.finite[run])
+
+    def over(self, loss: np.ndarray, alive: np.ndarray, chance: float) -> list[tuple[int, float]]:
+        """The runs that cross their limit now for the first time, with the limit."""
+        if self.first is None:
+            self.first = loss.copy()
+        self.finite = np.where(np.isfinite(loss), loss, self.finite)
+        limit = LOSS_LIMIT_FACTOR * np.maximum(np.nan_to_num(self.first, nan=0.0, posinf=0.0), chance)
+        news = alive & ~self.crossed & np.isfinite(loss) & (loss > limit)
+        self.crossed |= news
+        return [(int(run), float(limit[run])) for run in np.flatnonzero(news)]
+
+
+def _weight_counts(ensemble: Ensemble) -> list[int]:
+    counts = []
+    for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
+        counts += [int(np.prod(stack.kernel.shape[2:])) for stack in stacks] * stage.count
+    return [*counts, int(np.prod(ensemble.head.kernel.shape[2:]))]
+
+
+def _null_head(values: np.ndarray) -> np.ma.MaskedArray:
+    """The head has no activation: null, which is not NaN."""
+    mask = np.zeros(values.shape, bool)
+    mask[:, -1] = True
+    return np.ma.masked_array(values, mask)

@@ -1,0 +1,110 @@
+"""From a raw gradient to new weights: penalty, clipping, decay, optimizer, bound, in Keras's order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.engine.clipping import HEADLESS, RULES, global_norm, per_run
+from bench.engine.ensemble import Ensemble
+from bench.engine.optimizers import decay_of, make_optimizer
+from bench.plan import Run
+
+
+@dataclass
+class Norms:
+    """Norms of the whole gradient of each run, penalty included, [R] in float64, and whether clipping changed it."""
+
+    raw: tf.Tensor
+    clipped: tf.Tensor
+    changed: tf.Tensor
+
+
+class Update:
+    """How the runs of a cohort change their weights, each by its own levels.
+
+    Only the rules that some run has are in the graph; a run without a rule passes through it bit by bit.
+    """
+
+    def __init__(self, ensemble: Ensemble, runs: Sequence[Run]) -> None:
+        self.ensemble = ensemble
+        choice = runs[0].choices["optimizer"]
+        self.optimizer = make_optimizer(choice)
+        self.optimizer.build(ensemble.variables)
+        self.learning_rate = _constant([float(run.choices["learning_rate"].value or 0) for run in runs])
+        self.limits = {name: _settings(runs, "clipping", name, "threshold", np.inf) for name in RULES}
+        self.l1 = _settings(runs, "regularization", "l1", "strength", 0.0)
+        self.l2 = _settings(runs, "regularization", "l2", "strength", 0.0)
+        self.max_norm = _settings(runs, "regularization", "max_norm", "limit", np.inf)
+        self.decay = _settings(runs, "regularization", "weight_decay", "strength", decay_of(self.optimizer))
+        if self.decay is None and decay_of(self.optimizer):
+            self.decay = _constant([decay_of(self.optimizer)] * len(runs))
+
+    def penalized(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The gradient with the penalties' added: l1 sign(w) + 2 l2 w on kernels, as Keras's regularizers."""
+        kernels = {id(stack.kernel) for stack in self.ensemble.stacks}
+        result = []
+        for gradient, variable in zip(gradients, self.ensemble.variables, strict=True):
+            if id(variable) in kernels:
+                if self.l1 is not None:
+                    gradient = gradient + per_run(self.l1, gradient) * tf.sign(variable.value)
+                if self.l2 is not None:
+                    gradient = gradient + per_run(2.0 * self.l2, gradient) * variable.value
+            result.append(gradient)
+        return result
+
+    def clip(self, gradients: list[tf.Tensor]) -> tuple[list[tf.Tensor], Norms]:
+        """The gradient that the optimizer is given, and the norms before and after."""
+        raw = global_norm(gradients)
+        clipped, rules = list(gradients), [name for name, limit in self.limits.items() if limit is not None]
+        for name in rules:
+            rest = len(self.ensemble.head.trainable) if name in HEADLESS else 0
+            body = slice(0, len(clipped) - rest)
+            variables = [variable.value for variable in self.ensemble.variables[body]]
+            clipped[body] = RULES[name](clipped[body], variables, self.limits[name])
+        if not rules:
+            return clipped, Norms(raw, raw, tf.zeros_like(raw, tf.bool))
+        return clipped, Norms(raw, global_norm(clipped), _changed(gradients, clipped))
+
+    def apply(self, gradients: list[tf.Tensor]) -> None:
+        """Update every run's weights, then bound them where a run asks for it."""
+        for gradient, variable in zip(gradients, self.ensemble.variables, strict=True):
+            rate = per_run(self.learning_rate, gradient)
+            if self.decay is not None:
+                variable.assign(variable.value - variable.value * per_run(self.decay, gradient) * rate)
+            self.optimizer.update_step(gradient, variable, rate)
+        self.optimizer.iterations.assign_add(1)
+        if self.max_norm is not None:
+            for stack in self.ensemble.stacks:
+                _bound(stack.kernel, self.max_norm)
+
+
+def _bound(kernel: keras.Variable, limit: tf.Tensor) -> None:
+    """Keras's MaxNorm over the input axis of each unit; a run with an infinite limit is left as it is."""
+    value, bound = kernel.value, per_run(limit, kernel)
+    norms = tf.sqrt(tf.reduce_sum(tf.square(value), axis=-2, keepdims=True))
+    bounded = value * (tf.minimum(norms, bound) / (keras.config.epsilon() + norms))
+    kernel.assign(tf.where(tf.math.is_finite(bound), bounded, value))
+
+
+def _changed(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
+    different: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = lambda a, b: tf.reduce_any(  # noqa: E731
+        tf.not_equal(a, b), axis=[0, *range(2, len(a.shape))]
+    )
+    return tf.reduce_any(tf.stack([different(a, b) for a, b in zip(before, after, strict=True)]), axis=0)
+
+
+def _settings(runs: Sequence[Run], factor: str, level: str, setting: str, absent: float) -> tf.Tensor | None:
+    """One number per run of a level's setting, `absent` where a run has another level; None if no run has it."""
+    choices = [run.choices[factor] for run in runs]
+    if all(choice.name != level for choice in choices):
+        return None
+    return _constant([float(c.setting(setting)) if c.name == level else absent for c in choices])
+
+
+def _constant(values: Sequence[float]) -> tf.Tensor:
+    return tf.constant(np.asarray(values, np.float32))
