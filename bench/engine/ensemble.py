@@ -31,15 +31,15 @@ class BatchGradients:
     Attributes:
         loss: mean cross-entropy, [R].
         gradients: of the data loss, one for each of the ensemble's variables, [N, R, ...].
-        z: pre-activations of each layer, [R, B, units], the logits last; only what a diagnosis reads.
-        signal: norms of the back-propagated signal; None when not asked for.
+        saved: what each stage kept, z among it; `logits` are the head's z, [R, B, classes].
+        signal: norms of the back-propagated signal; zeros when not asked for.
     """
 
     loss: tf.Tensor
     gradients: list[tf.Tensor]
     saved: list[Saved]
     logits: tf.Tensor
-    signal: Signal | None
+    signal: Signal
 
 
 @dataclass
@@ -79,8 +79,11 @@ class Ensemble:
             position += len(stage)
         return tf.concat([*rows, values[-1]], axis=0)
 
-    def gradients(self, x: tf.Tensor, y: tf.Tensor, *, measure: bool) -> BatchGradients:
-        """Losses and gradients of every run on its own batch, x [R, B, features] and y [R, B], in training mode."""
+    def gradients(self, x: tf.Tensor, y: tf.Tensor, measure: tf.Tensor) -> BatchGradients:
+        """Losses and gradients of every run on its own batch, x [R, B, features] and y [R, B], in training mode.
+
+        `measure`, a scalar, says whether the norms of the signal are wanted: they cost a tenth of a step or more.
+        """
         carry: Carry = (None, x)
         saved = []
         for stage in self.passes:
@@ -91,10 +94,10 @@ class Ensemble:
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
         found: list[StageGradients] = []
         for stage, kept in zip(reversed(self.passes), reversed(saved), strict=True):
-            ends, gradients = stage.backward(kept, ends, measure=measure)
+            ends, gradients = stage.backward(kept, ends, measure)
             found.insert(0, gradients)
         flat = [g for stage in found for layer in stage.weights for g in layer] + [g[None] for g in d_head]
-        signal = _signal(found, square_sum(d_logits, 1), y.shape[1]) if measure else None
+        signal = _signal(found, square_sum(d_logits, 1), y.shape[1])
         return BatchGradients(loss, flat, saved, logits, signal)
 
     def _head_gradients(self, weights: Any, h: Any, y: Any) -> Any:

@@ -84,12 +84,12 @@ class StageGradients:
     Attributes:
         weights: for each layer of the block its trainable variables' gradients, [N, R, ...].
         preactivation, activation: sums of squares of the gradient for s and phi over samples and units,
-            [N * layers, R] from the input on; None when they were not asked for.
+            [N * layers, R] from the input on; zeros when they were not asked for.
     """
 
     weights: list[list[tf.Tensor]]
-    preactivation: tf.Tensor | None
-    activation: tf.Tensor | None
+    preactivation: tf.Tensor
+    activation: tf.Tensor
 
 
 @dataclass
@@ -128,12 +128,12 @@ class StagePass:
                     variable.assign(tf.ensure_shape(array.stack(), variable.shape))
         return ((s if self.streamed else None), h), Saved(*kept)
 
-    def backward(self, saved: Saved, ends: Carry, *, measure: bool) -> tuple[Carry, StageGradients]:
+    def backward(self, saved: Saved, ends: Carry, measure: tf.Tensor) -> tuple[Carry, StageGradients]:
         """From the gradients for the carry that left the stage to those for the carry that entered it.
 
         Args:
             ends: gradients of the loss for (s, h) after the stage; s is None without skip connections.
-            measure: whether to sum the squares of the signal's gradients.
+            measure: whether to sum the squares of the signal's gradients; the sums are zeros otherwise.
         """
         layers, count = self.stage.block.layers, self.stage.count
         weights = [unstacked(stack) for stack in self.stacks]
@@ -147,8 +147,7 @@ class StagePass:
                     backward_layer(layers[j]), *args, saved.z[j].read(i), dh, leaving
                 )
                 found[j] = write(found[j], i, grads)
-                if measure:
-                    sums[j] = sums[j].write(i, tf.stack([square_sum(g, 1) for g in signal]))
+                sums[j] = sums[j].write(i, _squares(signal, measure))
                 leaving = []
                 if layers[j].takes_stream:
                     ds = entering[0]
@@ -157,15 +156,23 @@ class StagePass:
             return ds, dh, found, sums
 
         found = [empty(count, len(stack.trainable)) for stack in self.stacks]
-        sums = [tf.TensorArray(tf.float64, count) for _ in layers] if measure else []
+        sums = [tf.TensorArray(tf.float64, count) for _ in layers]
         ds, dh = ends
         ds, dh, found, sums = repeat(count, body, (dh if ds is None else ds, dh, found, sums), backward=True)
         gradients = [[array.stack() for array in arrays] for arrays in found]
-        both = tf.stack([array.stack() for array in sums], axis=1) if measure else None  # [N, layers, 2, R]
-        flat = tf.reshape(both, [count * len(layers), 2, -1]) if measure else None
-        return ((ds if self.streamed else None), dh), StageGradients(
-            gradients, None if flat is None else flat[:, 0], None if flat is None else flat[:, 1]
-        )
+        both = tf.stack([array.stack() for array in sums], axis=1)  # [N, layers, 2, R]
+        flat = tf.reshape(both, [count * len(layers), 2, -1])
+        return ((ds if self.streamed else None), dh), StageGradients(gradients, flat[:, 0], flat[:, 1])
+
+
+def _squares(signal: list[tf.Tensor], measure: tf.Tensor) -> tf.Tensor:
+    """Sums of squares over samples and units, [2, R], where they are asked for."""
+    found = tf.cond(
+        measure,
+        lambda: tf.stack([square_sum(g, 1) for g in signal]),
+        lambda: tf.zeros([len(signal), signal[0].shape[0]], tf.float64),
+    )
+    return tf.ensure_shape(found, [len(signal), signal[0].shape[0]])
 
 
 def _inputs(layer: Layer, weights: Any, h: Any, stream: Any) -> tuple[Any, ...]:

@@ -17,12 +17,17 @@ STATISTICS = ("mean", "std", "preactivation_mean_square", "saturated_fraction", 
 
 
 def evaluate(ensemble: Ensemble, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean cross-entropy and accuracy, each [R], in inference mode on samples x [B, features] with classes y [B]."""
+    """Cross-entropy and hit (0 or 1) of each sample, each [R, B] in float64, in inference mode.
+
+    Args:
+        x: samples [B, features], the same for every run.
+        y: their classes [B].
+    """
     logits = ensemble.predict(x)
     labels = tf.tile(y[None], [logits.shape[0], 1])
-    loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits), axis=1)
+    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
     hits = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
-    return loss, tf.reduce_mean(tf.cast(hits, tf.float64), axis=1)
+    return tf.cast(loss, tf.float64), tf.cast(hits, tf.float64)
 
 
 def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float]) -> tf.Tensor:

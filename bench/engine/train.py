@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +12,7 @@ import tensorflow as tf
 from bench.engine.batches import batches, sample_rows
 from bench.engine.datasets import Dataset, load
 from bench.engine.divergence import Event, diagnose, locate, weight_facts
-from bench.engine.ensemble import Ensemble
+from bench.engine.ensemble import BatchGradients, Ensemble
 from bench.engine.initial import initial_ensemble
 from bench.engine.lsuv import apply_lsuv
 from bench.engine.network import build_network
@@ -55,7 +53,7 @@ class Training:
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
         self.chance_loss = math.log(data.classes)
-        self.step = {measure: tf.function(self._stepper(measure), autograph=False) for measure in (True, False)}
+        self.step = tf.function(self._step, autograph=False)
         self.evaluate = tf.function(lambda x, y: evaluate(self.ensemble, x, y), autograph=False)
         self.probe = tf.function(lambda x: activation_statistics(self.ensemble, x, slopes), autograph=False)
         self.build_seconds = time.perf_counter() - started
@@ -66,8 +64,8 @@ class Training:
         rows = batches(self.cohort.runs, len(self.data.y), self.batch, self.steps)
         for step, indices in enumerate(rows):
             self._look(step)
-            measure = recorder.wants("gradient_norms", step)
-            found = self.step[measure](tf.constant(indices), tf.constant(recorder.alive))
+            measure = tf.constant(recorder.wants("gradient_norms", step))
+            found = self.step(tf.constant(indices), tf.constant(recorder.alive), measure)
             found = {name: value.numpy() for name, value in found.items()}
             self._record(step, found)
             self._judge(step, found, losses)
@@ -78,49 +76,60 @@ class Training:
             self._look(self.steps)
         return recorder.tables()
 
-    def _stepper(self, measure: bool) -> Callable[[tf.Tensor, tf.Tensor], dict[str, tf.Tensor]]:
-        """One training step of all runs on rows `indices` [R, B]; `alive` [R] says whose trouble is news."""
-        ensemble, update = self.ensemble, self.update
+    def _step(self, indices: tf.Tensor, alive: tf.Tensor, measure: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One training step of all runs.
 
-        def step(indices: tf.Tensor, alive: tf.Tensor) -> dict[str, tf.Tensor]:
-            batch = ensemble.gradients(tf.gather(self.data.x, indices), tf.gather(self.data.y, indices), measure=measure)
-            gradients, norms = update.clip(update.penalized(batch.gradients))
-            sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
-            trouble = tf.reduce_any(alive & ~sound)
-            found = {"loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed}
-            layers, runs = ensemble.network.depth + 1, len(self.cohort.runs)
-            facts = tf.cond(trouble, lambda: diagnose(ensemble, batch), lambda: tf.zeros([3, layers, 3, runs]))
-            found |= {"trouble": trouble, "facts": facts}
-            before = [tf.identity(stack.kernel.value) for stack in ensemble.stacks] if measure else []
-            with tf.control_dependencies([facts, *before]):
-                update.apply(gradients)
-            if measure:
-                found |= self._measurements(batch, before)
-            return found
+        Args:
+            indices: each run's rows, [R, B].
+            alive: the runs whose trouble is news, [R].
+            measure: whether the columns of `gradient_norms` are wanted; they are zeros otherwise.
+        """
+        ensemble = self.ensemble
+        batch = ensemble.gradients(tf.gather(self.data.x, indices), tf.gather(self.data.y, indices), measure)
+        gradients, norms = self.update.clip(self.update.penalized(batch.gradients))
+        sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
+        trouble = tf.reduce_any(alive & ~sound)
+        layers, runs = ensemble.network.depth + 1, len(self.cohort.runs)
+        facts = tf.cond(trouble, lambda: diagnose(ensemble, batch), lambda: tf.zeros([3, layers, 3, runs]))
+        kernels = [stack.kernel for stack in ensemble.stacks]
+        before = tf.cond(
+            measure,
+            lambda: [tf.identity(kernel.value) for kernel in kernels],
+            lambda: [tf.zeros([0, *kernel.shape[1:]]) for kernel in kernels],
+        )
+        with tf.control_dependencies([facts, *before]):
+            self.update.apply(gradients)
+        names = ("weight_grad_norm", "weight_norm", "update_norm")
+        of_kernels = tf.cond(
+            measure,
+            lambda: self._kernel_norms(batch, before),
+            lambda: tf.zeros([len(names), layers, runs], tf.float64),
+        )
+        return {
+            "loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed,
+            "trouble": trouble, "facts": facts,
+            "preactivation_grad_norm": batch.signal.preactivation, "activation_grad_norm": batch.signal.activation,
+            **dict(zip(names, tf.unstack(of_kernels, len(names)), strict=True)),
+        }  # fmt: skip
 
-        return step
-
-    def _measurements(self, batch: Any, before: list[tf.Tensor]) -> dict[str, tf.Tensor]:
-        """The columns of `gradient_norms`, each [layers, R]."""
+    def _kernel_norms(self, batch: BatchGradients, before: list[tf.Tensor]) -> tf.Tensor:
+        """Norms of each kernel's raw gradient, of the kernel and of its change, [3, layers, R]."""
         ensemble = self.ensemble
         of_kernel = {id(v): g for v, g in zip(ensemble.variables, batch.gradients, strict=True)}
-        squares = {
-            "weight_grad_norm": [square_sum(of_kernel[id(stack.kernel)], 2) for stack in ensemble.stacks],
-            "weight_norm": [square_sum(kernel, 2) for kernel in before],
-            "update_norm": [square_sum(s.kernel.value - b, 2) for s, b in zip(ensemble.stacks, before, strict=True)],
-        }
-        norms = {name: tf.sqrt(ensemble.by_layer(values)) for name, values in squares.items()}
-        return norms | {
-            "preactivation_grad_norm": batch.signal.preactivation,
-            "activation_grad_norm": batch.signal.activation,
-        }
+        before = [tf.ensure_shape(b, stack.kernel.shape) for b, stack in zip(before, ensemble.stacks, strict=True)]
+        tensors = (
+            [of_kernel[id(stack.kernel)] for stack in ensemble.stacks],
+            before,
+            [stack.kernel.value - b for stack, b in zip(ensemble.stacks, before, strict=True)],
+        )
+        return tf.sqrt(tf.stack([ensemble.by_layer([square_sum(t, 2) for t in group]) for group in tensors]))
 
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""
         if self.recorder.wants("evaluations", step):
-            pairs = [self.evaluate(x, y) for x, y in self.data.splits]
-            loss, accuracy = (np.stack([np.asarray(pair[k], np.float64) for pair in pairs], axis=1) for k in (0, 1))
-            self.recorder.add("evaluations", step, {"loss": loss, "accuracy": accuracy})
+            loss, hits = (value.numpy() for value in self.evaluate(self.data.judged_x, self.data.judged_y))
+            means = {"loss": self.data.split_means(loss), "accuracy": self.data.split_means(hits)}
+            self.recorder.add("evaluations", step, means)
         if self.recorder.wants("activations", step):
             found = self.probe(self.data.probe_x).numpy()
             self.recorder.add("activations", step, {n: found[:, k].T for k, n in enumerate(STATISTICS)})
@@ -163,10 +172,14 @@ class _Data:
         sample = sample_rows(len(flat[0]), PROBE_SAMPLES)
         few = sample_rows(len(flat[1]), FEW_SAMPLES)
         self.probe_x = tf.constant(flat[0][sample])
-        self.splits = [
-            (self.probe_x, tf.constant(data.y_train[sample])),
-            (tf.constant(flat[1][few]), tf.constant(data.y_validation[few])),
-        ]
+        self.judged_x = tf.constant(np.concatenate([flat[0][sample], flat[1][few]]))
+        self.judged_y = tf.constant(np.concatenate([data.y_train[sample], data.y_validation[few]]))
+        self.train_samples = len(sample)
+
+    def split_means(self, values: np.ndarray) -> np.ndarray:
+        """From values [R, samples] to means [R, 2]: the training sample, the validation rows."""
+        parts = (values[:, : self.train_samples], values[:, self.train_samples :])
+        return np.stack([part.mean(axis=1) for part in parts], axis=1)
 
 
 class _Losses:

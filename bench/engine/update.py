@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from bench.engine.clipping import HEADLESS, RULES, global_norm, per_run
+from bench.engine.clipping import HEADLESS, RULES, Clipped, Rule, per_run, total, variable_norms
 from bench.engine.ensemble import Ensemble
 from bench.engine.optimizers import decay_of, make_optimizer
 from bench.plan import Run
@@ -59,16 +59,14 @@ class Update:
 
     def clip(self, gradients: list[tf.Tensor]) -> tuple[list[tf.Tensor], Norms]:
         """The gradient that the optimizer is given, and the norms before and after."""
-        raw = global_norm(gradients)
-        clipped, rules = list(gradients), [name for name, limit in self.limits.items() if limit is not None]
-        for name in rules:
-            rest = len(self.ensemble.head.trainable) if name in HEADLESS else 0
-            body = slice(0, len(clipped) - rest)
-            variables = [variable.value for variable in self.ensemble.variables[body]]
-            clipped[body] = RULES[name](clipped[body], variables, self.limits[name])
-        if not rules:
-            return clipped, Norms(raw, raw, tf.zeros_like(raw, tf.bool))
-        return clipped, Norms(raw, global_norm(clipped), _changed(gradients, clipped))
+        norms = variable_norms(gradients)
+        given = Clipped(gradients, norms, tf.zeros(self.learning_rate.shape, tf.bool))
+        variables = [variable.value for variable in self.ensemble.variables]
+        for name, limit in self.limits.items():
+            if limit is not None:
+                rest = len(self.ensemble.head.trainable) if name in HEADLESS else 0
+                given = _clip_first(len(gradients) - rest, RULES[name], given, variables, limit)
+        return given.gradients, Norms(total(norms), total(given.norms), given.changed)
 
     def apply(self, gradients: list[tf.Tensor]) -> None:
         """Update every run's weights, then bound them where a run asks for it."""
@@ -91,11 +89,10 @@ def _bound(kernel: keras.Variable, limit: tf.Tensor) -> None:
     kernel.assign(tf.where(tf.math.is_finite(bound), bounded, value))
 
 
-def _changed(before: list[tf.Tensor], after: list[tf.Tensor]) -> tf.Tensor:
-    different: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] = lambda a, b: tf.reduce_any(  # noqa: E731
-        tf.not_equal(a, b), axis=[0, *range(2, len(a.shape))]
-    )
-    return tf.reduce_any(tf.stack([different(a, b) for a, b in zip(before, after, strict=True)]), axis=0)
+def _clip_first(count: int, rule: Rule, given: Clipped, variables: list[tf.Tensor], limit: tf.Tensor) -> Clipped:
+    """Clip the first `count` variables' gradients and leave the others."""
+    part = rule(Clipped(given.gradients[:count], given.norms[:count], given.changed), variables[:count], limit)
+    return Clipped(part.gradients + given.gradients[count:], part.norms + given.norms[count:], part.changed)
 
 
 def _settings(runs: Sequence[Run], factor: str, level: str, setting: str, absent: float) -> tf.Tensor | None:
