@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
 
@@ -106,7 +107,6 @@ TABLES: dict[str, TableSpec] = {
             "status": _text("completed, diverged or failed."),
             "steps_completed": _count("Updates applied while everything was finite.", "updates"),
             "parameter_count": _count("Trainable numbers in the network."),
-            "train_seconds": _real("The run's share of its cohort's building, compiling and training time.", "s"),
             "error": _text("Why the run failed; null otherwise."),
         },
     ),
@@ -182,4 +182,31 @@ TABLES: dict[str, TableSpec] = {
             "limit": _real("The limit that was crossed; null for nan and infinity."),
         },
     ),
+    "timings": TableSpec(
+        "cohort: the one table that measures the machine, and so differs from run to run",
+        {
+            "cohort": _text("The runs that trained together in one graph."),
+            "runs": _count("How many they were."),
+            "steps": _count("Steps that the cohort trained.", "updates"),
+            "build_seconds": _real("Loading data, building the network, drawing the weights.", "s"),
+            "trace_seconds": _real("First calls: tracing and optimizing the graphs, one step included.", "s"),
+            "train_seconds": _real("The other training steps.", "s"),
+            "measure_seconds": _real("Evaluations and activation statistics.", "s"),
+        },
+    ),
 }
+
+
+def conform(table: str, columns: Mapping[str, Any]) -> pa.Table:
+    """The columns in the schema's order and types; a column that was not measured is null.
+
+    Raises:
+        pyarrow.ArrowException: a column does not fit its type, or the columns differ in length.
+    """
+    schema = TABLES[table].arrow
+    rows = len(next(iter(columns.values()))) if columns else 0
+    arrays = [
+        pa.array(columns[field.name], type=field.type) if field.name in columns else pa.nulls(rows, field.type)
+        for field in schema
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from bench.engine.targets import resolve
-from bench.errors import DataError
+from bench.errors import BenchError, DataError
 from bench.factors import FACTORS, Choice
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_train, x_validation, y_validation
@@ -63,6 +63,30 @@ def load_raw(choice: Choice) -> Arrays:
     if choice.name in _OFFLINE:
         return _split(*_OFFLINE[choice.name]())
     return _from_keras(choice.name, resolve(level.target))
+
+
+def check(choice: Choice) -> str | None:
+    """What is wrong with a dataset, in a sentence; None if it can be used."""
+    try:
+        load(choice, "standardize")
+    except BenchError as error:
+        return str(error)
+    return None
+
+
+def describe(choice: Choice) -> str:
+    """One line on a dataset: its name, sizes and where it comes from.
+
+    Raises:
+        DataError: it cannot be loaded.
+    """
+    data = load(choice, "standardize")
+    level = FACTORS["dataset"].level(choice.name)
+    place = keras_path(choice.name) if choice.name in KERAS_FILES else "shipped with a package"
+    if choice.name == "npz" or level is None:
+        place = choice.label
+    rows = f"{len(data.y_train)} training and {len(data.y_validation)} validation rows"
+    return f"{choice.label}: {rows} of {data.shape}, {data.classes} classes; {place}"
 
 
 def _unit_mean_square(x: np.ndarray) -> np.ndarray:

@@ -34,7 +34,7 @@ from bench.engine.formula import (
     threshold,
 )
 from bench.plan import Cohort
-from bench.schema import LOSS_LIMIT_FACTOR, TABLES, EventKind, RunStatus, Tensor
+from bench.schema import LOSS_LIMIT_FACTOR, TABLES, EventKind, RunStatus, Tensor, conform
 
 Reals = NDArray[np.float64]
 Indices = NDArray[np.int64]
@@ -50,6 +50,7 @@ def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
         "loss_curves": _loss_curves(cohort, batch),
         "evaluations": _evaluations(cohort, batch),
         "divergence_events": _divergence_events(cohort, batch),
+        "timings": conform("timings", {"cohort": [cohort.key], "runs": [len(cohort.runs)], "steps": [batch.steps]}),
     }
 
 
@@ -134,7 +135,6 @@ def _runs(cohort: Cohort, batch: _Batch) -> pa.Table:
         "status": [str(RunStatus.DIVERGED if gone else RunStatus.COMPLETED) for gone in batch.diverges],
         "steps_completed": batch.end,
         "parameter_count": [parameters] * count,
-        "train_seconds": batch.end * parameters * 1e-9,
         "error": pa.nulls(count, pa.string()),
     }
     for name in ("run_id", "cell_key", "replicate", "seed"):

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from bench.engine.divergence import Event
 from bench.plan import Cohort
-from bench.schema import TABLES, RunStatus
+from bench.schema import RunStatus, conform
 
 GRADIENT_COLUMNS = (
     "weight_grad_norm", "preactivation_grad_norm", "activation_grad_norm", "weight_norm", "update_norm",
@@ -30,6 +30,7 @@ class Recorder:
     parameter_count: int
     rows: dict[str, list[tuple[int, dict[str, np.ndarray]]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
+    timings: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         steps = int(self.cohort.structure["steps"].value or 0)
@@ -65,8 +66,10 @@ class Recorder:
             "loss_curves": self._long("loss_curves", {}),
             "evaluations": self._long("evaluations", {"split": np.array(["train", "validation"])}),
             "divergence_events": self._events(),
+            "timings": {"cohort": [self.cohort.key], "runs": [len(self.cohort.runs)]}
+            | {name: [value] for name, value in self.timings.items()},
         }
-        return {name: _conform(name, columns) for name, columns in made.items()}
+        return {name: conform(name, columns) for name, columns in made.items()}
 
     def _layers(self, *, head: bool) -> dict[str, np.ndarray]:
         count = len(self.layer_names) - (0 if head else 1)
@@ -122,14 +125,3 @@ class Recorder:
             "value": [event.value for event in events],
             "limit": [event.limit for event in events],
         }
-
-
-def _conform(table: str, columns: dict[str, object]) -> pa.Table:
-    """The columns in the schema's order and types; a column that was not measured is null."""
-    schema = TABLES[table].arrow
-    rows = len(next(iter(columns.values()))) if columns else 0  # type: ignore[arg-type]
-    arrays = [
-        pa.array(columns[field.name], type=field.type) if field.name in columns else pa.nulls(rows, field.type)
-        for field in schema
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)

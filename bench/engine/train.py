@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pyarrow as pa
@@ -56,25 +58,35 @@ class Training:
         self.step = tf.function(self._step, autograph=False)
         self.evaluate = tf.function(lambda x, y: evaluate(self.ensemble, x, y), autograph=False)
         self.probe = tf.function(lambda x: activation_statistics(self.ensemble, x, slopes), autograph=False)
-        self.build_seconds = time.perf_counter() - started
+        self.recorder.timings["build_seconds"] = time.perf_counter() - started
 
     def run(self) -> dict[str, pa.Table]:
         """Train to the last step, or until no run is left."""
         recorder, losses = self.recorder, _Losses(len(self.cohort.runs))
         rows = batches(self.cohort.runs, len(self.data.y), self.batch, self.steps)
         for step, indices in enumerate(rows):
-            self._look(step)
-            measure = tf.constant(recorder.wants("gradient_norms", step))
-            found = self.step(tf.constant(indices), tf.constant(recorder.alive), measure)
-            found = {name: value.numpy() for name, value in found.items()}
+            with self._timed("measure_seconds"):
+                self._look(step)
+            with self._timed("train_seconds" if step else "trace_seconds"):
+                measure = tf.constant(recorder.wants("gradient_norms", step))
+                found = self.step(tf.constant(indices), tf.constant(recorder.alive), measure)
+                found = {name: value.numpy() for name, value in found.items()}
+            recorder.timings["steps"] = step + 1
             self._record(step, found)
             self._judge(step, found, losses)
             if not recorder.alive.any():
                 break
         else:
             self._judge_weights()
-            self._look(self.steps)
+            with self._timed("measure_seconds"):
+                self._look(self.steps)
         return recorder.tables()
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.recorder.timings[name] = self.recorder.timings.get(name, 0.0) + time.perf_counter() - started
 
     def _step(self, indices: tf.Tensor, alive: tf.Tensor, measure: tf.Tensor) -> dict[str, tf.Tensor]:
         """One training step of all runs.

@@ -1,0 +1,161 @@
+"""The command line. Each command imports what it needs when it is called: no command but training loads TensorFlow.
+
+Exit codes: 0 done; 2 something to mend in the suite, the data, the folder or the command line; 3 done, but some runs
+failed; 130 interrupted. A run that diverges is a result, not a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bench.errors import BenchError, SuiteError, nearest
+
+app = typer.Typer(
+    help="Which remedy for vanishing and exploding gradients helps where, on the Keras of today.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+SuiteArg = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
+ResultsArg = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, such as reports/default.")]
+WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core, or one beside a GPU.")]
+
+
+def suite_path(given: str) -> Path:
+    """The file that a suite argument means.
+
+    Raises:
+        SuiteError: there is none.
+    """
+    for path in (Path(given), Path("suites") / f"{given}.toml"):
+        if path.is_file():
+            return path
+    known = sorted(str(path) for path in Path("suites").rglob("*.toml"))
+    raise SuiteError(f'no suite file "{given}" and none of that name in suites/. {nearest(given, known)}')
+
+
+@app.command()
+def run(
+    suite: SuiteArg,
+    out: Annotated[Path | None, typer.Option(help="Results folder. Default: reports/<suite>.")] = None,
+    workers: WorkersOption = 0,
+    dry: Annotated[bool, typer.Option("--dry", help="Numbers by formula, without TensorFlow.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Train everything again.")] = False,
+    report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
+) -> None:
+    """Train what a suite plans and the results folder does not hold yet, then write the report."""
+    from bench.commands.run import Options, run_suite
+
+    path = suite_path(suite)
+    folder = out or Path("reports") / path.stem
+    command = shlex.join(["bench", *sys.argv[1:]])
+    try:
+        run_suite(path, Options(folder, workers, dry, fresh, command))
+    except KeyboardInterrupt:
+        print(f"Stopped. What has ended is kept in {folder}; the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    finally:
+        if report and sys.exc_info()[0] is None:
+            write_report(folder)
+
+
+@app.command()
+def report(
+    results: ResultsArg,
+    dump: Annotated[bool, typer.Option("--dump", help="Print the page's data as JSON instead.")] = False,
+) -> None:
+    """Write index.html from the tables of a results folder."""
+    write_report(results, dump=dump)
+
+
+def write_report(folder: Path, *, dump: bool = False) -> None:
+    """Write a results folder's report and print where it is."""
+    from bench.report import dump_report, write_report
+
+    if dump:
+        print(json.dumps(dump_report(folder), indent=2))
+    else:
+        print(write_report(folder))
+
+
+@app.command()
+def check(
+    suite: SuiteArg,
+    build: Annotated[bool, typer.Option("--build", help="Also build each structure and train one step.")] = False,
+) -> None:
+    """Say whether a suite can run."""
+    from bench.commands.check import check_suite
+
+    check_suite(suite_path(suite), build=build)
+
+
+@app.command()
+def plan(
+    suite: SuiteArg,
+    workers: WorkersOption = 0,
+    every: Annotated[bool, typer.Option("--all", help="List every cohort.")] = False,
+) -> None:
+    """Say what a suite would run, how long and how much, without training."""
+    from bench.commands.plan import show_plan
+
+    show_plan(suite_path(suite), workers, every=every)
+
+
+@app.command("list")
+def list_(what: Annotated[str | None, typer.Argument(metavar="[FACTOR]", help="A factor.")] = None) -> None:
+    """List suites and factors, or a factor's levels."""
+    from bench.commands.listing import list_all
+
+    list_all(what)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of suite files."""
+    from bench.suite import suite_schema
+
+    print(json.dumps(suite_schema(), indent=2))
+
+
+@app.command()
+def data(names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="Default: all.")] = None) -> None:
+    """Fetch datasets ahead and say where they are."""
+    from bench.commands.data import fetch
+
+    fetch(names or [])
+
+
+@app.command()
+def show(results: ResultsArg, run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its start.")]) -> None:
+    """Show one run: its cell, outcome, events and curves."""
+    from bench.commands.show import show_run
+
+    show_run(results, run_id)
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's is one message and an exit code."""
+    sys.exit(guarded(app))
+
+
+def guarded(command: Callable[[], object]) -> int:
+    """Call a command and turn a BenchError into its message on standard error and its exit code."""
+    try:
+        command()
+    except BenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    main()

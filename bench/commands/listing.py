@@ -1,0 +1,72 @@
+"""`bench list`: suites, factors and levels, each with a sentence and a source."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.errors import SuiteError, nearest
+from bench.factors import FACTORS, Factor, Level
+
+SUITES = Path("suites")
+
+
+def list_all(what: str | None, console: Console | None = None) -> None:
+    """Print suites and factors, or the levels of one factor.
+
+    Raises:
+        SuiteError: there is no factor of that name.
+    """
+    console = console or Console()
+    if what is None:
+        console.print(_suites())
+        console.print(_factors())
+        print("`bench list FACTOR` shows a factor's levels.")
+    elif what in FACTORS:
+        console.print(_levels(FACTORS[what]))
+    else:
+        raise SuiteError(f'"{what}" is not a factor. {nearest(what, FACTORS)}')
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
+    return table
+
+
+def _suites() -> Table:
+    table = _table("Suites", "suite", "question")
+    for path in sorted(SUITES.rglob("*.toml")):
+        try:
+            question = tomllib.loads(path.read_text(encoding="utf-8"))["suite"]["question"]
+        except (OSError, ValueError, KeyError, TypeError):
+            question = f"(cannot be read: `bench check {path}` says why)"
+        table.add_row(str(path), str(question).strip())
+    return table
+
+
+def _factors() -> Table:
+    table = _table("Factors", "factor", "default", "varies", "what it is")
+    for factor in FACTORS.values():
+        place = "between cohorts" if factor.place == "graph" else "within a cohort"
+        table.add_row(factor.name, str(factor.default), place, factor.summary)
+    return table
+
+
+def _levels(factor: Factor) -> Table:
+    table = _table(f"{factor.name}: {factor.summary}", "level", "what it is", "source")
+    if factor.number:
+        bound = ">" if factor.number.exclusive else ">="
+        table.add_row(f"any {factor.number.kind.__name__} {bound} {factor.number.minimum:g}", "", "")
+    for level in factor.levels:
+        table.add_row(level.name + _settings(level), level.summary, level.source)
+    if factor.plugins:
+        table.add_row("module:name", "Yours: an importable Python object.", "")
+    return table
+
+
+def _settings(level: Level) -> str:
+    return "".join(f"\n  {name} = {setting.default}" for name, setting in level.settings.items())

@@ -1,0 +1,79 @@
+"""`bench show`: one run on a page of text: its cell, outcome, events and curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import ResultsError, nearest
+from bench.factors import FACTORS
+from bench.store import read_tables
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 60
+
+
+def show_run(folder: Path, run_id: str) -> None:
+    """Print one run of a results folder.
+
+    Raises:
+        ResultsError: there are no results, or no run of that name; a prefix that fits one run alone will do.
+    """
+    tables = read_tables(folder)
+    run = tables["runs"].set_index("run_id").loc[_resolve(tables["runs"]["run_id"], run_id, folder)]
+    print(run.name)
+    for factor in FACTORS:
+        print(f"  {factor:18} {run[factor]}")
+    print(f"{run['status']} after {run['steps_completed']} of {run['steps']} steps; {run['parameter_count']} parameters")
+    if isinstance(run["error"], str):
+        print(run["error"])
+    own = {name: frame[frame["run_id"] == run.name] for name, frame in tables.items() if "run_id" in frame}
+    _show_events(own["divergence_events"])
+    _show_curves(own)
+
+
+def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
+    fitting = [name for name in known if name == run_id] or [name for name in known if name.startswith(run_id)]
+    if len(fitting) == 1:
+        return str(fitting[0])
+    if fitting:
+        raise ResultsError(f'{folder}: "{run_id}" fits {len(fitting)} runs, among them {", ".join(fitting[:5])}.')
+    raise ResultsError(f'{folder}: no run "{run_id}". {nearest(run_id, known.head(2000))[:600]}')
+
+
+def _show_events(events: pd.DataFrame) -> None:
+    for event in events.itertuples():
+        where = "" if pd.isna(event.layer_index) else f" of layer {int(event.layer_index)}"
+        value = "" if pd.isna(event.value) else f", value {event.value:.4g}"
+        limit = "" if pd.isna(event.limit) else f", limit {event.limit:.4g}"
+        print(f"  step {event.step}: {event.kind} in the {event.tensor}{where}{value}{limit}")
+
+
+def _show_curves(own: dict[str, pd.DataFrame]) -> None:
+    print("loss, training batches")
+    _curve(own["loss_curves"]["step"], own["loss_curves"]["loss"])
+    for split, frame in own["evaluations"].groupby("split"):
+        print(f"accuracy, {split}")
+        _curve(frame["step"], frame["accuracy"])
+    norms = own["gradient_norms"]
+    for step in dict.fromkeys([norms["step"].min(), norms["step"].max()]) if len(norms) else []:
+        print(f"log10 pre-activation gradient norm by layer, step {step} (left: nearest the input)")
+        at = norms[norms["step"] == step].sort_values("layer_index")
+        with np.errstate(divide="ignore"):
+            _curve(at["layer_index"], np.log10(at["preactivation_grad_norm"]))
+
+
+def _curve(x: pd.Series, y: pd.Series) -> None:
+    """A sparkline with its first, lowest, highest and last value."""
+    values = y.to_numpy(float)
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        print("  nothing finite was recorded")
+        return
+    picked = values[np.linspace(0, len(values) - 1, min(WIDTH, len(values))).round().astype(int)]
+    low, high = finite.min(), finite.max()
+    scaled = (np.clip(np.nan_to_num(picked, nan=low), low, high) - low) / (high - low or 1.0)
+    bars = "".join(BARS[int(part * (len(BARS) - 1))] if ok else "×" for part, ok in zip(scaled, np.isfinite(picked), strict=True))
+    print(f"  {bars}  {values[0]:.4g} → {values[-1]:.4g}  (lowest {low:.4g}, highest {high:.4g}; at {x.min()}–{x.max()})")

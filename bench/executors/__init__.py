@@ -1,0 +1,1 @@
+"""Run cohorts and hand back each outcome as it ends."""

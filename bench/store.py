@@ -1,0 +1,183 @@
+"""The results folder: whole files or none, one driver at a time, read as frames.
+
+    <folder>/manifest.json
+    <folder>/tables/<table>/<cohort>.parquet
+
+A cohort's files are written aside, flushed to disk and renamed, its `runs` file last: where that file exists, the
+cohort is done.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.errors import ResultsError
+from bench.schema import TABLES, RunStatus
+
+ASIDE = ".writing"
+DONE_MARK = "runs"
+
+
+class Results:
+    """A results folder, to write into while it is locked."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @property
+    def manifest_path(self) -> Path:
+        """Where the suite's text, versions, machine and times are kept."""
+        return self.folder / "manifest.json"
+
+    def table_path(self, table: str, cohort: str) -> Path:
+        """The file of a cohort's rows of a table."""
+        return self.folder / "tables" / table / f"{cohort}.parquet"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the folder for one driver.
+
+        Raises:
+            ResultsError: another driver has it, or it cannot be written to.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise ResultsError(f"{self.folder}: cannot be written to ({error.strerror}). Choose another --out.") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ResultsError(f"{self.folder}: another run of bench is writing here. Wait, or choose another --out.") from error
+            yield
+
+    def done(self, cohorts: Iterable[str]) -> set[str]:
+        """Those of the cohorts whose files are all here and whole enough to be opened.
+
+        Files that are missing beside a done-mark, or cannot be read, mean that the cohort runs again.
+        """
+        present = {path.stem for path in (self.folder / "tables" / DONE_MARK).glob("*.parquet")}
+        return {cohort for cohort in cohorts if cohort in present and self._whole(cohort)}
+
+    def _whole(self, cohort: str) -> bool:
+        try:
+            return all(
+                pq.read_schema(self.table_path(table, cohort)).equals(spec.arrow) for table, spec in TABLES.items()
+            )
+        except (OSError, pa.ArrowException):
+            return False
+
+    def write(self, cohort: str, tables: Mapping[str, pa.Table]) -> None:
+        """Write a cohort's tables; they appear one by one, the done-mark last.
+
+        Raises:
+            ResultsError: the disk is full or the folder cannot be written to. Nothing half-written is left visible.
+        """
+        order = [table for table in TABLES if table != DONE_MARK] + [DONE_MARK]
+        try:
+            for table in order:
+                self._place(self.table_path(table, cohort), lambda aside, t=table: _write_parquet(tables[t], aside))
+        except OSError as error:
+            raise ResultsError(f"{self.folder}: cannot be written to ({error.strerror or error}).") from error
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replace the manifest."""
+        text = json.dumps(manifest, indent=2) + "\n"
+        self._place(self.manifest_path, lambda aside: aside.write_text(text, encoding="utf-8"))
+
+    def arrange(self, planned: Iterable[str]) -> int:
+        """Set aside the cohorts that the suite no longer plans, and take back those that it plans again.
+
+        Nothing is deleted: files move between `tables` and `superseded`. Returns how many cohorts were set aside.
+        """
+        wanted = set(planned)
+        tables, aside = self.folder / "tables", self.folder / "superseded"
+        moved = [path for path in tables.glob("*/*.parquet") if path.stem not in wanted]
+        for path in moved:
+            _move(path, aside / path.parent.name / path.name)
+        for path in aside.glob("*/*.parquet"):
+            if path.stem in wanted:
+                _move(path, tables / path.parent.name / path.name)
+        return len({path.stem for path in moved})
+
+    def failed(self, cohorts: Iterable[str]) -> set[str]:
+        """Those of the cohorts that hold a failed run."""
+        found = set()
+        for cohort in cohorts:
+            status = pq.read_table(self.table_path(DONE_MARK, cohort), columns=["status"])["status"]
+            if RunStatus.FAILED in status.to_pylist():
+                found.add(cohort)
+        return found
+
+    def _place(self, path: Path, write: Any) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f"{path.name}{ASIDE}")
+        try:
+            write(aside)
+            with aside.open("rb") as handle:
+                os.fsync(handle.fileno())
+            aside.replace(path)
+        finally:
+            aside.unlink(missing_ok=True)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the rename itself survives a power loss
+        finally:
+            os.close(directory)
+
+
+def _move(path: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    path.replace(to)
+
+
+def _write_parquet(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, compression="zstd", store_schema=True)
+
+
+def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
+    """Every table of a results folder, with the schema's columns; empty where nothing was recorded.
+
+    Rows come in the order of their cohorts' names.
+
+    Raises:
+        ResultsError: there are no results, or a file cannot be read.
+    """
+    done = sorted(path.stem for path in (folder / "tables" / DONE_MARK).glob("*.parquet"))
+    if not done:
+        raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
+    frames = {}
+    for table, spec in TABLES.items():
+        paths = [folder / "tables" / table / f"{cohort}.parquet" for cohort in done]
+        try:
+            parts = [pq.read_table(path, schema=spec.arrow) for path in paths]
+        except (OSError, pa.ArrowException) as error:
+            raise ResultsError(f"{folder}: table {table} cannot be read ({error}). `bench run` mends it.") from error
+        frames[table] = pa.concat_tables(parts).to_pandas()
+    return frames
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a results folder.
+
+    Raises:
+        ResultsError: it is missing or not JSON.
+    """
+    path = folder / "manifest.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError as error:
+        raise ResultsError(f"{folder}: no manifest.json here. Is this a results folder (reports/<suite>)?") from error
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"{path}: cannot be read ({error}).") from error
