@@ -44,7 +44,7 @@ def suite_path(given: str) -> Path:
 
 
 @app.command()
-def run(
+def run(  # noqa: PLR0913 (one parameter an option)
     suite: SuiteArg,
     out: Annotated[Path | None, typer.Option(help="Results folder. Default: reports/<suite>.")] = None,
     workers: WorkersOption = 0,
@@ -127,7 +127,9 @@ def schema() -> None:
 
 
 @app.command()
-def data(names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="Default: all.")] = None) -> None:
+def data(
+    names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="Default: all.")] = None,
+) -> None:
     """Fetch datasets ahead and say where they are."""
     from bench.commands.data import fetch
 
@@ -135,7 +137,10 @@ def data(names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...
 
 
 @app.command()
-def show(results: ResultsArg, run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its start.")]) -> None:
+def show(
+    results: ResultsArg,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its start.")],
+) -> None:
     """Show one run: its cell, outcome, events and curves."""
     from bench.commands.show import show_run
 

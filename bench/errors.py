@@ -24,7 +24,7 @@ class ResultsError(BenchError):
     """A results folder that is missing, incomplete or in use."""
 
 
-class RunsFailed(BenchError):
+class RunsFailed(BenchError):  # noqa: N818 (named for what happened, as the exit code is)
     """The suite ended, but some runs raised: their rows say `failed`."""
 
     exit_code = 3

@@ -16,7 +16,7 @@ class RunStatus(StrEnum):
     """How a run ended."""
 
     COMPLETED = "completed"  # every planned step ran
-    DIVERGED = "diverged"  # a loss, gradient, activation or weight left the finite numbers; rows up to then are kept
+    DIVERGED = "diverged"  # a loss, gradient, activation or weight left the finite numbers; the rows up to then stay
     FAILED = "failed"  # the code raised; see `error`
 
 
@@ -117,7 +117,7 @@ TABLES: dict[str, TableSpec] = {
         | _LAYER
         | {
             "layer_name": _text("hidden_0, hidden_1, ..., head."),
-            "weight_grad_norm": _real("L2 norm of d(data loss)/d(the layer's kernel), before clipping and without penalties."),
+            "weight_grad_norm": _real("L2 norm of d(data loss)/d(the layer's kernel), before clipping, no penalties."),
             "preactivation_grad_norm": _real(
                 "Root mean square over samples of the L2 norm of B d(loss)/dz, z the input of the layer's "
                 "normalization and activation; the logits for the head."
@@ -173,7 +173,7 @@ TABLES: dict[str, TableSpec] = {
         | _STEP
         | {
             "kind": _text("nan, infinity or loss_limit."),
-            "tensor": _text("weight, activation, loss or gradient: the first bad one in the order in which a step uses them."),
+            "tensor": _text("weight, activation, loss or gradient: the first bad one, as a step uses them."),
             "layer_index": Column(pa.int64(), "1", "The first bad layer in the order of computation; null for a loss."),
             "value": _real(
                 "Largest finite magnitude left in that tensor of that layer; for a loss the last finite one; for "

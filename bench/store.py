@@ -54,12 +54,13 @@ class Results:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = (self.folder / ".lock").open("w")
         except OSError as error:
-            raise ResultsError(f"{self.folder}: cannot be written to ({error.strerror}). Choose another --out.") from error
+            raise ResultsError(f"{self.folder}: cannot be written to ({error.strerror}). Try another --out.") from error
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise ResultsError(f"{self.folder}: another run of bench is writing here. Wait, or choose another --out.") from error
+                message = f"{self.folder}: another `bench run` is writing here. Wait for it, or choose another --out."
+                raise ResultsError(message) from error
             yield
 
     def done(self, cohorts: Iterable[str]) -> set[str]:

@@ -35,9 +35,13 @@ class Progress:
         self.console = Console(stderr=True)
         self.started = self.last_line = time.monotonic()
         self.bar = Bar(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs  {task.fields[note]}"),
-            console=self.console, disable=not self.console.is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("runs  {task.fields[note]}"),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
         self.task = self.bar.add_task("training", total=self.planned_runs, completed=self.runs, note="starting")
         found = f", {self.cohorts} of them finished earlier" if self.cohorts else ""
         self.say(f"{self.planned_runs} runs in {self.total} cohorts{found}; {workers} workers")

@@ -106,9 +106,10 @@ def _refuse_other_versions(results: Results, manifest: dict[str, Any]) -> None:
         return
     before = read_manifest(results.folder)
     if before.get("dry", False) != manifest["dry"]:
-        raise ResultsError(f"{results.folder} holds {'dry' if before['dry'] else 'trained'} results. Use --fresh or --out.")
-    old = before.get("versions", {})
-    changed = [f"{n} {old.get(n)} -> {v}" for n, v in manifest["versions"].items() if n in environment.DECIDING and old.get(n) != v]
+        kind = "dry" if before.get("dry") else "trained"
+        raise ResultsError(f"{results.folder} holds {kind} results. Use --fresh to replace them, or --out.")
+    old, new = before.get("versions", {}), manifest["versions"]
+    changed = [f"{n} {old.get(n)} -> {new[n]}" for n in environment.DECIDING if old.get(n) != new[n]]
     if changed:
         raise ResultsError(
             f"{results.folder} holds results of other versions ({', '.join(changed)}), which are never mixed. "

@@ -26,7 +26,8 @@ def show_run(folder: Path, run_id: str) -> None:
     print(run.name)
     for factor in FACTORS:
         print(f"  {factor:18} {run[factor]}")
-    print(f"{run['status']} after {run['steps_completed']} of {run['steps']} steps; {run['parameter_count']} parameters")
+    after = f"after {run['steps_completed']} of {run['steps']} steps"
+    print(f"{run['status']} {after}; {run['parameter_count']:.0f} parameters")
     if isinstance(run["error"], str):
         print(run["error"])
     own = {name: frame[frame["run_id"] == run.name] for name, frame in tables.items() if "run_id" in frame}
@@ -75,5 +76,7 @@ def _curve(x: pd.Series, y: pd.Series) -> None:
     picked = values[np.linspace(0, len(values) - 1, min(WIDTH, len(values))).round().astype(int)]
     low, high = finite.min(), finite.max()
     scaled = (np.clip(np.nan_to_num(picked, nan=low), low, high) - low) / (high - low or 1.0)
-    bars = "".join(BARS[int(part * (len(BARS) - 1))] if ok else "×" for part, ok in zip(scaled, np.isfinite(picked), strict=True))
-    print(f"  {bars}  {values[0]:.4g} → {values[-1]:.4g}  (lowest {low:.4g}, highest {high:.4g}; at {x.min()}–{x.max()})")
+    levels = (scaled * (len(BARS) - 1)).astype(int)
+    bars = "".join(BARS[k] if ok else "×" for k, ok in zip(levels, np.isfinite(picked), strict=True))
+    ends = f"{values[0]:.4g} → {values[-1]:.4g}"
+    print(f"  {bars}  {ends}  (lowest {low:.4g}, highest {high:.4g}; at {x.min()}–{x.max()})")

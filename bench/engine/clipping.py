@@ -97,7 +97,7 @@ def _norm(tensor: tf.Tensor, axes: list[int] | None = None, *, keepdims: bool = 
 
 
 def _ratio(norm: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
-    """limit / max(norm, limit): exactly 1 where the norm is within the limit or there is none."""
+    """The ratio limit / max(norm, limit): exactly 1 where the norm is within the limit or there is none."""
     wide = tf.cast(limit, tf.float64)
     return tf.where(norm > wide, wide / norm, tf.ones_like(norm))
 

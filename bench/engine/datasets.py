@@ -211,7 +211,7 @@ def _checked(choice: Choice, arrays: Arrays) -> Arrays:
         if y.min() < 0:
             raise DataError(f"{where}: y holds the class {y.min()}; classes count from 0.")
     if x_train.shape[1:] != x_validation.shape[1:]:
-        raise DataError(f"{where}: shape {x_validation.shape[1:]} differs from the training rows' {x_train.shape[1:]}.")
+        raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
     return (
         x_train.astype(np.float64), y_train.astype(np.int32), x_validation.astype(np.float64), y_validation.astype(np.int32)
     )  # fmt: skip

@@ -29,7 +29,7 @@ class Event:
 
 
 def diagnose(ensemble: Ensemble, batch: BatchGradients) -> tf.Tensor:
-    """For weights, activations and gradients, each layer and run: is there NaN, infinity, and the largest finite magnitude.
+    """For weights, activations and gradients, by layer and run: any NaN, any infinity, the largest finite magnitude.
 
     Returns:
         [3 kinds, layers, 3 facts, R], float32.

@@ -28,17 +28,21 @@ def apply_lsuv(ensemble: Ensemble, runs: Sequence[Run], x: tf.Tensor) -> None:
     iterations = np.array([_setting(c, "max_iterations") for c in choices])
     s = h = tf.tile(x[None], [len(runs), 1, 1])
     for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
-        forwards = [tf.function(lambda *a, f=forward_layer(layer, True): vectorize(f, *a), autograph=False)
-                    for layer in stage.block.layers]  # fmt: skip
+        forwards = [_traced(forward_layer(layer, True)) for layer in stage.block.layers]
         for block in range(stage.count):
             entered = s
             for layer, stack, forward in zip(stage.block.layers, stacks, forwards, strict=True):
                 stream = [entered] if layer.takes_stream else []
                 s, h = _settle(stack, block, _bind(forward, h, stream), (chosen, tolerance, iterations))
     head = ensemble.network.head
-    logits = tf.function(lambda w, _r, _s, h=h: (vectorize(lambda v, q: head.stateless_call(list(v), [], q)[0], w, h),
-                                                 0, 0, 0), autograph=False)  # fmt: skip
-    _settle(ensemble.head, 0, logits, (chosen, tolerance, iterations))
+    forward = _traced(
+        lambda weights, _response, _state, h, _stream: (head.stateless_call(list(weights), [], h)[0], h, h, [])
+    )
+    _settle(ensemble.head, 0, _bind(forward, h, []), (chosen, tolerance, iterations))
+
+
+def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
+    return tf.function(lambda *args: vectorize(function, *args), autograph=False)
 
 
 def _setting(choice: Choice, name: str) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 
@@ -33,7 +35,7 @@ def decay_of(optimizer: keras.optimizers.Optimizer) -> float:
     return float(getattr(optimizer, "weight_decay", None) or 0.0)
 
 
-def _refuse_mixing(choice: Choice, kind: type[keras.optimizers.Optimizer], settings: dict[str, object]) -> None:
+def _refuse_mixing(choice: Choice, kind: type[keras.optimizers.Optimizer], settings: Mapping[str, object]) -> None:
     """Update a pair of runs with and without a wild neighbour: an elementwise rule cannot tell the difference."""
     results = []
     for neighbour in (0.0, 1e3):

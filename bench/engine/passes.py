@@ -34,11 +34,11 @@ def repeat(count: int, body: Callable[..., Any], start: Sequence[Any], *, backwa
     """Run `body(i, *carried)` for each block; a single block needs no loop, and may change shapes."""
     if count == 1:
         return body(tf.constant(0), *start)
-    order = (lambda k: count - 1 - k) if backward else (lambda k: k)
-    _, carried = tf.while_loop(
-        lambda k, _: k < count, lambda k, carried: (k + 1, body(order(k), *carried)), (0, tuple(start)),
-        maximum_iterations=count,
-    )  # fmt: skip
+
+    def turn(k: Any, carried: Any) -> Any:
+        return k + 1, body(count - 1 - k if backward else k, *carried)
+
+    _, carried = tf.while_loop(lambda k, _: k < count, turn, (0, tuple(start)), maximum_iterations=count)
     return carried
 
 
@@ -198,7 +198,7 @@ def backward_layer(layer: Layer) -> Callable[..., Any]:
     h below, for the trainable variables, for (s, phi), and for [stream].
     """
 
-    def backward(affine: Any, response: Any, state: Any, h: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:
+    def backward(affine: Any, response: Any, state: Any, h: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
         with tf.GradientTape() as tape:
             tape.watch([z, stream, response])
             (s, _, phi, above), _ = respond(layer, (response, state), [z, *stream], True)

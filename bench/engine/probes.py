@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from bench.engine.blocks import Layer
 from bench.engine.ensemble import Ensemble
-from bench.engine.passes import StagePass, empty, read, repeat, respond, unstacked, vectorize
+from bench.engine.passes import StagePass, read, repeat, respond, unstacked, vectorize
 from bench.schema import SATURATION_FRACTION
 
 STATISTICS = ("mean", "std", "preactivation_mean_square", "saturated_fraction", "dead_fraction", "pair_correlation")
@@ -56,7 +56,7 @@ def _stage_statistics(stage_pass: StagePass, carry: Any, slope: float) -> Any:
         entered, found = s, []
         for layer, arrays in zip(stage.block.layers, weights, strict=True):
             stream = [entered] if layer.takes_stream else []
-            z, s, u, phi, h = vectorize(_taps(layer), *read(arrays, i), h, stream)
+            s, u, phi, h = vectorize(_taps(layer), *read(arrays, i), h, stream)
             found.append(_layer_statistics(layer.activation, s, u, phi, slope))
         return (s if stage_pass.streamed else h), h, rows.write(i, tf.stack(found))
 
@@ -71,7 +71,7 @@ def _taps(layer: Layer) -> Any:
     def taps(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
         z, _ = layer.affine.stateless_call(affine, [], h)
         (s, u, phi, above), _ = respond(layer, (response, state), [z, *stream], True)
-        return z, s, u, phi, above
+        return s, u, phi, above
 
     return taps
 
@@ -110,7 +110,7 @@ def _pair_correlation(h: tf.Tensor) -> tf.Tensor:
 
 
 def steepest_slope(activation: keras.layers.Layer) -> float:
-    """max |phi'| on a grid of [-8, 8] in steps of 1/128, where every catalogued activation has its steepest slope."""
+    """Largest |phi'| on a grid of [-8, 8] in steps of 1/128; every catalogued activation is steepest in there."""
     grid = tf.constant(np.linspace(-8.0, 8.0, 2049, dtype=np.float32)[:, None])
     with tf.GradientTape() as tape:
         tape.watch(grid)

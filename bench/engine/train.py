@@ -160,8 +160,8 @@ class Training:
         loss = found["loss"].astype(np.float64)
         if found["trouble"]:
             sound = np.isfinite(loss) & np.isfinite(found["raw"])
-            for run in np.flatnonzero(self.recorder.alive & ~sound):
-                self.recorder.end(locate(found["facts"], int(run), step, (loss[run], losses.last(run))))
+            for run in np.flatnonzero(self.recorder.alive & ~sound).tolist():
+                self.recorder.end(locate(found["facts"], run, step, (loss[run], losses.last(run))))
         for run, limit in losses.over(loss, self.recorder.alive, self.chance_loss):
             event = Event(run, step, EventKind.LOSS_LIMIT, Tensor.LOSS, None, float(loss[run]), limit)
             self.recorder.events.append(event)
@@ -170,9 +170,9 @@ class Training:
         """The last update has no step after it to show that it broke the weights."""
         facts = tf.function(lambda: weight_facts(self.ensemble), autograph=False)().numpy()
         broken = self.recorder.alive & (facts[:, :2] > 0).any(axis=(0, 1))
-        for run in np.flatnonzero(broken):
+        for run in np.flatnonzero(broken).tolist():
             sound = np.zeros_like(facts)
-            self.recorder.end(locate(np.stack([facts, sound, sound]), int(run), self.steps, (0.0, None)))
+            self.recorder.end(locate(np.stack([facts, sound, sound]), run, self.steps, (0.0, None)))
 
 
 class _Data:

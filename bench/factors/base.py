@@ -36,8 +36,8 @@ class Level:
     """One value of a catalogued factor.
 
     `target` names what the engine builds, as `module:attribute`; empty where the engine has its own
-    function for the level. `settings` are passed to it by name, but for a normalization's `position`,
-    which says where in the layer it stands.
+    function for the level. `settings` are passed to it by name, but for two: a normalization's `position`
+    says where in the layer it stands, and random_uniform's `limit` gives both of Keras's bounds.
     """
 
     name: str

@@ -25,6 +25,7 @@ _UNIFORM = Level(
     "random_uniform",
     "Uniform between -limit and limit whatever the layer's size.",
     "Keras",
+    target="keras.initializers:RandomUniform",
     settings={"limit": Setting(0.05, "Largest absolute weight.", minimum=0.0, exclusive=True)},
 )
 
