@@ -212,6 +212,6 @@ def _checked(choice: Choice, arrays: Arrays) -> Arrays:
             raise DataError(f"{where}: y holds the class {y.min()}; classes count from 0.")
     if x_train.shape[1:] != x_validation.shape[1:]:
         raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
-    return (
-        x_train.astype(np.float64), y_train.astype(np.int32), x_validation.astype(np.float64), y_validation.astype(np.int32)
-    )  # fmt: skip
+    x_train, x_validation = (x.astype(np.float64) for x in (x_train, x_validation))
+    y_train, y_validation = (y.astype(np.int32) for y in (y_train, y_validation))
+    return x_train, y_train, x_validation, y_validation
