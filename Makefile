@@ -32,8 +32,9 @@ check: install ## Lint, format check and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-schema: install ## Write suites/suite.schema.json anew
+schema: install ## Write suites/suite.schema.json and docs/tables.md anew
 	$(BIN)/bench schema > suites/suite.schema.json
+	$(BIN)/bench schema --tables > docs/tables.md
 
 speed: install ## Measure the engine against a plain Keras loop and a JAX vmap (about 15 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,speed]'

@@ -119,11 +119,18 @@ def list_(what: Annotated[str | None, typer.Argument(metavar="[FACTOR]", help="A
 
 
 @app.command()
-def schema() -> None:
+def schema(
+    tables: Annotated[bool, typer.Option("--tables", help="What the tables hold instead, in Markdown.")] = False,
+) -> None:
     """Print the JSON Schema of suite files."""
-    from bench.suite import suite_schema
+    if tables:
+        from bench.commands.tables import tables_page
 
-    print(json.dumps(suite_schema(), indent=2))
+        print(tables_page(), end="")
+    else:
+        from bench.suite import suite_schema
+
+        print(json.dumps(suite_schema(), indent=2))
 
 
 @app.command()

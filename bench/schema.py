@@ -183,7 +183,7 @@ TABLES: dict[str, TableSpec] = {
         },
     ),
     "timings": TableSpec(
-        "cohort: the one table that measures the machine, and so differs from run to run",
+        "cohort; the one table that measures the machine, and so differs each time",
         {
             "cohort": _text("The runs that trained together in one graph."),
             "runs": _count("How many they were."),
