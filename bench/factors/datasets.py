@@ -122,7 +122,7 @@ PREPROCESSING = Factor(
         ),
         Level(
             "unit_mean_square",
-            "Each row to mean square 1, as mean-field theory assumes.",
+            "Standardized, then each row to mean square 1, as mean-field theory assumes.",
             "Poole et al. 2016",
         ),
     ),

@@ -27,7 +27,7 @@ class Levels:
     def named(self, factor: str, written: object) -> tuple[Choice, ...]:
         """The known levels that `written` means: a bare name means the level with any settings."""
         choice = choose(FACTORS[factor], written)
-        bare = isinstance(written, str) and ":" not in written and choice.name == written
+        bare = choice.name == written
         known = self._all.get(factor) or [self._fixed[factor]]
         return tuple(level for level in known if (level.name == choice.name if bare else level == choice))
 
@@ -37,7 +37,9 @@ class Levels:
         if known:
             return known
         new = choose(FACTORS[factor], written)
-        self._all.setdefault(factor, [self._fixed[factor]]).append(new)
+        if factor not in self._all:
+            self._all[factor] = [self._fixed[factor]]
+        self._all[factor].append(new)
         return (new,)
 
     @property

@@ -10,6 +10,8 @@ from bench.factors import show
 
 WORDS = ("every_step", "never")
 RULES = ("every", "log_spaced", "at")
+# A training gradient belongs to the update it makes, so its last step is one before that of the final network.
+BEFORE_UPDATE = ("gradient_norms", "loss_curves")
 _HOW = '"every_step", "never", { every = 10 }, { log_spaced = 20 } or { at = [0, 10, "last"] }'
 
 
@@ -51,20 +53,16 @@ class Record:
     evaluations: Schedule = Schedule("log_spaced", 10)
 
     def schedules(self, steps: int) -> dict[str, tuple[int, ...]]:
-        """The recorded steps of each table in a run of `steps` updates.
-
-        A training gradient belongs to the update it makes, so the last one is at `steps - 1`; the network that
-        the last update leaves is at `steps`.
-        """
-        return {
-            "gradient_norms": self.gradient_norms.steps(steps - 1),
-            "activations": self.activations.steps(steps),
-            "loss_curves": self.loss_curves.steps(steps - 1),
-            "evaluations": self.evaluations.steps(steps),
-        }
+        """The recorded steps of each table in a run of `steps` updates."""
+        return {table: getattr(self, table).steps(last_step(table, steps)) for table in RECORDED}
 
 
 RECORDED = tuple(field.name for field in fields(Record))
+
+
+def last_step(table: str, steps: int) -> int:
+    """The last step at which a table can be recorded in a run of `steps` updates."""
+    return steps - 1 if table in BEFORE_UPDATE else steps
 
 
 def read_record(written: Mapping[str, object], steps: int) -> Record:
@@ -78,13 +76,13 @@ def read_record(written: Mapping[str, object], steps: int) -> Record:
         if table not in RECORDED:
             raise SuiteError(f"[record] {show(table)} is not a recorded table. {nearest(table, RECORDED)}")
         try:
-            schedules[table] = _read_schedule(value, steps)
+            schedules[table] = _read_schedule(value, last_step(table, steps))
         except SuiteError as error:
             raise SuiteError(f"[record] {table}: {error}") from None
     return Record(**schedules)
 
 
-def _read_schedule(written: object, steps: int) -> Schedule:
+def _read_schedule(written: object, last: int) -> Schedule:
     if isinstance(written, str) and written in WORDS:
         return Schedule(written)
     if not isinstance(written, Mapping) or len(written) != 1:
@@ -93,19 +91,19 @@ def _read_schedule(written: object, steps: int) -> Schedule:
     if rule not in RULES:
         raise SuiteError(f"{show(rule)} is not a rule. {nearest(rule, RULES)}")
     if rule == "at":
-        return Schedule("at", listed=_read_steps(value, steps))
+        return Schedule("at", listed=_read_steps(value, last))
     least = 1 if rule == "every" else 2
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise SuiteError(f"{rule} = {show(value)} is not allowed: it must be a whole number, at least {least}.")
     return Schedule(rule, value)
 
 
-def _read_steps(written: object, steps: int) -> tuple[int | str, ...]:
+def _read_steps(written: object, last: int) -> tuple[int | str, ...]:
     if not isinstance(written, list) or not written:
         raise SuiteError(f'at = {show(written)} is not a list of steps, such as [0, 10, "last"].')
     for step in written:
-        if step != "last" and (isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= steps):
-            raise SuiteError(f'at: {show(step)} is not a step. Steps go from 0 to {steps}, and "last".')
+        if step != "last" and (isinstance(step, bool) or not isinstance(step, int) or not 0 <= step <= last):
+            raise SuiteError(f'at: {show(step)} is not a step. Here they go from 0 to {last}, and "last".')
     if len(set(written)) < len(written):
         raise SuiteError(f"at = {show(written)} names a step twice.")
     return tuple(written)
