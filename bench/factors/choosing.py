@@ -115,11 +115,11 @@ def _range(limits: tuple[float | None, bool, float | None]) -> str:
 
 def _plugin(name: str, given: Mapping[str, object]) -> Choice:
     settings: dict[str, Scalar] = {}
-    for key, value in given.items():
+    for key, value in sorted(given.items()):
         if not isinstance(value, (str, int, float)):
             raise SuiteError(f"{key} of {name}: {show(value)} is neither a number, a text nor a switch.")
         settings[key] = value
-    return Choice(name, tuple(sorted(settings.items())), label=_label(name, settings))
+    return Choice(name, tuple(settings.items()), label=_label(name, settings))
 
 
 def _label(name: str, settings: Mapping[str, Scalar]) -> str:

@@ -1,0 +1,56 @@
+"""Every level's target exists in the installed Keras and takes the level's settings; datasets are as catalogued."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from bench.engine.datasets import load_raw
+from bench.factors import FACTORS, DatasetLevel, Level, choose
+
+TARGETED = [(name, level) for name, factor in FACTORS.items() for level in factor.levels if level.target]
+OFFLINE = [level for level in FACTORS["dataset"].levels if isinstance(level, DatasetLevel) and not level.target]
+
+# What the engine translates, and where our default is meant to differ from Keras's.
+TRANSLATED = {"position", "limit"}
+OUR_DEFAULT = {("group_normalization", "groups"), ("momentum", "momentum")}
+
+
+def _target(level: Level) -> Callable[..., Any]:
+    module, name = level.target.split(":")
+    return getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize(("factor", "level"), TARGETED, ids=[f"{name}-{level.name}" for name, level in TARGETED])
+def test_target_takes_the_settings_with_keras_defaults(factor: str, level: Level) -> None:
+    target = _target(level)
+    if factor == "dataset":
+        assert callable(target.load_data)
+        return
+    parameters = inspect.signature(target).parameters
+    for name, setting in level.settings.items():
+        if name in TRANSLATED:
+            continue
+        assert name in parameters
+        if (level.name, name) not in OUR_DEFAULT:
+            assert parameters[name].default == setting.default
+
+
+def test_random_uniform_has_the_limits_of_keras() -> None:
+    level = FACTORS["initializer"].level("random_uniform")
+    assert level is not None
+    parameters = inspect.signature(_target(level)).parameters
+    limit = level.settings["limit"].default
+    assert (parameters["minval"].default, parameters["maxval"].default) == (-limit, limit)
+
+
+@pytest.mark.parametrize("level", [level for level in OFFLINE if level.shape], ids=lambda level: level.name)
+def test_offline_dataset_is_as_catalogued(level: DatasetLevel) -> None:
+    x_train, y_train, _, y_validation = load_raw(choose(FACTORS["dataset"], level.name))
+    assert len(x_train) == level.train_rows
+    assert x_train.shape[1:] == level.shape
+    assert max(y_train.max(), y_validation.max()) + 1 == level.classes
