@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, SuiteError, nearest
+from bench.errors import BenchError, RunsFailed, SuiteError, nearest
 
 app = typer.Typer(
     help="Which remedy for vanishing and exploding gradients helps where, on the Keras of today.",
@@ -58,14 +58,18 @@ def run(  # noqa: PLR0913 (one parameter an option)
     path = suite_path(suite)
     folder = out or Path("reports") / path.stem
     command = shlex.join(["bench", *sys.argv[1:]])
+    failure: RunsFailed | None = None
     try:
         run_suite(path, Options(folder, workers, dry, fresh, command))
     except KeyboardInterrupt:
         print(f"Stopped. What has ended is kept in {folder}; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
-    finally:
-        if report and sys.exc_info()[0] is None:
-            write_report(folder)
+    except RunsFailed as error:
+        failure = error
+    if report:
+        write_report(folder)
+    if failure:
+        raise failure
 
 
 @app.command()

@@ -99,7 +99,7 @@ TABLES: dict[str, TableSpec] = {
             "suite": _text("Name of the suite."),
             "cell_key": _text("The combination of levels: readable words and a hash of what they mean."),
             "replicate": _count("Independent repetition of the cell, from 0; also the block for paired comparisons."),
-            "seed": _count("Seed from which the run's weights, data order and probe batch are drawn."),
+            "seed": _count("Seed from which the run's weights and data order are drawn."),
             "cohort": _text("The runs that trained together in one graph."),
         }
         | _factor_columns()

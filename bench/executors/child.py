@@ -90,8 +90,10 @@ class Child:
 
     def _last_lines(self) -> list[str]:
         """The end of what the child printed, which often tells why it died."""
-        self.log.seek(max(0, self.log.seek(0, os.SEEK_END) - LOG_TAIL))
-        return self.log.read().decode(errors="replace").splitlines()[1:]
+        start = max(0, self.log.seek(0, os.SEEK_END) - LOG_TAIL)
+        self.log.seek(start)
+        lines = self.log.read().decode(errors="replace").splitlines()
+        return lines[1:] if start else lines
 
 
 def serve() -> None:

@@ -1,0 +1,128 @@
+"""The results folder: whole files or none, one driver at a time."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bench.errors import ResultsError
+from bench.schema import TABLES, conform
+from bench.store import Results, read_manifest, read_tables
+
+
+def tables_of(cohort: str, status: str = "completed") -> dict[str, pa.Table]:
+    rows = {"run_id": [f"{cohort}-r0"], "cohort": [cohort], "status": [status]}
+    return {name: conform(name, rows if name == "runs" else {}) for name in TABLES}
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    return Results(tmp_path / "out")
+
+
+def test_what_is_written_is_read_back_with_units_and_meanings(results: Results) -> None:
+    results.write("a", tables_of("a"))
+    assert read_tables(results.folder)["runs"]["run_id"].tolist() == ["a-r0"]
+    field = pq.read_schema(results.table_path("loss_curves", "a")).field("loss")
+    assert field.metadata[b"unit"] == b"nat"
+
+
+def test_nothing_is_left_aside_and_done_says_so(results: Results) -> None:
+    results.write("a", tables_of("a"))
+    assert results.done(["a", "b"]) == {"a"}
+    assert not list(results.folder.rglob("*.writing"))
+
+
+def test_the_done_mark_comes_last(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    replace = Path.replace
+    monkeypatch.setattr(Path, "replace", lambda self, to: written.append(to.parent.name) or replace(self, to))
+    results.write("a", tables_of("a"))
+    assert written[-1] == "runs"
+    assert set(written) == set(TABLES)
+
+
+@pytest.mark.parametrize("table", sorted(TABLES))
+def test_a_missing_file_means_the_cohort_is_not_done(results: Results, table: str) -> None:
+    results.write("a", tables_of("a"))
+    results.table_path(table, "a").unlink()
+    assert results.done(["a"]) == set()
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 and then nothing"])
+def test_a_damaged_file_means_the_cohort_is_not_done(results: Results, damage: bytes) -> None:
+    results.write("a", tables_of("a"))
+    results.table_path("loss_curves", "a").write_bytes(damage)
+    assert results.done(["a"]) == set()
+    with pytest.raises(ResultsError, match="loss_curves"):
+        read_tables(results.folder)
+
+
+def test_a_table_of_an_older_schema_is_not_done(results: Results) -> None:
+    results.write("a", tables_of("a"))
+    pq.write_table(pa.table({"run_id": ["a-r0"]}), results.table_path("runs", "a"))
+    assert results.done(["a"]) == set()
+
+
+def test_a_write_that_fails_leaves_nothing_visible(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(ResultsError, match="No space left"):
+        results.write("a", tables_of("a"))
+    assert not list(results.folder.rglob("*.parquet*"))
+
+
+def test_failed_runs_are_found(results: Results) -> None:
+    results.write("a", tables_of("a"))
+    results.write("b", tables_of("b", "failed"))
+    assert results.failed(["a", "b"]) == {"b"}
+
+
+def test_cohorts_that_are_no_longer_planned_move_aside_and_come_back(results: Results) -> None:
+    for cohort in ("a", "b"):
+        results.write(cohort, tables_of(cohort))
+    assert results.arrange(["a"]) == 1
+    assert read_tables(results.folder)["runs"]["cohort"].tolist() == ["a"]
+    assert results.arrange(["a", "b"]) == 0
+    assert results.done(["a", "b"]) == {"a", "b"}
+
+
+def test_a_second_driver_is_refused(results: Results) -> None:
+    with results.locked(), pytest.raises(ResultsError, match="another"), Results(results.folder).locked():
+        pass
+    with results.locked():
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_one_message(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ResultsError, match="cannot be written"), Results(tmp_path / "out").locked():
+        pass
+
+
+def test_a_folder_under_a_file_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match="cannot be written"), Results(tmp_path / "file" / "out").locked():
+        pass
+
+
+def test_empty_and_missing_folders_say_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="bench run"):
+        read_tables(tmp_path)
+    with pytest.raises(ResultsError, match=r"manifest\.json"):
+        read_manifest(tmp_path)
+    (tmp_path / "manifest.json").write_text("{")
+    with pytest.raises(ResultsError, match="cannot be read"):
+        read_manifest(tmp_path)
+
+
+def test_a_manifest_is_replaced_whole(results: Results) -> None:
+    results.folder.mkdir()
+    results.write_manifest({"suite": "a"})
+    results.write_manifest({"suite": "b"})
+    assert read_manifest(results.folder) == {"suite": "b"}
