@@ -76,7 +76,9 @@ def parse(text: str) -> SuiteFile:
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"this is not TOML: {error}.") from None
     except ValidationError as error:
-        raise SuiteError(_sentence(error.errors()[0])) from None
+        # An unknown key says more than the missing one that it was meant to be.
+        first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+        raise SuiteError(_sentence(first)) from None
 
 
 def _sentence(error: ErrorDetails) -> str:
