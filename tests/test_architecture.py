@@ -1,0 +1,116 @@
+"""Who may import whom: the table of docs/design.md as data, checked against every import in bench/."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+BENCH = Path(__file__).parent.parent / "bench"
+
+
+@dataclass(frozen=True)
+class Room:
+    """A file or folder of bench/, the other rooms it may import, and the packages from outside."""
+
+    inside: frozenset[str]
+    outside: frozenset[str] = frozenset()
+
+
+def _room(inside: str = "", outside: str = "") -> Room:
+    return Room(frozenset(inside.split()), frozenset(outside.split()))
+
+
+ROOMS = {
+    "errors": _room(),
+    "environment": _room(),
+    "factors": _room("errors"),
+    "schema": _room("factors", "pyarrow"),
+    "suite": _room("factors errors", "pydantic pydantic_core"),
+    "plan": _room("suite factors errors"),
+    "engine": _room("plan factors schema errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
+    "executors": _room("plan schema errors", "pyarrow ray"),
+    "store": _room("schema errors", "pyarrow pandas"),
+    "theory": _room("factors errors", "numpy scipy"),
+    "analysis": _room("schema theory errors", "numpy pandas scipy statsmodels"),
+    "report": _room("analysis store schema errors", "numpy pandas jinja2 matplotlib seaborn altair"),
+    "commands": _room(
+        "environment executors engine store report analysis theory plan suite factors schema errors",
+        "numpy pandas pyarrow rich",
+    ),
+    "cli": _room("commands report suite errors", "typer rich"),
+    "__main__": _room("cli"),
+}
+
+# Packages that one room may import, but not in every file: TensorFlow takes seconds to import, and Ray is an extra.
+ONLY = {"ray": "executors/ray.py"}
+WITHOUT_TENSORFLOW = ("engine/dry.py", "engine/formula.py")
+
+FILES = sorted(path for path in BENCH.rglob("*.py") if path != BENCH / "__init__.py")
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(BENCH).as_posix()
+
+
+def _imports(path: Path) -> Iterator[tuple[str, ...]]:
+    """Every imported module as its parts, wherever in the file it is imported."""
+    package = ("bench", *path.relative_to(BENCH).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = (*base, *(node.module.split(".") if node.module else ()))
+            if module == ("bench",):
+                yield from ((*module, alias.name) for alias in node.names)
+            else:
+                yield module
+
+
+@pytest.mark.parametrize("path", FILES, ids=_name)
+def test_imports_keep_to_the_table(path: Path) -> None:
+    room = _name(path).split("/")[0].removesuffix(".py")
+    assert room in ROOMS, f"{_name(path)} stands in no room of the table"
+    for module in _imports(path):
+        if module[0] == "bench":
+            other = module[1] if len(module) > 1 else "bench"
+            assert other in ROOMS[room].inside | {room}, f"{_name(path)} must not import {'.'.join(module)}"
+        elif module[0] not in sys.stdlib_module_names:
+            assert module[0] in ROOMS[room].outside, f"{_name(path)} must not import {module[0]}"
+            assert ONLY.get(module[0], _name(path)) == _name(path), f"{module[0]} belongs in {ONLY[module[0]]}"
+
+
+@pytest.mark.parametrize("name", WITHOUT_TENSORFLOW)
+def test_the_dry_engine_needs_no_tensorflow(name: str) -> None:
+    assert not {module[0] for module in _imports(BENCH / name)} & {"keras", "tensorflow"}
+
+
+def test_the_table_has_no_cycle_and_every_room_exists() -> None:
+    left = {name: set(room.inside) for name, room in ROOMS.items()}
+    while left:
+        free = {name for name, inside in left.items() if not inside & left.keys()}
+        assert free, f"a cycle among {sorted(left)}"
+        left = {name: inside for name, inside in left.items() if name not in free}
+    built = {_name(path).split("/")[0].removesuffix(".py") for path in FILES}
+    assert built <= ROOMS.keys()
+
+
+def test_heavy_packages_belong_to_one_room() -> None:
+    owners = {
+        package: [name for name, room in ROOMS.items() if package in room.outside]
+        for package in ("keras", "tensorflow", "ray", "pydantic", "typer", "seaborn", "jinja2")
+    }
+    assert owners == {
+        "keras": ["engine"],
+        "tensorflow": ["engine"],
+        "ray": ["executors"],
+        "pydantic": ["suite"],
+        "typer": ["cli"],
+        "seaborn": ["report"],
+        "jinja2": ["report"],
+    }

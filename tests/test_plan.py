@@ -1,0 +1,244 @@
+"""Runs, their keys and seeds, and the cohorts in which they train."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.factors import FACTORS, Factor, Level, Place
+from bench.plan import (
+    COHORT_BYTES,
+    MAX_COHORT_RUNS,
+    Plan,
+    estimate_bytes,
+    estimate_rows,
+    estimate_seconds,
+    make_plan,
+)
+from bench.suite import load_suite
+
+PlanOf = Callable[..., Plan]
+
+
+@pytest.fixture
+def plan(tmp_path: Path) -> PlanOf:
+    def write_and_plan(body: str, replicates: int = 1, seed: int = 0) -> Plan:
+        head = f'[suite]\nname = "probe"\nquestion = "?"\nreplicates = {replicates}\nseed = {seed}\n'
+        path = tmp_path / "probe.toml"
+        path.write_text(head + body, encoding="utf-8")
+        return make_plan(load_suite(path))
+
+    return write_and_plan
+
+
+def _keys(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(run.cell_key for run in plan.runs))
+
+
+# A key names results on disk. If one of these changes, every result of every user is orphaned.
+@pytest.mark.parametrize(
+    ("body", "seed", "key"),
+    [
+        ("[factors]\ndepth = [4]\n", 0, "d4-58e99e371e"),
+        ("[factors]\ndepth = [4]\n", 7, "d4-3575484cf3"),
+        ('[factors]\nactivation = ["sigmoid"]\nnormalization = ["none"]\n', 0, "sigmoid-cd1f2e6b1f"),
+        ('[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n', 0, "orthogonal_gain_1.5-489b97e045"),
+        ('[factors]\nclipping = ["global_norm"]\nlearning_rate = [1]\n', 0, "global_norm-lr1-82f4558791"),
+        (
+            '[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "data/mine.npz"\n',
+            0,
+            "mine.shapes_snake-011cd700ba",
+        ),
+    ],
+)
+def test_literal_keys(plan: PlanOf, body: str, seed: int, key: str) -> None:
+    assert _keys(plan(body, seed=seed)) == [key]
+
+
+GRID = '[factors]\ndepth = [2, 8]\nactivation = ["relu", "tanh"]\nclipping = ["none", "value"]\n'
+
+
+def test_runs_come_in_the_order_of_cells_with_replicates_together(plan: PlanOf) -> None:
+    runs = plan(GRID, replicates=3).runs
+    assert len(runs) == 8 * 3
+    assert [run.replicate for run in runs] == [0, 1, 2] * 8
+    assert all(run.run_id == f"{run.cell_key}-r{run.replicate}" for run in runs)
+    assert [run.cell_key.rpartition("-")[0] for run in runs[::3]] == [
+        "d2-relu",
+        "d2-relu-value",
+        "d2-tanh",
+        "d2-tanh-value",
+        "d8-relu",
+        "d8-relu-value",
+        "d8-tanh",
+        "d8-tanh-value",
+    ]
+    assert len({run.run_id for run in runs}) == len(runs)
+
+
+def test_a_seed_depends_on_suite_seed_and_replicate_alone(plan: PlanOf) -> None:
+    seeds = {(run.replicate, run.seed) for run in plan(GRID, replicates=3).runs}
+    assert len(seeds) == 3
+    assert {run.seed for run in plan(GRID, replicates=2).runs} < {seed for _, seed in seeds}
+    other = {run.seed for run in plan(GRID, replicates=3, seed=1).runs}
+    assert not other & {seed for _, seed in seeds}
+    assert all(0 <= seed < 2**31 for seed in other)
+
+
+def _hashes(plan: Plan) -> set[str]:
+    return {key.rpartition("-")[2] for key in _keys(plan)}
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        '[factors]\nclipping = ["value", "none"]\nactivation = ["tanh", "relu"]\ndepth = [8, 2]\n',
+        GRID + "[fixed]\nlearning_rate = 0.010\nwidth = 64\n",
+        GRID + '[fixed]\ninitializer = { level = "glorot_uniform" }\n',
+        GRID.replace('"value"', '{ level = "value", threshold = 0.5 }'),
+        GRID + '[record]\nactivations = "never"\n',
+    ],
+    ids=["another order", "defaults written out", "long form", "settings written out", "another record"],
+)
+def test_a_key_is_what_the_levels_mean_not_how_they_are_written(plan: PlanOf, same: str) -> None:
+    assert _hashes(plan(GRID)) == _hashes(plan(same))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        GRID + "[fixed]\nlearning_rate = 0.02\n",
+        GRID + '[fixed]\nskip = "residual"\n',
+        GRID + '[fixed]\ninitializer = { level = "orthogonal", gain = 1.5 }\n',
+    ],
+)
+def test_another_meaning_is_another_key(plan: PlanOf, other: str) -> None:
+    assert not _hashes(plan(GRID)) & _hashes(plan(other))
+
+
+def test_one_and_one_point_zero_are_one_key(plan: PlanOf) -> None:
+    assert _keys(plan("[factors]\nlearning_rate = [1]\n")) == _keys(plan("[factors]\nlearning_rate = [1.0]\n"))
+    gain = '[factors]\ninitializer = [{ level = "orthogonal", gain = %s }]\n'
+    assert _keys(plan(gain % "2")) == _keys(plan(gain % "2.0"))
+
+
+def test_a_new_factor_that_is_absent_renames_no_run(plan: PlanOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [run.run_id for run in plan(GRID).runs]
+    levels = (Level("none", "Nothing.", "Baseline"), Level("half", "Half.", "Nobody 2000"))
+    dropout = Factor("dropout", "Units left out.", Place.RUN, default="none", levels=levels)
+    monkeypatch.setitem(FACTORS, "dropout", dropout)
+    assert [run.run_id for run in plan(GRID).runs] == before
+    assert [run.run_id for run in plan(GRID + '[fixed]\ndropout = "half"\n').runs] != before
+
+
+def test_keys_are_short_and_safe_as_file_names(plan: PlanOf) -> None:
+    long = "mine." + "very_" * 40 + "long:Name"
+    body = f'[factors]\nactivation = ["{long}", "relu"]\ninitializer = [{{ level = "{long}", odd = "a/b\\\\c d" }}]\n'
+    made = plan(body)
+    for name in [run.run_id for run in made.runs] + [cohort.key for cohort in made.cohorts]:
+        assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", name)
+        assert len(name) <= 120
+    assert len({run.run_id for run in made.runs}) == 2
+
+
+def test_a_cohort_holds_the_runs_of_one_structure(plan: PlanOf) -> None:
+    made = plan(GRID, replicates=3)
+    assert len(made.cohorts) == 4
+    for cohort in made.cohorts:
+        assert len(cohort.runs) == 2 * 3
+        assert set(cohort.structure) == {name for name, factor in FACTORS.items() if factor.place is Place.GRAPH}
+        for run in cohort.runs:
+            assert {name: run.choices[name] for name in cohort.structure} == cohort.structure
+    together = [run.run_id for cohort in made.cohorts for run in cohort.runs]
+    assert sorted(together) == sorted(run.run_id for run in made.runs)
+
+
+def test_cohorts_come_longest_first(plan: PlanOf) -> None:
+    cohorts = plan('[factors]\ndepth = [2, 32, 8]\nactivation = ["relu", "tanh"]\n').cohorts
+    seconds = [estimate_seconds(cohort) for cohort in cohorts]
+    assert seconds == sorted(seconds, reverse=True)
+    assert [cohort.structure["depth"].value for cohort in cohorts] == [32, 32, 8, 8, 2, 2]
+
+
+RATES = f"[factors]\nlearning_rate = {[round(0.001 * step, 3) for step in range(1, 151)]}\n"
+
+
+@pytest.mark.parametrize(
+    ("fixed", "sizes"),
+    [
+        ("width = 16", [100, 100, 100]),  # 300 runs, at most 128 together
+        ("width = 4096\ndepth = 20", [1] * 300),  # one run alone is over the limit
+    ],
+)
+def test_a_large_cohort_splits_into_as_few_equal_parts_as_fit(plan: PlanOf, fixed: str, sizes: list[int]) -> None:
+    made = plan(RATES + f"[fixed]\n{fixed}\n", replicates=2)
+    assert [len(cohort.runs) for cohort in made.cohorts] == sizes
+    assert len({cohort.key for cohort in made.cohorts}) == len(sizes)
+
+
+def test_memory_splits_before_the_cap_does(plan: PlanOf) -> None:
+    made = plan(RATES + "[fixed]\nwidth = 512\ndepth = 16\n", replicates=2)
+    sizes = [len(cohort.runs) for cohort in made.cohorts]
+    numbers = 512 * (64 + 15 * 512 + 10)
+    floats = 4 * numbers + 8 * 64 * 512 * 16
+    most = COHORT_BYTES // (4 * floats)
+    assert 1 < most < MAX_COHORT_RUNS
+    assert max(sizes) <= most
+    assert max(sizes) - min(sizes) <= 1
+    assert len(sizes) == -(-300 // most)
+
+
+def test_a_cohort_key_changes_with_its_runs_and_with_what_is_recorded(plan: PlanOf) -> None:
+    keys = [cohort.key for cohort in plan(GRID).cohorts]
+    assert [cohort.key for cohort in plan(GRID).cohorts] == keys
+    assert not set(keys) & {cohort.key for cohort in plan(GRID, replicates=2).cohorts}
+    assert not set(keys) & {cohort.key for cohort in plan(GRID + '[record]\nactivations = "never"\n').cohorts}
+
+
+def test_schedules_follow_the_steps_of_the_cohort(plan: PlanOf) -> None:
+    cohorts = plan("[factors]\nsteps = [10, 40]\n").cohorts
+    assert [cohort.schedules["loss_curves"][-1] for cohort in cohorts] == [39, 9]
+    assert [cohort.schedules["evaluations"][-1] for cohort in cohorts] == [40, 10]
+
+
+def test_estimated_rows_and_bytes(plan: PlanOf) -> None:
+    body = "[factors]\ndepth = [3]\n[fixed]\nsteps = 10\n[record]\n"
+    body += 'gradient_norms = { at = [0, 5] }\nactivations = "every_step"\nevaluations = { at = ["last"] }\n'
+    (cohort,) = plan(body, replicates=2).cohorts
+    rows = estimate_rows(cohort)
+    assert rows == {
+        "runs": 2,
+        "gradient_norms": 2 * 2 * 4,
+        "activations": 2 * 11 * 3,
+        "loss_curves": 2 * 10,
+        "evaluations": 2 * 1 * 2,
+        "divergence_events": 0,
+    }
+    (larger,) = plan(body, replicates=20).cohorts
+    assert estimate_bytes(larger) > estimate_bytes(cohort) > 0
+
+
+def test_estimated_seconds_grow_with_the_work(plan: PlanOf) -> None:
+    def seconds(fixed: str, replicates: int = 1) -> float:
+        (cohort,) = plan(f"[factors]\ndepth = [8]\n[fixed]\n{fixed}\n", replicates=replicates).cohorts
+        return estimate_seconds(cohort)
+
+    least = seconds("width = 256")
+    assert all(more > least for more in (seconds("width = 512"), seconds("width = 256", 4)))
+    assert all(more > least for more in (seconds("width = 256\nsteps = 400"), seconds("width = 256\nbatch_size = 128")))
+
+
+def test_a_hundred_thousand_runs_are_planned_in_seconds(plan: PlanOf) -> None:
+    widths, rates = list(range(8, 108)), [0.001 * step for step in range(1, 101)]
+    body = (
+        f"[factors]\nwidth = {widths}\nlearning_rate = {rates}\nactivation = ['relu', 'tanh', 'elu', 'selu', 'mish']\n"
+    )
+    body += "[[exclude]]\nwidth = 9\n[[include]]\nwidth = 9\n"
+    start = time.perf_counter()
+    made = plan(body, replicates=2)
+    assert len(made.runs) == 100_000
+    assert time.perf_counter() - start < 30  # 2 to 3 s on an idle machine; a quadratic step takes minutes
