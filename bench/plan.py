@@ -23,22 +23,23 @@ FLOAT_BYTES = 4
 UNKNOWN_FEATURES = 784  # of a dataset that only the data can describe: taken as large as an MNIST image
 UNKNOWN_CLASSES = 10
 
-# Seconds, as measured on 2 cores.
-BUILD_SECONDS = 0.6
-BUILD_SECONDS_PER_LAYER = 0.06
+# Seconds of one worker with one thread, as measured at depths 4 to 32 and widths 8 to 256 on a machine with 2 cores:
+# right within a factor of 1.5. A step is traced once whatever the depth, so that building is one number.
+BUILD_SECONDS = 1.4
 FLOPS_PER_WEIGHT = 6  # per sample and step: two forward, four backward
-FLOPS_PER_SECOND = 5e10
+FLOPS_PER_SECOND = 3e10
 
-# Bytes of a row in its compressed parquet file, and of a file without rows.
+# Bytes of a row in its compressed file, and of a cohort's files without rows, as measured.
 ROW_BYTES = {
-    "runs": 60,
+    "runs": 40,
     "gradient_norms": 44,
-    "activations": 44,
-    "loss_curves": 28,
+    "activations": 40,
+    "loss_curves": 22,
     "evaluations": 18,
     "divergence_events": 30,
+    "timings": 0,
 }
-FILE_BYTES = 3000
+COHORT_FILE_BYTES = 30_000
 
 GRAPH_FACTORS = tuple(name for name, factor in FACTORS.items() if factor.place is Place.GRAPH)
 _SHORT = {"depth": "d", "width": "w", "learning_rate": "lr", "batch_size": "b", "steps": "s"}
@@ -94,11 +95,10 @@ def make_plan(suite: Suite) -> Plan:
 
 
 def estimate_seconds(cohort: Cohort) -> float:
-    """How long a cohort takes on 2 cores: building and compiling, then training."""
+    """How long a worker takes for a cohort: building and tracing, then training and measuring."""
     structure = cohort.structure
-    depth, batch, steps = (_size(structure, name) for name in ("depth", "batch_size", "steps"))
-    flops = FLOPS_PER_WEIGHT * len(cohort.runs) * steps * batch * _weight_count(structure)
-    return BUILD_SECONDS + BUILD_SECONDS_PER_LAYER * depth + flops / FLOPS_PER_SECOND
+    samples = len(cohort.runs) * _size(structure, "steps") * _size(structure, "batch_size")
+    return BUILD_SECONDS + samples * FLOPS_PER_WEIGHT * _weight_count(structure) / FLOPS_PER_SECOND
 
 
 def estimate_rows(cohort: Cohort) -> dict[str, int]:
@@ -107,12 +107,12 @@ def estimate_rows(cohort: Cohort) -> dict[str, int]:
     per_step = {"gradient_norms": depth + 1, "activations": depth, "loss_curves": 1, "evaluations": 2}
     runs = len(cohort.runs)
     rows = {table: runs * len(cohort.schedules[table]) * count for table, count in per_step.items()}
-    return {"runs": runs} | rows | {"divergence_events": 0}
+    return {"runs": runs} | rows | {"divergence_events": 0, "timings": 1}
 
 
 def estimate_bytes(cohort: Cohort) -> int:
     """How much disk a cohort's tables take."""
-    return sum(FILE_BYTES + ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
+    return COHORT_FILE_BYTES + sum(ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
 
 
 def _cohorts(suite: Suite, runs: Iterable[Run], varied: Sequence[str]) -> tuple[Cohort, ...]:

@@ -19,6 +19,7 @@ from bench.plan import (
     estimate_seconds,
     make_plan,
 )
+from bench.schema import TABLES
 from bench.suite import load_suite
 
 PlanOf = Callable[..., Plan]
@@ -217,7 +218,9 @@ def test_estimated_rows_and_bytes(plan: PlanOf) -> None:
         "loss_curves": 2 * 10,
         "evaluations": 2 * 1 * 2,
         "divergence_events": 0,
+        "timings": 1,
     }
+    assert set(rows) == set(TABLES)
     (larger,) = plan(body, replicates=20).cohorts
     assert estimate_bytes(larger) > estimate_bytes(cohort) > 0
 
