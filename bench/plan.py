@@ -10,7 +10,7 @@ from hashlib import sha256
 from itertools import pairwise
 from math import ceil, prod
 
-from bench.factors import FACTORS, Choice, DatasetLevel, Place
+from bench.factors import FACTORS, Choice, DatasetLevel, Place, choose
 from bench.suite import Cell, Suite
 
 # The split of a structure's runs into cohorts is part of the plan: it depends on the suite alone, never on the
@@ -43,6 +43,8 @@ COHORT_FILE_BYTES = 30_000
 
 GRAPH_FACTORS = tuple(name for name, factor in FACTORS.items() if factor.place is Place.GRAPH)
 _SHORT = {"depth": "d", "width": "w", "learning_rate": "lr", "batch_size": "b", "steps": "s"}
+_ALWAYS = ("depth", "activation", "initializer")
+_DEFAULTS = {name: choose(factor, factor.default).label for name, factor in FACTORS.items()}
 _SLUG_LENGTH = 80
 
 
@@ -86,12 +88,11 @@ class Plan:
 def make_plan(suite: Suite) -> Plan:
     """A suite's runs, each replicate of a cell after the other, and the cohorts they train in."""
     seeds = [_seed(suite.seed, replicate) for replicate in range(suite.replicates)]
-    varied = [name for name in FACTORS if name in suite.factors]
     runs = []
     for cell in suite.cells:
-        key = f"{_slug(cell, varied)}-{_digest(_meaning(cell, suite.seed))}"
+        key = f"{_slug(cell)}-{_digest(_meaning(cell, suite.seed))}"
         runs += [Run(f"{key}-r{index}", key, index, seed, cell) for index, seed in enumerate(seeds)]
-    return Plan(tuple(runs), _cohorts(suite, runs, varied))
+    return Plan(tuple(runs), _cohorts(suite, runs))
 
 
 def estimate_seconds(cohort: Cohort) -> float:
@@ -115,12 +116,11 @@ def estimate_bytes(cohort: Cohort) -> int:
     return COHORT_FILE_BYTES + sum(ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
 
 
-def _cohorts(suite: Suite, runs: Iterable[Run], varied: Sequence[str]) -> tuple[Cohort, ...]:
+def _cohorts(suite: Suite, runs: Iterable[Run]) -> tuple[Cohort, ...]:
     by_structure: dict[tuple[int, ...], list[Run]] = {}
     for run in runs:
         # One object stands for each level of a suite, so identity is equality, and quicker.
         by_structure.setdefault(tuple(id(run.choices[name]) for name in GRAPH_FACTORS), []).append(run)
-    in_graph = [name for name in varied if name in GRAPH_FACTORS] or ["architecture", "depth"]
     schedules: dict[int, dict[str, tuple[int, ...]]] = {}
     cohorts = []
     for group in by_structure.values():
@@ -130,7 +130,7 @@ def _cohorts(suite: Suite, runs: Iterable[Run], varied: Sequence[str]) -> tuple[
             schedules[steps] = suite.schedules(steps)
         for part in _parts(group, _cohort_size(structure)):
             digest = _digest([[run.run_id for run in part], schedules[steps]])
-            cohorts.append(Cohort(f"{_slug(structure, in_graph)}-{digest}", suite.name, part, schedules[steps]))
+            cohorts.append(Cohort(f"{_slug(structure, GRAPH_FACTORS)}-{digest}", suite.name, part, schedules[steps]))
     return tuple(sorted(cohorts, key=estimate_seconds, reverse=True))
 
 
@@ -171,10 +171,15 @@ def _digest(meaning: object) -> str:
     return sha256(text.encode()).hexdigest()[:10]
 
 
-def _slug(cell: Cell, factors: Iterable[str]) -> str:
-    """Short file-safe words for a cell: `d64-tanh-orthogonal_gain_1.5`."""
-    words = [_SHORT.get(name, "") + _word(cell[name]) for name in factors if not cell[name].is_none]
-    return "-".join(words)[:_SLUG_LENGTH].rstrip("-_.") or "none"
+def _slug(cell: Cell, factors: Iterable[str] = tuple(FACTORS)) -> str:
+    """Short file-safe words for a cell: `d64-tanh-orthogonal_gain_1.5`.
+
+    They name what readers ask for first, and whatever departs from its default. The other cells of the suite have no
+    say in it, so that a suite which grows renames no run.
+    """
+    said = [name for name in factors if name in _ALWAYS or cell[name].label != _DEFAULTS[name]]
+    words = [_SHORT.get(name, "") + _word(cell[name]) for name in said if not cell[name].is_none]
+    return "-".join(words)[:_SLUG_LENGTH].rstrip("-_.")
 
 
 def _word(choice: Choice) -> str:

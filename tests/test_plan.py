@@ -44,20 +44,26 @@ def _keys(plan: Plan) -> list[str]:
 @pytest.mark.parametrize(
     ("body", "seed", "key"),
     [
-        ("[factors]\ndepth = [4]\n", 0, "d4-58e99e371e"),
-        ("[factors]\ndepth = [4]\n", 7, "d4-3575484cf3"),
-        ('[factors]\nactivation = ["sigmoid"]\nnormalization = ["none"]\n', 0, "sigmoid-cd1f2e6b1f"),
-        ('[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n', 0, "orthogonal_gain_1.5-489b97e045"),
-        ('[factors]\nclipping = ["global_norm"]\nlearning_rate = [1]\n', 0, "global_norm-lr1-82f4558791"),
+        ("[factors]\ndepth = [4]\n", 0, "d4-relu-glorot_uniform-58e99e371e"),
+        ("[factors]\ndepth = [4]\n", 7, "d4-relu-glorot_uniform-3575484cf3"),
+        ('[factors]\nactivation = ["sigmoid"]\nnormalization = ["none"]\n', 0, "d4-sigmoid-glorot_uniform-cd1f2e6b1f"),
+        ('[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n', 0, "d4-relu-orthogonal_gain_1.5-489b97e045"),
+        ('[factors]\nclipping = ["global_norm"]\nlearning_rate = [1]\n', 0, "d4-relu-glorot_uniform-global_norm-lr1-82f4558791"),
         (
             '[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "data/mine.npz"\n',
             0,
-            "mine.shapes_snake-011cd700ba",
+            "data_mine.npz-d4-mine.shapes_snake-glorot_uniform-011cd700ba",
         ),
     ],
 )
 def test_literal_keys(plan: PlanOf, body: str, seed: int, key: str) -> None:
     assert _keys(plan(body, seed=seed)) == [key]
+
+
+def test_a_suite_that_grows_renames_no_run(plan: PlanOf) -> None:
+    before = _keys(plan("[factors]\ndepth = [4]\n[fixed]\nlearning_rate = 0.1\n"))
+    after = _keys(plan("[factors]\ndepth = [4, 8]\nlearning_rate = [0.1, 0.2]\n"))
+    assert set(before) < set(after)
 
 
 GRID = '[factors]\ndepth = [2, 8]\nactivation = ["relu", "tanh"]\nclipping = ["none", "value"]\n'
@@ -69,14 +75,14 @@ def test_runs_come_in_the_order_of_cells_with_replicates_together(plan: PlanOf) 
     assert [run.replicate for run in runs] == [0, 1, 2] * 8
     assert all(run.run_id == f"{run.cell_key}-r{run.replicate}" for run in runs)
     assert [run.cell_key.rpartition("-")[0] for run in runs[::3]] == [
-        "d2-relu",
-        "d2-relu-value",
-        "d2-tanh",
-        "d2-tanh-value",
-        "d8-relu",
-        "d8-relu-value",
-        "d8-tanh",
-        "d8-tanh-value",
+        "d2-relu-glorot_uniform",
+        "d2-relu-glorot_uniform-value",
+        "d2-tanh-glorot_uniform",
+        "d2-tanh-glorot_uniform-value",
+        "d8-relu-glorot_uniform",
+        "d8-relu-glorot_uniform-value",
+        "d8-tanh-glorot_uniform",
+        "d8-tanh-glorot_uniform-value",
     ]
     assert len({run.run_id for run in runs}) == len(runs)
 
