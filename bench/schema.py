@@ -37,7 +37,7 @@ class Tensor(StrEnum):
     GRADIENT = "gradient"
 
 
-LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, ln K), K the number of classes (THEORY: chance level)
+LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, ln K), K the number of classes: the loss of a guess
 SATURATION_FRACTION = 0.2  # a unit is saturated on a sample where |phi'| < this x max |phi'|
 
 

@@ -85,7 +85,7 @@ RESPONSES: tuple[Response, ...] = (
              _RATIO.format("pre-activation gradient norm") + "at the last recorded step.",
              partial(_ratio, Moment.END, _SIGNAL)),
     Response("weight_first_to_last_start", "decades", "gradient_norms",
-             _RATIO.format("weight gradient norm") + "at the first recorded step; it can be 0 where the signal vanishes.",
+             _RATIO.format("weight gradient norm") + "at the first recorded step; 0 can hide vanishing.",
              partial(_ratio, Moment.START, "weight_grad_norm")),
     Response("collapse_gap_start", "1", "activations",
              "One minus the mean cosine between two samples in the last hidden layer, at the first recorded step.",

@@ -1,4 +1,4 @@
-"""How the back-propagated signal changes from the last hidden layer to the first (THEORY sections 0 and 5)."""
+"""How the back-propagated signal changes from the last hidden layer to the first."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from bench.engine.update import Update
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
-PROBE_SAMPLES = 512  # THEORY: dead units are judged on at least this many samples
+PROBE_SAMPLES = 512  # a unit is called dead on no fewer (or on all training rows)
 FEW_SAMPLES = 2000  # validation rows that are looked at, at most
 
 

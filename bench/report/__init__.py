@@ -1,0 +1,34 @@
+"""The report: a results folder's tables as one HTML file that opens offline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from bench.report.build import build_page
+from bench.report.render import as_data, render
+from bench.store import read_manifest, read_tables
+
+__all__ = ["build_page", "dump_report", "render", "write_report"]
+
+
+def write_report(folder: Path) -> Path:
+    """Write `index.html` into a results folder and return its path.
+
+    Raises:
+        ResultsError: there are no results, or they cannot be read.
+    """
+    html = render(build_page(read_tables(folder), read_manifest(folder)))
+    path = folder / "index.html"
+    aside = path.with_name("index.html.writing")
+    aside.write_text(html, encoding="utf-8")
+    return aside.replace(path)
+
+
+def dump_report(folder: Path) -> dict[str, Any]:
+    """The page's view data as plain dictionaries and lists.
+
+    Raises:
+        ResultsError: there are no results, or they cannot be read.
+    """
+    return as_data(build_page(read_tables(folder), read_manifest(folder)))

@@ -1,0 +1,18 @@
+"""One file a chart: a panel and its scale in, an SVG and its alternative text out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bench.report.charts import curve, events, profile, tiles
+from bench.report.charts.canvas import Drawing
+from bench.report.view import Panel, Scale
+
+CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
+    "tiles": tiles.draw,
+    "profile": profile.draw,
+    "curve": curve.draw,
+    "events": events.draw,
+}
+
+__all__ = ["CHARTS", "Drawing"]

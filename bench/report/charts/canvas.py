@@ -1,0 +1,96 @@
+"""What every chart shares: a figure without a background, colours that follow the page's theme, SVG with a text.
+
+Ink, muted and grid colours are drawn as fixed stand-ins and replaced by CSS variables, so that one SVG reads well in a
+light and in a dark page; so are the series colours, the Okabe-Ito set, told apart with any colour vision. Each series
+has a dash pattern of its own as well.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from html import escape
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, MUTED, GRID = "#010203", "#040506", "#070809"
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
+VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"} | {
+    colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)
+}
+DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.5, 1, 1.5), (7, 2), (2, 1), (6, 1, 1, 1, 1, 1), (3, 3))
+
+SETTINGS = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "gradbench",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": MUTED,
+    "axes.edgecolor": GRID,
+    "axes.facecolor": "none",
+    "figure.facecolor": "none",
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "grid.color": GRID,
+    "axes.grid": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """An SVG element and what it shows, in a sentence for those who do not see it."""
+
+    svg: str
+    text: str
+
+
+@contextmanager
+def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of that many inches with one pair of axes, in the page's style."""
+    with mpl.rc_context({**sns.axes_style("whitegrid"), **SETTINGS}):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots()
+
+
+def finish(figure: Figure, text: str) -> Drawing:
+    """The figure as an inline SVG with `text` as its alternative."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    for stand_in, variable in VARIABLES.items():
+        svg = svg.replace(stand_in, variable)
+    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', lambda m: _opening(m.group(1), text), svg, count=1)
+    return Drawing(_compact(svg), text)
+
+
+def _opening(view_box: str, text: str) -> str:
+    label = escape(text, quote=True)
+    return f'<svg viewBox="{view_box}" role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+
+
+def _compact(svg: str) -> str:
+    """Without comments and line breaks, with coordinates to a tenth of a point."""
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"(\d+\.\d)\d+", r"\1", svg)
+    return re.sub(r">\s+<", "><", svg).strip()
+
+
+def unique(svg: str, prefix: str) -> str:
+    """The SVG with every id prefixed, so that many of them share a page."""
+    svg = re.sub(r' id="([^"]+)"', rf' id="{prefix}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
+    return re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)

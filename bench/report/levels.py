@@ -1,0 +1,68 @@
+"""Which factors vary in the results, and their levels in the suite's order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from bench.schema import TABLES
+
+# The columns of `runs` that are not factors.
+_PLAIN = {
+    "run_id", "suite", "cell_key", "replicate", "seed", "cohort", "status", "steps_completed", "parameter_count",
+    "error",
+}  # fmt: skip
+FACTOR_NAMES = tuple(name for name in TABLES["runs"].columns if name not in _PLAIN)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A factor that varies: its name and its levels as labels, numbers ascending, words in the suite's order."""
+
+    factor: str
+    levels: tuple[str, ...]
+    numeric: bool
+
+
+def varied_axes(runs: pd.DataFrame, manifest: Mapping[str, object]) -> tuple[Axis, ...]:
+    """One axis per factor with more than one level in `runs`, in the order of the table's columns."""
+    given = cast(Mapping[str, Sequence[object]], manifest.get("factors") or {})
+    axes = []
+    for factor in (name for name in FACTOR_NAMES if name in runs.columns):
+        numeric = bool(is_numeric_dtype(runs[factor]))
+        found = runs[factor].drop_duplicates()
+        if numeric:
+            levels = [level_label(value) for value in sorted(found.dropna())]
+        else:
+            known = [level_label(label) for label in given.get(factor, ())]
+            present = {level_label(value) for value in found}
+            levels = [label for label in known if label in present] + sorted(present - set(known))
+        if found.isna().any() and numeric:
+            levels.append(level_label(None))
+        if len(levels) > 1:
+            axes.append(Axis(factor, tuple(levels), numeric))
+    return tuple(axes)
+
+
+def level_label(value: object) -> str:
+    """A level as text: 0.01, 32, he_normal; `–` for none recorded."""
+    if value is None or value != value:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(value)
+
+
+def labelled(frame: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:
+    """The frame with each axis's column as an ordered category of its labels."""
+    columns = {
+        axis.factor: pd.Categorical(
+            [level_label(value) for value in frame[axis.factor].tolist()], categories=list(axis.levels), ordered=True
+        )
+        for axis in axes
+    }
+    return frame.assign(**columns)

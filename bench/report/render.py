@@ -1,0 +1,90 @@
+"""From view data to the one HTML file."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from bench.report.charts import CHARTS
+from bench.report.charts.canvas import DASHES, SERIES, VARIABLES, unique
+from bench.report.view import ChartGroup, Page
+
+
+@dataclass(frozen=True)
+class DrawnPanel:
+    """A panel's title and its SVG."""
+
+    title: str
+    svg: Markup
+
+
+@dataclass(frozen=True)
+class DrawnGroup:
+    """A chart group ready for the template: `legend` pairs a series with a small SVG of its line."""
+
+    key: str
+    title: str
+    panels: tuple[DrawnPanel, ...]
+    legend_title: str
+    legend: tuple[tuple[str, Markup], ...]
+    captions: tuple[str, ...]
+    kind: str
+
+
+def render(page: Page) -> str:
+    """The page as HTML; the same page gives the same text."""
+    groups = [page.trainability, *page.gradients, page.losses, page.divergence]
+    drawn = {group.key: draw_group(group) for group in groups if group is not None}
+    style = resources.files("bench.report").joinpath("templates/page.css").read_text("utf-8")
+    return _environment().get_template("page.html.j2").render(page=page, charts=drawn, style=Markup(style))
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader("bench.report"), autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+
+
+def draw_group(group: ChartGroup) -> DrawnGroup:
+    """Draw every panel of a group."""
+    panels = []
+    for index, panel in enumerate(group.panels):
+        drawing = CHARTS[group.kind](panel, group.scale)
+        panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{group.key}-{index}"))))
+    legend = tuple((series, _swatch(k)) for k, series in enumerate(group.scale.series)) if group.legend_title else ()
+    return DrawnGroup(group.key, group.title, tuple(panels), group.legend_title, legend, group.captions, group.kind)
+
+
+def _swatch(index: int) -> Markup:
+    dash = ",".join(str(2 * part) for part in DASHES[index % len(DASHES)]) or "none"
+    colour = VARIABLES[SERIES[index % len(SERIES)]]
+    line = '<svg viewBox="0 0 28 8" width="28" height="8" aria-hidden="true"><path d="M0 4H28" stroke="{}"'
+    return Markup(line + ' stroke-width="2.5" stroke-dasharray="{}" fill="none"/></svg>').format(colour, dash)
+
+
+def as_data(page: Page) -> dict[str, Any]:
+    """The view data as plain dictionaries and lists, for JSON."""
+    return {name: _plain(value) for name, value in asdict(page).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, pd.DataFrame):
+        clean = value.astype(object).where(value.notna(), None)
+        return [{k: _plain(v) for k, v in row.items()} for row in clean.to_dict("records")]
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float) and value in (float("inf"), float("-inf")):
+        return str(value)
+    return value

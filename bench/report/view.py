@@ -1,0 +1,106 @@
+"""The page as plain data: what the template shows, and what `--dump` writes. No markup, no drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A statement computed from the tables, and how: which table, which rule, which runs."""
+
+    text: str
+    basis: str
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number that stands on its own, with its name and a remark."""
+
+    name: str
+    value: int
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: its caption, column heads and rows of ready text. `numeric` columns are set flush right."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small chart: its title and the frame it draws."""
+
+    title: str
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What panels of a group share, so that they can be compared."""
+
+    x_label: str
+    y_label: str
+    x_levels: tuple[str, ...] = ()  # of a categorical axis
+    y_levels: tuple[str, ...] = ()
+    x_limits: tuple[float, float] = (0.0, 1.0)
+    y_limits: tuple[float, float] = (0.0, 1.0)
+    series: tuple[str, ...] = ()  # what the colours stand for, in order
+
+
+@dataclass(frozen=True)
+class ChartGroup:
+    """Small multiples of one kind on one scale, in as many columns as fit up to `columns`."""
+
+    key: str
+    kind: str
+    title: str
+    scale: Scale
+    panels: tuple[Panel, ...]
+    columns: int = 1
+    legend_title: str = ""
+    captions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A word of the page and what it means here; `value` for a threshold."""
+
+    name: str
+    meaning: str
+    value: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on the page, in its order."""
+
+    suite: str
+    title: str
+    question: str
+    answer: tuple[Sentence, ...]
+    counts: tuple[Count, ...]
+    grids: tuple[Grid, ...]
+    trainability: ChartGroup | None
+    gradients: tuple[ChartGroup, ...]
+    losses: ChartGroup | None
+    divergence: ChartGroup | None
+    events: Grid | None
+    divergence_text: str
+    words: tuple[Definition, ...]
+    thresholds: tuple[Definition, ...]
+    responses: tuple[Definition, ...]
+    suite_text: str
+    environment: tuple[tuple[str, str], ...]
+    reproduce: tuple[str, ...]
+    remarks: Mapping[str, str] = field(default_factory=dict)
