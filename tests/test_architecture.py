@@ -37,7 +37,7 @@ ROOMS = {
     "store": _room("schema errors", "pyarrow pandas"),
     "theory": _room("factors errors", "numpy scipy"),
     "analysis": _room("schema theory errors", "numpy pandas scipy statsmodels"),
-    "report": _room("analysis store schema errors", "numpy pandas jinja2 matplotlib seaborn altair"),
+    "report": _room("analysis store schema errors", "numpy pandas jinja2 markupsafe matplotlib seaborn altair"),
     "commands": _room(
         "environment executors engine store report analysis theory plan suite factors schema errors",
         "numpy pandas pyarrow rich",

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from bench.factors import Choice
 
-# Mean-field theory: log10 of the norm growth per layer at sigma_w = 1, mean over 30 layers; an activation not listed has 0.
+# Mean-field theory: log10 of the norm growth per layer at sigma_w = 1, mean over 30 layers; 0 where not listed.
 ACTIVATION_DECADES = {
     "sigmoid": -0.63, "hard_sigmoid": -0.78, "tanh": -0.027, "softsign": -0.05, "softplus": -0.27, "relu": -0.15,
     "leaky_relu": -0.142, "elu": -0.034, "selu": 0.015, "gelu": -0.29, "silu": -0.3, "mish": -0.22,

@@ -1,0 +1,41 @@
+"""Cohorts from the body of a suite file, and what training them recorded."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bench.plan import Cohort, make_plan
+from bench.suite import load_suite
+
+EVERY_STEP = """
+[record]
+gradient_norms = "every_step"
+loss_curves = "every_step"
+activations = { at = [0] }
+evaluations = { at = [0, "last"] }
+"""
+
+
+def cohorts(factors: str, fixed: str = "", replicates: int = 1, record: str = EVERY_STEP) -> tuple[Cohort, ...]:
+    """The cohorts of a suite with these [factors] and [fixed] tables."""
+    head = f'[suite]\nname = "t"\nquestion = "?"\nreplicates = {replicates}\n'
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "t.toml"
+        path.write_text(f"{head}[factors]\n{factors}\n[fixed]\n{fixed}\n{record}", encoding="utf-8")
+        return make_plan(load_suite(path)).cohorts
+
+
+def train(cohort: Cohort) -> dict[str, pd.DataFrame]:
+    """All tables of a cohort as frames."""
+    from bench.engine.train import train_cohort
+
+    return {name: table.to_pandas() for name, table in train_cohort(cohort).items()}
+
+
+def of_run(tables: dict[str, pd.DataFrame], run_id: str) -> dict[str, Any]:
+    """The rows of one run in each table that has runs."""
+    return {name: frame[frame["run_id"] == run_id] for name, frame in tables.items() if "run_id" in frame}

@@ -1,0 +1,167 @@
+"""The reference: one network as a plain Keras model, trained by a plain loop with Keras's own machinery.
+
+It shares no code with the engine but the dataset and the batches. Adaptive clipping, which Keras does not have, is
+Brock et al.'s rule written out in numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.plan import Run
+
+NORMALIZATIONS = {
+    "batch_normalization": keras.layers.BatchNormalization,
+    "layer_normalization": keras.layers.LayerNormalization,
+    "rms_normalization": keras.layers.RMSNormalization,
+    "group_normalization": keras.layers.GroupNormalization,
+    "unit_normalization": keras.layers.UnitNormalization,
+}
+OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD,
+    "momentum": keras.optimizers.SGD,
+    "nesterov": lambda **settings: keras.optimizers.SGD(nesterov=True, **settings),
+    "rmsprop": keras.optimizers.RMSprop,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+}
+CLIPPING = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
+
+
+class Scale(keras.layers.Layer):
+    """A learned number that starts at 0."""
+
+    def build(self, _: Any) -> None:
+        self.scale = self.add_weight(shape=(), initializer="zeros")
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale
+
+
+class WeightNormalized(keras.layers.Layer):
+    """z_j = g_j (v_j / |v_j|) h + b_j."""
+
+    def __init__(self, units: int) -> None:
+        super().__init__()
+        self.units = units
+
+    def build(self, shape: Any) -> None:
+        self.kernel = self.add_weight(shape=(shape[-1], self.units))
+        self.bias = self.add_weight(shape=(self.units,), initializer="zeros")
+        self.length = self.add_weight(shape=(self.units,), initializer="ones")
+
+    def call(self, h: Any) -> Any:
+        direction = self.kernel / tf.sqrt(tf.reduce_sum(self.kernel**2, axis=0) + 1e-7)
+        return h @ (direction * self.length) + self.bias
+
+
+class Lone:
+    """One run's network and optimizer; `model` gives the logits and every layer's pre-activation."""
+
+    def __init__(self, run: Run, features: int, classes: int) -> None:
+        self.choices = run.choices
+        self.denses: list[Any] = []
+        inputs = keras.Input((features,))
+        taps, h, stream = [], inputs, None
+        skip = self._settings("skip").get("layers", 0)
+        for index in range(int(self._number("depth"))):
+            z = self._dense(int(self._number("width")))(h)
+            if skip and index > 0 and (index % skip == 0 or index == self._number("depth") - 1):
+                branch = Scale()(z) if self.choices["skip"].name == "residual_scaled" else z
+                z = stream + branch
+            if skip and index % skip == 0:
+                stream = z
+            taps.append(z)
+            h = self._respond(z)
+        logits = self._dense(classes, head=True)(h)
+        self.model = keras.Model(inputs, [logits, *taps])
+        self.optimizer = self._optimizer()
+
+    def _number(self, factor: str) -> float:
+        return float(self.choices[factor].value or 0)
+
+    def _settings(self, factor: str) -> dict[str, Any]:
+        return dict(self.choices[factor].settings)
+
+    def _dense(self, units: int, *, head: bool = False) -> Any:
+        rule, settings = self.choices["regularization"].name, self._settings("regularization")
+        extra: dict[str, Any] = {}
+        if rule in ("l1", "l2"):
+            kind = {"l1": keras.regularizers.L1, "l2": keras.regularizers.L2}[rule]
+            extra["kernel_regularizer"] = kind(settings["strength"])
+        if rule == "max_norm":
+            extra["kernel_constraint"] = keras.constraints.MaxNorm(settings["limit"], axis=0)
+        weight_normalized = self.choices["normalization"].name == "weight_normalization" and not head
+        self.denses.append(WeightNormalized(units) if weight_normalized else keras.layers.Dense(units, **extra))
+        return self.denses[-1]
+
+    def _respond(self, z: Any) -> Any:
+        activation = keras.layers.Activation(getattr(keras.activations, self.choices["activation"].name))
+        settings = self._settings("normalization")
+        position = settings.pop("position", None)
+        kind = NORMALIZATIONS.get(self.choices["normalization"].name)
+        if kind and position == "before":
+            z = kind(**settings)(z)
+        h = activation(z)
+        return kind(**settings)(h) if kind and position == "after" else h
+
+    def _optimizer(self) -> Any:
+        settings = self._settings("optimizer")
+        clip = self.choices["clipping"]
+        if clip.name in CLIPPING:
+            settings[CLIPPING[clip.name]] = clip.setting("threshold")
+        if self.choices["regularization"].name == "weight_decay":
+            settings["weight_decay"] = self._settings("regularization")["strength"]
+        return OPTIMIZERS[self.choices["optimizer"].name](learning_rate=self._number("learning_rate"), **settings)
+
+    def train(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The recorded columns, each [steps] or [steps, layers] with the head last."""
+        step = tf.function(self._step)
+        found = [{name: value.numpy() for name, value in step(x, y).items()} for x, y in batches]
+        return {name: np.stack([each[name] for each in found]) for name in found[0]}
+
+    def _step(self, x: Any, y: Any) -> dict[str, Any]:
+        variables = self.model.trainable_variables
+        kernels = [dense.kernel for dense in self.denses]
+        with tf.GradientTape(persistent=True) as tape:
+            logits, *taps = self.model(x, training=True)
+            data = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+            total = tf.add_n([data, *self.model.losses])
+        gradients = tape.gradient(total, [v.value for v in variables])
+        signals = tape.gradient(data, [*taps, logits])
+        weights = tape.gradient(data, [kernel.value for kernel in kernels])
+        before = [tf.identity(kernel.value) for kernel in kernels]
+        if self.choices["clipping"].name == "adaptive":
+            gradients = self._adaptive(gradients, variables)
+            raw = tape.gradient(total, [v.value for v in variables])
+        else:
+            raw = gradients
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        batch = tf.cast(tf.shape(y)[0], tf.float32)
+        return {
+            "loss": data,
+            "global_grad_norm": tf.linalg.global_norm(raw),
+            "weight_grad_norm": tf.stack([tf.norm(g) for g in weights]),
+            "preactivation_grad_norm": tf.stack([tf.sqrt(batch) * tf.norm(g) for g in signals]),
+            "update_norm": tf.stack([tf.norm(k.value - b) for k, b in zip(kernels, before, strict=True)]),
+        }
+
+    def _adaptive(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
+        limit = self._settings("clipping")["threshold"]
+        head = {id(v) for v in self.denses[-1].trainable_variables}
+
+        def clip(g: np.ndarray, w: np.ndarray) -> np.ndarray:
+            axis = 0 if g.ndim > 1 else None
+            norm = np.linalg.norm(g, axis=axis, keepdims=True)
+            bound = limit * np.maximum(np.linalg.norm(w, axis=axis, keepdims=True), 1e-3)
+            return np.where(norm > bound, g * bound / np.maximum(norm, 1e-6), g).astype(np.float32)
+
+        return [
+            g if id(v) in head else tf.ensure_shape(tf.numpy_function(clip, [g, v.value], tf.float32), g.shape)
+            for g, v in zip(gradients, variables, strict=True)
+        ]
