@@ -75,7 +75,7 @@ def compare(cohort: Cohort) -> None:
             np.testing.assert_allclose(got, expected[column], rtol=1e-4, err_msg=f"{column} of {run.run_id}")
 
 
-def _lone(kind: type, training: object, index: int):  # noqa: ANN202
+def _lone(kind: type, training: object, index: int):
     """The lone model of a run, with the run's initial kernels and biases."""
     ensemble = training.ensemble  # type: ignore[attr-defined]
     lone = kind(training.cohort.runs[index], training.data.x.shape[1], ensemble.head.kernel.shape[-1])  # type: ignore[attr-defined]

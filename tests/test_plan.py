@@ -47,8 +47,16 @@ def _keys(plan: Plan) -> list[str]:
         ("[factors]\ndepth = [4]\n", 0, "d4-relu-glorot_uniform-58e99e371e"),
         ("[factors]\ndepth = [4]\n", 7, "d4-relu-glorot_uniform-3575484cf3"),
         ('[factors]\nactivation = ["sigmoid"]\nnormalization = ["none"]\n', 0, "d4-sigmoid-glorot_uniform-cd1f2e6b1f"),
-        ('[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n', 0, "d4-relu-orthogonal_gain_1.5-489b97e045"),
-        ('[factors]\nclipping = ["global_norm"]\nlearning_rate = [1]\n', 0, "d4-relu-glorot_uniform-global_norm-lr1-82f4558791"),
+        (
+            '[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n',
+            0,
+            "d4-relu-orthogonal_gain_1.5-489b97e045",
+        ),
+        (
+            '[factors]\nclipping = ["global_norm"]\nlearning_rate = [1]\n',
+            0,
+            "d4-relu-glorot_uniform-global_norm-lr1-82f4558791",
+        ),
         (
             '[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "data/mine.npz"\n',
             0,

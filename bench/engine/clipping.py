@@ -28,18 +28,17 @@ def per_run(values: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
 def variable_norms(gradients: Sequence[tf.Tensor]) -> Tensors:
     """L2 norm of each variable's gradient, each [N, R] in float64.
 
-    Computed in float32, and again in float64 whenever some variable's norm lies where float32 loses squares.
+    Computed in float32; where that norm lies where float32 loses squares, again in float64. Each norm is replaced or
+    kept by itself, so that no run's depends on its neighbours.
     """
+    fast = [tf.cast(_norm(g, keepdims=False), tf.float64) for g in gradients]
+    safe = [(n > SQUARES_LOSE) & (n < 1.0 / SQUARES_LOSE) for n in fast]
 
-    def fast() -> Tensors:
-        return [tf.cast(_norm(g, keepdims=False), tf.float64) for g in gradients]
+    def mended() -> Tensors:
+        exact = [_norm(tf.cast(g, tf.float64), keepdims=False) for g in gradients]
+        return [tf.where(s, f, e) for s, f, e in zip(safe, fast, exact, strict=True)]
 
-    def exact() -> Tensors:
-        return [_norm(tf.cast(g, tf.float64), keepdims=False) for g in gradients]
-
-    norms = fast()
-    safe = [tf.reduce_all((n > SQUARES_LOSE) & (n < 1.0 / SQUARES_LOSE)) for n in norms]
-    return tf.cond(tf.reduce_all(tf.stack(safe)), lambda: norms, exact)
+    return tf.cond(tf.reduce_all(tf.stack([tf.reduce_all(s) for s in safe])), lambda: fast, mended)
 
 
 def total(norms: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -87,5 +87,5 @@ def locate(facts: np.ndarray, run: int, step: int, losses: tuple[float, float | 
             if nan or infinite:
                 # A layer that holds both was infinite first: its NaN came of inf - inf or 0 x inf.
                 kind = EventKind.INFINITY if infinite else EventKind.NAN
-                return Event(run, step, kind, tensor, layer, float(largest), None)
+                return Event(run, step, kind, tensor, layer, float(largest) or None, None)
     raise ValueError(f"run {run} at step {step}: every tensor is finite")

@@ -1,0 +1,173 @@
+"""Measurements against closed forms and against numpy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.factors import FACTORS
+from tests.cohorts import cohorts, train
+
+WIDTH, BATCH = 64, 8
+
+
+def twins(folder: Path) -> str:
+    """A dataset of one sample over and over, so that a batch's mean gradient is one sample's."""
+    x = np.random.default_rng(1).normal(size=(1, WIDTH)).astype("float32")
+    other = np.concatenate([x, -x])  # standardized: +1 and -1 everywhere, and every batch drawn is one of them
+    path = folder / "twins.npz"
+    np.savez(
+        path, x_train=np.repeat(other, 32, axis=0), y_train=np.zeros(64, int), x_test=other, y_test=np.array([0, 1])
+    )
+    return f'dataset = "{path}"'
+
+
+def first_step(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    norms = tables["gradient_norms"]
+    return norms[(norms["step"] == 0) & (norms["layer_name"] != "head")].sort_values("layer_index")
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.0, 1.3])
+def test_the_signal_in_a_deep_linear_orthogonal_network_is_a_power_of_its_gain(gain: float) -> None:
+    depth = 30
+    (cohort,) = cohorts(
+        f'initializer = [{{ level = "orthogonal", gain = {gain} }}]',
+        f'depth = {depth}\nwidth = {WIDTH}\nactivation = "linear"\nsteps = 1',
+    )
+    rows = first_step(train(cohort))
+    expected = gain ** np.arange(depth - 1, -1, -1.0) * rows["preactivation_grad_norm"].iloc[-1]
+    np.testing.assert_allclose(rows["preactivation_grad_norm"], expected, rtol=1e-4)
+    np.testing.assert_allclose(rows["activation_grad_norm"], rows["preactivation_grad_norm"], rtol=1e-6)
+
+
+def test_weight_gradients_hide_what_the_signal_shows(tmp_path: Path) -> None:
+    # Batches are +x or -x; with a linear network and zero biases both give the same weight gradients up to sign
+    # of the input, so for one sample every layer's weight gradient norm is g^(L-1) |x| |delta|.
+    (cohort,) = cohorts(
+        'initializer = [{ level = "orthogonal", gain = 0.7 }]',
+        f'depth = 20\nwidth = {WIDTH}\nactivation = "linear"\nsteps = 1\nbatch_size = 2\n{twins(tmp_path)}',
+    )
+    rows = first_step(train(cohort))
+    signal = rows["preactivation_grad_norm"].to_numpy()
+    assert signal[0] / signal[-1] == pytest.approx(0.7**19, rel=1e-3)
+    weights = rows["weight_grad_norm"].to_numpy()
+    np.testing.assert_allclose(weights, weights[0], rtol=1e-4)
+
+
+def test_sixty_sigmoid_layers_do_not_underflow_in_the_norms() -> None:
+    (cohort,) = cohorts('activation = ["sigmoid"]', 'depth = 50\nwidth = 64\nsteps = 1\ninitializer = "glorot_uniform"')
+    signal = first_step(train(cohort))["preactivation_grad_norm"].to_numpy()
+    assert signal[0] < 1e-28  # its square is far below float32
+    slope = np.polyfit(np.arange(2, 47), np.log(signal[2:47]), 1)[0]
+    assert slope == pytest.approx(-np.log(0.2351), abs=0.03)  # mean-field growth per layer of sigmoid at Glorot
+
+
+def test_relu_with_he_keeps_the_mean_square() -> None:
+    (cohort,) = cohorts(
+        'activation = ["relu"]',
+        'depth = 12\nwidth = 256\nsteps = 1\ninitializer = "he_normal"\npreprocessing = "unit_mean_square"',
+        replicates=4,
+    )
+    rows = train(cohort)["activations"].query("step == 0").groupby("layer_index")["preactivation_mean_square"].mean()
+    np.testing.assert_allclose(rows, 2.0, rtol=0.35)  # q = 2 E[x^2]; spread over four nets of 256 units
+
+
+def test_activation_statistics_are_numpys() -> None:
+    from bench.engine.train import Training
+
+    (cohort,) = cohorts(
+        'activation = ["relu"]',
+        'depth = 2\nwidth = 16\nsteps = 1\nbias_initializer = { level = "normal", stddev = 2.0 }',
+    )
+    training = Training(cohort)
+    x = training.data.probe_x.numpy().astype(np.float64)
+    h, expected = x, []
+    stem, body = (stage[0] for stage in training.ensemble.stages)
+    for stack in (stem, body):
+        kernel, bias = (variable.numpy()[0, 0].astype(np.float64) for variable in stack.affine)
+        z = h @ kernel + bias
+        h = np.maximum(z, 0.0)
+        unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-300)
+        alive = (np.linalg.norm(h, axis=1) > 0).sum()
+        pairs = ((unit @ unit.T).sum() - alive) / (alive * (alive - 1))
+        expected.append([h.mean(), h.std(), (z**2).mean(), (z <= 0).mean(), (z <= 0).all(axis=0).mean(), pairs])
+    found = training.run()["activations"].to_pandas().query("step == 0")
+    columns = ["mean", "std", "preactivation_mean_square", "saturated_fraction", "dead_fraction", "pair_correlation"]
+    np.testing.assert_allclose(found[columns], expected, rtol=1e-4, atol=1e-5)
+    assert found["dead_fraction"].max() > 0
+
+
+def test_a_saturated_tanh_is_where_its_slope_is_below_a_fifth() -> None:
+    from bench.engine.train import Training
+
+    (cohort,) = cohorts(
+        'activation = ["tanh"]',
+        'depth = 1\nwidth = 32\nsteps = 1\ninitializer = { level = "random_normal", stddev = 0.4 }',
+    )
+    training = Training(cohort)
+    kernel = training.ensemble.stages[0][0].kernel.numpy()[0, 0]
+    slope = 1 - np.tanh(training.data.probe_x.numpy() @ kernel) ** 2
+    found = training.run()["activations"].to_pandas().query("step == 0")["saturated_fraction"]
+    assert found.iloc[0] == pytest.approx((slope < 0.2).mean(), abs=2e-4)
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+@pytest.mark.parametrize("skip", ["none", "residual"])
+def test_lsuv_brings_every_layer_to_unit_variance(activation: str, skip: str) -> None:
+    (cohort,) = cohorts(
+        'initializer = ["lsuv", "glorot_uniform"]',
+        f'depth = 8\nwidth = 32\nsteps = 1\nactivation = "{activation}"\nskip = "{skip}"',
+    )
+    from bench.engine.train import Training
+
+    training = Training(cohort)
+    lsuv = [run.choices["initializer"].name for run in cohort.runs].index("lsuv")
+    batch = training.ensemble.gradients(
+        *_same(training.data.probe_x, 2), measure=_constant(False)
+    )  # fmt: skip
+    z = np.concatenate(
+        [np.stack([a.stack().numpy() for a in s.z], axis=1).reshape(-1, *s.z[0].stack().shape[1:]) for s in batch.saved]
+    )
+    np.testing.assert_allclose(z[:, lsuv].var(axis=(1, 2)), 1.0, atol=0.1)
+    assert abs(z[-1, 1 - lsuv].var() - 1.0) > 0.1
+
+
+def _same(x: object, runs: int) -> tuple[object, object]:
+    import tensorflow as tf
+
+    return tf.tile(x[None], [runs, 1, 1]), tf.zeros([runs, x.shape[0]], tf.int32)  # type: ignore[index,attr-defined]
+
+
+def _constant(value: bool) -> object:
+    import tensorflow as tf
+
+    return tf.constant(value)
+
+
+def test_parameters_are_counted_as_keras_counts_them() -> None:
+    (cohort,) = cohorts('normalization = ["batch_normalization"]', 'depth = 3\nwidth = 16\nsteps = 1\ndataset = "wine"')
+    expected = (13 * 16 + 16) + 2 * (16 * 16 + 16) + 3 * 2 * 16 + (16 * 3 + 3)
+    assert train(cohort)["runs"]["parameter_count"].tolist() == [expected]
+
+
+OFFLINE = ("digits", "mnist1d", "breast_cancer", "wine")
+LEVELS = [
+    (factor.name, level.name)
+    for factor in FACTORS.values()
+    for level in factor.levels
+    if factor.name != "dataset" or level.name in OFFLINE
+]
+
+
+@pytest.mark.parametrize(("factor", "level"), LEVELS)
+def test_every_level_is_built_and_trained(factor: str, level: str) -> None:
+    fixed = {"depth": 3, "width": 16, "steps": 3, "learning_rate": 0.01}
+    (cohort,) = cohorts(f'{factor} = ["{level}"]', "\n".join(f"{name} = {value}" for name, value in fixed.items()))
+    tables = train(cohort)
+    assert tables["runs"]["status"].tolist() == ["completed"]
+    assert np.isfinite(tables["loss_curves"]["loss"]).all()
+    if level != "zeros" or factor != "initializer":
+        assert (tables["gradient_norms"]["update_norm"] > 0).any()
