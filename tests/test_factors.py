@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -177,3 +178,11 @@ def test_suites_and_plans_need_no_heavy_package() -> None:
     program = f"import sys, bench.suite, bench.plan; print([name for name in {heavy} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
+
+
+def test_every_factor_and_level_stands_in_the_page_on_suites() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "suites.md").read_text(encoding="utf-8")
+    for factor in FACTORS.values():
+        assert f"| `{factor.name}` |" in page
+        for level in factor.levels:
+            assert f"`{level.name}`" in page, f"{factor.name} {level.name} is not in docs/suites.md"

@@ -22,6 +22,7 @@ from bench.engine.passes import square_sum
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
 from bench.engine.update import Update
+from bench.errors import DataError
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
@@ -47,6 +48,9 @@ class Training:
         self.cohort = cohort
         self.steps, self.batch = (int(structure[name].value or 0) for name in ("steps", "batch_size"))
         data = load(structure["dataset"], structure["preprocessing"].name)
+        if self.batch > len(data.y_train):
+            label = structure["dataset"].label
+            raise DataError(f"batch_size {self.batch} is more than the {len(data.y_train)} training rows of {label}.")
         network = build_network(structure, data.shape, data.classes)
         self.ensemble = initial_ensemble(network, cohort.runs)
         self.data = _Data(data)

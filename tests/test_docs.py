@@ -1,0 +1,53 @@
+"""What the pages say is so."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bench.plan import make_plan
+from bench.suite import load_suite
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def test_the_suite_in_the_readme_plans_what_the_readme_says(tmp_path: Path) -> None:
+    (text,) = blocks(ROOT / "README.md", "toml")
+    (tmp_path / "residual.toml").write_text(text)
+    suite = load_suite(tmp_path / "residual.toml")
+    plan = make_plan(suite)
+    said = f"{len(suite.cells)} cells, {len(plan.runs)} runs, {len(plan.cohorts)} cohorts"
+    assert said in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_says_how_many_networks_the_default_suite_trains() -> None:
+    runs = len(make_plan(load_suite(ROOT / "suites" / "default.toml")).runs)
+    assert f"trains {runs} networks" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("text", blocks(ROOT / "docs" / "suites.md", "toml"))
+def test_examples_in_the_page_on_suites_are_toml(text: str) -> None:
+    assert tomllib.loads(text)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+        assert "://" not in target
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readme_names_every_command() -> None:
+    source = (ROOT / "bench" / "cli.py").read_text(encoding="utf-8")
+    commands = re.findall(r"@app\.command\((?:\"(\w+)\")?\)\ndef (\w+)", source)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for given, function in commands:
+        assert f"bench {given or function}" in readme
