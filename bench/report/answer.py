@@ -44,7 +44,7 @@ def _signal(judged: pd.DataFrame, limits: Thresholds) -> list[Sentence]:
         runs = judged[judged["symptom_start"] == symptom]
         if len(runs):
             learned = int((runs["outcome"] == Outcome.LEARNED).sum())
-            parts.append(f"{of(learned, len(runs))} where it was {_SYMPTOM_WORDS[symptom]}")
+            parts.append(f"{symptom}: {of(learned, len(runs))}")
     if not parts:
         return []
     rule = (
@@ -52,7 +52,7 @@ def _signal(judged: pd.DataFrame, limits: Thresholds) -> list[Sentence]:
         f"vanishing below {limits.vanishing_warn.value:g}, exploding above {limits.exploding_warn.value:g}; "
         f"collapsed: samples' mean cosine above 1 − {limits.collapse.value:g} in the last hidden layer"
     )
-    sentences = [Sentence(f"By the gradient at initialization, {listed(parts)} learned.", rule)]
+    sentences = [Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule)]
     ratio = judged["first_to_last_start"].dropna()
     if len(ratio):
         text = (
@@ -62,14 +62,6 @@ def _signal(judged: pd.DataFrame, limits: Thresholds) -> list[Sentence]:
         )
         sentences.append(Sentence(text, f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"))
     return sentences
-
-
-_SYMPTOM_WORDS = {
-    Symptom.VANISHING: "vanishing",
-    Symptom.HEALTHY: "healthy",
-    Symptom.EXPLODING: "exploding",
-    Symptom.COLLAPSED: "healthy but the samples' activations had collapsed onto one direction",
-}
 
 
 def _factor(judged: pd.DataFrame, axis: Axis, axes: Sequence[Axis]) -> str:

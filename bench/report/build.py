@@ -36,7 +36,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
         trainability=charting.trainability(judged, map_layout(judged, axes)),
         gradients=charting.gradient_flow(tables, judged, lines),
         losses=charting.losses(tables, judged, lines),
-        divergence=charting.divergence(events, int(judged["steps"].max()), int(judged["depth"].astype(float).max())),
+        divergence=charting.divergence(events, int(judged["depth"].astype(float).max())),
         events=_events(events, judged),
         divergence_text=_divergence_text(events, judged),
         words=_words(),

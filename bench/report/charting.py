@@ -105,7 +105,7 @@ def losses(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> ChartGro
     )  # fmt: skip
 
 
-def divergence(events: pd.DataFrame, steps: int, depth: int) -> ChartGroup | None:
+def divergence(events: pd.DataFrame, depth: int) -> ChartGroup | None:
     """Where runs left the finite numbers: step and layer of each event, by tensor."""
     ends = events[events["kind"] != "loss_limit"]
     if ends.empty:
@@ -118,7 +118,7 @@ def divergence(events: pd.DataFrame, steps: int, depth: int) -> ChartGroup | Non
         scale=Scale(
             x_label="step",
             y_label="layer",
-            x_limits=(0.0, float(max(steps, 1))),
+            x_limits=(0.0, float(max(10, rows["step"].max()))),
             y_limits=(0.0, float(max(depth, 1))),
             series=tuple(dict.fromkeys(rows["series"])),
         ),
