@@ -36,6 +36,7 @@ class Effort:
     rounds: int
     calls: int
     depths: tuple[int, ...]
+    normalizations: tuple[str, ...] = ("none", "batch_normalization")
 
     def cases(self) -> list[dict[str, Any]]:
         """The cohorts whose steps are timed."""
@@ -43,7 +44,7 @@ class Effort:
         return [
             {"depth": depth, "normalization": normalization} | common
             for depth in self.depths
-            for normalization in ("none", "batch_normalization")
+            for normalization in self.normalizations
         ]
 
 
@@ -52,9 +53,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     quick = arguments.quick
     suite = arguments.suite or Path("suites/quick.toml" if quick else "suites/default.toml")
-    effort = (
-        Effort(1 if quick else arguments.repeats, 2, 2, (4,)) if quick else Effort(arguments.repeats, 7, 20, (16, 48))
-    )
+    effort = Effort(1, 2, 2, (4,), ("none",)) if quick else Effort(arguments.repeats, 7, 20, (16, 48))
     found = measure_all(suite, effort)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

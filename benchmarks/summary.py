@@ -16,7 +16,7 @@ def summarize(found: dict[str, Any]) -> str:
     return "\n".join(
         [
             f"{machine['processor']}, {machine['cores']} cores; TensorFlow {versions['tensorflow']}, Keras "
-            f"{versions['keras']}. Large matrix products (2048 x 2048, float32): {found['peak_flops'] / 1e9:.0f} GFLOP/s.",
+            f"{versions['keras']}. Matrix products of 2048 x 2048, float32: {found['peak_flops'] / 1e9:.0f} GFLOP/s.",
             *_end_to_end(found),
             *_shares(found),
             *_layouts(found),
@@ -41,8 +41,9 @@ def _end_to_end(found: dict[str, Any]) -> list[str]:
         _table(["", "time", "s a run", "times faster"], rows),
         "The loop's time is one timed run of each structure, counted as often as the structure has runs.",
         f"{len(spread)} runs of one structure took {min(spread):.2f} to {max(spread):.2f} s each.",
-        f"Its step was compiled {'with' if loop['jit_compile'] else 'without'} XLA: three structures took "
-        f"{sum(loop['seconds_without_xla']):.1f} s without and {sum(loop['seconds_with_xla']):.1f} s with it.",
+        f"It was written {loop['way']}, the quickest way to train three structures: "
+        + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in loop["ways_seconds"].items())
+        + ".",
         "It records kernel gradient norms and evaluations only: no activation gradients, statistics or update norms.",
     ]
 
@@ -59,8 +60,8 @@ def _shares(found: dict[str, Any]) -> list[str]:
         _table(["", "s", "share"], [[name, f"{s:.1f}", f"{s / capacity:.0%}"] for name, s in parts.items()]),
         "Tracing is each cohort's first step. Evaluating has its own first calls in it. Writing is done beside the "
         "workers; the rest is waiting, above all for the last cohort.",
-        f"Training: {one['flops'] / 1e12:.1f} TFLOP, {one['flops'] / training / found['peak_flops']:.0%} of the large-matrix "
-        f"rate while training, {one['flops'] / one['seconds'] / found['peak_flops']:.0%} over the whole command.",
+        f"Training: {one['flops'] / 1e12:.1f} TFLOP, {one['flops'] / training / found['peak_flops']:.0%} of the "
+        f"large-matrix rate while training, {one['flops'] / one['seconds'] / found['peak_flops']:.0%} over all.",
     ]
 
 
