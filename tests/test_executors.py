@@ -58,3 +58,9 @@ def test_workers_are_processes_of_one_thread_that_do_not_load_tensorflow_by_them
         assert len({future.result().value for future in asked}) == 2
         assert executor.submit(TARGETS + "threads", None).result().value == "1"
         assert executor.submit(TARGETS + "tensorflow_is_loaded", None).result().value is False
+
+
+def test_a_child_is_replaced_after_many_requests(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.executors.child.RECYCLE_AFTER", 2)
+    processes = [executor.submit(TARGETS + "process", None).result().value for _ in range(5)]
+    assert processes[0] == processes[1] != processes[2] == processes[3] != processes[4]

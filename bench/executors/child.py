@@ -22,6 +22,7 @@ from typing import Any
 from bench.errors import BenchError
 
 LOG_TAIL = 2000  # bytes
+RECYCLE_AFTER = 100  # requests: TensorFlow keeps a few MiB of every graph for as long as the process lives
 
 
 class Status(StrEnum):
@@ -47,6 +48,7 @@ class Child:
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
         self.process: subprocess.Popen[bytes] | None = None
+        self.answered = 0
         self.log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child does)
 
     def call(self, target: str, argument: object) -> Answer:
@@ -59,15 +61,21 @@ class Child:
             status, value = pickle.load(process.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError):
             return Answer(Status.CRASHED, self._obituary(process))
+        self.answered += 1
+        if self.answered == RECYCLE_AFTER:
+            self._end()
         return Answer(Status(status), value)
 
     def close(self) -> None:
-        """End the child at once."""
+        """End the child at once, for good."""
+        self._end()
+        self.log.close()
+
+    def _end(self) -> None:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            self.process = None
-        self.log.close()
+        self.process, self.answered = None, 0
 
     def _alive(self) -> subprocess.Popen[bytes]:
         if self.process is None:
@@ -83,7 +91,7 @@ class Child:
         return self.process
 
     def _obituary(self, process: subprocess.Popen[bytes]) -> str:
-        self.process = None
+        self.process, self.answered = None, 0
         code = process.wait()
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
         return "\n".join([f"the worker process died ({how})", *self._last_lines()])
