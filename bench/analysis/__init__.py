@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from bench.analysis.curves import gradient_profile, loss_bands
 from bench.analysis.estimates import counts, estimate, median_interval
+from bench.analysis.remedies import remedies, wilson
 from bench.analysis.responses import RESPONSES, LostRule, Response, measure, response
 from bench.analysis.tables import Moment, Tables
 from bench.analysis.tallies import matched, tally
@@ -33,6 +34,8 @@ __all__ = [
     "measure",
     "median_interval",
     "read_thresholds",
+    "remedies",
     "response",
     "tally",
+    "wilson",
 ]

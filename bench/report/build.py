@@ -7,11 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import RESPONSES, Outcome, Tables, Thresholds, default_thresholds, judge
+from bench.analysis import RESPONSES, Outcome, Tables, Thresholds, default_thresholds, judge, remedies
 from bench.report import charting
 from bench.report.answer import answer
 from bench.report.layout import line_layout, map_layout
 from bench.report.levels import labelled, level_label, varied_axes
+from bench.report.remedy_tables import remedy_grids, remedy_sentences
 from bench.report.view import Count, Definition, Grid, Page
 from bench.report.wording import integer, listed, number, percent, plural, spoken
 from bench.schema import TABLES
@@ -25,14 +26,16 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
     axes = varied_axes(tables["runs"], manifest)
     judged = labelled(judge(tables, limits), axes)
     lines = line_layout(judged, axes)
+    remedied = remedies(judged, [axis.factor for axis in axes], tables["timings"])
     events = tables["divergence_events"]
     return Page(
         suite=str(manifest["suite"]),
         title=str(manifest.get("title") or manifest["suite"]),
         question=str(manifest["question"]).strip(),
-        answer=answer(judged, axes, limits),
+        answer=(*answer(judged, axes, limits), *remedy_sentences(remedied)),
         counts=_counts(judged, manifest),
         grids=(_factors(manifest),),
+        remedies=remedy_grids(remedied),
         trainability=charting.trainability(judged, map_layout(judged, axes)),
         gradients=charting.gradient_flow(tables, judged, lines),
         losses=charting.losses(tables, judged, lines),

@@ -91,6 +91,7 @@ class Page:
     answer: tuple[Sentence, ...]
     counts: tuple[Count, ...]
     grids: tuple[Grid, ...]
+    remedies: tuple[Grid, ...]
     trainability: ChartGroup | None
     gradients: tuple[ChartGroup, ...]
     losses: ChartGroup | None

@@ -1,0 +1,115 @@
+"""Which single change of level rescues networks that are sick, by how much and at what cost.
+
+A *baseline* is a cell that is pathological: at initialization most of its runs show the symptom, and most did not
+learn. A *remedy* changes one factor of it and nothing else. Runs are paired by replicate, so both sides have the same
+data order and the same underlying draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binomtest
+
+from bench.analysis.estimates import median_interval, with_lost_counted
+from bench.analysis.responses import response
+from bench.analysis.verdicts import Outcome, Symptom
+
+# What a network is made or trained with. The size of the problem is not a remedy for it.
+TREATMENTS = (
+    "activation", "initializer", "bias_initializer", "normalization", "skip", "clipping", "regularization", "optimizer",
+    "learning_rate", "preprocessing",
+)  # fmt: skip
+PATHOLOGIES = (Symptom.VANISHING, Symptom.EXPLODING, Symptom.COLLAPSED)
+CONFIDENCE = 0.95
+COLUMNS = [
+    "pathology", "factor", "level", "pairs", "rescued", "rate", "rate_lower", "rate_upper", "gain", "gain_lower",
+    "gain_upper", "diverged", "cost",
+]  # fmt: skip
+
+
+def remedies(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame) -> pd.DataFrame:
+    """One row for each pathology and remedy (a factor's new level), the best rescue rate first within a pathology.
+
+    Args:
+        judged: what `judge` returned.
+        varied: the factors that vary.
+        timings: the table of that name, for the cost.
+
+    Returns:
+        `pairs` are runs of baselines that did not learn, each with its partner under the remedy; `rescued` of them
+        learned there: `rate`, with a Wilson interval. `gain` is the median change of final validation accuracy, a lost
+        run counting as chance, with its interval. `diverged` counts partners that left the finite numbers. `cost` is
+        the median ratio of training seconds per run and step, 1 where both trained in one cohort.
+    """
+    frame = _prepared(judged, varied, timings)
+    sick = frame[frame["pathology"].notna() & (frame["outcome"] != Outcome.LEARNED)]
+    parts = [_paired(sick, frame, factor, varied) for factor in TREATMENTS if factor in varied]
+    pairs = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
+    if pairs is None:
+        return pd.DataFrame(columns=COLUMNS)
+    return _summary(pairs)
+
+
+def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame) -> pd.DataFrame:
+    """The columns that pairs need, with each run's cell judged as a baseline: its pathology, or null."""
+    seconds = timings.set_index("cohort")
+    per_step = seconds["train_seconds"] / (seconds["runs"] * (seconds["steps"] - 1).clip(lower=1))
+    frame = judged[["cell_key", "replicate", "outcome", "symptom_start", *varied]].assign(
+        accuracy=with_lost_counted(judged, response("final_validation_accuracy")),
+        seconds=judged["cohort"].map(per_step),
+    )
+    learned = (frame["outcome"] == Outcome.LEARNED).groupby(frame["cell_key"]).transform("mean")
+    pathology = pd.Series(None, index=frame.index, dtype=object)
+    for symptom in PATHOLOGIES:
+        shown = (frame["symptom_start"] == symptom).groupby(frame["cell_key"]).transform("mean")
+        pathology = pathology.mask((shown > 0.5) & (learned < 0.5), str(symptom))
+    return frame.assign(pathology=pathology)
+
+
+def _paired(sick: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequence[str]) -> pd.DataFrame:
+    """Each sick run beside every run that differs from it in this factor alone."""
+    same = [*(name for name in varied if name != factor), "replicate"]
+    pairs = sick.merge(frame, on=same, suffixes=("", "_new"))
+    pairs = pairs[pairs[factor].astype(str) != pairs[f"{factor}_new"].astype(str)]
+    return pd.DataFrame(
+        {
+            "pathology": pairs["pathology"],
+            "factor": factor,
+            "level": pairs[f"{factor}_new"].astype(str),
+            "rescued": (pairs["outcome_new"] == Outcome.LEARNED).astype(int),
+            "diverged": (pairs["outcome_new"] == Outcome.DIVERGED).astype(int),
+            "gain": pairs["accuracy_new"] - pairs["accuracy"],
+            "cost": pairs["seconds_new"] / pairs["seconds"],
+        }
+    )
+
+
+def _summary(pairs: pd.DataFrame) -> pd.DataFrame:
+    keys = ["pathology", "factor", "level"]
+    grouped = pairs.groupby(keys, sort=False)
+    counted = grouped.agg(pairs=("rescued", "size"), rescued=("rescued", "sum"), diverged=("diverged", "sum"),
+                          cost=("cost", "median")).reset_index()  # fmt: skip
+    bounds = [wilson(int(k), int(n)) for k, n in zip(counted["rescued"], counted["pairs"], strict=True)]
+    gains = median_interval(pairs, keys, "gain").rename(columns={"median": "gain"})
+    gains = gains.rename(columns={"lower": "gain_lower", "upper": "gain_upper"})
+    full = counted.assign(
+        rate=counted["rescued"] / counted["pairs"],
+        rate_lower=[low for low, _ in bounds],
+        rate_upper=[high for _, high in bounds],
+    ).merge(gains[[*keys, "gain", "gain_lower", "gain_upper"]], on=keys)
+    order = {str(symptom): index for index, symptom in enumerate(PATHOLOGIES)}
+    full = full.assign(_order=full["pathology"].map(order)).sort_values(
+        ["_order", "rate", "gain", "factor", "level"], ascending=[True, False, False, True, True], kind="stable"
+    )
+    return full[COLUMNS].reset_index(drop=True)
+
+
+def wilson(successes: int, trials: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share; (nan, nan) without trials."""
+    if trials == 0:
+        return (np.nan, np.nan)
+    interval = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,94 @@
+"""Remedies on a hand-made grid with known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.analysis import Outcome, Symptom, remedies, wilson
+
+VARIED = ["depth", "activation", "clipping"]
+
+
+def judged() -> pd.DataFrame:
+    """Depth 8 sigmoid vanishes and never learns; relu always learns, but one of its runs diverges."""
+    rows = []
+    for depth in (2, 8):
+        for activation in ("sigmoid", "relu"):
+            for clipping in ("none", "value"):
+                for replicate in range(4):
+                    sick = depth == 8 and activation == "sigmoid"
+                    lost = (depth, activation, clipping, replicate) == (8, "relu", "value", 3)
+                    rows.append(
+                        {
+                            "run_id": f"{depth}{activation}{clipping}{replicate}",
+                            "cell_key": f"{depth}{activation}{clipping}",
+                            "cohort": f"{depth}{activation}",
+                            "replicate": replicate,
+                            "depth": depth,
+                            "activation": activation,
+                            "clipping": clipping,
+                            "status": "diverged" if lost else "completed",
+                            "symptom_start": Symptom.VANISHING if sick else Symptom.HEALTHY,
+                            "outcome": Outcome.DIVERGED if lost else Outcome.NOT_LEARNED if sick else Outcome.LEARNED,
+                            "final_validation_accuracy": np.nan if lost else 0.1 if sick else 0.9,
+                            "chance_accuracy": 0.1,
+                        }
+                    )
+    return pd.DataFrame(rows)
+
+
+TIMINGS = pd.DataFrame(
+    {
+        "cohort": ["2sigmoid", "2relu", "8sigmoid", "8relu"],
+        "runs": 8,
+        "steps": 11,
+        "train_seconds": [1.0, 1.0, 4.0, 6.0],
+    }
+)
+
+
+def found(frame: pd.DataFrame) -> pd.DataFrame:
+    return remedies(frame, VARIED, TIMINGS).set_index(["pathology", "factor", "level"])
+
+
+def test_a_change_of_activation_rescues_all_but_the_run_that_diverged() -> None:
+    row = found(judged()).loc[("vanishing", "activation", "relu")]
+    assert row[["pairs", "rescued", "diverged"]].tolist() == [8, 7, 1]
+    assert row["rate"] == pytest.approx(7 / 8)
+    assert (row["rate_lower"], row["rate_upper"]) == wilson(7, 8)
+    assert row["gain"] == pytest.approx(0.8)
+    assert row["gain_lower"] == pytest.approx(0.0)  # the diverged partner counts as chance; it does not drop out
+    assert row["cost"] == pytest.approx(1.5)
+
+
+def test_a_change_within_a_cohort_costs_nothing_and_rescues_nobody() -> None:
+    row = found(judged()).loc[("vanishing", "clipping", "value")]
+    assert row[["pairs", "rescued", "cost"]].tolist() == [4, 0, 1.0]
+
+
+def test_only_pathological_baselines_count_and_depth_is_no_remedy() -> None:
+    index = found(judged()).index
+    assert set(index.get_level_values("factor")) == {"activation", "clipping"}
+    assert set(index.get_level_values("pathology")) == {"vanishing"}
+    assert ("vanishing", "activation", "sigmoid") not in index
+
+
+def test_a_cell_that_learns_in_spite_of_its_symptom_is_no_baseline() -> None:
+    frame = judged()
+    frame["outcome"] = Outcome.LEARNED
+    assert remedies(frame, VARIED, TIMINGS).empty
+
+
+def test_the_best_remedy_comes_first() -> None:
+    assert remedies(judged(), VARIED, TIMINGS)["level"].iloc[0] == "relu"
+
+
+def test_wilsons_interval_is_the_textbooks() -> None:
+    low, high = wilson(7, 8)
+    z, n, p = 1.959964, 8, 7 / 8
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    assert (low, high) == (pytest.approx(middle - half, abs=1e-6), pytest.approx(middle + half, abs=1e-6))
+    assert np.isnan(wilson(0, 0)).all()
