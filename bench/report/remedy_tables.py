@@ -46,10 +46,12 @@ def remedy_sentences(found: pd.DataFrame) -> tuple[Sentence, ...]:
         if not best["rescued"]:
             text = f"Runs with {_name(pathology)}: no single change of level in this suite rescued any."
         else:
+            ties = int((rows["rate"] == best["rate"]).sum()) - 1
+            others = f"; {plural(ties, 'other change')} did as well" if ties else ""
             text = (
                 f"Runs with {_name(pathology)} that did not learn were rescued most often by "
                 f"{spoken(best['factor'])} {best['level']}: {of(best['rescued'], best['pairs'])} "
-                f"({_interval(best)}), at {best['cost']:.2g} times the time per step."
+                f"({_interval(best)}), at {best['cost']:.2g} times the time per step{others}."
             )
         sentences.append(Sentence(text, ""))
     return (*sentences[:-1], Sentence(sentences[-1].text, BASIS)) if sentences else ()
