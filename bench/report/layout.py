@@ -75,6 +75,8 @@ def map_layout(judged: pd.DataFrame, axes: Sequence[Axis]) -> MapLayout:
     """Axes and panels of the trainability map for a suite that varies `axes`."""
     y = _preferred([axis for axis in axes if axis.numeric], _Y_FIRST)
     x = _preferred([axis for axis in axes if axis is not y], _X_FIRST)
+    if y is None:  # no number varies: two words make the map
+        y = _preferred([axis for axis in axes if axis is not x], _X_FIRST)
     ranked = [axis for axis in by_effect(judged, axes) if axis not in (x, y)]
     facets = _facets(ranked, MAP_PANELS)
     return MapLayout(x, y, facets, tuple(axis for axis in ranked if axis not in facets.axes))
