@@ -54,13 +54,14 @@ def run(  # noqa: PLR0913 (one parameter an option)
 ) -> None:
     """Train what a suite plans and the results folder does not hold yet, then write the report."""
     from bench.commands.run import Options, run_suite
+    from bench.suite import load_suite
 
-    path = suite_path(suite)
-    folder = out or Path("reports") / path.stem
+    loaded = load_suite(suite_path(suite))
+    folder = out or Path("reports") / loaded.name
     command = shlex.join(["bench", *sys.argv[1:]])
     failure: RunsFailed | None = None
     try:
-        run_suite(path, Options(folder, workers, dry, fresh, command))
+        run_suite(loaded, Options(folder, workers, dry, fresh, command))
     except KeyboardInterrupt:
         print(f"Stopped. What has ended is kept in {folder}; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None

@@ -19,7 +19,7 @@ from bench.executors.local import LocalExecutor, Outcome, default_workers, run_c
 from bench.plan import Cohort, Plan, make_plan
 from bench.schema import RunStatus
 from bench.store import Results, read_manifest
-from bench.suite import Suite, load_suite
+from bench.suite import Suite
 
 TRAIN = "bench.engine.train:train_cohort"
 DRY = "bench.engine.dry:train_cohort"
@@ -38,15 +38,14 @@ class Options:
     command: str = ""
 
 
-def run_suite(suite_path: Path, options: Options) -> Path:
+def run_suite(suite: Suite, options: Options) -> Path:
     """Run a suite into its results folder, which it returns.
 
     Raises:
-        BenchError: the suite, its data or the folder is not as it must be.
+        BenchError: a plugin, the data or the folder is not as it must be.
         RunsFailed: everything ended, but some runs raised.
         KeyboardInterrupt: stopped; what has ended is kept, and the same command goes on from there.
     """
-    suite = load_suite(suite_path)
     plan = make_plan(suite)
     results = Results(options.out)
     with results.locked():
@@ -63,7 +62,7 @@ def run_suite(suite_path: Path, options: Options) -> Path:
             results.write_manifest(manifest)
             for outcome in run_cohorts(executor, DRY if options.dry else TRAIN, left):
                 if outcome.answer.status is Status.REFUSED:
-                    raise SuiteError(f"{suite_path}: {outcome.answer.value}")
+                    raise SuiteError(f"{suite.path}: {outcome.answer.value}")
                 tables = _tables(outcome)
                 results.write(outcome.cohort.key, tables)
                 progress.ended(outcome.cohort, tables["runs"])

@@ -17,7 +17,9 @@ DuckDB: `select * from 'reports/default/tables/runs/*.parquet'`. Units and meani
 NaN and infinity are stored as they are; null means *not measured*. A run's rows end with the step at which it diverged,
 that step included. Steps count updates already applied, so 0 is initialization: `gradient_norms` and `loss_curves`
 look at the training step that follows and end at steps − 1; `activations` and `evaluations` look at the weights and
-end at steps. Every table but `timings` is the same to the bit when the same suite runs again on the same machine with
+end at steps. Activations are measured on a fixed sample of 512 training rows (all, if there are fewer) with the
+network in training mode; evaluations look at the same rows, and at up to 2000 validation rows, in inference mode.
+Every table but `timings` is the same to the bit when the same suite runs again on the same machine with
 the same versions.
 """
 
