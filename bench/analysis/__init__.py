@@ -6,6 +6,7 @@ Everything here takes frames and returns frames, keeps nothing, and never trains
 from __future__ import annotations
 
 from bench.analysis.curves import gradient_profile, loss_bands
+from bench.analysis.effects import variance_shares
 from bench.analysis.estimates import counts, estimate, median_interval
 from bench.analysis.remedies import remedies, wilson
 from bench.analysis.responses import RESPONSES, LostRule, Response, measure, response
@@ -37,5 +38,6 @@ __all__ = [
     "remedies",
     "response",
     "tally",
+    "variance_shares",
     "wilson",
 ]

@@ -48,7 +48,8 @@ def loss_bands(tables: Tables, judged: pd.DataFrame, by: Sequence[str], most: in
     steps = thinned(curves["step"].unique().tolist(), most)
     rows = curves[curves["step"].isin(steps)][["run_id", "step", "loss"]]
     if rows.empty:
-        return pd.DataFrame(columns=[*by, "step", "median", "lower", "upper", "confidence", "measured", "lost"])
+        empty = pd.DataFrame(columns=[*by, "step", "median", "lower", "upper", "confidence", "measured", "lost"])
+        return empty.astype(dict.fromkeys(("median", "lower", "upper", "confidence"), np.float64))
     grid = wanted.merge(pd.DataFrame({"step": steps}), how="cross").merge(rows, on=["run_id", "step"], how="left")
     last = curves.groupby("run_id", observed=True)["step"].max()
     ended = grid["step"] > grid["run_id"].map(last).astype(np.float64).fillna(-1.0)

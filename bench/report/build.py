@@ -7,7 +7,17 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import RESPONSES, Outcome, Tables, Thresholds, default_thresholds, judge, remedies
+from bench.analysis import (
+    RESPONSES,
+    Outcome,
+    Tables,
+    Thresholds,
+    default_thresholds,
+    judge,
+    remedies,
+    response,
+    variance_shares,
+)
 from bench.report import charting
 from bench.report.answer import answer
 from bench.report.layout import line_layout, map_layout
@@ -18,6 +28,7 @@ from bench.report.wording import integer, listed, number, percent, plural, spoke
 from bench.schema import TABLES
 
 MOST_EVENT_ROWS = 40
+MOST_EFFECTS = 8
 
 
 def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
@@ -35,6 +46,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
         answer=(*answer(judged, axes, limits), *remedy_sentences(remedied)),
         counts=_counts(judged, manifest),
         grids=(_factors(manifest),),
+        effects=_effects(judged, [axis.factor for axis in axes]),
         remedies=remedy_grids(remedied),
         trainability=charting.trainability(judged, map_layout(judged, axes)),
         gradients=charting.gradient_flow(tables, judged, lines),
@@ -77,6 +89,22 @@ def _factors(manifest: Mapping[str, Any]) -> Grid:
     planned = manifest.get("planned", {})
     note = f"{plural(int(planned.get('cells', 0)), 'cell')} × {plural(int(manifest['replicates']), 'replicate')}"
     return Grid("Factors and fixed settings", ("factor", "", "levels"), tuple(rows), note=note)
+
+
+def _effects(judged: pd.DataFrame, varied: list[str]) -> Grid | None:
+    """The terms that explain most of the variance of the final accuracy."""
+    shares = variance_shares(judged, varied, response("final_validation_accuracy"))
+    if shares.empty:
+        return None
+    last = len(shares) - 1
+    rows = [
+        (spoken(row.factors), f"{100 * row.share:.0f} %", f"{100 * row.lower:.0f}–{100 * row.upper:.0f} %")
+        for row in shares.itertuples()
+        if row.Index == last or row.Index < MOST_EFFECTS
+    ]
+    note = "every run counts; a lost one as chance"
+    columns = ("factor, or two together", "share of variance", "leaving out a replicate")
+    return Grid("What explains the final validation accuracy", columns, tuple(rows), (1, 2), note)
 
 
 def _events(events: pd.DataFrame, judged: pd.DataFrame) -> Grid | None:

@@ -46,12 +46,13 @@ def remedy_sentences(found: pd.DataFrame) -> tuple[Sentence, ...]:
         if not best["rescued"]:
             text = f"Runs with {_name(pathology)}: no single change of level in this suite rescued any."
         else:
+            cost = f", at {best['cost']:.2g} times the time per step" if pd.notna(best["cost"]) else ""
             ties = int((rows["rate"] == best["rate"]).sum()) - 1
             others = f"; {plural(ties, 'other change')} did as well" if ties else ""
             text = (
                 f"Runs with {_name(pathology)} that did not learn were rescued most often by "
                 f"{spoken(best['factor'])} {best['level']}: {of(best['rescued'], best['pairs'])} "
-                f"({_interval(best)}), at {best['cost']:.2g} times the time per step{others}."
+                f"({_interval(best)}){cost}{others}."
             )
         sentences.append(Sentence(text, ""))
     return (*sentences[:-1], Sentence(sentences[-1].text, BASIS)) if sentences else ()
@@ -66,7 +67,7 @@ def _row(row: dict[str, object]) -> tuple[str, ...]:
         _interval(row),
         gain,
         integer(int(str(row["diverged"]))),
-        f"×{row['cost']:.2f}",
+        f"×{row['cost']:.2f}" if pd.notna(row["cost"]) else "–",
     )
 
 

@@ -91,6 +91,7 @@ class Page:
     answer: tuple[Sentence, ...]
     counts: tuple[Count, ...]
     grids: tuple[Grid, ...]
+    effects: Grid | None
     remedies: tuple[Grid, ...]
     trainability: ChartGroup | None
     gradients: tuple[ChartGroup, ...]
