@@ -6,10 +6,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
 import pyarrow.parquet as pq
 
 from bench.executors.child import Status
@@ -63,14 +64,13 @@ def run_command(suite: Path, batch: dict[str, int]) -> EndToEnd:
         seconds = time.perf_counter() - started
         tables = read_tables(out)
         times = tables["timings"]
-        parameters = tables["runs"].groupby("cohort")["parameter_count"].first()
         samples = times["runs"] * times["steps"] * times["cohort"].map(batch)
         return EndToEnd(
             seconds,
             min(default_workers(), len(times)),
             {part: float(times[column].sum()) for part, column in PARTS.items()},
             _write_again(out, Path(folder) / "again", list(batch)),
-            float((6 * samples * times["cohort"].map(parameters)).sum()),
+            float((6 * samples * times["cohort"].map(_weight_counts(tables))).sum()),
         )
 
 
@@ -84,6 +84,14 @@ def train_in_layout(cohorts: Sequence[Cohort], workers: int, threads: int) -> fl
             if outcome.answer.status is not Status.OK:
                 raise RuntimeError(f"{outcome.cohort.key}: {outcome.answer.value}")
     return time.perf_counter() - started
+
+
+def _weight_counts(tables: Mapping[str, pd.DataFrame]) -> pd.Series:
+    """Numbers in each cohort's kernels; all its parameters where the suite records no gradient norms."""
+    runs, norms = tables["runs"].drop_duplicates("cohort"), tables["gradient_norms"]
+    layers = norms[norms["run_id"].isin(runs["run_id"])].drop_duplicates(["run_id", "layer_index"])
+    counts = runs["run_id"].map(layers.groupby("run_id")["weight_count"].sum())
+    return counts.fillna(runs["parameter_count"]).set_axis(runs["cohort"])
 
 
 def _write_again(results: Path, folder: Path, cohorts: Sequence[str]) -> float:

@@ -75,8 +75,10 @@ def make_step(case: Case, *, measure: bool) -> Callable[..., Any]:
 
 
 def norms(tree: Tree) -> list[jax.Array]:
-    """L2 norms of one run's kernels."""
-    return [jnp.sqrt(jnp.sum(leaf * leaf, axis=(-2, -1))) for leaf in jax.tree.leaves(tree) if leaf.ndim > 1]
+    """L2 norms of one run's kernels, one number a layer."""
+    hidden = tree["hidden"] if isinstance(tree["hidden"], list) else [tree["hidden"]]
+    kernels = [part["kernel"] for part in (tree["first"], *hidden, tree["head"])]
+    return [jnp.sqrt(jnp.sum(kernel * kernel, axis=(-2, -1))) for kernel in kernels]
 
 
 def zeros(case: Case, shape: tuple[int, ...]) -> Tree:

@@ -10,7 +10,8 @@ from typing import Any
 from bench.plan import Cohort
 from benchmarks.process import environment, measure
 
-SPREAD_RUNS = 4  # runs of one structure that are timed to see that they cost the same
+SPREAD_RUNS = 3  # runs of one structure that are timed to see that they cost the same
+PARTS = ("build", "first_step", "steps", "evaluations", "writing")
 WAYS = {
     "with neither XLA nor Model.evaluate": {"jit": False, "evaluate": False},
     "with XLA": {"jit": True, "evaluate": False},
@@ -58,21 +59,35 @@ def estimate_loop(suite: Path, cohorts: Sequence[Cohort], repeats: int, say: Cal
         },
         "seconds": [_total(one, cohorts) for one in found],
         "seconds_traced_once": [_total(one, cohorts, traced_once=True) for one in found],
+        "parts_seconds": {
+            part: median(_part(one, part, cohorts) for one in found) for part in (*PARTS, "first_evaluation")
+        },
         "import_seconds": [one["import_seconds"] for one in found],
     }
 
 
 def _time(suite: Path, runs: Sequence[Pair], options: dict[str, bool]) -> dict[str, Any]:
-    """Time some runs in one process. The last one is run once before, for what only a first run pays."""
-    case = {"suite": str(suite), "runs": [runs[-1], *runs], "options": options}
+    """Time some runs in one process."""
+    case = {"suite": str(suite), "runs": list(runs), "options": options}
     found = measure("keras_loop", case, environment())[0]
-    return found | {"seconds": found["seconds"][1:], "first": found["first"][1:]}
+    clocks = found["clocks"]
+    return {
+        "clocks": clocks,
+        "seconds": [clock["total"] for clock in clocks],
+        "first": [clock["build"] + clock["first_step"] + clock["first_evaluation"] for clock in clocks],
+        "import_seconds": found["import_seconds"],
+    }
+
+
+def _part(found: dict[str, Any], part: str, cohorts: Sequence[Cohort]) -> float:
+    """Seconds of all runs that went into one part."""
+    clocks = zip(cohorts, found["clocks"], strict=True)
+    return float(sum(len(cohort.runs) * clock[part] for cohort, clock in clocks))
 
 
 def _total(found: dict[str, Any], cohorts: Sequence[Cohort], *, traced_once: bool = False) -> float:
-    """Import, every run, and the files; with `traced_once` building and first calls only once for each structure."""
-    runs = sum(len(cohort.runs) for cohort in cohorts)
-    total = found["import_seconds"] + found["write_seconds"] * runs / (len(cohorts) + 1)
+    """Import and every run; with `traced_once` building and first calls only once for each structure."""
+    total = found["import_seconds"]
     for cohort, seconds, first in zip(cohorts, found["seconds"], found["first"], strict=True):
         again = len(cohort.runs) - 1
         total += seconds + again * (seconds - first if traced_once else seconds)

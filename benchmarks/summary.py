@@ -44,8 +44,17 @@ def _end_to_end(found: dict[str, Any]) -> list[str]:
         f"It was written {loop['way']}, the quickest way to train three structures: "
         + ", ".join(f"{name} {seconds:.1f} s" for name, seconds in loop["ways_seconds"].items())
         + ".",
+        *_loop_parts(loop),
         "It records kernel gradient norms and evaluations only: no activation gradients, statistics or update norms.",
     ]
+
+
+def _loop_parts(loop: dict[str, Any]) -> list[str]:
+    """Where the loop's time goes."""
+    parts, whole = loop["parts_seconds"], median(loop["seconds"])
+    said = {name: f"{name.replace('_', ' ')} {parts[name] / whole:.0%}" for name in parts if name != "first_evaluation"}
+    said["evaluations"] += f" (first calls {parts['first_evaluation'] / whole:.0%})"
+    return [f"Its time: {', '.join(said.values())}."]
 
 
 def _shares(found: dict[str, Any]) -> list[str]:

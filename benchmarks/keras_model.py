@@ -1,0 +1,100 @@
+"""The plain Keras loop's network, optimizer, training step and evaluation: Keras's own parts, put together by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.engine.datasets import Dataset
+from bench.engine.targets import target_of
+from bench.factors import Choice
+from bench.plan import Run
+
+CLIPPING = {"none": None, "value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
+SAMPLE = 512  # training rows that are evaluated
+FEW = 2000  # validation rows that are evaluated, at most
+Judge = Callable[[keras.Sequential, np.ndarray, np.ndarray], dict[str, Any]]
+
+
+def build_model(run: Run, data: Dataset) -> keras.Sequential:
+    """The run's network: dense layers, normalization before the activation."""
+    choices = run.choices
+    rng = np.random.default_rng(run.seed)
+    layers: list[Any] = [keras.Input(data.shape), keras.layers.Flatten()]
+    for _ in range(number(choices, "depth")):
+        layers.append(keras.layers.Dense(number(choices, "width"), kernel_initializer=_initializer(choices, rng)))
+        layers += _normalization(choices["normalization"])
+        layers.append(keras.layers.Activation(target_of("activation", choices["activation"])))
+    layers.append(keras.layers.Dense(data.classes, kernel_initializer=_initializer(choices, rng)))
+    return keras.Sequential(layers)
+
+
+def build_optimizer(choices: Mapping[str, Choice]) -> keras.optimizers.Optimizer:
+    """Keras's optimizer with its own clipping."""
+    clipping = choices["clipping"]
+    name = CLIPPING[clipping.name]
+    settings = dict(choices["optimizer"].settings) | ({name: float(clipping.setting("threshold"))} if name else {})
+    return target_of("optimizer", choices["optimizer"])(float(choices["learning_rate"].value or 0), **settings)
+
+
+def compile_step(model: keras.Sequential, *, jit: bool) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
+    """One training step: from a batch to its loss, the gradient's global norm and the norm of each kernel's part."""
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    kernels = [i for i, variable in enumerate(model.trainable_variables) if variable.name == "kernel"]
+
+    @tf.function(jit_compile=jit)
+    def step(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = loss_of(y, model(x, training=True))
+        gradients = tape.gradient(loss, model.trainable_variables)
+        model.optimizer.apply(gradients, model.trainable_variables)
+        return loss, tf.linalg.global_norm(gradients), tf.stack([tf.norm(gradients[i]) for i in kernels])
+
+    return step
+
+
+def judge_splits(model: keras.Sequential, data: Dataset, step: int, judge: Judge) -> list[dict[str, Any]]:
+    """Loss and accuracy on a sample of the training rows and on the validation rows."""
+    splits = {
+        "train": (data.x_train[:SAMPLE], data.y_train[:SAMPLE]),
+        "validation": (data.x_validation[:FEW], data.y_validation[:FEW]),
+    }
+    return [{"step": step, "split": split} | judge(model, x, y) for split, (x, y) in splits.items()]
+
+
+def by_test_on_batch(model: keras.Sequential, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """A split in one call."""
+    model.reset_metrics()
+    return dict(model.test_on_batch(x, y, return_dict=True))
+
+
+def by_evaluate(model: keras.Sequential, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """A split in batches, by Keras's own loop."""
+    return dict(model.evaluate(x, y, batch_size=SAMPLE, verbose=0, return_dict=True))
+
+
+def batches(run: Run, rows: int, steps: int) -> list[np.ndarray]:
+    """The rows of each step: whole batches of freshly shuffled epochs."""
+    rng, size = np.random.default_rng(run.seed), number(run.choices, "batch_size")
+    whole = rows // size
+    epochs = [rng.permutation(rows)[: whole * size].reshape(whole, size) for _ in range(-(-steps // whole))]
+    return list(np.concatenate(epochs)[:steps])
+
+
+def number(choices: Mapping[str, Choice], factor: str) -> int:
+    """A whole number among the choices."""
+    return int(choices[factor].value or 0)
+
+
+def _initializer(choices: Mapping[str, Choice], rng: np.random.Generator) -> keras.initializers.Initializer:
+    choice = choices["initializer"]
+    return target_of("initializer", choice)(**dict(choice.settings), seed=int(rng.integers(2**31)))
+
+
+def _normalization(choice: Choice) -> list[keras.layers.Layer]:
+    settings = {name: value for name, value in choice.settings if name != "position"}
+    return [] if choice.is_none else [target_of("normalization", choice)(**settings)]
