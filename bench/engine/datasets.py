@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -98,7 +100,7 @@ def _unit_mean_square(x: np.ndarray) -> np.ndarray:
 def _split(x: np.ndarray, y: np.ndarray) -> Arrays:
     """A fixed random fifth of the rows for validation."""
     order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
-    rows = len(x) - round(len(x) * VALIDATION_SHARE)
+    rows = len(x) - math.ceil(len(x) * VALIDATION_SHARE)
     train, validation = order[:rows], order[rows:]
     return x[train], y[train], x[validation], y[validation]
 
@@ -139,11 +141,8 @@ KERAS_FILES = {
 
 def keras_path(name: str) -> Path:
     """Where Keras keeps a dataset that it downloads."""
-    import keras
-
-    return Path(keras.config.keras_home() if hasattr(keras.config, "keras_home") else Path.home() / ".keras") / (
-        Path("datasets") / KERAS_FILES[name]
-    )
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(home) / "datasets" / KERAS_FILES[name]
 
 
 def _from_keras(name: str, module: Any) -> Arrays:

@@ -1,0 +1,121 @@
+"""What comes from outside the project as `module:name`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.errors import BenchError, DataError, SuiteError
+from tests.cohorts import cohorts, train
+
+MODULE = """
+import keras
+import numpy as np
+from keras import ops
+
+def snake(x):
+    return x + ops.square(ops.sin(x))
+
+class Shifted(keras.layers.Layer):
+    def __init__(self, shift=0.5):
+        super().__init__()
+        self.shift = shift
+    def call(self, x):
+        return ops.tanh(x - self.shift)
+
+class Tiny(keras.initializers.Initializer):
+    def __init__(self, scale=1e-3, seed=None):
+        self.scale, self.seed = scale, seed
+    def __call__(self, shape, dtype=None):
+        return self.scale * keras.random.normal(shape, seed=self.seed)
+
+def ones(shape, dtype=None):
+    return ops.ones(shape, dtype)
+
+class Halve(keras.layers.Layer):
+    def call(self, x):
+        return x / 2
+
+def blobs(rows=64):
+    rng = np.random.default_rng(0)
+    y = np.arange(rows) % 2
+    x = rng.normal(size=(rows, 5)) + 4 * y[:, None]
+    return x, y, x[:16], y[:16]
+
+def nothing():
+    return None
+
+not_an_optimizer = dict
+"""
+FIXED = "depth = 3\nwidth = 8\nsteps = 4\nlearning_rate = 0.01"
+
+
+@pytest.fixture(autouse=True)
+def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "outside.py").write_text(MODULE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    "factor",
+    [
+        'activation = ["outside:snake"]',
+        'activation = ["outside:Shifted"]',
+        'activation = [{ level = "outside:Shifted", shift = 0.1 }]',
+        'initializer = ["outside:Tiny"]',
+        'initializer = [{ level = "outside:Tiny", scale = 0.3 }, "outside:ones"]',
+        'normalization = ["outside:Halve"]',
+        'normalization = ["keras.layers:LayerNormalization"]',
+        'optimizer = ["keras.optimizers:Lion"]',
+        'dataset = ["outside:blobs"]',
+        'dataset = [{ level = "outside:blobs", rows = 80 }]',
+    ],
+)
+def test_a_plugin_trains(factor: str) -> None:
+    (cohort,) = cohorts(factor, FIXED)
+    tables = train(cohort)
+    assert set(tables["runs"]["status"]) == {"completed"}
+    assert np.isfinite(tables["loss_curves"]["loss"]).all()
+
+
+def test_a_plugins_settings_reach_it() -> None:
+    (cohort,) = cohorts(
+        'initializer = [{ level = "outside:Tiny", scale = 0.001 }, { level = "outside:Tiny", scale = 0.1 }]', FIXED
+    )
+    norms = train(cohort)["gradient_norms"].query("step == 0 and layer_index == 0")["weight_norm"].to_numpy()
+    assert norms.max() / norms.min() == pytest.approx(100, rel=1e-3)
+
+
+def test_a_plugin_activation_is_measured_by_its_own_slope() -> None:
+    (cohort,) = cohorts('activation = ["outside:Shifted", "tanh"]', FIXED)[:1]
+    (other,) = cohorts('activation = ["tanh"]', FIXED)
+    own, known = (train(c)["activations"].query("step == 0 and layer_index == 0") for c in (cohort, other))
+    assert own["preactivation_mean_square"].iloc[0] == pytest.approx(known["preactivation_mean_square"].iloc[0])
+    assert own["mean"].iloc[0] < known["mean"].iloc[0] - 0.2
+
+
+@pytest.mark.parametrize("name", ["Muon", "Lamb"])
+def test_an_optimizer_that_mixes_runs_is_refused(name: str) -> None:
+    (cohort,) = cohorts(f'optimizer = ["keras.optimizers:{name}"]', FIXED)
+    with pytest.raises(SuiteError, match="would mix the runs"):
+        train(cohort)
+
+
+@pytest.mark.parametrize(
+    ("factor", "kind", "said"),
+    [
+        ('optimizer = ["outside:not_an_optimizer"]', SuiteError, "not a Keras optimizer"),
+        ('activation = ["outside:missing"]', SuiteError, "no attribute missing"),
+        ('activation = ["nowhere_at_all:f"]', SuiteError, "cannot import nowhere_at_all"),
+        ('dataset = ["outside:nothing"]', DataError, "must return"),
+    ],
+)
+def test_a_plugin_that_cannot_be_used_is_one_sentence(factor: str, kind: type[BenchError], said: str) -> None:
+    (cohort,) = cohorts(factor, FIXED)
+    with pytest.raises(kind, match=said):
+        train(cohort)
