@@ -1,0 +1,217 @@
+"""Known answers of the dry engine: what its formula promises is what its tables hold."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.engine.dry import train_cohort
+from bench.engine.formula import (
+    ACTIVATION_DECADES,
+    BATCH_DECADES,
+    CHANCE_ACCURACY,
+    CHANCE_LOSS,
+    FLOOR,
+    GAIN,
+    LAYER_NOISE,
+    fate,
+)
+from bench.plan import make_plan
+from bench.schema import LOSS_LIMIT_FACTOR, TABLES
+from tests.cohorts import cohorts, of_run
+from tests.dry_results import EXPLODING, SMALL, dry_results
+
+EXACT = 6 * LAYER_NOISE  # decades: no noise is that far out
+HOT = 'initializer = [{ level = "orthogonal", gain = 10.0 }]'  # a decade a layer
+
+
+def dry(factors: str, fixed: str, replicates: int = 1) -> dict[str, pd.DataFrame]:
+    """All tables of the one cohort of a suite, every step recorded."""
+    (cohort,) = cohorts(factors, fixed, replicates)
+    return {name: table.to_pandas() for name, table in train_cohort(cohort).items()}
+
+
+def growth_of(factors: str, fixed: str = "") -> float:
+    (cohort,) = cohorts(factors, f"depth = 9\n{fixed}")
+    return fate(cohort.runs[0].choices).growth
+
+
+@pytest.mark.parametrize(
+    ("factors", "fixed", "decades"),
+    [
+        ('initializer = ["glorot_uniform"]', 'activation = "sigmoid"', -0.63),
+        ('initializer = ["he_normal"]', 'activation = "relu"', -0.15 + 0.5 * math.log10(2.0)),
+        ('initializer = [{ level = "orthogonal", gain = 10.0 }]', 'activation = "linear"', 1.0),
+        ('initializer = [{ level = "variance_scaling", scale = 100.0 }]', 'activation = "linear"', 1.0),
+        ('initializer = [{ level = "random_normal", stddev = 0.1 }]', 'activation = "linear"\nwidth = 100', 0.0),
+        ('initializer = [{ level = "random_uniform", limit = 1.0 }]', 'activation = "linear"\nwidth = 300', 1.0),
+        ('normalization = ["batch_normalization"]', 'activation = "sigmoid"', BATCH_DECADES),
+        ('normalization = ["layer_normalization"]', 'activation = "sigmoid"', -0.315),
+        ('skip = ["residual"]', 'activation = "sigmoid"', -0.63 / 4),
+        ('skip = ["residual_scaled"]', 'activation = "sigmoid"', 0.0),
+    ],
+)  # fmt: skip
+def test_growth_per_layer(factors: str, fixed: str, decades: float) -> None:
+    assert growth_of(factors, fixed) == pytest.approx(decades, abs=1e-12)
+
+
+def test_the_signal_has_the_growth_of_the_formula_in_every_layer() -> None:
+    tables = dry('initializer = ["glorot_uniform"]', 'activation = "sigmoid"\ndepth = 9\nsteps = 5')
+    rows = tables["gradient_norms"].query("step == 0")
+    assert rows["layer_name"].tolist() == [*(f"hidden_{layer}" for layer in range(9)), "head"]
+    decades = np.log10(rows["preactivation_grad_norm"].to_numpy())
+    expected = [*(ACTIVATION_DECADES["sigmoid"] * (8 - layer) for layer in range(9)), 0.0]
+    np.testing.assert_allclose(decades, expected, atol=EXACT)
+    slope = np.polyfit(np.arange(9), decades[:9], 1)[0]
+    assert slope == pytest.approx(0.63, abs=EXACT)
+    assert rows["activation_grad_norm"].isna().tolist() == [False] * 9 + [True]
+
+
+def test_a_run_that_learns_falls_to_the_floor_and_keeps_half_its_growth() -> None:
+    tables = dry('initializer = ["he_normal"]', 'activation = "relu"\ndepth = 4\nsteps = 50')
+    loss = tables["loss_curves"].set_index("step")["loss"]
+    assert loss[0] == pytest.approx(CHANCE_LOSS, rel=0.15)
+    assert loss[49] == pytest.approx(FLOOR + (CHANCE_LOSS - FLOOR) * math.exp(-4.9), rel=0.15)
+    final = tables["evaluations"].query("step == 50 and split == 'train'")["accuracy"].item()
+    assert final == pytest.approx(CHANCE_ACCURACY + GAIN * (1 - math.exp(-5)))
+    norms = np.log10(tables["gradient_norms"].query("layer_index == 0").set_index("step")["preactivation_grad_norm"])
+    noise = norms[0] - 3 * (-0.15 + 0.5 * math.log10(2.0))
+    assert norms[25] - noise == pytest.approx(0.75 * (norms[0] - noise), abs=1e-9)
+
+
+def test_a_run_whose_signal_vanishes_stays_at_chance() -> None:
+    tables = dry('initializer = ["glorot_uniform"]', 'activation = "sigmoid"\ndepth = 9\nsteps = 20')
+    assert tables["loss_curves"]["loss"].to_numpy() == pytest.approx(CHANCE_LOSS, rel=0.15)
+    assert set(tables["evaluations"]["accuracy"]) == {CHANCE_ACCURACY}
+    assert tables["runs"]["status"].tolist() == ["completed"]
+
+
+def test_a_hot_run_is_cut_at_its_step_and_says_so() -> None:
+    # Depth 11 at a decade a layer: heat 10, so it ends at step 60 / 10 = 6; its loss doubles: 16 times at step 4.
+    tables = dry(HOT, 'activation = "linear"\ndepth = 11\nsteps = 40')
+    run = tables["runs"].iloc[0]
+    assert (run["status"], run["steps_completed"]) == ("diverged", 6)
+    assert tables["loss_curves"]["step"].tolist() == list(range(6))
+    np.testing.assert_allclose(tables["loss_curves"]["loss"], CHANCE_LOSS * 2.0 ** np.arange(6))
+    assert tables["gradient_norms"]["step"].max() == 5
+    events = tables["divergence_events"]
+    assert events[["step", "kind", "tensor"]].to_numpy().tolist() == [
+        [4, "loss_limit", "loss"],
+        [6, "infinity", "gradient"],
+    ]
+    limit, end = events.iloc[0], events.iloc[1]
+    assert limit["value"] > limit["limit"] == pytest.approx(LOSS_LIMIT_FACTOR * CHANCE_LOSS)
+    assert limit["value"] / 2 < limit["limit"]
+    assert end["layer_index"] == 0
+
+
+def test_a_run_that_ends_before_its_loss_crosses_the_limit_has_one_event() -> None:
+    tables = dry(HOT, 'activation = "linear"\ndepth = 31\nsteps = 40')
+    assert tables["runs"]["steps_completed"].tolist() == [2]
+    assert tables["divergence_events"]["kind"].tolist() == ["infinity"]
+
+
+def test_a_run_too_short_to_diverge_completes() -> None:
+    tables = dry(HOT, 'activation = "linear"\ndepth = 11\nsteps = 6')
+    assert tables["runs"]["status"].tolist() == ["completed"]
+    assert tables["divergence_events"].empty
+
+
+def test_clipping_saves_a_hot_run_and_caps_its_norm() -> None:
+    clipping = 'clipping = ["none", { level = "global_norm", threshold = 0.5 }]'
+    tables = dry(clipping, f'{HOT.replace("[", "").replace("]", "")}\nactivation = "linear"\ndepth = 5\nsteps = 30')
+    assert sorted(tables["runs"]["status"]) == ["completed", "diverged"]
+    saved = tables["runs"].query("status == 'completed'")["run_id"].item()
+    curve = of_run(tables, saved)["loss_curves"]
+    assert curve["clipped"].all()
+    assert set(curve["clipped_grad_norm"]) == {0.5}
+    free = tables["loss_curves"][tables["loss_curves"]["run_id"] != saved]
+    assert (free["clipped_grad_norm"] == free["global_grad_norm"]).all()
+    assert not free["clipped"].any()
+
+
+def test_a_high_learning_rate_is_heat() -> None:
+    tables = dry("learning_rate = [0.01, 100.0]", 'activation = "tanh"\ndepth = 2\nsteps = 30')
+    assert tables["runs"].set_index("learning_rate")["status"].to_dict() == {0.01: "completed", 100.0: "diverged"}
+    assert tables["runs"].set_index("learning_rate")["steps_completed"][100.0] == 16  # 60 / (4 - 0.027) = 15.1
+
+
+def test_a_run_does_not_depend_on_its_neighbours_and_replicates_differ() -> None:
+    fixed = 'activation = "relu"\ndepth = 3\nsteps = 10'
+    alone = dry('initializer = ["he_normal"]', fixed, replicates=2)
+    company = dry('initializer = ["zeros", "he_normal"]', fixed, replicates=2)
+    ids = alone["runs"]["run_id"].tolist()
+    for name in ("gradient_norms", "activations", "loss_curves", "evaluations"):
+        for run_id in ids:
+            one, other = (of_run(tables, run_id)[name].reset_index(drop=True) for tables in (alone, company))
+            pd.testing.assert_frame_equal(one, other, check_exact=True)
+    first, second = (of_run(alone, run_id)["loss_curves"]["loss"].to_numpy() for run_id in ids)
+    assert (first != second).all()
+
+
+def test_a_network_that_loses_twice_the_severe_threshold_collapses() -> None:
+    tables = dry('initializer = ["glorot_uniform"]', 'activation = "sigmoid"\ndepth = 12\nsteps = 3')
+    assert tables["activations"]["pair_correlation"].iloc[11] == pytest.approx(1 - 1e-4)
+    shallow = dry('initializer = ["glorot_uniform"]', 'activation = "sigmoid"\ndepth = 9\nsteps = 3')
+    assert set(shallow["activations"]["pair_correlation"]) == {0.5}
+
+
+def test_tables_have_exactly_the_schemas() -> None:
+    for factors in ("learning_rate = [0.01, 100.0]", "learning_rate = [0.01]"):
+        (cohort,) = cohorts(factors, 'activation = "tanh"\ndepth = 2\nsteps = 30')
+        made = train_cohort(cohort)
+        assert list(made) == list(TABLES)
+        for name, table in made.items():
+            assert table.schema.equals(TABLES[name].arrow, check_metadata=True), name
+            table.validate(full=True)
+
+
+def test_only_the_recorded_steps_are_there() -> None:
+    record = '[record]\ngradient_norms = { at = [0, "last"] }\nloss_curves = { every = 4 }\n'
+    record += 'activations = "never"\nevaluations = { at = ["last"] }\n'
+    (cohort,) = cohorts('initializer = ["he_normal"]', "depth = 2\nsteps = 10", record=record)
+    made = {name: table.to_pandas() for name, table in train_cohort(cohort).items()}
+    assert sorted(set(made["gradient_norms"]["step"])) == [0, 9]
+    assert made["loss_curves"]["step"].tolist() == [0, 4, 8, 9]
+    assert made["activations"].empty
+    assert made["evaluations"]["step"].tolist() == [10, 10]
+
+
+def test_parameters_are_counted_by_hand() -> None:
+    tables = dry('initializer = ["he_normal"]', "depth = 3\nwidth = 8\nsteps = 2")
+    assert tables["runs"]["parameter_count"].tolist() == [64 * 8 + 2 * 8 * 8 + 8 * 10 + 3 * 8 + 10]
+    assert tables["gradient_norms"]["weight_count"].tolist()[:4] == [512, 64, 64, 80]
+
+
+@pytest.mark.parametrize("text", [SMALL, EXPLODING], ids=["small", "exploding"])
+def test_every_planned_run_has_one_row_and_its_fate(text: str) -> None:
+    results = dry_results(text)
+    planned = {run.run_id: run for run in make_plan(results.suite).runs}
+    runs = results.tables["runs"].set_index("run_id")
+    assert sorted(planned) == sorted(runs.index)
+    for run_id, run in planned.items():
+        end = fate(run.choices).diverges_at
+        assert (runs.loc[run_id, "status"] == "diverged") == (end is not None)
+        assert runs.loc[run_id, "steps_completed"] == (60 if end is None else end)
+
+
+def test_ten_thousand_runs_each_have_their_rows() -> None:
+    rates = ", ".join(f"{0.001 * (1 + k):.3f}" for k in range(100))
+    record = '[record]\ngradient_norms = { at = [0] }\nloss_curves = { at = [0, "last"] }\n'
+    record += 'activations = { at = [0] }\nevaluations = { at = ["last"] }\n'
+    planned = cohorts(f"learning_rate = [{rates}]", "depth = 3\nsteps = 10", replicates=100, record=record)
+    parts = [train_cohort(cohort) for cohort in planned]
+    rows = {name: sum(part[name].num_rows for part in parts) for name in TABLES}
+    assert rows == {
+        "runs": 10_000,
+        "gradient_norms": 40_000,
+        "activations": 30_000,
+        "loss_curves": 20_000,
+        "evaluations": 20_000,
+        "divergence_events": 0,
+        "timings": len(planned),
+    }
+    assert len({run_id for part in parts for run_id in part["runs"]["run_id"].to_pylist()}) == 10_000
