@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -100,7 +100,7 @@ def _unit_mean_square(x: np.ndarray) -> np.ndarray:
 def _split(x: np.ndarray, y: np.ndarray) -> Arrays:
     """A fixed random fifth of the rows for validation."""
     order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
-    rows = len(x) - math.ceil(len(x) * VALIDATION_SHARE)
+    rows = len(x) - round(len(x) * VALIDATION_SHARE)
     train, validation = order[:rows], order[rows:]
     return x[train], y[train], x[validation], y[validation]
 
@@ -131,18 +131,24 @@ _OFFLINE: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
     "wine": lambda: _sklearn("wine"),
 }
 
+# What Keras looks for in its folder: a file, a folder of files, or an archive, which it unpacks at each load.
 KERAS_FILES = {
     "mnist": "mnist.npz",
     "fashion_mnist": "fashion-mnist",
-    "cifar10": "cifar-10-batches-py-target",
-    "cifar100": "cifar-100-python-target",
+    "cifar10": "cifar-10-batches-py-target_archive",
+    "cifar100": "cifar-100-python-target_archive",
 }
 
 
 def keras_path(name: str) -> Path:
-    """Where Keras keeps a dataset that it downloads."""
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
-    return Path(home) / "datasets" / KERAS_FILES[name]
+    """Where Keras keeps a dataset that it downloads: under KERAS_HOME, else `.keras` in the home folder.
+
+    Where it cannot write there, it takes the folder for temporary files.
+    """
+    home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    if not os.access(home, os.W_OK):
+        home = Path(tempfile.gettempdir()) / ".keras"
+    return home / "datasets" / KERAS_FILES[name]
 
 
 def _from_keras(name: str, module: Any) -> Arrays:
