@@ -53,7 +53,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     quick = arguments.quick
     suite = arguments.suite or Path("suites/quick.toml" if quick else "suites/default.toml")
-    effort = Effort(1, 2, 2, (16,)) if quick else Effort(arguments.repeats, 7, 20, (16, 48))
+    effort = Effort(1, 3, 10, (16,)) if quick else Effort(arguments.repeats, 7, 20, (16, 48))
     found = measure_all(suite, effort)
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

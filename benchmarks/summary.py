@@ -69,7 +69,7 @@ def _shares(found: dict[str, Any]) -> list[str]:
         _table(["", "s", "share"], [[name, f"{s:.1f}", f"{s / capacity:.0%}"] for name, s in parts.items()]),
         "Tracing is each cohort's first step. Evaluating has its own first calls in it. Writing is done beside the "
         "workers; the rest is waiting, above all for the last cohort.",
-        f"Training: {one['flops'] / 1e12:.1f} TFLOP, {one['flops'] / training / found['peak_flops']:.0%} of the "
+        f"Training: {one['flops'] / 1e12:.3g} TFLOP, {one['flops'] / training / found['peak_flops']:.0%} of the "
         f"large-matrix rate while training, {one['flops'] / one['seconds'] / found['peak_flops']:.0%} over all.",
     ]
 
