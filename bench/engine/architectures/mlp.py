@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from bench.engine.activations import make_activation
 from bench.engine.blocks import Block, Layer, Stage
 from bench.engine.layers import BranchScale, WeightNormalizedDense
 from bench.engine.targets import target_of
@@ -64,21 +65,12 @@ def _response(structure: Structure, width: int, *, skip: bool) -> tuple[keras.Mo
         inputs.append(stream)
         branch = BranchScale()(z) if structure["skip"].name == "residual_scaled" else z
         s = keras.layers.Add()([stream, branch])
-    activation = _activation(structure["activation"])
+    activation = make_activation(structure["activation"])
     normalize, position = _normalization(structure["normalization"])
     u = normalize(s) if position == "before" else s
     phi = activation(u)
     h = normalize(phi) if position == "after" else phi
     return keras.Model(inputs, [s, u, phi, h]), activation
-
-
-def _activation(choice: Choice) -> keras.layers.Layer:
-    """The activation as a layer; a plugin may be a function or a layer class."""
-    target = target_of("activation", choice)
-    settings = dict(choice.settings)
-    if isinstance(target, type) and issubclass(target, keras.layers.Layer):
-        return target(**settings)
-    return keras.layers.Activation(lambda x: target(x, **settings))
 
 
 def _normalization(choice: Choice) -> tuple[Any, str]:

@@ -1,0 +1,60 @@
+"""Activations as Keras layers; a plugin is tried before a cohort trusts it."""
+
+from __future__ import annotations
+
+import re
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.engine.targets import target_of
+from bench.errors import SuiteError
+from bench.factors import FACTORS, Choice
+
+
+def make_activation(choice: Choice) -> keras.layers.Layer:
+    """The activation as a layer; a plugin may be a function or a layer class.
+
+    Raises:
+        SuiteError: a plugin that raises, changes the shape, has no gradient, or cannot run for all runs at once.
+    """
+    if FACTORS["activation"].level(choice.name) is None:
+        _refuse_unusable(choice)
+    return _layer(choice)
+
+
+def _layer(choice: Choice) -> keras.layers.Layer:
+    target = target_of("activation", choice)
+    settings = dict(choice.settings)
+    if isinstance(target, type) and issubclass(target, keras.layers.Layer):
+        return target(**settings)
+    return keras.layers.Activation(lambda x: target(x, **settings))
+
+
+def _refuse_unusable(choice: Choice) -> None:
+    """Take the values and slopes of two runs at once, as a training step does."""
+    layer, faults = _layer(choice), []
+
+    @tf.autograph.experimental.do_not_convert
+    def slopes(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = layer(x)
+        gradient = tape.gradient(value, x)
+        if gradient is None:
+            faults.append("has no gradient, so nothing before it could be trained")
+        elif value.shape != x.shape:
+            faults.append(f"is not elementwise: it makes {value.shape} of {x.shape}")
+        return x if faults else value + gradient
+
+    try:
+        tf.vectorized_map(slopes, tf.constant(np.linspace(-2.0, 2.0, 12, dtype=np.float32).reshape(2, 3, 2)))
+    except Exception as error:  # whatever the plugin, Keras or TensorFlow raises
+        said = " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split())
+        faults.append(f"cannot be computed for many runs at once, by {type(error).__name__}: {said}")
+    if faults:
+        raise SuiteError(
+            f'activation "{choice.label}" {faults[-1]}. An activation maps a tensor element by element, '
+            "by operations of keras.ops or TensorFlow."
+        )
