@@ -55,10 +55,11 @@ def _signal(judged: pd.DataFrame, limits: Thresholds) -> list[Sentence]:
     sentences = [Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule)]
     ratio = judged["first_to_last_start"].dropna()
     if len(ratio):
+        quarter, three_quarters = (float(ratio.quantile(q, interpolation="nearest")) for q in (0.25, 0.75))
         text = (
             f"From the last hidden layer back to the first, that gradient changed by {decades(float(ratio.min()))} to "
             f"{decades(float(ratio.max()))} decades; half of the runs lie between "
-            f"{decades(float(ratio.quantile(0.25)))} and {decades(float(ratio.quantile(0.75)))}."
+            f"{decades(quarter)} and {decades(three_quarters)}."
         )
         sentences.append(Sentence(text, f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"))
     return sentences
