@@ -19,6 +19,24 @@ from keras import ops
 def snake(x):
     return x + ops.square(ops.sin(x))
 
+def tanh_twice_in_a_loop(x):
+    import tensorflow as tf
+    return tf.while_loop(lambda k, y: k < 2, lambda k, y: (k + 1, tf.tanh(y)), (tf.constant(0), x))[1]
+
+def row_by_row(x):
+    import tensorflow as tf
+    return tf.map_fn(tf.tanh, x)
+
+def through_numpy(x):
+    import tensorflow as tf
+    return tf.numpy_function(np.tanh, [x], tf.float32)
+
+def flat(x):
+    return ops.sum(x, axis=-1, keepdims=True)
+
+def broken(x):
+    raise ValueError("planted")
+
 class Shifted(keras.layers.Layer):
     def __init__(self, shift=0.5):
         super().__init__()
@@ -65,6 +83,7 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     "factor",
     [
         'activation = ["outside:snake"]',
+        'activation = ["outside:tanh_twice_in_a_loop"]',
         'activation = ["outside:Shifted"]',
         'activation = [{ level = "outside:Shifted", shift = 0.1 }]',
         'initializer = ["outside:Tiny"]',
@@ -110,6 +129,10 @@ def test_an_optimizer_that_mixes_runs_is_refused(name: str) -> None:
     ("factor", "kind", "said"),
     [
         ('optimizer = ["outside:not_an_optimizer"]', SuiteError, "not a Keras optimizer"),
+        ('activation = ["outside:row_by_row"]', SuiteError, "cannot be computed for many runs at once"),
+        ('activation = ["outside:through_numpy"]', SuiteError, "has no gradient"),
+        ('activation = ["outside:flat"]', SuiteError, r"makes \(3, 1\) of \(3, 2\)"),
+        ('activation = ["outside:broken"]', SuiteError, "ValueError.*planted"),
         ('activation = ["outside:missing"]', SuiteError, "no attribute missing"),
         ('activation = ["nowhere_at_all:f"]', SuiteError, "cannot import nowhere_at_all"),
         ('dataset = ["outside:nothing"]', DataError, "must return"),
