@@ -316,3 +316,15 @@ def test_schema_refuses_unknown_keys() -> None:
     allowed.validate(good)
     for wrong in (good | {"fixd": {}}, good | {"factors": {"depht": [2]}}, good | {"record": {"losses": "never"}}):
         assert not allowed.is_valid(wrong)
+
+
+def test_the_guide_names_every_factor_level_and_setting() -> None:
+    lines = (SUITES.parent / "docs" / "suites.md").read_text(encoding="utf-8").splitlines()
+    for factor in FACTORS.values():
+        (row,) = [line for line in lines if line.startswith(f"| `{factor.name}` | ") and line.count("|") == 5]
+        assert f"| `{factor.default}` |" in row
+        assert ("`module:name`" in row) == factor.plugins
+        for level in factor.levels:
+            assert f"`{level.name}`" in row
+            for name, setting in level.settings.items():
+                assert (f"{name} = {setting.default}" if setting.default != "" else name) in row
