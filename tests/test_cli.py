@@ -125,8 +125,11 @@ def test_a_changed_suite_keeps_what_is_still_planned(suite: Path) -> None:
 
 
 def test_failed_runs_are_results_and_an_exit_code(tmp_path: Path) -> None:
-    (tmp_path / "broken.py").write_text("def activation(x):\n    raise RuntimeError('planted')\n")
-    (tmp_path / "s.toml").write_text(SUITE.replace('"sigmoid"', '"broken:activation"'))
+    layer = "class Layer(keras.layers.Layer):\n    def call(self, x):\n        raise RuntimeError('planted')\n"
+    (tmp_path / "broken.py").write_text(f"import keras\n{layer}")
+    (tmp_path / "s.toml").write_text(
+        SUITE.replace("clipping =", "normalization =").replace("global_norm", "broken:Layer")
+    )
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
     command = [sys.executable, "-m", "bench", "run", str(tmp_path / "s.toml"), "--out", str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
