@@ -12,13 +12,13 @@ import pyarrow as pa
 import tensorflow as tf
 
 from bench.engine.batches import batches, sample_rows
+from bench.engine.clipping import variable_norms
 from bench.engine.datasets import Dataset, load
 from bench.engine.divergence import Event, diagnose, locate, weight_facts
 from bench.engine.ensemble import BatchGradients, Ensemble
 from bench.engine.initial import initial_ensemble
 from bench.engine.lsuv import apply_lsuv
 from bench.engine.network import build_network
-from bench.engine.passes import square_sum
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
 from bench.engine.update import Update
@@ -133,12 +133,14 @@ class Training:
         ensemble = self.ensemble
         of_kernel = {id(v): g for v, g in zip(ensemble.variables, batch.gradients, strict=True)}
         before = [tf.ensure_shape(b, stack.kernel.shape) for b, stack in zip(before, ensemble.stacks, strict=True)]
-        tensors = (
+        groups = (
             [of_kernel[id(stack.kernel)] for stack in ensemble.stacks],
             before,
             [stack.kernel.value - b for stack, b in zip(ensemble.stacks, before, strict=True)],
         )
-        return tf.sqrt(tf.stack([ensemble.by_layer([square_sum(t, 2) for t in group]) for group in tensors]))
+        norms = variable_norms([tensor for group in groups for tensor in group])
+        count = len(ensemble.stacks)
+        return tf.stack([ensemble.by_layer(norms[k * count : (k + 1) * count]) for k in range(len(groups))])
 
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""

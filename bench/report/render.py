@@ -15,6 +15,8 @@ from bench.report.charts import CHARTS
 from bench.report.charts.canvas import DASHES, SERIES, VARIABLES, unique
 from bench.report.view import ChartGroup, Page
 
+WIDE_LEVELS = 5
+
 
 @dataclass(frozen=True)
 class DrawnPanel:
@@ -35,6 +37,7 @@ class DrawnGroup:
     legend: tuple[tuple[str, Markup], ...]
     captions: tuple[str, ...]
     kind: str
+    wide: bool  # panels with many levels across need more room
 
 
 def render(page: Page) -> str:
@@ -59,8 +62,11 @@ def draw_group(group: ChartGroup) -> DrawnGroup:
     for index, panel in enumerate(group.panels):
         drawing = CHARTS[group.kind](panel, group.scale)
         panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{group.key}-{index}"))))
+    wide = len(group.scale.x_levels) > WIDE_LEVELS
     legend = tuple((series, _swatch(k)) for k, series in enumerate(group.scale.series)) if group.legend_title else ()
-    return DrawnGroup(group.key, group.title, tuple(panels), group.legend_title, legend, group.captions, group.kind)
+    return DrawnGroup(
+        group.key, group.title, tuple(panels), group.legend_title, legend, group.captions, group.kind, wide
+    )
 
 
 def _swatch(index: int) -> Markup:
