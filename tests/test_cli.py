@@ -1,5 +1,6 @@
 """The commands as a person types them."""
 
+import functools
 import json
 import os
 import signal
@@ -161,7 +162,8 @@ def test_an_interrupt_keeps_what_has_ended_and_says_how_to_go_on(tmp_path: Path)
     path.write_text(SUITE.replace("steps = 12", "steps = 400").replace("[2, 6]", "[2, 3, 4, 5, 6, 7]"))
     out = tmp_path / "out"
     command = [sys.executable, "-m", "bench", "run", str(path), "--out", str(out), "--workers", "1"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell has it ignored
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heard)
     deadline = time.monotonic() + 120
     while not list(out.glob("tables/runs/*.parquet")) and time.monotonic() < deadline:
         time.sleep(0.1)

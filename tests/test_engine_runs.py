@@ -145,8 +145,8 @@ def planted(kind: int, layer: int, fact: int) -> np.ndarray:
     return facts
 
 
-@pytest.mark.parametrize(("kind", "tensor"), enumerate((Tensor.WEIGHT, Tensor.ACTIVATION, Tensor.GRADIENT)))
-@pytest.mark.parametrize(("fact", "name"), enumerate((EventKind.NAN, EventKind.INFINITY)))
+@pytest.mark.parametrize(("kind", "tensor"), list(enumerate((Tensor.WEIGHT, Tensor.ACTIVATION, Tensor.GRADIENT))))
+@pytest.mark.parametrize(("fact", "name"), list(enumerate((EventKind.NAN, EventKind.INFINITY))))
 def test_locate_names_tensor_layer_and_kind(kind: int, tensor: Tensor, fact: int, name: EventKind) -> None:
     event = locate(planted(kind, 2, fact), 1, 5, (1.0, 1.0))
     assert (event.tensor, event.layer_index, event.kind, event.value, event.step) == (tensor, 2, name, 7.0, 5)
