@@ -28,13 +28,16 @@ class Event:
     limit: float | None
 
 
-def diagnose(ensemble: Ensemble, batch: BatchGradients) -> tf.Tensor:
+def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tensor]) -> tf.Tensor:
     """For weights, activations and gradients, by layer and run: any NaN, any infinity, the largest finite magnitude.
+
+    Args:
+        penalized: the gradients with their penalties, which may overflow by the penalty alone.
 
     Returns:
         [3 kinds, layers, 3 facts, R], float32.
     """
-    gradients = iter(batch.gradients)
+    gradients = iter(penalized)
     grouped = [[next(gradients) for _ in stack.trainable] for stack in ensemble.stacks]
     z = [_facts_of([array.stack()]) for saved in batch.saved for array in saved.z]
     return tf.stack(

@@ -102,11 +102,12 @@ class Training:
         """
         ensemble = self.ensemble
         batch = ensemble.gradients(tf.gather(self.data.x, indices), tf.gather(self.data.y, indices), measure)
-        gradients, norms = self.update.clip(self.update.penalized(batch.gradients))
+        penalized = self.update.penalized(batch.gradients)
+        gradients, norms = self.update.clip(penalized)
         sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
         trouble = tf.reduce_any(alive & ~sound)
         layers, runs = ensemble.network.depth + 1, len(self.cohort.runs)
-        facts = tf.cond(trouble, lambda: diagnose(ensemble, batch), lambda: tf.zeros([3, layers, 3, runs]))
+        facts = tf.cond(trouble, lambda: diagnose(ensemble, batch, penalized), lambda: tf.zeros([3, layers, 3, runs]))
         kernels = [stack.kernel for stack in ensemble.stacks]
         before = tf.cond(
             measure,
