@@ -46,7 +46,8 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
     """
     x_train, y_train, x_validation, y_validation = _checked(choice, load_raw(choice))
     mean, std = x_train.mean(axis=0), x_train.std(axis=0)
-    scale = np.where(std > 0, std, 1.0)
+    # A feature that never varies may have a tiny std by rounding: dividing by it would make noise of it.
+    scale = np.where(np.ptp(x_train, axis=0) > 0, std, 1.0)
     scaled = [(x - mean) / scale for x in (x_train, x_validation)]
     if preprocessing == "unit_mean_square":
         scaled = [_unit_mean_square(x) for x in scaled]
