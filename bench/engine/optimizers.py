@@ -11,6 +11,11 @@ from bench.engine.targets import target_of
 from bench.errors import SuiteError
 from bench.factors import FACTORS, Choice
 
+UNHEEDED = (
+    "learning_rate", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum", "ema_overwrite_frequency",
+    "loss_scale_factor", "gradient_accumulation_steps",
+)  # fmt: skip
+
 
 def make_optimizer(choice: Choice) -> keras.optimizers.Optimizer:
     """The optimizer of a choice. Its learning rate is not used: each run brings its own.
@@ -26,6 +31,7 @@ def make_optimizer(choice: Choice) -> keras.optimizers.Optimizer:
     if FACTORS["optimizer"].level(choice.name) is None:
         if not isinstance(optimizer, keras.optimizers.Optimizer):
             raise SuiteError(f'optimizer "{choice.name}" is a {type(optimizer).__name__}, not a Keras optimizer.')
+        _refuse_unheeded(choice, optimizer)
         _refuse_mixing(choice, type(optimizer), settings)
     return optimizer
 
@@ -33,6 +39,18 @@ def make_optimizer(choice: Choice) -> keras.optimizers.Optimizer:
 def decay_of(optimizer: keras.optimizers.Optimizer) -> float:
     """The decoupled weight decay that the optimizer brings of itself (AdamW's)."""
     return float(getattr(optimizer, "weight_decay", None) or 0.0)
+
+
+def _refuse_unheeded(choice: Choice, optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuse what stands around `update_step` in Keras: the engine calls that alone."""
+    for name, _ in choice.settings:
+        if name in UNHEEDED:
+            raise SuiteError(
+                f'optimizer "{choice.name}": the setting {name} would not be heeded. '
+                "Use the factors clipping and learning_rate, or leave it out."
+            )
+    if type(optimizer)._backend_update_step is not keras.optimizers.Optimizer._backend_update_step:
+        raise SuiteError(f'optimizer "{choice.name}" does more in a step than its update_step, so it cannot be used.')
 
 
 def _refuse_mixing(choice: Choice, kind: type[keras.optimizers.Optimizer], settings: Mapping[str, object]) -> None:
