@@ -56,7 +56,8 @@ def _bind(forward: Callable[..., Any], h: tf.Tensor, stream: list[tf.Tensor]) ->
 def _settle(stack: LayerStack, block: int, forward: Callable[..., Any], rule: tuple[np.ndarray, ...]) -> Any:
     """Divide the chosen runs' kernels by the standard deviation of z until its variance is 1 within tolerance."""
     chosen, tolerance, iterations = rule
-    kernel = stack.kernel.numpy()
+    scaled = next((v for v in stack.affine if v.name == "length"), stack.kernel)  # weight normalization: g, not v
+    values = scaled.numpy()
     done = 0
     while True:
         weights = [[tf.convert_to_tensor(v.value[block]) for v in group] for group in _groups(stack)]
@@ -67,8 +68,8 @@ def _settle(stack: LayerStack, block: int, forward: Callable[..., Any], rule: tu
         if not open_runs.any():
             return s, h
         scale = np.where(open_runs, np.sqrt(np.where(open_runs, variance, 1.0)), 1.0)
-        kernel[block] /= scale.reshape(-1, *[1] * (kernel.ndim - 2)).astype(np.float32)
-        stack.kernel.assign(kernel)
+        values[block] /= scale.reshape(-1, *[1] * (values.ndim - 2)).astype(np.float32)
+        scaled.assign(values)
         done += 1
 
 
