@@ -57,7 +57,7 @@ def test_weight_gradients_hide_what_the_signal_shows(tmp_path: Path) -> None:
     np.testing.assert_allclose(weights, weights[0], rtol=1e-4)
 
 
-def test_sixty_sigmoid_layers_do_not_underflow_in_the_norms() -> None:
+def test_fifty_sigmoid_layers_do_not_underflow_in_the_norms() -> None:
     (cohort,) = cohorts('activation = ["sigmoid"]', 'depth = 50\nwidth = 64\nsteps = 1\ninitializer = "glorot_uniform"')
     signal = first_step(train(cohort))["preactivation_grad_norm"].to_numpy()
     assert signal[0] < 1e-28  # its square is far below float32
