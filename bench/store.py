@@ -26,6 +26,7 @@ from bench.schema import TABLES, RunStatus
 
 ASIDE = ".writing"
 DONE_MARK = "runs"
+REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
 
 
 class Results:
@@ -150,7 +151,7 @@ def _write_parquet(table: pa.Table, path: Path) -> None:
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     """Every table of a results folder, with the schema's columns; empty where nothing was recorded.
 
-    Rows come in the order of their cohorts' names.
+    Rows come in the order of their cohorts' names. `run_id`, `layer_name` and `split` are categories but in `runs`.
 
     Raises:
         ResultsError: there are no results, or a file cannot be read.
@@ -159,14 +160,25 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     if not done:
         raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
     frames = {}
-    for table, spec in TABLES.items():
+    for table in TABLES:
         paths = [folder / "tables" / table / f"{cohort}.parquet" for cohort in done]
         try:
-            parts = [pq.read_table(path, schema=spec.arrow) for path in paths]
+            parts = [_read_parquet(path, table) for path in paths]
         except (OSError, pa.ArrowException) as error:
             raise ResultsError(f"{folder}: table {table} cannot be read ({error}). `bench run` mends it.") from error
-        frames[table] = pa.concat_tables(parts).to_pandas()
+        frames[table] = pa.concat_tables(parts).unify_dictionaries().to_pandas()
     return frames
+
+
+def _read_parquet(path: Path, table: str) -> pa.Table:
+    """A file's rows with the schema's columns, words that repeat in every row as dictionaries."""
+    words = REPEATED if table != DONE_MARK else ()
+    schema = TABLES[table].arrow
+    for name in words:
+        if name in schema.names:
+            index = schema.get_field_index(name)
+            schema = schema.set(index, schema.field(index).with_type(pa.dictionary(pa.int32(), pa.string())))
+    return pq.read_table(path, schema=schema, read_dictionary=[name for name in words if name in schema.names])
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
