@@ -16,7 +16,6 @@ from bench.analysis import (
     Outcome,
     Symptom,
     counts,
-    default_thresholds,
     estimate,
     gradient_profile,
     judge,
@@ -24,15 +23,14 @@ from bench.analysis import (
     matched,
     measure,
     median_interval,
-    read_thresholds,
     response,
     tally,
 )
 from bench.analysis.curves import thinned
 from bench.analysis.estimates import interval_rank
+from bench.rules import choose_rules
 from bench.schema import TABLES, conform
 
-LIMITS = default_thresholds()
 Rows = Sequence[Mapping[str, object]]
 
 
@@ -224,18 +222,10 @@ def test_without_evaluations_an_outcome_is_unmeasured_but_a_lost_run_stays_lost(
 
 
 def test_other_thresholds_give_other_verdicts_of_the_same_tables() -> None:
-    def entry(name: str, value: float) -> str:
-        return f'[{name}]\nvalue = {value}\nunit = "1"\nmeaning = "m"\nsource = "s"\n'
-
-    given = {name: threshold.value for name, threshold in LIMITS.items()}
-    strict = read_thresholds("".join(entry(n, v) for n, v in (given | {"vanishing_warn": -0.5}).items()))
+    strict = choose_rules({"thresholds": {"gradbench.vanishing.signal_ratio": -0.5}})
     made = tables(runs=[run("a0")], gradient_norms=norms("a0", [0.1, 1.0]))
     assert judge(made)["symptom_start"].tolist() == [Symptom.HEALTHY]
     assert judge(made, strict)["symptom_start"].tolist() == [Symptom.VANISHING]
-    with pytest.raises(TypeError):
-        read_thresholds(entry("vanishing_warn", -1.5))
-    with pytest.raises(TypeError):
-        read_thresholds("".join(entry(n, 0.0) for n in [*given, "more"]))
 
 
 # Estimates

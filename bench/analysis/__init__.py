@@ -5,38 +5,48 @@ Everything here takes frames and returns frames, keeps nothing, and never trains
 
 from __future__ import annotations
 
+from bench.analysis.agreement import agreement, alarms, detection
 from bench.analysis.curves import gradient_profile, loss_bands
 from bench.analysis.effects import variance_shares
 from bench.analysis.estimates import counts, estimate, median_interval
+from bench.analysis.measurements import Measurements, measurements
 from bench.analysis.remedies import remedies, wilson
 from bench.analysis.responses import RESPONSES, LostRule, Response, measure, response
+from bench.analysis.sweeps import areas, sweep
+from bench.analysis.symptoms import gate_open, rules_held, symptoms
 from bench.analysis.tables import Moment, Tables
 from bench.analysis.tallies import matched, tally
-from bench.analysis.thresholds import Threshold, Thresholds, default_thresholds, read_thresholds
-from bench.analysis.verdicts import Outcome, Symptom, judge
+from bench.analysis.verdicts import Outcome, judge
+from bench.rules import Symptom
 
 __all__ = [
     "RESPONSES",
     "LostRule",
+    "Measurements",
     "Moment",
     "Outcome",
     "Response",
     "Symptom",
     "Tables",
-    "Threshold",
-    "Thresholds",
+    "agreement",
+    "alarms",
+    "areas",
     "counts",
-    "default_thresholds",
+    "detection",
     "estimate",
+    "gate_open",
     "gradient_profile",
     "judge",
     "loss_bands",
     "matched",
     "measure",
+    "measurements",
     "median_interval",
-    "read_thresholds",
     "remedies",
     "response",
+    "rules_held",
+    "sweep",
+    "symptoms",
     "tally",
     "variance_shares",
     "wilson",

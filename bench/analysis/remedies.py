@@ -15,7 +15,8 @@ from scipy.stats import binomtest
 
 from bench.analysis.estimates import median_interval, with_lost_counted
 from bench.analysis.responses import response
-from bench.analysis.verdicts import Outcome, Symptom
+from bench.analysis.verdicts import Outcome
+from bench.rules import Symptom
 
 # What a network is made or trained with. The size of the problem is not a remedy for it.
 TREATMENTS = (

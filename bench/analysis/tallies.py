@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis.verdicts import Outcome, Symptom
+from bench.analysis.verdicts import Outcome
+from bench.rules import Symptom
 
 
 def tally(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

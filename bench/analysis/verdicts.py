@@ -1,7 +1,6 @@
-"""Verdicts: a run's symptom and its outcome, by stated thresholds, kept apart from each other and from the tables.
+"""Verdicts: a run's symptoms and its outcome, by stated rules, kept apart from each other and from the tables.
 
-A symptom is read from the signal at one moment: a network may show it and learn all the same, or show none and not
-learn. The signal is looked at first: a run whose signal vanishes is not also called collapsed.
+A symptom is read from what was recorded: a network may show it and learn all the same, or show none and not learn.
 """
 
 from __future__ import annotations
@@ -12,20 +11,12 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
+from bench.analysis.measurements import Measurements, measurements
 from bench.analysis.responses import measure
+from bench.analysis.symptoms import gate_open, rules_held, severe, symptoms
 from bench.analysis.tables import Tables
-from bench.analysis.thresholds import Thresholds, default_thresholds
+from bench.rules import LearnedRule, RulesChoice, When, choose_rules
 from bench.schema import RunStatus
-
-
-class Symptom(StrEnum):
-    """What the network's signal looks like at one moment."""
-
-    HEALTHY = "healthy"
-    VANISHING = "vanishing"
-    EXPLODING = "exploding"
-    COLLAPSED = "collapsed"
-    UNMEASURED = "unmeasured"
 
 
 class Outcome(StrEnum):
@@ -38,47 +29,45 @@ class Outcome(StrEnum):
     UNMEASURED = "unmeasured"  # it ended, but its suite recorded no validation accuracy
 
 
-def judge(tables: Tables, thresholds: Thresholds | None = None) -> pd.DataFrame:
+def judge(tables: Tables, choice: RulesChoice | None = None, measured: Measurements | None = None) -> pd.DataFrame:
     """One row per run: its `runs` row, every response, and its verdicts.
 
-    Adds `symptom_start`, `symptom_end` (Symptom), `severe_start`, `severe_end` (bool) and `outcome` (Outcome).
+    Adds `symptom_start`, `symptom_end` (Symptom, by the project's own rules), `severe_start`, `severe_end` (bool),
+    `verdict_<set>` (Symptom) for every other rule set chosen, each as it would speak, and `outcome` (Outcome).
+
+    Args:
+        tables: the tables.
+        choice: which rule sets judge, with which thresholds; all with their own, if None.
+        measured: what `measurements(tables)` returned, if it is at hand.
     """
-    limits = thresholds or default_thresholds()
+    choice = choice or choose_rules()
+    measured = measured or measurements(tables)
     judged = tables["runs"].set_index("run_id", drop=False).rename_axis(None)
-    measured = measure(tables)
-    judged = judged.join(measured.drop(columns=[name for name in measured if name in judged.columns]))
-    verdicts: dict[str, object] = {}
-    for moment in ("start", "end"):
-        ratio, gap = judged[f"first_to_last_{moment}"], judged[f"collapse_gap_{moment}"]
-        verdicts[f"symptom_{moment}"] = symptom(ratio, gap, limits)
-        severe = (ratio < limits.vanishing_severe.value) | (ratio > limits.exploding_severe.value)
-        verdicts[f"severe_{moment}"] = severe
-    return judged.assign(**verdicts, outcome=outcome(judged, limits)).reset_index(drop=True)
+    responses = measure(tables)
+    judged = judged.join(responses.drop(columns=[name for name in responses if name in judged.columns]))
+    verdicts: dict[str, pd.Series] = {}
+    for when in (When.START, When.END):
+        held = rules_held(choice.own, measured, judged["activation"], when)
+        verdicts[f"symptom_{when}"] = symptoms(choice.own, held)
+        verdicts[f"severe_{when}"] = severe(choice.own, held)
+    for rules in choice.sets[1:]:
+        held = rules_held(rules, measured, judged["activation"])
+        verdicts[f"verdict_{rules.name}"] = symptoms(rules, held, gate_open(rules, measured))
+    return judged.assign(**verdicts, outcome=outcome(judged, choice.learned)).reset_index(drop=True)
 
 
-def symptom(ratio: pd.Series, gap: pd.Series, limits: Thresholds) -> pd.Series:
-    """A symptom for each first-to-last ratio (decades) and collapse gap (1 - cosine)."""
-    rules = [
-        (ratio < limits.vanishing_warn.value, Symptom.VANISHING),
-        (ratio > limits.exploding_warn.value, Symptom.EXPLODING),
-        (gap < limits.collapse.value, Symptom.COLLAPSED),
-        (ratio.notna(), Symptom.HEALTHY),
-    ]
-    return _first(rules, Symptom.UNMEASURED, ratio.index)
-
-
-def learned_accuracy(chance: pd.Series, limits: Thresholds) -> pd.Series:
+def learned_accuracy(chance: pd.Series, rule: LearnedRule) -> pd.Series:
     """The final validation accuracy from which a run counts as learned."""
-    return chance + limits.learned_share.value * (1.0 - chance)
+    return chance + rule.learned_share * (1.0 - chance)
 
 
-def outcome(judged: pd.DataFrame, limits: Thresholds) -> pd.Series:
+def outcome(judged: pd.DataFrame, rule: LearnedRule) -> pd.Series:
     """An outcome for each row of runs with `final_validation_accuracy` and `chance_accuracy` beside them."""
     status, accuracy = judged["status"], judged["final_validation_accuracy"]
     rules = [
         (status == RunStatus.FAILED, Outcome.FAILED),
         (status == RunStatus.DIVERGED, Outcome.DIVERGED),
-        (accuracy >= learned_accuracy(judged["chance_accuracy"], limits), Outcome.LEARNED),
+        (accuracy >= learned_accuracy(judged["chance_accuracy"], rule), Outcome.LEARNED),
         (accuracy.notna(), Outcome.NOT_LEARNED),
     ]
     return _first(rules, Outcome.UNMEASURED, judged.index)

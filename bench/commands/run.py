@@ -127,6 +127,7 @@ def _manifest(suite: Suite, plan: Plan, options: Options) -> dict[str, Any]:
         "replicates": suite.replicates,
         "factors": {name: [choice.column for choice in choices] for name, choices in suite.factors.items()},
         "fixed": {name: choice.column for name, choice in suite.fixed.items()},
+        "verdicts": suite.verdicts.as_written(),
         "planned": {"cells": len(suite.cells), "runs": len(plan.runs), "cohorts": len(plan.cohorts)},
         "dry": options.dry,
         "versions": environment.versions(),

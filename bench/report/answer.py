@@ -6,25 +6,26 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis import Outcome, Symptom, Thresholds, matched
+from bench.analysis import Outcome, Symptom, matched
 from bench.report.layout import by_effect
 from bench.report.levels import Axis
 from bench.report.view import Sentence
 from bench.report.wording import decades, integer, listed, of, percent, plural, spoken
+from bench.rules import LearnedRule, RulesChoice, RuleSet
 
 MOST_FACTORS = 5
 
 
-def answer(judged: pd.DataFrame, axes: Sequence[Axis], limits: Thresholds) -> tuple[Sentence, ...]:
+def answer(judged: pd.DataFrame, axes: Sequence[Axis], choice: RulesChoice) -> tuple[Sentence, ...]:
     """How many runs learned, which factor decided, and what the gradients at the start had to do with it."""
     by_factor = [_factor(judged, axis, axes) for axis in by_effect(judged, axes)[:MOST_FACTORS]]
     said = [text for text in by_factor if text]
     basis = "on equal terms: only combinations of the other factors in which every level was run"
     factors = [Sentence(text, basis if text is said[-1] else "") for text in said]
-    return (_overall(judged, limits), *_signal(judged, limits), *factors)
+    return (_overall(judged, choice.learned), *_signal(judged, choice.own), *factors)
 
 
-def _overall(judged: pd.DataFrame, limits: Thresholds) -> Sentence:
+def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
     total = len(judged)
     count = judged["outcome"].value_counts()
     learned, diverged, failed = (int(count.get(o, 0)) for o in (Outcome.LEARNED, Outcome.DIVERGED, Outcome.FAILED))
@@ -33,12 +34,13 @@ def _overall(judged: pd.DataFrame, limits: Thresholds) -> Sentence:
         f"{of(learned, total)} runs learned ({percent(learned, total)}). {integer(rest)} ended without learning, "
         f"{integer(diverged)} left the finite numbers" + (f", {integer(failed)} failed." if failed else ".")
     )
-    share = limits.learned_share.value
+    share = learned_rule.learned_share
     return Sentence(text, f"learned: final validation accuracy at least {share:g} of the way from chance to 1")
 
 
-def _signal(judged: pd.DataFrame, limits: Thresholds) -> list[Sentence]:
+def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
     """Whether the gradient at initialization told what would become of a run."""
+    limit = {rule.name: rule.conditions[0].threshold for rule in rules.rules}
     parts = []
     for symptom in (Symptom.VANISHING, Symptom.HEALTHY, Symptom.EXPLODING, Symptom.COLLAPSED):
         runs = judged[judged["symptom_start"] == symptom]
@@ -49,8 +51,8 @@ def _signal(judged: pd.DataFrame, limits: Thresholds) -> list[Sentence]:
         return []
     rule = (
         f"log10 of the first hidden layer's pre-activation gradient norm over the last's, at the first recorded step: "
-        f"vanishing below {limits.vanishing_warn.value:g}, exploding above {limits.exploding_warn.value:g}; "
-        f"collapsed: samples' mean cosine above 1 − {limits.collapse.value:g} in the last hidden layer"
+        f"vanishing below {limit['vanishing']:g}, exploding above {limit['exploding']:g}; "
+        f"collapsed: samples' mean cosine above 1 − {limit['collapsed']:g} in the last hidden layer"
     )
     sentences = [Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule)]
     ratio = judged["first_to_last_start"].dropna()

@@ -11,8 +11,6 @@ from bench.analysis import (
     RESPONSES,
     Outcome,
     Tables,
-    Thresholds,
-    default_thresholds,
     judge,
     remedies,
     response,
@@ -24,7 +22,8 @@ from bench.report.layout import line_layout, map_layout
 from bench.report.levels import labelled, level_label, varied_axes
 from bench.report.remedy_tables import remedy_grids, remedy_sentences
 from bench.report.view import Count, Definition, Grid, Page
-from bench.report.wording import integer, listed, number, percent, plural, spoken
+from bench.report.wording import condition_text, integer, listed, number, percent, plural, spoken
+from bench.rules import MEASURES, RulesChoice, choose_rules
 from bench.schema import TABLES
 
 MOST_EVENT_ROWS = 40
@@ -33,9 +32,9 @@ MOST_EFFECTS = 8
 
 def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
     """Everything that the page shows, computed from the tables."""
-    limits = default_thresholds()
+    choice = choose_rules(manifest.get("verdicts"))
     axes = varied_axes(tables["runs"], manifest)
-    judged = labelled(judge(tables, limits), axes)
+    judged = labelled(judge(tables, choice), axes)
     lines = line_layout(judged, axes)
     remedied = remedies(judged, [axis.factor for axis in axes], tables["timings"])
     events = tables["divergence_events"]
@@ -43,7 +42,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
         suite=str(manifest["suite"]),
         title=str(manifest.get("title") or manifest["suite"]),
         question=str(manifest["question"]).strip(),
-        answer=(*answer(judged, axes, limits), *remedy_sentences(remedied)),
+        answer=(*answer(judged, axes, choice), *remedy_sentences(remedied)),
         counts=_counts(judged, manifest),
         grids=(_factors(manifest),),
         effects=_effects(judged, [axis.factor for axis in axes]),
@@ -55,7 +54,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
         events=_events(events, judged),
         divergence_text=_divergence_text(events, judged),
         words=_words(),
-        thresholds=_thresholds(limits),
+        thresholds=_thresholds(choice),
         responses=tuple(
             Definition(r.name, r.definition, r.unit, f"table {r.table}; lost runs: {r.lost}") for r in RESPONSES
         ),
@@ -151,11 +150,16 @@ def _words() -> tuple[Definition, ...]:
     return tuple(Definition(spoken(c), TABLES[t].columns[c].meaning, source=f"table {t}") for t, c in wanted)
 
 
-def _thresholds(limits: Thresholds) -> tuple[Definition, ...]:
-    return tuple(
-        Definition(spoken(n), t.meaning, f"{number(t.value)} {t.unit}".removesuffix(" 1"), t.source)
-        for n, t in limits.items()
-    )
+def _thresholds(choice: RulesChoice) -> tuple[Definition, ...]:
+    learned = choice.learned
+    own = [
+        Definition(
+            spoken(rule.name), " ".join(MEASURES[c.measure].definition for c in rule.conditions),
+            "; ".join(condition_text(c) for c in rule.conditions), rule.source,
+        )
+        for rule in choice.own.rules
+    ]  # fmt: skip
+    return (*own, Definition("learned", learned.meaning, number(learned.learned_share), learned.source))
 
 
 def _environment(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

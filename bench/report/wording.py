@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from bench.rules import MEASURES, Condition
+
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -62,6 +64,13 @@ def number(value: object) -> str:
         shown = f"{value:.{max(0, 2 - exponent)}f}"
         return (shown.rstrip("0").rstrip(".") if "." in shown else shown).replace("-", "−")
     return f"{value / 10.0**exponent:.1f}·{power_of_ten(exponent)}".replace("-", "−")
+
+
+def condition_text(condition: Condition) -> str:
+    """`signal ratio below −1.5 decades`."""
+    unit = MEASURES[condition.measure].unit
+    said = f"{spoken(condition.measure)} {spoken(condition.comparison)} {number(condition.threshold)}"
+    return said if unit == "1" else f"{said} {unit}"
 
 
 def power_of_ten(exponent: int) -> str:

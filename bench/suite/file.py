@@ -45,6 +45,7 @@ class SuiteFile(BaseModel):
     record: dict[str, Any] = {}
     include: list[dict[str, Any]] = []
     exclude: list[dict[str, Any]] = []
+    verdicts: dict[str, Any] = {}
 
 
 def read_text(path: Path) -> str:

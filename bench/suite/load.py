@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.errors import SuiteError, nearest
 from bench.factors import FACTORS, Choice, choose, show
+from bench.rules import choose_rules
 from bench.suite.cells import Levels, expand, read_partial
 from bench.suite.file import SuiteFile, parse, read_text
 from bench.suite.model import PartialCell, Suite
@@ -41,6 +42,7 @@ def _build(file: SuiteFile, text: str, path: Path) -> Suite:
         exclude=exclude,
         cells=cells,
         record=read_record(file.record, max(int(cell["steps"].value or 0) for cell in cells)),
+        verdicts=choose_rules(file.verdicts),
         text=text,
         path=path,
     )

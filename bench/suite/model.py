@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.factors import Choice
+from bench.rules import RulesChoice
 from bench.suite.record import Record
 
 Cell = Mapping[str, Choice]  # every factor, in the order of FACTORS
@@ -33,6 +34,7 @@ class Suite:
     exclude: tuple[PartialCell, ...]
     cells: tuple[Cell, ...]
     record: Record
+    verdicts: RulesChoice
     text: str
     path: Path
 

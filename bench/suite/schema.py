@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.factors import FACTORS, PLUGIN, Factor, Level, Number, Setting
+from bench.rules import NAMES, rule_set, threshold_names
 from bench.suite.file import SuiteTable
 from bench.suite.record import RECORDED, Record
 
@@ -32,6 +33,7 @@ def suite_schema() -> dict[str, object]:
                 "record": _record(),
                 "include": _cells(several, "Cells that are added to the product of the factors."),
                 "exclude": _cells(several, "Cells that are taken away from the product of the factors."),
+                "verdicts": _verdicts(),
             }
         ),
     }
@@ -100,6 +102,18 @@ def _record() -> Schema:
     defaults = Record()
     tables = {name: {"anyOf": rules, "description": f"Left out: {getattr(defaults, name)}."} for name in RECORDED}
     return _table(tables, "When each table is recorded.")
+
+
+def _verdicts() -> Schema:
+    sets: list[Schema] = [{"const": name, "description": rule_set(name).source} for name in NAMES]
+    known = {name: {"type": "number"} for name in threshold_names()}
+    return _table(
+        {
+            "rules": {"type": "array", "items": {"anyOf": sets}, "uniqueItems": True, "description": "Default: all."},
+            "thresholds": _table(known, "Thresholds that this suite moves."),
+        },
+        "Which rule sets judge the runs, and by which thresholds. Changing them trains nothing again.",
+    )
 
 
 def _cells(several: Mapping[str, Schema], says: str) -> Schema:

@@ -1,0 +1,30 @@
+"""Named sets of rules, as data: from which measurement on a run counts as vanishing, exploding, dead, ...
+
+One TOML file a set, in this folder, with the numbers and where they come from. Nothing is computed here.
+"""
+
+from __future__ import annotations
+
+from bench.rules.choice import RulesChoice, choose_rules, threshold_names
+from bench.rules.measures import MEASURES, Measure
+from bench.rules.model import Comparison, Condition, LearnedRule, Rule, RuleSet, Symptom, When
+from bench.rules.sets import NAMES, OWN, learned_rule, rule_set
+
+__all__ = [
+    "MEASURES",
+    "NAMES",
+    "OWN",
+    "Comparison",
+    "Condition",
+    "LearnedRule",
+    "Measure",
+    "Rule",
+    "RuleSet",
+    "RulesChoice",
+    "Symptom",
+    "When",
+    "choose_rules",
+    "learned_rule",
+    "rule_set",
+    "threshold_names",
+]

@@ -1,0 +1,89 @@
+"""A suite's choice: which sets judge its runs, and which of their thresholds it moves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import SuiteError, nearest
+from bench.rules.model import LearnedRule, Rule, RuleSet
+from bench.rules.sets import NAMES, OWN, learned_rule, rule_set
+
+LEARNED = "outcome.learned_share"
+
+
+@dataclass(frozen=True)
+class RulesChoice:
+    """The sets that judge, our own first, with their thresholds as the suite wants them, and when a run learned.
+
+    `moved` holds the thresholds that the suite changed: name → value.
+    """
+
+    sets: tuple[RuleSet, ...]
+    learned: LearnedRule
+    moved: Mapping[str, float]
+
+    def as_written(self) -> dict[str, Any]:
+        """What `choose_rules` reads back."""
+        return {"rules": [each.name for each in self.sets], "thresholds": dict(self.moved)}
+
+    @property
+    def own(self) -> RuleSet:
+        """The project's own set: the one whose symptoms the page speaks of."""
+        return self.sets[0]
+
+
+def choose_rules(written: Mapping[str, Any] | None = None) -> RulesChoice:
+    """Read a suite's `[verdicts]`: `rules`, a list of names (all, if left out), and `thresholds`, name → value.
+
+    Our own set always judges. A threshold is named `<set>.<rule>.<measure>`, or `outcome.learned_share`.
+
+    Raises:
+        SuiteError: an unknown key, set or threshold, or a value that is not a number.
+    """
+    given = dict(written or {})
+    names = given.pop("rules", list(NAMES))
+    moved = given.pop("thresholds", {})
+    for key in given:
+        raise SuiteError(f'[verdicts] "{key}" is not a key. {nearest(key, ["rules", "thresholds"])}')
+    if not isinstance(names, list):
+        raise SuiteError(f'[verdicts] rules: {names!r} is not a list. Write ["{OWN}"].')
+    for name in names:
+        if name not in NAMES:
+            raise SuiteError(f'[verdicts] rules: "{name}" is not a rule set. {nearest(str(name), NAMES)}')
+    if not isinstance(moved, dict):
+        raise SuiteError(f"[verdicts] thresholds: {moved!r} is not a table of names and numbers.")
+    chosen = (OWN, *(name for name in NAMES if name in names and name != OWN))
+    return _moved(tuple(rule_set(name) for name in chosen), moved)
+
+
+def _moved(sets: tuple[RuleSet, ...], moved: Mapping[str, Any]) -> RulesChoice:
+    for name, value in moved.items():
+        if name not in threshold_names():
+            raise SuiteError(f'[verdicts] thresholds: "{name}" is not one. {nearest(name, threshold_names())}')
+        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+            raise SuiteError(f"[verdicts] thresholds {name}: {value!r} is not a number.")
+    learned = learned_rule()
+    if LEARNED in moved:
+        if not 0.0 < moved[LEARNED] < 1.0:
+            raise SuiteError(f"[verdicts] thresholds {LEARNED}: {moved[LEARNED]!r} must lie between 0 and 1.")
+        learned = learned.model_copy(update={"learned_share": float(moved[LEARNED])})
+    return RulesChoice(tuple(_with(each, moved) for each in sets), learned, dict(moved))
+
+
+def threshold_names() -> list[str]:
+    """The full name of every threshold that a suite may move."""
+    sets = [rule_set(name) for name in NAMES]
+    return [LEARNED, *(f"{s.name}.{rule.name}.{c.measure}" for s in sets for rule in s.rules for c in rule.conditions)]
+
+
+def _with(rules: RuleSet, moved: Mapping[str, float]) -> RuleSet:
+    def changed(rule: Rule) -> Rule:
+        conditions = []
+        for condition in rule.conditions:
+            value = moved.get(f"{rules.name}.{rule.name}.{condition.measure}")
+            conditions.append(condition if value is None else condition.moved(float(value)))
+        return rule.model_copy(update={"conditions": tuple(conditions)})
+
+    return rules.model_copy(update={"rules": tuple(changed(rule) for rule in rules.rules)})
