@@ -12,12 +12,14 @@ from bench.analysis import (
     Outcome,
     Tables,
     judge,
+    measurements,
     remedies,
     response,
     variance_shares,
 )
 from bench.report import charting
 from bench.report.answer import answer
+from bench.report.explorer import explorer
 from bench.report.layout import line_layout, map_layout
 from bench.report.levels import labelled, level_label, varied_axes
 from bench.report.remedy_tables import remedy_grids, remedy_sentences
@@ -34,7 +36,8 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
     """Everything that the page shows, computed from the tables."""
     choice = choose_rules(manifest.get("verdicts"))
     axes = varied_axes(tables["runs"], manifest)
-    judged = labelled(judge(tables, choice), axes)
+    measured = measurements(tables)
+    judged = labelled(judge(tables, choice, measured), axes)
     lines = line_layout(judged, axes)
     remedied = remedies(judged, [axis.factor for axis in axes], tables["timings"])
     events = tables["divergence_events"]
@@ -52,6 +55,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
         losses=charting.losses(tables, judged, lines),
         divergence=charting.divergence(events, int(judged["depth"].astype(float).max())),
         events=_events(events, judged),
+        explorer=explorer(tables, judged, axes, choice),
         divergence_text=_divergence_text(events, judged),
         words=_words(),
         thresholds=_thresholds(choice),

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
+from bench.report.bundles import table_script, table_style, vega_script
 from bench.report.charts import CHARTS
 from bench.report.charts.canvas import DASHES, SERIES, VARIABLES, unique
+from bench.report.explorer import Explorer
+from bench.report.explorer_charts import specifications
 from bench.report.view import ChartGroup, Page
 
 WIDE_LEVELS = 5
@@ -44,8 +51,40 @@ def render(page: Page) -> str:
     """The page as HTML; the same page gives the same text."""
     groups = [page.trainability, *page.gradients, page.losses, page.divergence]
     drawn = {group.key: draw_group(group) for group in groups if group is not None}
-    style = resources.files("bench.report").joinpath("templates/page.css").read_text("utf-8")
-    return _environment().get_template("page.html.j2").render(page=page, charts=drawn, style=Markup(style))
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            page=page,
+            charts=drawn,
+            style=Markup(table_style() + _template("page.css")),
+            scripts=_scripts(page.explorer),
+        )
+    )
+
+
+def _template(name: str) -> str:
+    return resources.files("bench.report").joinpath(f"templates/{name}").read_text("utf-8")
+
+
+def _scripts(explorer: Explorer) -> dict[str, Markup]:
+    """What the explorer needs, each ready to stand in a <script> element."""
+    charts = json.dumps(specifications(explorer.data["factors"]), separators=(",", ":"))
+    data = json.dumps(explorer.data, separators=(",", ":"), allow_nan=False)
+    found = {
+        "vega": vega_script(),
+        "table": table_script(),
+        "explorer": _template("explorer.js"),
+        "charts": charts.replace("<", "\\u003c"),
+        "data": packed(data.encode()),
+        "traces": packed(explorer.traces.values.astype("<i2").tobytes()),
+    }
+    return {name: Markup(text) for name, text in found.items()}
+
+
+def packed(data: bytes) -> str:
+    """Gzip in base64, the same for the same bytes."""
+    return base64.b64encode(gzip.compress(data, compresslevel=9, mtime=0)).decode("ascii")
 
 
 @cache
@@ -85,6 +124,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, pd.DataFrame):
         clean = value.astype(object).where(value.notna(), None)
         return [{k: _plain(v) for k, v in row.items()} for row in clean.to_dict("records")]
+    if isinstance(value, np.ndarray):
+        return {"numbers": value.size}  # curves: the tables hold them better
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
+from bench.report.explorer import Explorer
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -99,6 +101,7 @@ class Page:
     divergence: ChartGroup | None
     events: Grid | None
     divergence_text: str
+    explorer: Explorer
     words: tuple[Definition, ...]
     thresholds: tuple[Definition, ...]
     responses: tuple[Definition, ...]

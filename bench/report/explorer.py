@@ -1,0 +1,147 @@
+"""What the explorer holds: every run with its levels, verdicts and responses, every cell, and bounded curves.
+
+The numbers are columns, not rows, and small whole numbers where they index a list. Layers × steps, losses and
+accuracies are thinned so that all runs together stay within `MOST_VALUES`, then kept in hundredths of a decade (or of
+a percent) as 16-bit integers: a page of ten thousand runs stays small, one of a few hundred shows every layer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import RESPONSES, Outcome, Tables, estimate, response
+from bench.report.levels import FACTOR_NAMES, Axis, level_label
+from bench.report.traces import Traces, traces
+from bench.report.wording import spoken
+from bench.rules import RulesChoice, Symptom
+
+# The responses shown for every run, the first two as the axes that the scatter opens with.
+SHOWN = (
+    "first_to_last_start", "final_validation_accuracy", "first_to_last_end", "decay_rate_start", "decay_rate_end",
+    "collapse_gap_start", "saturated_fraction_end", "dead_fraction_end", "update_ratio_end", "clipped_share",
+    "final_validation_loss", "final_train_loss", "loss_area", "steps_completed",
+)  # fmt: skip
+CELL_RESPONSES = ("first_to_last_start", "final_validation_accuracy")
+DIGITS = 4
+
+
+@dataclass(frozen=True)
+class Explorer:
+    """The explorer's data: plain lists and dictionaries, and the curves beside them."""
+
+    data: dict[str, Any]
+    traces: Traces
+
+
+def explorer(tables: Tables, judged: pd.DataFrame, axes: Sequence[Axis], choice: RulesChoice) -> Explorer:
+    """Everything that the page needs to filter, sort and look into runs.
+
+    Args:
+        tables: the tables.
+        judged: what `judge` returned, its varied factors as ordered categories.
+        axes: the factors that vary.
+        choice: the rule sets that judged.
+    """
+    cells = judged["cell_key"].drop_duplicates().tolist()
+    found = traces(tables, judged)
+    varied = [axis.factor for axis in axes]
+    data = {
+        "factors": [{"name": a.factor, "title": spoken(a.factor), "levels": list(a.levels)} for a in axes],
+        "fixed": _fixed(judged, varied),
+        "outcomes": [each.value for each in Outcome],
+        "symptoms": [each.value for each in Symptom],
+        "sets": [{"name": rules.name, "title": rules.title} for rules in choice.sets[1:]],
+        "responses": [_response(name) for name in SHOWN if name in judged],
+        "runs": _runs(judged, axes, cells, choice),
+        "cells": _cells(judged, axes, cells),
+        "events": _events(tables["divergence_events"], judged),
+        "structures": found.structures,
+    }
+    return Explorer(data, found)
+
+
+def _response(name: str) -> dict[str, str]:
+    spec = response(name)
+    return {"name": name, "title": spoken(name), "unit": spec.unit, "definition": spec.definition}
+
+
+def _fixed(judged: pd.DataFrame, varied: Sequence[str]) -> list[list[str]]:
+    """The factors that every run has in common."""
+    first = judged.iloc[0]
+    return [[spoken(name), level_label(first[name])] for name in FACTOR_NAMES if name not in varied and name in judged]
+
+
+def _runs(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str], choice: RulesChoice) -> dict[str, Any]:
+    symptom = {each.value: k for k, each in enumerate(Symptom)}
+    outcome = {each.value: k for k, each in enumerate(Outcome)}
+    verdicts = {"symptom_start": "symptom_start", "symptom_end": "symptom_end"}
+    verdicts |= {rules.name: f"verdict_{rules.name}" for rules in choice.sets[1:]}
+    errors = judged["error"] if "error" in judged else pd.Series(None, index=judged.index, dtype=object)
+    return {
+        "id": judged["run_id"].astype(str).tolist(),
+        "cell": pd.Index(cells).get_indexer(judged["cell_key"]).tolist(),
+        "replicate": judged["replicate"].astype(int).tolist(),
+        "levels": {axis.factor: judged[axis.factor].cat.codes.tolist() for axis in axes},
+        "outcome": judged["outcome"].map(outcome).astype(int).tolist(),
+        "verdicts": {name: judged[column].map(symptom).astype(int).tolist() for name, column in verdicts.items()},
+        "responses": {name: _numbers(judged[name]) for name in SHOWN if name in judged},
+        "errors": {str(k): str(text) for k, text in enumerate(errors) if isinstance(text, str)},
+    }
+
+
+def _cells(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str]) -> dict[str, Any]:
+    """One entry a cell: its levels, how its runs ended, and medians in which every run counts."""
+    by_cell = judged.groupby("cell_key", sort=False, observed=True)
+    first = by_cell.head(1)
+    outcomes = pd.crosstab(judged["cell_key"], judged["outcome"]).reindex(index=list(cells)).fillna(0).astype(int)
+    medians = {
+        name: estimate(judged, response(name), ["cell_key"]).set_index("cell_key").reindex(list(cells))["median"]
+        for name in CELL_RESPONSES
+    }
+    return {
+        "key": list(cells),
+        "levels": {axis.factor: first[axis.factor].cat.codes.tolist() for axis in axes},
+        "runs": by_cell.size().reindex(list(cells)).astype(int).tolist(),
+        "outcomes": {each.value: outcomes[each.value].tolist() for each in Outcome if each.value in outcomes},
+        "medians": {name: _numbers(values) for name, values in medians.items()},
+    }
+
+
+def _events(events: pd.DataFrame, judged: pd.DataFrame) -> dict[str, Any]:
+    run = pd.Index(judged["run_id"]).get_indexer(events["run_id"].astype(str))
+    layers = events["layer_index"].astype("Float64")
+    return {
+        "run": run.tolist(),
+        "step": events["step"].astype(int).tolist(),
+        "kind": events["kind"].astype(str).tolist(),
+        "tensor": events["tensor"].astype(str).tolist(),
+        "layer": [None if pd.isna(layer) else int(layer) for layer in layers],
+    }
+
+
+def _numbers(values: pd.Series) -> list[float | str | None]:
+    """Rounded to `DIGITS` significant digits; None where not measured, an infinity as text."""
+    array = values.to_numpy(np.float64, na_value=np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        exponent = np.where((array == 0.0) | ~np.isfinite(array), 0.0, np.floor(np.log10(np.abs(array))))
+    scale = 10.0 ** (DIGITS - 1 - exponent)
+    rounded = np.where(np.isfinite(array), np.round(array * scale) / scale, array)
+    return [_plain(value) for value in rounded.tolist()]
+
+
+def _plain(value: float) -> float | str | None:
+    if value != value:
+        return None
+    if value in (np.inf, -np.inf):
+        return "inf" if value > 0 else "-inf"
+    return value
+
+
+def shown_responses() -> Mapping[str, str]:
+    """Definition of each response that the explorer can show, by name."""
+    return {each.name: each.definition for each in RESPONSES if each.name in SHOWN}

@@ -1,0 +1,273 @@
+// The explorer: filters over every factor, a scatter of runs, a table of cells and a view of one run.
+// Data: `explorer-data` (JSON) and `explorer-traces` (16-bit integers), both gzip in base64. See bench/report/explorer.py.
+
+const MISSING = -32768, INFINITE = 32767, ZERO = -32767, SCALE = 100;
+const byId = (id) => document.getElementById(id);
+
+async function inflate(id) {
+  const bytes = Uint8Array.from(atob(byId(id).textContent.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Response(stream).arrayBuffer();
+}
+
+const data = JSON.parse(new TextDecoder().decode(await inflate("explorer-data")));
+const traces = new Int16Array(await inflate("explorer-traces"));
+const specs = JSON.parse(byId("explorer-charts").textContent);
+const { runs, cells, factors, structures } = data;
+const total = runs.id.length;
+const indexOf = new Map(runs.id.map((id, k) => [id, k]));
+const offsets = (() => {
+  const sizes = structures.shared.map((s) => s.layers.length * s.steps.length + s.losses.length + 2 * s.evaluations.length);
+  let sum = 0;
+  return structures.of.map((k) => { const at = sum; sum += sizes[k]; return at; });
+})();
+
+// State: the levels that are let through by factor, the brushed rectangle, and the axes of the scatter.
+const chosen = new Map(factors.map((f) => [f.name, new Set(f.levels.keys())]));
+let brushed = null;
+const axis = { x: data.responses[0].name, y: (data.responses[1] ?? data.responses[0]).name };
+
+const number = (value) => (value === "inf" ? Infinity : value === "-inf" ? -Infinity : value);
+const shown = (value) => {
+  const v = number(value);
+  if (v === null || v === undefined) return "–";
+  if (!Number.isFinite(v)) return v > 0 ? "∞" : "−∞";
+  return String(Number(v.toPrecision(3))).replace("-", "−");
+};
+const element = (tag, attributes = {}, ...children) => {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name === "onclick" || name === "onchange") made[name] = value;
+    else made.setAttribute(name, value);
+  }
+  made.append(...children);
+  return made;
+};
+const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+const passes = (levels, k) => factors.every((f) => chosen.get(f.name).has(levels[f.name][k]));
+
+// Charts
+
+function resolved(value) {
+  if (typeof value === "string" && value.startsWith("--")) return colour(value);
+  if (Array.isArray(value)) return value.map(resolved);
+  if (value && typeof value === "object") return Object.fromEntries(Object.entries(value).map(([k, v]) => [k, resolved(v)]));
+  return value;
+}
+
+function themed(spec, description) {
+  const ink = colour("--ink"), muted = colour("--muted"), grid = colour("--grid");
+  const font = getComputedStyle(document.body).fontFamily;
+  const config = {
+    ...spec.config, font, background: null, view: { stroke: grid },
+    axis: { labelColor: muted, titleColor: muted, gridColor: grid, domainColor: grid, tickColor: grid, titleFontWeight: 400, labelFontSize: 12, titleFontSize: 12 },
+    legend: { labelColor: ink, titleColor: muted, titleFontWeight: 400, labelFontSize: 12, titleFontSize: 12 },
+  };
+  return { ...resolved(spec), config, description };
+}
+
+const views = new Map();
+async function draw(id, spec, datasets, description) {
+  views.get(id)?.finalize();
+  const full = { ...themed(spec, description), datasets };
+  const options = { actions: { export: true, source: false, compiled: false, editor: false }, renderer: id === "scatter" ? "canvas" : "svg", downloadFileName: id, scaleFactor: 2 };
+  const result = await window.vegaEmbed(byId(id), full, options);
+  byId(id).querySelector("details > summary")?.setAttribute("aria-label", "Save this chart");
+  views.set(id, result);
+  return result.view;
+}
+
+// Filters
+
+function buildFilters() {
+  for (const factor of factors) {
+    const boxes = factor.levels.map((level, k) => {
+      const box = element("input", { type: "checkbox", "data-factor": factor.name, "data-level": k, onchange: () => {
+        const set = chosen.get(factor.name);
+        if (box.checked) set.add(k); else set.delete(k);
+        refresh();
+      } });
+      box.checked = true;
+      return element("label", {}, box, ` ${level}`);
+    });
+    byId("filters").append(element("fieldset", {}, element("legend", {}, factor.title), ...boxes));
+  }
+  byId("filters-clear").onclick = () => { setFilters({}); refresh(); };
+  for (const side of ["x", "y"]) {
+    const select = byId(`axis-${side}`);
+    for (const response of data.responses) {
+      const unit = response.unit === "1" ? "" : ` (${response.unit})`;
+      select.append(element("option", { value: response.name, title: response.definition }, response.title + unit));
+    }
+    select.value = axis[side];
+    select.onchange = () => { axis[side] = select.value; brushed = null; drawScatter(); refreshTable(); };
+  }
+}
+
+function setFilters(levelsByFactor) {
+  for (const factor of factors) {
+    const named = levelsByFactor[factor.name];
+    const keep = named ? factor.levels.map((level, k) => (named.includes(level) ? k : -1)).filter((k) => k >= 0) : [...factor.levels.keys()];
+    chosen.set(factor.name, new Set(keep));
+  }
+  for (const box of document.querySelectorAll("#filters input")) {
+    box.checked = chosen.get(box.dataset.factor).has(Number(box.dataset.level));
+  }
+}
+
+// Scatter
+
+function runRows() {
+  const x = runs.responses[axis.x], y = runs.responses[axis.y], rows = [];
+  for (let k = 0; k < total; k++) {
+    if (!passes(runs.levels, k)) continue;
+    const row = { k, run: runs.id[k], outcome: data.outcomes[runs.outcome[k]], symptom: data.symptoms[runs.verdicts.symptom_start[k]], x: number(x[k]), y: number(y[k]) };
+    for (const factor of factors) row[factor.name] = factor.levels[runs.levels[factor.name][k]];
+    rows.push(row);
+  }
+  return rows;
+}
+
+const titled = (name) => {
+  const r = data.responses.find((each) => each.name === name);
+  return r.unit === "1" ? r.title : `${r.title} (${r.unit})`;
+};
+
+async function drawScatter() {
+  const spec = structuredClone(specs.scatter);
+  spec.encoding.x.title = titled(axis.x);
+  spec.encoding.y.title = titled(axis.y);
+  spec.encoding.tooltip.at(-2).title = titled(axis.x);
+  spec.encoding.tooltip.at(-1).title = titled(axis.y);
+  const drawn = runRows().filter((row) => Number.isFinite(row.x) && Number.isFinite(row.y));
+  byId("scatter-note").textContent = `${drawn.length.toLocaleString("en")} runs drawn; a run in which either number was not measured, or is infinite, has no mark.`;
+  const view = await draw("scatter", spec, { runs: drawn }, `Scatter of ${titled(axis.y)} against ${titled(axis.x)}, one mark a run. The table below holds the same cells.`);
+  view.addSignalListener("brush", (_, value) => { brushed = Object.keys(value).length ? value : null; refreshTable(); });
+  view.addEventListener("click", (_, item) => { if (item?.datum?.run) location.hash = `run=${encodeURIComponent(item.datum.run)}`; });
+}
+
+const within = (range, value) => value !== null && Number.isFinite(value) && value >= Math.min(...range) && value <= Math.max(...range);
+function brushedCells() {
+  if (!brushed?.x || !brushed?.y) return null;
+  const x = runs.responses[axis.x], y = runs.responses[axis.y], found = new Set();
+  for (let k = 0; k < total; k++) {
+    if (passes(runs.levels, k) && within(brushed.x, number(x[k])) && within(brushed.y, number(y[k]))) found.add(runs.cell[k]);
+  }
+  return found;
+}
+
+// Table of cells
+
+const runsOf = (() => {
+  const found = cells.key.map(() => []);
+  runs.cell.forEach((cell, k) => found[cell].push(k));
+  return found;
+})();
+
+const replicateLinks = (c) => runsOf[c].map((k) => `<a href="#run=${encodeURIComponent(runs.id[k])}" aria-label="replicate ${runs.replicate[k]} of ${factors.map((f) => f.levels[cells.levels[f.name][c]]).join(", ").replace(/[&<>"]/g, "")}">${runs.replicate[k]}</a>`).join(" ");
+
+let table;
+function buildTable() {
+  const columns = [
+    ...factors.map((f) => ({ title: f.title, data: (c) => cells.levels[f.name][c], render: (value, kind) => (kind === "sort" || kind === "type" ? value : window.DataTable.render.text().display(f.levels[value])) })),
+    { title: "runs", data: (c) => cells.runs[c] },
+    ...["learned", "diverged", "failed"].map((name) => ({ title: name, data: (c) => cells.outcomes[name]?.[c] ?? 0 })),
+    { title: "signal ratio at start (decades)", data: (c) => number(cells.medians.first_to_last_start[c]), render: (v, kind) => (kind === "display" ? shown(v) : v ?? -1e9) },
+    { title: "final validation accuracy", data: (c) => number(cells.medians.final_validation_accuracy[c]), render: (v, kind) => (kind === "display" ? shown(v) : v ?? -1) },
+    { title: "replicates", data: (c) => c, orderable: false, searchable: false, render: (c, kind) => (kind === "display" ? replicateLinks(c) : c) },
+  ];
+  table = new window.DataTable("#cells", {
+    data: [], columns, deferRender: true, pageLength: 10, order: [], autoWidth: false,
+    columnDefs: [{ targets: "_all", className: "dt-left" }],
+    language: { search: "Search cells:", info: "_START_ to _END_ of _TOTAL_ cells", infoEmpty: "no cells", infoFiltered: "(of _MAX_)", lengthMenu: "_MENU_ a page", zeroRecords: "No cell fits." },
+  });
+}
+
+function refreshTable() {
+  const inside = brushedCells(), rows = [];
+  for (let c = 0; c < cells.key.length; c++) if (passes(cells.levels, c) && (!inside || inside.has(c))) rows.push(c);
+  table.clear().rows.add(rows).draw();
+  const fitting = rows.reduce((sum, c) => sum + cells.runs[c], 0), learned = rows.reduce((sum, c) => sum + (cells.outcomes.learned?.[c] ?? 0), 0);
+  byId("filtered").textContent = `${rows.length.toLocaleString("en")} of ${cells.key.length.toLocaleString("en")} cells, ${fitting.toLocaleString("en")} of ${total.toLocaleString("en")} runs; ${learned.toLocaleString("en")} of these runs learned.`;
+}
+
+const refresh = () => { brushed = null; refreshTable(); return drawScatter(); };
+
+// One run
+
+const decode = (value) => (value === MISSING ? null : value === INFINITE ? Infinity : value === ZERO ? -Infinity : value / SCALE);
+
+async function showRun(id) {
+  const k = indexOf.get(id), section = byId("run");
+  section.hidden = false;
+  byId("run-name").textContent = id;
+  if (k === undefined) { byId("run-body").hidden = true; byId("run-said").textContent = "There is no such run on this page."; return; }
+  byId("run-body").hidden = false;
+  const outcome = data.outcomes[runs.outcome[k]].replace("_", " ");
+  byId("run-said").textContent = `${outcome}; by its gradients ${data.symptoms[runs.verdicts.symptom_start[k]]} at initialization, ${data.symptoms[runs.verdicts.symptom_end[k]]} at the last recorded step.`;
+  const rows = [
+    ...factors.map((f) => [f.title, f.levels[runs.levels[f.name][k]], "varied"]),
+    ["replicate", runs.replicate[k], ""],
+    ...data.fixed.map(([name, level]) => [name, level, "fixed"]),
+  ];
+  fill("run-settings", rows);
+  fill("run-verdicts", data.sets.map((s) => [s.title, data.symptoms[runs.verdicts[s.name][k]]]));
+  fill("run-responses", data.responses.map((r) => [r.title, shown(runs.responses[r.name][k]), r.unit === "1" ? "" : r.unit]));
+  const events = data.events.run.flatMap((run, e) => (run === k ? [e] : []));
+  byId("run-events").replaceChildren(...(events.length ? events.map((e) => element("li", {}, `step ${data.events.step[e]}: ${data.events.kind[e].replace("_", " ")} in the ${data.events.tensor[e]}${data.events.layer[e] === null ? "" : ` of layer ${data.events.layer[e]}`}`)) : [element("li", {}, "none")]));
+  if (runs.errors[k]) byId("run-events").append(element("li", {}, runs.errors[k]));
+  byId("run-code").textContent = `import pandas as pd\nrun = [("run_id", "==", "${id}")]\npd.read_parquet("tables/runs", filters=run)\npd.read_parquet("tables/gradient_norms", filters=run)`;
+  await drawRun(k, id);
+  section.focus();
+  section.scrollIntoView();
+}
+
+function fill(id, rows) {
+  byId(id).tBodies[0].replaceChildren(...rows.map(([name, ...rest]) => element("tr", {}, element("th", { scope: "row" }, String(name)), ...rest.map((cell) => element("td", {}, String(cell))))));
+}
+
+async function drawRun(k, id) {
+  const s = structures.shared[structures.of[k]];
+  let at = offsets[k];
+  const norms = [];
+  for (const layer of s.layers) for (const step of s.steps) {
+    const value = decode(traces[at++]);
+    if (value !== null) norms.push({ layer, step, norm: Math.max(-300, Math.min(300, value)), said: shown(value) });
+  }
+  const losses = s.losses.map((step) => ({ step, loss: 10 ** (decode(traces[at++]) ?? NaN) })).filter((row) => Number.isFinite(row.loss) && row.loss > 0);
+  const accuracies = ["train", "validation"].flatMap((split) => s.evaluations.map((step) => ({ split, step, accuracy: (decode(traces[at++]) ?? NaN) / 100 }))).filter((row) => Number.isFinite(row.accuracy));
+  const heat = structuredClone(specs.heatmap);
+  heat.encoding.color.scale.domain = structures.limits;
+  await draw("run-heatmap", heat, { cells: norms }, `Pre-activation gradient norm by layer and step of ${id}; the colour scale is the same for every run.`);
+  await draw("run-loss", specs.loss, { losses }, `Training loss by step of ${id}.`);
+  await draw("run-accuracy", specs.accuracy, { accuracies }, `Accuracy by step of ${id}.`);
+}
+
+// Links: #run=ID shows a run; #where=factor:level|level;factor:level sets the filters.
+
+async function follow() {
+  const hash = location.hash.slice(1);
+  if (hash.startsWith("run=")) await showRun(decodeURIComponent(hash.slice(4)));
+  else if (hash.startsWith("where=")) {
+    const parts = hash.slice(6).split(";").filter(Boolean).map((part) => part.split(":"));
+    setFilters(Object.fromEntries(parts.map(([name, ...levels]) => [decodeURIComponent(name), levels.join(":").split("|").map(decodeURIComponent)])));
+    await refresh();
+    byId("explorer").scrollIntoView();
+    byId("filtered").focus();
+  }
+}
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const setTheme = () => document.documentElement.classList.toggle("dark", dark.matches);
+dark.addEventListener("change", async () => { setTheme(); await drawScatter(); if (!byId("run").hidden && indexOf.has(byId("run-name").textContent)) await drawRun(indexOf.get(byId("run-name").textContent), byId("run-name").textContent); });
+
+setTheme();
+byId("explorer-live").hidden = false;
+buildFilters();
+buildTable();
+byId("run-close").onclick = () => { byId("run").hidden = true; history.pushState(null, "", "#explorer"); byId("filtered").focus(); };
+refreshTable();
+window.addEventListener("hashchange", follow);
+await drawScatter();
+await follow();
+document.documentElement.dataset.explorer = "ready";

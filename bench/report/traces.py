@@ -1,0 +1,165 @@
+"""Curves of every run for the explorer's detail view, thinned to a bound and kept as 16-bit integers.
+
+Of each run: the pre-activation gradient norm by layer and step, the training loss by step and the accuracy by step and
+split. Runs that share depth and steps share a *structure*: the layers and steps that are kept. A run's numbers lie one
+after the other, [layer][step] first, then losses, then accuracies [split][step].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.analysis import Tables
+from bench.analysis.curves import thinned
+from bench.analysis.measurements import positions
+
+MOST_VALUES = 2_600_000  # numbers in all: 5 MB before compression
+MOST_LAYERS, MOST_STEPS, MOST_LOSSES, MOST_EVALUATIONS = 64, 40, 100, 20
+SPLITS = ("train", "validation")
+MISSING, INFINITE, ZERO = -32768, 32767, -32767  # not a measured number, infinity, log10 of 0
+SCALE = 100.0  # hundredths of a decade; of a percent for accuracies, which are times SCALE * 100
+
+
+@dataclass(frozen=True)
+class Traces:
+    """The curves: `values` of all runs in order, and what each run's numbers stand for."""
+
+    values: NDArray[np.int16]
+    structures: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Structure:
+    layers: list[int]
+    steps: list[int]
+    losses: list[int]
+    evaluations: list[int]
+
+    @property
+    def size(self) -> int:
+        return len(self.layers) * len(self.steps) + len(self.losses) + len(SPLITS) * len(self.evaluations)
+
+
+def traces(tables: Tables, judged: pd.DataFrame) -> Traces:
+    """The curves of all runs, in the order of `judged`."""
+    runs = pd.Index(judged["run_id"])
+    kind = pd.factorize(judged["depth"].astype(str) + "/" + judged["steps"].astype(str))[0]
+    numbers = {
+        "gradient_norms": _decades(tables["gradient_norms"]["preactivation_grad_norm"]),
+        "loss_curves": _decades(tables["loss_curves"]["loss"]),
+        "evaluations": _percent(tables["evaluations"]["accuracy"]),
+    }
+    found = {name: _Found.of(tables[name], runs, kind, kept) for name, kept in numbers.items()}
+    structures = [_structure(found, k, len(runs)) for k in range(int(kind.max()) + 1)]
+    sizes = np.array([each.size for each in structures])[kind]
+    offset = np.concatenate([[0], np.cumsum(sizes)])
+    sheet = _Sheet(np.full(int(offset[-1]), MISSING, np.int16), offset)
+    for k, each in enumerate(structures):
+        sheet.write(found["gradient_norms"], k, {"layer_index": each.layers, "step": each.steps}, 0)
+        start = len(each.layers) * len(each.steps)
+        sheet.write(found["loss_curves"], k, {"step": each.losses}, start)
+        start += len(each.losses)
+        for split in SPLITS:
+            sheet.write(found["evaluations"].only(split), k, {"step": each.evaluations}, start)
+            start += len(each.evaluations)
+    shared = [
+        {"layers": each.layers, "steps": each.steps, "losses": each.losses, "evaluations": each.evaluations}
+        for each in structures
+    ]
+    limits = _limits(sheet, structures, kind)
+    return Traces(sheet.values, {"shared": shared, "of": kind.tolist(), "limits": limits})
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A table's rows with the position and structure of each one's run, and the numbers to keep of them."""
+
+    frame: pd.DataFrame
+    run: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    numbers: NDArray[np.int16]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, runs: pd.Index, kind: NDArray[np.int64], numbers: NDArray[np.int16]) -> _Found:
+        run = positions(frame["run_id"], runs)
+        return cls(frame, run, kind[run] if len(run) else run, numbers)
+
+    def only(self, split: str) -> _Found:
+        keep = (self.frame["split"] == split).to_numpy(bool)
+        return _Found(self.frame[keep], self.run[keep], self.kind[keep], self.numbers[keep])
+
+
+@dataclass(frozen=True)
+class _Sheet:
+    """All runs' numbers, and where each run's begin."""
+
+    values: NDArray[np.int16]
+    offset: NDArray[np.int64]
+
+    def write(self, found: _Found, kind: int, axes: dict[str, list[int]], start: int) -> None:
+        """Write the numbers of one structure's rows to where they belong, `start` after their run's first."""
+        if not all(axes.values()):
+            return
+        position = np.zeros(len(found.run), np.int64)
+        keep = found.kind == kind
+        for name, kept in axes.items():
+            given = found.frame[name].to_numpy(np.int64)
+            index = np.searchsorted(kept, given).clip(max=len(kept) - 1)
+            keep &= np.asarray(kept)[index] == given
+            position = position * len(kept) + index
+        self.values[self.offset[found.run[keep]] + start + position[keep]] = found.numbers[keep]
+
+
+def _structure(found: dict[str, _Found], kind: int, runs: int) -> _Structure:
+    """The layers and steps kept of the runs of one kind: fewer, the more runs there are."""
+    budget = MOST_VALUES / runs
+    norms, losses, rated = (found[name] for name in ("gradient_norms", "loss_curves", "evaluations"))
+    evaluations = thinned(_steps(rated, kind), MOST_EVALUATIONS if budget > 600 else 8)
+    curve = thinned(_steps(losses, kind), int(min(MOST_LOSSES, max(16, budget / 8))))
+    left = max(24.0, budget - len(curve) - len(SPLITS) * len(evaluations))
+    rows = norms.frame[(norms.kind == kind) & (norms.frame["layer_name"] != "head").to_numpy(bool)]
+    layers, steps = sorted(rows["layer_index"].unique().tolist()), sorted(rows["step"].unique().tolist())
+    most_layers, most_steps = MOST_LAYERS, MOST_STEPS
+    while min(len(layers), most_layers) * min(len(steps), most_steps) > left:
+        if min(len(layers), most_layers) >= min(len(steps), most_steps):
+            most_layers = min(len(layers), most_layers) - 1
+        else:
+            most_steps = min(len(steps), most_steps) - 1
+    return _Structure(thinned(layers, most_layers), thinned(steps, most_steps), curve, evaluations)
+
+
+def _steps(found: _Found, kind: int) -> list[int]:
+    return list(np.unique(found.frame["step"].to_numpy()[found.kind == kind]).tolist())
+
+
+def _decades(column: pd.Series) -> NDArray[np.int16]:
+    """log10 in hundredths, with the marks for what has none."""
+    numbers = column.to_numpy(np.float64, na_value=np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        logs = np.log10(numbers)
+    marked = np.where(np.isnan(logs), MISSING, np.where(np.isposinf(logs), INFINITE, ZERO))
+    scaled = np.round(np.clip(np.where(np.isfinite(logs), logs, 0.0), -300.0, 300.0) * SCALE)
+    return np.where(np.isfinite(logs), scaled, marked).astype(np.int16)
+
+
+def _percent(column: pd.Series) -> NDArray[np.int16]:
+    numbers = column.to_numpy(np.float64, na_value=np.nan)
+    return np.where(np.isnan(numbers), MISSING, np.round(np.nan_to_num(numbers) * 100.0 * SCALE)).astype(np.int16)
+
+
+def _limits(sheet: _Sheet, structures: list[_Structure], kind: NDArray[np.int64]) -> list[float]:
+    """The 1st and 99th percentile of all norms in decades: the heatmaps' common scale."""
+    heat = np.array([len(each.layers) * len(each.steps) for each in structures], np.int64)[kind]
+    run = np.repeat(np.arange(len(kind)), heat)
+    within = np.arange(len(run)) - np.repeat(np.cumsum(heat) - heat, heat)
+    known = sheet.values[sheet.offset[run] + within]
+    known = known[(known != MISSING) & (known != INFINITE) & (known != ZERO)]
+    if not len(known):
+        return [-1.0, 1.0]
+    low, high = (float(np.percentile(known, q)) / SCALE for q in (1, 99))
+    return [low, high] if high > low else [low - 1.0, high + 1.0]
