@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.report.charts import curve, events, profile, tiles
+from bench.report.charts import activation, curve, events, profile, tiles
 from bench.report.charts.canvas import Drawing
 from bench.report.view import Panel, Scale
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
+    "activation": activation.draw,
     "tiles": tiles.draw,
     "profile": profile.draw,
     "curve": curve.draw,
