@@ -1,0 +1,120 @@
+"""Gradient norm by layer and step, as a map, and the colour bar that all maps of a page share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
+
+from bench.report.charts.canvas import MUTED, Drawing, canvas, finish
+from bench.report.charts.lines import HEIGHT, WIDTH
+from bench.report.view import Panel, Scale
+from bench.report.wording import decades, integer, power_of_ten
+
+MAP = "viridis"
+TICKS = 5
+
+
+def draw(panel: Panel, scale: Scale) -> Drawing:
+    """Recorded steps from left to right at equal distances, layers from the input (bottom) to the last hidden one.
+
+    The panel's rows have step, layer_index, median (decades), measured and lost. `scale.x_limits` is the range of the
+    colours in decades, the same in every panel: the axes need no limits. Hatched where more runs are lost than left;
+    empty where nothing was recorded.
+    """
+    table = panel.rows.pivot(index="layer_index", columns="step", values=["median", "measured", "lost"])
+    norms, measured, lost = (table[name] for name in ("median", "measured", "lost"))
+    hatched = (lost > measured).to_numpy()
+    steps, layers = norms.columns.tolist(), norms.index.tolist()
+    with canvas(WIDTH, HEIGHT) as (figure, axes):
+        axes.grid(visible=False)
+        if steps:
+            extent = (-0.5, len(steps) - 0.5, -0.5, len(layers) - 0.5)
+            pixels = _pixels(norms.to_numpy(float), hatched, scale.x_limits)
+            axes.imshow(pixels, origin="lower", aspect="auto", interpolation="none", extent=extent)
+            _hatch(axes, hatched)
+            _ticks(axes, steps, layers)
+        axes.set(xlabel=scale.x_label, ylabel=scale.y_label)
+        said = _said(norms.mask(hatched), hatched)
+        return finish(figure, f"{panel.title or 'All runs'}. {said}.")
+
+
+def colour_bar(scale: Scale) -> Drawing:
+    """The colours of `scale.x_limits`, whole decades, and what the hatch means."""
+    low, high = scale.x_limits
+    span = high - low
+    with canvas(4.8, 0.7) as (figure, axes):
+        axes.grid(visible=False)
+        colours = colormaps[MAP](np.linspace(0.0, 1.0, 64), bytes=True)[None, :, :]
+        axes.imshow(colours, aspect="auto", interpolation="none", extent=(low, high, 0.0, 1.0))
+        _patch(axes, [(high + 0.06 * span, 0.0, 0.08 * span, 1.0)])
+        axes.text(high + 0.16 * span, 0.5, "more runs lost than left", va="center", fontsize=9)
+        ticks = np.array(
+            [tick for tick in MaxNLocator(TICKS, integer=True).tick_values(low, high) if low <= tick <= high]
+        )
+        axes.set(xlim=(low, high + 0.6 * span), ylim=(0.0, 1.0), yticks=[], xticks=ticks)
+        axes.set_xticklabels([power_of_ten(int(tick)) for tick in ticks])
+        axes.set_xlabel("gradient norm", loc="left")
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        ends = f"{power_of_ten(round(low))} to {power_of_ten(round(high))}"
+        return finish(figure, f"Colours: gradient norms from {ends}; hatched: more runs lost than left.")
+
+
+def _pixels(norms: np.ndarray, hatched: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+    """One opaque pixel a cell, [layers, steps, RGBA bytes]; clear where hatched or never measured."""
+    low, high = limits
+    clear = np.isnan(norms) | hatched
+    share = np.clip((np.where(clear, low, norms) - low) / (high - low), 0.0, 1.0)
+    pixels: np.ndarray = colormaps[MAP](share, bytes=True)
+    pixels[clear] = 0
+    return pixels
+
+
+def _hatch(axes: Axes, hatched: np.ndarray) -> None:
+    """One patch over all hatched cells: neighbouring steps that are alike share their rectangles."""
+    boxes, x = [], 0
+    for column, same in groupby(hatched.T.tolist()):
+        width, y = len(list(same)), 0
+        for on, cells in groupby(column):
+            height = len(list(cells))
+            if on:
+                boxes.append((x - 0.5, y - 0.5, width, height))
+            y += height
+        x += width
+    if boxes:
+        _patch(axes, boxes)
+
+
+def _patch(axes: Axes, boxes: Sequence[tuple[float, float, float, float]]) -> None:
+    """Hatched rectangles of x, y, width and height."""
+    corners = [np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h), (x, y)]) for x, y, w, h in boxes]
+    path = Path.make_compound_path(*(Path(each, closed=True) for each in corners))
+    axes.add_patch(PathPatch(path, facecolor="none", edgecolor=MUTED, hatch="////", linewidth=0.0))
+
+
+def _ticks(axes: Axes, steps: list[int], layers: list[int]) -> None:
+    for axis, labels in ((axes.xaxis, steps), (axes.yaxis, layers)):
+        places = np.unique(np.linspace(0, len(labels) - 1, TICKS).round().astype(int))
+        axis.set_ticks(places, [integer(int(labels[place])) for place in places])
+
+
+def _said(norms: pd.DataFrame, hatched: np.ndarray) -> str:
+    """Both ends of the first and of the last step with a number, and from when on the runs were lost."""
+    full = norms.dropna(how="all", axis=1)
+    parts = []
+    for step in dict.fromkeys([*full.columns[:1], *full.columns[-1:]]):
+        ends = full[step].dropna()
+        values = f"{decades(float(ends.iloc[0]))} nearest the input, {decades(float(ends.iloc[-1]))} at the last"
+        parts.append(f"step {integer(int(step))}: {values} measured layer")
+    gone = norms.columns[hatched.any(axis=0)] if hatched.size else []
+    if len(gone):
+        parts.append(f"more runs lost than left from step {integer(int(gone[0]))}")
+    return f"log10 gradient norm: {'; '.join(parts) or 'nothing was measured'}"

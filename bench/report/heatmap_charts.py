@@ -1,0 +1,119 @@
+"""The gradient norm by layer and step: one map a cell of the line charts, on one scale of colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import product
+from math import prod
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import Tables
+from bench.analysis.heatmaps import layer_step
+from bench.report.layout import LineLayout, shown
+from bench.report.levels import Axis
+from bench.report.view import ChartGroup, Panel, Scale
+from bench.report.wording import integer, listed, plural, spoken
+
+PANELS = 24
+LOW_TAIL, HIGH_TAIL = 0.02, 0.005  # shares of the fields that may lie beyond the colours
+LEAST_SPAN, MOST_SPAN = 2.0, 16.0  # decades of the colours: what is far below has vanished, however far
+ALL = "all runs"
+
+
+def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> ChartGroup:
+    """At most 24 maps, over the colours and panels of the line charts; `scale.x_limits` is the range of the colours.
+
+    Where these make more cells, an axis of the panels is held at one level, and a caption says which. The common
+    colour bar is `charts.heatmap.colour_bar(group.scale)`.
+    """
+    axes, spare = _axes(layout)
+    runs, held = shown(judged, layout), [*layout.held]
+    for axis in spare:
+        held.append((axis, _held_level(axis, runs)))
+        runs = runs[runs[axis.factor] == held[-1][1]]
+    by = [axis.factor for axis in axes] or ["_all"]
+    frame = layer_step(tables, runs.assign(_all=ALL), by)
+    limits = _limits(frame)
+    return ChartGroup(
+        key="heatmaps",
+        kind="heatmap",
+        title="Pre-activation gradient norm by layer and step",
+        scale=Scale(
+            x_label="step, as recorded",
+            y_label="hidden layer",
+            x_limits=limits,
+            y_limits=(0.0, float(frame["layer_index"].max()) if len(frame) else 1.0),
+        ),
+        panels=tuple(_panels(frame, axes, layout.dropped)),
+        columns=min(4, len(axes[0].levels)) if axes else 1,
+        captions=_captions(frame, limits, [(axis, level) for axis, level in held], runs),
+    )
+
+
+def _axes(layout: LineLayout) -> tuple[list[Axis], list[Axis]]:
+    """The axes whose combinations are the maps, and those that must be held to keep within the number of maps."""
+    colour = [layout.colour] if layout.colour else []
+    facets = list(layout.facets.axes)
+    choices = [facets, *([axis] for axis in facets), []]
+    counted = {index: prod(len(axis.levels) for axis in [*colour, *kept]) for index, kept in enumerate(choices)}
+    best = max((index for index in counted if counted[index] <= PANELS), key=lambda index: (counted[index], -index))
+    kept = choices[best]
+    return [*colour, *kept], [axis for axis in facets if axis not in kept]
+
+
+def _held_level(axis: Axis, runs: pd.DataFrame) -> str:
+    """The absent treatment, else the first level with runs."""
+    present = set(runs[axis.factor].astype(str))
+    levels = [level for level in axis.levels if level in present] or list(axis.levels)
+    return "none" if "none" in levels else levels[0]
+
+
+def _panels(frame: pd.DataFrame, axes: Sequence[Axis], dropped: Sequence[str]) -> Iterator[Panel]:
+    """The first axis runs across, so that its levels stand side by side."""
+    if not axes:
+        yield Panel("", frame)
+        return
+    across, *down = axes
+    for levels in product(*(axis.levels for axis in (*down, across))):
+        rows = frame
+        for axis, level in zip((*down, across), levels, strict=True):
+            rows = rows[rows[axis.factor].astype(str) == level]
+        if len(rows) and levels[-1] not in dropped:
+            names = [_title(axis, level) for axis, level in zip((*down, across), levels, strict=True)]
+            yield Panel(" · ".join([names[-1], *names[:-1]]), rows.reset_index(drop=True))
+
+
+def _title(axis: Axis, level: str) -> str:
+    named = axis.numeric or level == "none"
+    return f"{spoken(axis.factor)} {level}" if named else level.replace("(", " (")  # where a long title may break
+
+
+def _limits(frame: pd.DataFrame) -> tuple[float, float]:
+    """Whole decades that hold the medians but for their tails, counted from the top."""
+    finite = frame["median"].replace([np.inf, -np.inf], np.nan).dropna()
+    if finite.empty:
+        return (-LEAST_SPAN / 2.0, LEAST_SPAN / 2.0)
+    high = np.ceil(finite.quantile(1.0 - HIGH_TAIL))
+    low = max(np.floor(finite.quantile(LOW_TAIL)), high - MOST_SPAN)
+    short = np.ceil(max(0.0, LEAST_SPAN - (high - low)) / 2.0)
+    return float(low - short), float(high + short)
+
+
+def _captions(
+    frame: pd.DataFrame, limits: tuple[float, float], held: list[tuple[Axis, str]], runs: pd.DataFrame
+) -> tuple[str, ...]:
+    lost = int((runs["status"] != "completed").sum())
+    beyond = int(((frame["median"] < limits[0]) | (frame["median"] > limits[1])).sum())
+    captions = [
+        "Median of the log10 norm over the runs that were left at that step; hatched where more runs were lost than "
+        f"left. {plural(lost, 'run')} of {integer(len(runs))} shown {'was' if lost == 1 else 'were'} lost. Recorded "
+        "steps stand at equal distances; layer 0, nearest the input, is at the bottom."
+    ]
+    if beyond:
+        share = f"{integer(beyond)} of {integer(len(frame))} fields lie"
+        captions.append(f"{share} beyond the colours and have the colour of the nearest end.")
+    if held:
+        captions.append(f"Shown: {listed([f'{spoken(axis.factor)} {level}' for axis, level in held])}.")
+    return tuple(captions)
