@@ -14,10 +14,11 @@ from bench.analysis.heatmaps import layer_step
 from bench.report.layout import LineLayout, shown
 from bench.report.levels import Axis
 from bench.report.view import ChartGroup, Panel, Scale
-from bench.report.wording import integer, listed, plural, spoken
+from bench.report.wording import integer, listed, of, plural, spoken
+from bench.schema import RunStatus
 
 PANELS = 24
-LOW_TAIL, HIGH_TAIL = 0.02, 0.005  # shares of the fields that may lie beyond the colours
+LOW_TAIL, HIGH_TAIL = 0.02, 0.005  # shares of the medians that may lie beyond the colours
 LEAST_SPAN, MOST_SPAN = 2.0, 16.0  # decades of the colours: what is far below has vanished, however far
 ALL = "all runs"
 
@@ -48,7 +49,7 @@ def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> ChartG
         ),
         panels=tuple(_panels(frame, axes, layout.dropped)),
         columns=min(4, len(axes[0].levels)) if axes else 1,
-        captions=_captions(frame, limits, [(axis, level) for axis, level in held], runs),
+        captions=_captions(frame, limits, held, runs),
     )
 
 
@@ -104,7 +105,7 @@ def _limits(frame: pd.DataFrame) -> tuple[float, float]:
 def _captions(
     frame: pd.DataFrame, limits: tuple[float, float], held: list[tuple[Axis, str]], runs: pd.DataFrame
 ) -> tuple[str, ...]:
-    lost = int((runs["status"] != "completed").sum())
+    lost = int((runs["status"] != RunStatus.COMPLETED).sum())
     beyond = int(((frame["median"] < limits[0]) | (frame["median"] > limits[1])).sum())
     captions = [
         "Median of the log10 norm over the runs that were left at that step; hatched where more runs were lost than "
@@ -112,8 +113,8 @@ def _captions(
         "steps stand at equal distances; layer 0, nearest the input, is at the bottom."
     ]
     if beyond:
-        share = f"{integer(beyond)} of {integer(len(frame))} fields lie"
-        captions.append(f"{share} beyond the colours and have the colour of the nearest end.")
+        share = f"{of(beyond, len(frame))} pairs of layer and step"
+        captions.append(f"{share} lie beyond the colours and have the colour of the nearer end.")
     if held:
         captions.append(f"Shown: {listed([f'{spoken(axis.factor)} {level}' for axis, level in held])}.")
     return tuple(captions)

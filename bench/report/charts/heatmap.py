@@ -20,6 +20,8 @@ from bench.report.wording import decades, integer, power_of_ten
 
 MAP = "viridis"
 TICKS = 5
+SHADES = 64
+SPARE = 6.0  # points above and to the right
 
 
 def draw(panel: Panel, scale: Scale) -> Drawing:
@@ -29,13 +31,15 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
     colours in decades, the same in every panel: the axes need no limits. Hatched where more runs are lost than left;
     empty where nothing was recorded.
     """
-    table = panel.rows.pivot(index="layer_index", columns="step", values=["median", "measured", "lost"])
-    norms, measured, lost = (table[name] for name in ("median", "measured", "lost"))
-    hatched = (lost > measured).to_numpy()
+    norms, measured, lost = (
+        panel.rows.pivot(index="layer_index", columns="step", values=name) for name in ("median", "measured", "lost")
+    )
+    hatched = (lost > measured).to_numpy(bool)
     steps, layers = norms.columns.tolist(), norms.index.tolist()
     with canvas(WIDTH, HEIGHT) as (figure, axes):
         axes.grid(visible=False)
         if steps:
+            _fit(axes, len(steps), len(layers), 40.0, 34.0)
             extent = (-0.5, len(steps) - 0.5, -0.5, len(layers) - 0.5)
             pixels = _pixels(norms.to_numpy(float), hatched, scale.x_limits)
             axes.imshow(pixels, origin="lower", aspect="auto", interpolation="none", extent=extent)
@@ -52,7 +56,8 @@ def colour_bar(scale: Scale) -> Drawing:
     span = high - low
     with canvas(4.8, 0.7) as (figure, axes):
         axes.grid(visible=False)
-        colours = colormaps[MAP](np.linspace(0.0, 1.0, 64), bytes=True)[None, :, :]
+        _fit(axes, 1.6 * SHADES, 1.0, 10.0, 32.0)
+        colours = colormaps[MAP](np.linspace(0.0, 1.0, SHADES), bytes=True)[None, :, :]
         axes.imshow(colours, aspect="auto", interpolation="none", extent=(low, high, 0.0, 1.0))
         _patch(axes, [(high + 0.06 * span, 0.0, 0.08 * span, 1.0)])
         axes.text(high + 0.16 * span, 0.5, "more runs lost than left", va="center", fontsize=9)
@@ -68,12 +73,25 @@ def colour_bar(scale: Scale) -> Drawing:
         return finish(figure, f"Colours: gradient norms from {ends}; hatched: more runs lost than left.")
 
 
+def _fit(axes: Axes, columns: float, rows: float, left: float, bottom: float) -> None:
+    """Place the axes so that a cell is a whole number of tenths of a point: `finish` cuts what is finer, and columns
+    that are each cut would add up to a map narrower than its axes. Margins in points.
+    """
+    figure = axes.get_figure()
+    full = 72.0 * np.asarray(figure.get_size_inches() if figure else (WIDTH, HEIGHT))
+    counts = np.array([columns, rows])
+    room = full - (left, bottom) - SPARE
+    width, height = counts * (np.floor(10.0 * room / counts) + 0.001) / 10.0 / full
+    axes.set_position((left / full[0], bottom / full[1], width, height))
+
+
 def _pixels(norms: np.ndarray, hatched: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """One opaque pixel a cell, [layers, steps, RGBA bytes]; clear where hatched or never measured."""
     low, high = limits
     clear = np.isnan(norms) | hatched
     share = np.clip((np.where(clear, low, norms) - low) / (high - low), 0.0, 1.0)
-    pixels: np.ndarray = colormaps[MAP](share, bytes=True)
+    few = np.round(share * (SHADES - 1)) / (SHADES - 1)  # fewer bytes; the eye tells no more apart
+    pixels: np.ndarray = colormaps[MAP](few, bytes=True)
     pixels[clear] = 0
     return pixels
 
