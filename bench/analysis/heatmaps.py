@@ -25,7 +25,7 @@ def layer_step(
     that step or had no number there when they were. A group whose runs all failed has rows too.
 
     Args:
-        tables: `gradient_norms` is read; an ordered or plain `run_id` will do, a categorical one is fastest.
+        tables: `gradient_norms` is read; its `run_id` may be text or a category.
         judged: the runs wanted, with run_id, status, depth and the columns of `by`.
         by: one column at least.
         most_steps: how many steps are kept.

@@ -77,7 +77,7 @@ def _fit(axes: Axes, columns: float, rows: float, left: float, bottom: float) ->
     """Place the axes so that a cell is a whole number of tenths of a point: `finish` cuts what is finer, and columns
     that are each cut would add up to a map narrower than its axes. Margins in points.
     """
-    figure = axes.get_figure()
+    figure = axes.get_figure(root=True)
     full = 72.0 * np.asarray(figure.get_size_inches() if figure else (WIDTH, HEIGHT))
     counts = np.array([columns, rows])
     room = full - (left, bottom) - SPARE
