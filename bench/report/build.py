@@ -20,7 +20,9 @@ from bench.analysis import (
 from bench.report import charting
 from bench.report.answer import answer
 from bench.report.explorer import explorer
+from bench.report.heatmap_charts import heatmaps
 from bench.report.layout import line_layout, map_layout
+from bench.report.lesson import lesson
 from bench.report.levels import labelled, level_label, varied_axes
 from bench.report.remedy_tables import remedy_grids, remedy_sentences
 from bench.report.view import Count, Definition, Grid, Page
@@ -56,6 +58,8 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
         divergence=charting.divergence(events, int(judged["depth"].astype(float).max())),
         events=_events(events, judged),
         explorer=explorer(tables, judged, axes, choice),
+        lesson=lesson(judged, axes, remedied),
+        heatmaps=heatmaps(tables, judged, lines),
         divergence_text=_divergence_text(events, judged),
         words=_words(),
         thresholds=_thresholds(choice),

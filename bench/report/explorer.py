@@ -47,7 +47,8 @@ def explorer(tables: Tables, judged: pd.DataFrame, axes: Sequence[Axis], choice:
         axes: the factors that vary.
         choice: the rule sets that judged.
     """
-    cells = judged["cell_key"].drop_duplicates().tolist()
+    ordered = judged.sort_values([axis.factor for axis in axes], kind="stable") if axes else judged
+    cells = ordered["cell_key"].drop_duplicates().tolist()
     found = traces(tables, judged)
     varied = [axis.factor for axis in axes]
     data = {
@@ -58,7 +59,7 @@ def explorer(tables: Tables, judged: pd.DataFrame, axes: Sequence[Axis], choice:
         "sets": [{"name": rules.name, "title": rules.title} for rules in choice.sets[1:]],
         "responses": [_response(name) for name in SHOWN if name in judged],
         "runs": _runs(judged, axes, cells, choice),
-        "cells": _cells(judged, axes, cells),
+        "cells": _cells(ordered, axes, cells),
         "events": _events(tables["divergence_events"], judged),
         "structures": found.structures,
     }

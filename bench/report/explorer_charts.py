@@ -98,7 +98,7 @@ def _accuracy() -> Any:
             y=alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("split:N", scale=alt.Scale(domain=domain, range=["--series-0", "--series-1"]),
                             legend=alt.Legend(orient="top", title=None)),
-            strokeDash=alt.StrokeDash("split:N", scale=alt.Scale(domain=domain, range=[[1, 0], [4, 2]]), legend=None),
+            strokeDash=alt.StrokeDash("split:N", scale=alt.Scale(domain=domain, range=[[1, 0], [4, 2]])),
             tooltip=["step:Q", "split:N", alt.Tooltip("accuracy:Q", format=".1%")],
         )
     )  # fmt: skip

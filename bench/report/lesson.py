@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from bench.errors import SuiteError
-from bench.report.lesson_remedies import RemedyNote, remedy_notes
+from bench.report.lesson_remedies import remedy_notes
 from bench.report.levels import Axis, level_label
-from bench.report.view import ChartGroup, Definition, Panel, Scale
+from bench.report.view import ChartGroup, Definition, Lesson, Panel, Scale
 from bench.report.wording import integer, listed, number
 from bench.schema import SATURATION_FRACTION
 from bench.theory import Nonlinearity, activation
@@ -19,17 +18,6 @@ from bench.theory import Nonlinearity, activation
 Z_LIMITS = (-5.0, 5.0)
 LOWEST, HIGHEST = -2.0, 1.8  # of the panels: a relu may leave them, no slope does
 FORMULA = "g(l) = g(L) · ∏ √(σ_w² · E[φ′(z_k)²])  over the layers k = l, …, L − 1"
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """The section for newcomers: ideas in order, the formula between them, the activations, the remedies."""
-
-    paragraphs: tuple[Definition, ...]
-    formula: str
-    formula_text: str  # what its letters mean, and whose it is
-    activations: ChartGroup | None  # none where no activation of the results has a formula
-    remedies: tuple[RemedyNote, ...]
 
 
 def lesson(judged: pd.DataFrame, axes: Sequence[Axis], remedied: pd.DataFrame) -> Lesson:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.analysis import Symptom
 from bench.report.levels import level_label
+from bench.report.view import RemedyNote
 from bench.report.wording import integer, listed, of, plural, spoken
 
 MOST_LEVELS = 3  # named for each pathology, the best first
@@ -24,16 +25,6 @@ class RemedyKind:
     factor: str
     does: str
     levels: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class RemedyNote:
-    """A kind of remedy as the lesson tells it: what it does, and when it helped in these data."""
-
-    name: str
-    does: str
-    here: str
-    tried: bool  # whether any run had it
 
 
 KINDS = (

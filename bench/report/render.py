@@ -18,6 +18,7 @@ from markupsafe import Markup
 from bench.report.bundles import table_script, table_style, vega_script
 from bench.report.charts import CHARTS
 from bench.report.charts.canvas import DASHES, SERIES, VARIABLES, unique
+from bench.report.charts.heatmap import colour_bar
 from bench.report.explorer import Explorer
 from bench.report.explorer_charts import specifications
 from bench.report.view import ChartGroup, Page
@@ -44,12 +45,15 @@ class DrawnGroup:
     legend: tuple[tuple[str, Markup], ...]
     captions: tuple[str, ...]
     kind: str
+    bar: Markup  # of colours, where they are a scale
     wide: bool  # panels with many levels across need more room
 
 
 def render(page: Page) -> str:
     """The page as HTML; the same page gives the same text."""
-    groups = [page.trainability, *page.gradients, page.losses, page.divergence]
+    groups = [
+        page.trainability, *page.gradients, page.heatmaps, page.losses, page.divergence, page.lesson.activations,
+    ]  # fmt: skip
     drawn = {group.key: draw_group(group) for group in groups if group is not None}
     return (
         _environment()
@@ -103,8 +107,9 @@ def draw_group(group: ChartGroup) -> DrawnGroup:
         panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{group.key}-{index}"))))
     wide = len(group.scale.x_levels) > WIDE_LEVELS
     legend = tuple((series, _swatch(k)) for k, series in enumerate(group.scale.series)) if group.legend_title else ()
+    bar = Markup(unique(colour_bar(group.scale).svg, f"{group.key}-bar")) if group.kind == "heatmap" else Markup("")
     return DrawnGroup(
-        group.key, group.title, tuple(panels), group.legend_title, legend, group.captions, group.kind, wide
+        group.key, group.title, tuple(panels), group.legend_title, legend, group.captions, group.kind, bar, wide
     )
 
 

@@ -84,6 +84,27 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class RemedyNote:
+    """A kind of remedy as the lesson tells it: what it does, and when it helped in these data."""
+
+    name: str
+    does: str
+    here: str
+    tried: bool  # whether any run had it
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """The section for newcomers: ideas in order, the formula between them, the activations, the remedies."""
+
+    paragraphs: tuple[Definition, ...]
+    formula: str
+    formula_text: str  # what its letters mean, and whose it is
+    activations: ChartGroup | None  # none where no activation of the results has a formula
+    remedies: tuple[RemedyNote, ...]
+
+
+@dataclass(frozen=True)
 class Page:
     """Everything on the page, in its order."""
 
@@ -102,6 +123,8 @@ class Page:
     events: Grid | None
     divergence_text: str
     explorer: Explorer
+    lesson: Lesson
+    heatmaps: ChartGroup
     words: tuple[Definition, ...]
     thresholds: tuple[Definition, ...]
     responses: tuple[Definition, ...]

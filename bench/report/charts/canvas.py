@@ -73,8 +73,8 @@ def finish(figure: Figure, text: str) -> Drawing:
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     for stand_in, variable in VARIABLES.items():
         svg = svg.replace(stand_in, variable)
-    svg = re.sub(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>', lambda m: _opening(m.group(1), text), svg, count=1)
-    return Drawing(_compact(svg), text)
+    opening = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>')
+    return Drawing(opening.sub(lambda m: _opening(m.group(1), text), _compact(svg), count=1), text)
 
 
 def _opening(view_box: str, text: str) -> str:
