@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib import resources
@@ -51,10 +52,8 @@ class DrawnGroup:
 
 def render(page: Page) -> str:
     """The page as HTML; the same page gives the same text."""
-    groups = [
-        page.trainability, *page.gradients, page.heatmaps, page.losses, page.divergence, page.lesson.activations,
-    ]  # fmt: skip
-    drawn = {group.key: draw_group(group) for group in groups if group is not None}
+    groups = [group for group in page.chart_groups() if group is not None]
+    drawn = {group.key: draw_group(group) for group in groups}
     return (
         _environment()
         .get_template("page.html.j2")
@@ -62,7 +61,7 @@ def render(page: Page) -> str:
             page=page,
             charts=drawn,
             style=Markup(table_style() + _template("page.css")),
-            scripts=_scripts(page.explorer),
+            scripts=_scripts(page.explorer, groups),
         )
     )
 
@@ -71,7 +70,7 @@ def _template(name: str) -> str:
     return resources.files("bench.report").joinpath(f"templates/{name}").read_text("utf-8")
 
 
-def _scripts(explorer: Explorer) -> dict[str, Markup]:
+def _scripts(explorer: Explorer, groups: Sequence[ChartGroup]) -> dict[str, Markup]:
     """What the explorer needs, each ready to stand in a <script> element."""
     charts = json.dumps(specifications(explorer.data["factors"]), separators=(",", ":"))
     data = json.dumps(explorer.data, separators=(",", ":"), allow_nan=False)
@@ -79,11 +78,19 @@ def _scripts(explorer: Explorer) -> dict[str, Markup]:
         "vega": vega_script(),
         "table": table_script(),
         "explorer": _template("explorer.js"),
+        "downloads": _template("downloads.js"),
+        "figures": packed(json.dumps({group.key: csv(group) for group in groups}).encode()),
         "charts": charts.replace("<", "\\u003c"),
         "data": packed(data.encode()),
         "traces": packed(explorer.traces.values.astype("<i2").tobytes()),
     }
     return {name: Markup(text) for name, text in found.items()}
+
+
+def csv(group: ChartGroup) -> str:
+    """The rows that a group of charts draws, with the panel that each belongs to."""
+    panels = [panel.rows.assign(panel=panel.title) for panel in group.panels]
+    return pd.concat(panels, ignore_index=True).to_csv(index=False, float_format="%.6g") if panels else ""
 
 
 def packed(data: bytes) -> str:

@@ -132,3 +132,9 @@ class Page:
     environment: tuple[tuple[str, str], ...]
     reproduce: tuple[str, ...]
     remarks: Mapping[str, str] = field(default_factory=dict)
+
+    def chart_groups(self) -> tuple[ChartGroup | None, ...]:
+        """Every static chart, in the page's order."""
+        return (
+            self.trainability, *self.gradients, self.heatmaps, self.losses, self.divergence, self.lesson.activations,
+        )  # fmt: skip

@@ -74,7 +74,22 @@ async function draw(id, spec, datasets, description) {
   const result = await window.vegaEmbed(byId(id), full, options);
   byId(id).querySelector("details > summary")?.setAttribute("aria-label", "Save this chart");
   views.set(id, result);
+  offerCsv(id, Object.values(datasets)[0]);
   return result.view;
+}
+
+// The chart's rows as CSV, by a button under it.
+function offerCsv(id, rows) {
+  const button = byId(`${id}-csv`) ?? element("button", { type: "button", id: `${id}-csv`, class: "small" }, "CSV");
+  button.setAttribute("aria-label", `Save the data of this chart as CSV (${id})`);
+  button.onclick = () => {
+    const names = Object.keys(rows[0] ?? {}).filter((name) => name !== "k" && name !== "said");
+    const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
+    const text = [names.join(","), ...rows.map((row) => names.map((name) => cell(row[name])).join(","))].join("\n");
+    const link = element("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: `${id}.csv` });
+    link.click();
+  };
+  byId(id).after(button);
 }
 
 // Filters

@@ -1,0 +1,73 @@
+// Under every static chart: its picture as SVG and PNG, its data as CSV.
+
+const FIGURE_SCALE = 2;
+
+const save = (name, blob) => {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+};
+
+// The figure's panels where they stand on the page, with their titles, in the colours of the theme.
+function picture(figure) {
+  const now = getComputedStyle(document.documentElement), colour = (name) => now.getPropertyValue(name).trim();
+  const font = getComputedStyle(document.body).fontFamily.replaceAll('"', "'");
+  const frame = figure.getBoundingClientRect(), parts = [];
+  const text = (node, size, weight) => {
+    const box = node.getBoundingClientRect();
+    const words = node.textContent.trim().replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+    parts.push(`<text x="${box.left - frame.left}" y="${box.top - frame.top + size}" font-size="${size}" font-weight="${weight}" fill="${colour("--ink")}">${words}</text>`);
+  };
+  text(figure.querySelector("figcaption strong"), 15, 600);
+  for (const panel of figure.querySelectorAll(".panel p")) text(panel, 13, 600);
+  for (const name of figure.querySelectorAll(".legend span")) text(name, 13, 400);
+  for (const svg of figure.querySelectorAll("svg")) {
+    const box = svg.getBoundingClientRect(), copy = svg.cloneNode(true);
+    copy.setAttribute("x", box.left - frame.left);
+    copy.setAttribute("y", box.top - frame.top);
+    copy.setAttribute("width", box.width);
+    copy.setAttribute("height", box.height);
+    parts.push(new XMLSerializer().serializeToString(copy));
+  }
+  const size = `width="${frame.width}" height="${frame.height}"`;
+  const whole = `<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" ${size} viewBox="0 0 ${frame.width} ${frame.height}" font-family="${font}"><rect width="100%" height="100%" fill="${colour("--paper")}"/>${parts.join("")}</svg>`;
+  return { text: whole.replace(/var\((--[\w-]+)\)/g, (_, name) => colour(name)), width: frame.width, height: frame.height };
+}
+
+function saveSvg(figure) {
+  save(`${figure.id}.svg`, new Blob([picture(figure).text], { type: "image/svg+xml" }));
+}
+
+async function savePng(figure) {
+  const { text, width, height } = picture(figure), image = new Image();
+  image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  canvas.width = width * FIGURE_SCALE;
+  canvas.height = height * FIGURE_SCALE;
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  canvas.toBlob((blob) => save(`${figure.id}.png`, blob));
+}
+
+async function saveCsv(figure) {
+  const bytes = Uint8Array.from(atob(document.getElementById("chart-data").textContent.trim()), (c) => c.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  const data = JSON.parse(await new Response(stream).text());
+  save(`${figure.id}.csv`, new Blob([data[figure.id]], { type: "text/csv" }));
+}
+
+for (const figure of document.querySelectorAll("figure[id]")) {
+  const title = figure.querySelector("figcaption strong").textContent, row = document.createElement("p");
+  row.className = "downloads";
+  for (const [kind, action] of [["SVG", saveSvg], ["PNG", savePng], ["CSV", saveCsv]]) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = kind;
+    button.setAttribute("aria-label", `Save “${title}” as ${kind}`);
+    button.onclick = () => action(figure);
+    row.append(button);
+  }
+  figure.append(row);
+}
