@@ -10,15 +10,31 @@ const save = (name, blob) => {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 };
 
+// The lines into which the page has broken an element's text, and where each stands.
+function lines(node) {
+  const found = [], walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT), range = document.createRange();
+  while (walker.nextNode()) {
+    for (const match of walker.currentNode.data.matchAll(/\S+/g)) {
+      range.setStart(walker.currentNode, match.index);
+      range.setEnd(walker.currentNode, match.index + match[0].length);
+      const { left, top } = range.getBoundingClientRect();
+      if (found.at(-1)?.top === top) found.at(-1).words.push(match[0]);
+      else found.push({ left, top, words: [match[0]] });
+    }
+  }
+  return found;
+}
+
 // The figure's panels where they stand on the page, with their titles, in the colours of the theme.
 function picture(figure) {
   const now = getComputedStyle(document.documentElement), colour = (name) => now.getPropertyValue(name).trim();
   const font = getComputedStyle(document.body).fontFamily.replaceAll('"', "'");
   const frame = figure.getBoundingClientRect(), parts = [];
   const text = (node, size, weight) => {
-    const box = node.getBoundingClientRect();
-    const words = node.textContent.trim().replaceAll("&", "&amp;").replaceAll("<", "&lt;");
-    parts.push(`<text x="${box.left - frame.left}" y="${box.top - frame.top + size}" font-size="${size}" font-weight="${weight}" fill="${colour("--ink")}">${words}</text>`);
+    for (const line of lines(node)) {
+      const words = line.words.join(" ").replaceAll("&", "&amp;").replaceAll("<", "&lt;");
+      parts.push(`<text x="${line.left - frame.left}" y="${line.top - frame.top + size}" font-size="${size}" font-weight="${weight}" fill="${colour("--ink")}">${words}</text>`);
+    }
   };
   text(figure.querySelector("figcaption strong"), 15, 600);
   for (const panel of figure.querySelectorAll(".panel p")) text(panel, 13, 600);
