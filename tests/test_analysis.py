@@ -285,7 +285,8 @@ def mixed() -> pd.DataFrame:
         *accuracies("a3", 0.1, 0.2),
     ]  # fmt: skip
     signals = [*norms("a0", [0.1, 1.0]), *norms("a1", [0.01, 1.0]), *norms("a2", [0.001, 1.0])]
-    return judge(tables(runs=runs, evaluations=rows, gradient_norms=signals))
+    losses = [{"run_id": name, "step": step, "loss": 1.0} for name in ("a0", "a1", "a2") for step in (0, 3)]
+    return judge(tables(runs=runs, evaluations=rows, gradient_norms=signals, loss_curves=losses))
 
 
 def test_a_lost_run_counts_as_chance_whatever_it_reached_before() -> None:

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from bench.analysis import trajectories
 from bench.analysis.signal import decay_rate, first_to_last, hidden
 from bench.analysis.tables import Moment, Tables, at_moment
 
@@ -49,8 +50,19 @@ def _collapse_gap(moment: Moment, tables: Tables) -> pd.Series:
     return 1.0 - rows.drop_duplicates("run_id", keep="last").set_index("run_id")["pair_correlation"]
 
 
-def _mean_over_layers(column: str, tables: Tables) -> pd.Series:
-    rows = at_moment(tables["activations"], Moment.END)
+def _weight_rms_ratio(moment: Moment, tables: Tables) -> pd.Series:
+    rows = hidden(tables, moment)
+    return first_to_last(rows.assign(rms=rows["weight_grad_norm"] / np.sqrt(rows["weight_count"])), "rms")
+
+
+def _update_ratio(moment: Moment, tables: Tables) -> pd.Series:
+    rows = hidden(tables, moment)
+    ratio = rows["update_norm"] / rows["weight_norm"]
+    return ratio.groupby(rows["run_id"], sort=False, observed=True).median()
+
+
+def _mean_over_layers(moment: Moment, column: str, tables: Tables) -> pd.Series:
+    rows = at_moment(tables["activations"], moment)
     return rows.groupby("run_id", sort=False, observed=True)[column].mean()
 
 
@@ -63,6 +75,14 @@ def _clipped_share(tables: Tables) -> pd.Series:
     return tables["loss_curves"].groupby("run_id", sort=False, observed=True)["clipped"].mean()
 
 
+def _best(column: str, how: str, tables: Tables) -> pd.Series:
+    return trajectories.best(tables, column, how)
+
+
+def _steps_to_accuracy(tables: Tables) -> pd.Series:
+    return trajectories.steps_to_accuracy(tables, chance_accuracy(tables))
+
+
 def _steps_completed(tables: Tables) -> pd.Series:
     return tables["runs"].set_index("run_id")["steps_completed"]
 
@@ -72,6 +92,7 @@ _DECAY = (
     "signal shrinks on its way back to the input, "
 )
 _RATIO = "log10 of the first hidden layer's {} over the last hidden layer's, "
+_UPDATE = "Median over hidden layers of the norm of the update over the norm of the weights, at the {} recorded step."
 
 RESPONSES: tuple[Response, ...] = (
     Response("decay_rate_start", "decades per layer", "gradient_norms", _DECAY + "at the first recorded step.",
@@ -87,24 +108,54 @@ RESPONSES: tuple[Response, ...] = (
     Response("weight_first_to_last_start", "decades", "gradient_norms",
              _RATIO.format("weight gradient norm") + "at the first recorded step; 0 can hide vanishing.",
              partial(_ratio, Moment.START, "weight_grad_norm")),
+    Response("weight_rms_first_to_last_start", "decades", "gradient_norms",
+             _RATIO.format("root mean square weight gradient") + "at the first recorded step: per weight, so layers of "
+             "unequal size compare. Signals have no such response: the tables do not hold a layer's units.",
+             partial(_weight_rms_ratio, Moment.START)),
+    Response("weight_rms_first_to_last_end", "decades", "gradient_norms", "The same at the last recorded step.",
+             partial(_weight_rms_ratio, Moment.END)),
+    Response("update_ratio_start", "1", "gradient_norms", _UPDATE.format("first"),
+             partial(_update_ratio, Moment.START)),
+    Response("update_ratio_end", "1", "gradient_norms", _UPDATE.format("last"), partial(_update_ratio, Moment.END)),
     Response("collapse_gap_start", "1", "activations",
              "One minus the mean cosine between two samples in the last hidden layer, at the first recorded step.",
              partial(_collapse_gap, Moment.START)),
     Response("collapse_gap_end", "1", "activations", "The same at the last recorded step.",
              partial(_collapse_gap, Moment.END)),
+    Response("saturated_fraction_start", "1", "activations", "Mean over hidden layers at the first recorded step.",
+             partial(_mean_over_layers, Moment.START, "saturated_fraction")),
     Response("saturated_fraction_end", "1", "activations", "Mean over hidden layers at the last recorded step.",
-             partial(_mean_over_layers, "saturated_fraction")),
+             partial(_mean_over_layers, Moment.END, "saturated_fraction")),
+    Response("dead_fraction_start", "1", "activations", "Mean over hidden layers at the first recorded step.",
+             partial(_mean_over_layers, Moment.START, "dead_fraction")),
     Response("dead_fraction_end", "1", "activations", "Mean over hidden layers at the last recorded step.",
-             partial(_mean_over_layers, "dead_fraction")),
+             partial(_mean_over_layers, Moment.END, "dead_fraction")),
     Response("final_validation_accuracy", "1", "evaluations", "Validation accuracy at the last recorded step.",
              partial(_final, "validation", "accuracy"), LostRule.CHANCE),
     Response("final_validation_loss", "nat", "evaluations", "Validation loss at the last recorded step.",
              partial(_final, "validation", "loss"), LostRule.WORST),
     Response("final_train_loss", "nat", "evaluations", "Loss on the training sample at the last recorded step.",
              partial(_final, "train", "loss"), LostRule.WORST),
+    Response("best_validation_accuracy", "1", "evaluations", "Highest validation accuracy over the recorded steps.",
+             partial(_best, "accuracy", "max"), LostRule.CHANCE),
+    Response("best_validation_loss", "nat", "evaluations", "Lowest validation loss over the recorded steps.",
+             partial(_best, "loss", "min"), LostRule.WORST),
+    Response("steps_to_accuracy", "updates", "evaluations",
+             "First recorded step at which the validation accuracy is halfway from chance to 1, where a run counts as "
+             "learned by the default thresholds; infinity if it never was: the run ended before, so it is censored.",
+             _steps_to_accuracy, LostRule.WORST),
+    Response("steps_to_divergence", "updates", "divergence_events",
+             "Step of the first NaN or infinity; infinity for a run that completed: censored at its last step.",
+             trajectories.steps_to_divergence),
+    Response("loss_area", "nat", "loss_curves",
+             "Mean training loss over the recorded steps: the area under the curve (trapezoidal rule) over its span.",
+             trajectories.loss_area, LostRule.WORST),
     Response("clipped_share", "1", "loss_curves", "Share of recorded steps at which clipping changed the gradient.",
              _clipped_share),
     Response("steps_completed", "updates", "runs", "Updates applied while everything was finite.", _steps_completed),
+    Response("milliseconds_per_step", "ms", "timings",
+             "Training time of the run's cohort over its runs and its steps after the first.",
+             trajectories.milliseconds_per_step),
 )  # fmt: skip
 
 
@@ -120,6 +171,7 @@ def response(name: str) -> Response:
 
 def measure(tables: Tables) -> pd.DataFrame:
     """All responses and `chance_accuracy`, by `run_id` in the order of `runs`; NaN where nothing was measured."""
+    tables = dict(tables) | {name: trajectories.at_ends(tables[name]) for name in ("gradient_norms", "activations")}
     runs = pd.Index(tables["runs"]["run_id"], name="run_id")
     columns = {each.name: each.compute(tables).reindex(runs).astype(np.float64) for each in RESPONSES}
     return pd.DataFrame(columns, index=runs).assign(chance_accuracy=chance_accuracy(tables))

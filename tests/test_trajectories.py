@@ -1,0 +1,163 @@
+"""Responses from whole curves, of hand-made tables with known answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf, sqrt
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.analysis import Moment, judge, measure
+from bench.analysis.tables import at_moment
+from bench.analysis.trajectories import at_ends
+from bench.schema import TABLES, conform
+
+Rows = Sequence[Mapping[str, object]]
+
+
+def tables(**rows: Rows) -> dict[str, pd.DataFrame]:
+    return {
+        name: conform(name, {c: [row.get(c) for row in rows.get(name, ())] for c in spec.columns}).to_pandas()
+        for name, spec in TABLES.items()
+    }
+
+
+def run(name: str, status: str = "completed") -> dict[str, object]:
+    return {"run_id": name, "cell_key": "a", "replicate": 0, "cohort": "c", "dataset": "digits", "status": status,
+            "steps_completed": 10}  # fmt: skip
+
+
+def evaluations(name: str, accuracies: Mapping[int, float]) -> Rows:
+    """Validation rows, and training rows that are better than all of them."""
+    return [
+        {"run_id": name, "step": step, "split": split, "accuracy": value + extra, "loss": 1.0 - value - extra}
+        for step, value in accuracies.items()
+        for split, extra in (("validation", 0.0), ("train", 0.05))
+    ]
+
+
+def losses(name: str, curve: Mapping[int, float]) -> Rows:
+    return [{"run_id": name, "step": step, "loss": loss} for step, loss in curve.items()]
+
+
+def test_the_best_evaluation_is_the_best_recorded_on_validation_data() -> None:
+    found = measure(tables(runs=[run("a0")], evaluations=evaluations("a0", {0: 0.1, 5: 0.8, 10: 0.6}))).loc["a0"]
+    assert found["best_validation_accuracy"] == pytest.approx(0.8)
+    assert found["best_validation_loss"] == pytest.approx(0.2)
+    assert found["final_validation_accuracy"] == pytest.approx(0.6)
+
+
+def test_steps_to_accuracy_is_the_first_recorded_step_halfway_to_1_and_infinite_if_never() -> None:
+    rows = [
+        *evaluations("a0", {9: 0.9, 0: 0.2, 3: 0.59, 6: 0.61}),
+        *evaluations("b0", {0: 0.2, 9: 0.59}),
+        *evaluations("c0", {0: 0.2, 4: 0.9, 9: 0.2}),
+    ]
+    found = measure(tables(runs=[run("d0"), run("c0"), run("b0"), run("a0")], evaluations=rows))["steps_to_accuracy"]
+    assert found[["a0", "b0", "c0"]].tolist() == [6.0, inf, 4.0]
+    assert np.isnan(found["d0"])
+
+
+def test_steps_to_divergence_ignores_a_loss_limit_and_is_infinite_for_a_run_that_ended() -> None:
+    events = [
+        {"run_id": "a0", "step": 2, "kind": "loss_limit"},
+        {"run_id": "a0", "step": 7, "kind": "nan"},
+        {"run_id": "a0", "step": 5, "kind": "infinity"},
+        {"run_id": "b0", "step": 1, "kind": "loss_limit"},
+    ]
+    runs = [run("a0", "diverged"), run("b0"), run("c0", "failed")]
+    found = measure(tables(runs=runs, divergence_events=events))["steps_to_divergence"]
+    assert found[["a0", "b0"]].tolist() == [5.0, inf]
+    assert np.isnan(found["c0"])
+
+
+def test_loss_area_is_the_trapezoid_over_the_span_whatever_the_order_of_rows() -> None:
+    rows = [
+        *losses("b0", {4: 5.0}),
+        *losses("a0", {10: 0.0, 0: 4.0, 2: 2.0}),  # (2 x 3 + 8 x 1) / 10
+        *losses("c0", {0: 1.0, 1: np.nan, 2: 3.0}),
+        *losses("d0", {0: 1.0, 1: inf}),
+    ]
+    runs = [run(name) for name in ("a0", "b0", "c0", "d0", "e0")]
+    found = measure(tables(runs=runs, loss_curves=rows))["loss_area"]
+    assert found[["a0", "b0", "c0", "d0"]].tolist() == pytest.approx([1.4, 5.0, 2.0, inf])
+    assert np.isnan(found["e0"])
+
+
+def test_milliseconds_per_step_are_the_cohorts_over_its_runs_and_later_steps() -> None:
+    timings = [{"cohort": "c", "runs": 4, "steps": 11, "train_seconds": 2.0}]
+    found = measure(tables(runs=[run("a0"), run("b0")], timings=timings))["milliseconds_per_step"]
+    assert found.tolist() == pytest.approx([50.0, 50.0])
+
+
+def layers(step: int, rows: Sequence[tuple[float, float, int]]) -> Rows:
+    """One row per layer from (norm of update and gradient, norm of weights, weight count); the last is the head."""
+    return [
+        {"run_id": "a0", "step": step, "layer_index": index, "layer_name": f"hidden_{index}",
+         "weight_grad_norm": norm, "update_norm": norm, "weight_norm": weights, "weight_count": count}
+        for index, (norm, weights, count) in enumerate(rows[:-1])
+    ] + [
+        {"run_id": "a0", "step": step, "layer_index": len(rows) - 1, "layer_name": "head",
+         "weight_grad_norm": 1e6, "update_norm": 1e6, "weight_norm": 1.0, "weight_count": 1}
+    ]  # fmt: skip
+
+
+def test_the_update_ratio_is_the_median_over_hidden_layers() -> None:
+    rows = [*layers(0, [(1.0, 2.0, 1), (3.0, 10.0, 1), (8.0, 10.0, 1), (9, 9, 9)]),
+            *layers(5, [(1.0, 1.0, 1), (1.0, 0.0, 1), (0.0, 0.0, 1), (9, 9, 9)])]  # fmt: skip
+    found = measure(tables(runs=[run("a0")], gradient_norms=rows)).loc["a0"]
+    assert found["update_ratio_start"] == pytest.approx(0.5)
+    assert found["update_ratio_end"] == inf  # 1, infinity, and a layer of zeros that has no ratio
+
+
+def test_a_gradient_per_weight_compares_layers_of_unequal_size() -> None:
+    rows = [*layers(0, [(10.0, 1.0, 400), (10.0, 1.0, 4), (0, 0, 0)]), *layers(5, [(1.0, 1.0, 9), (1.0, 1.0, 9), (0, 0, 0)])]  # fmt: skip # noqa: E501
+    found = measure(tables(runs=[run("a0")], gradient_norms=rows)).loc["a0"]
+    assert found["weight_first_to_last_start"] == pytest.approx(0.0)
+    assert found["weight_rms_first_to_last_start"] == pytest.approx(np.log10(1 / sqrt(100)))
+    assert found["weight_rms_first_to_last_end"] == pytest.approx(0.0)
+
+
+def test_saturation_and_death_at_the_start() -> None:
+    rows = [
+        {"run_id": "a0", "step": step, "layer_index": layer, "saturated_fraction": s, "dead_fraction": s / 2}
+        for step, layer, s in ((0, 0, 0.2), (0, 1, 0.4), (9, 0, 1.0), (9, 1, 1.0))
+    ]
+    found = measure(tables(runs=[run("a0")], activations=rows)).loc["a0"]
+    assert found["saturated_fraction_start"] == pytest.approx(0.3)
+    assert found["dead_fraction_start"] == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize("kind", ["str", "category"])
+def test_a_runs_ends_are_all_that_its_moments_need(kind: str) -> None:
+    draw = np.random.default_rng(0)
+    frame = pd.DataFrame({"run_id": draw.choice(["a", "b", "c", "d"], 300), "step": draw.integers(0, 40, 300)})
+    frame = frame.astype({"run_id": kind})
+    ends = at_ends(frame)
+    assert len(ends) < len(frame) / 4
+    for moment in Moment:
+        pd.testing.assert_frame_equal(at_moment(ends, moment), at_moment(frame, moment))
+    assert at_ends(frame.iloc[:0]).empty
+
+
+def test_run_ids_may_be_categories_with_more_than_the_runs_at_hand() -> None:
+    made = tables(
+        runs=[run("a0"), run("b0", "diverged")],
+        evaluations=[*evaluations("a0", {0: 0.1, 9: 0.9}), *evaluations("b0", {0: 0.1})],
+        loss_curves=[*losses("a0", {0: 1.0, 1: 2.0}), *losses("b0", {0: 1.0})],
+        divergence_events=[{"run_id": "b0", "step": 3, "kind": "nan"}],
+        gradient_norms=layers(0, [(1.0, 2.0, 1), (1.0, 2.0, 1), (0, 0, 0)]),
+        timings=[{"cohort": "c", "runs": 2, "steps": 11, "train_seconds": 1.0}],
+    )
+    ids = pd.CategoricalDtype(["z9", "b0", "a0"])
+    coded = {name: frame.astype({"run_id": ids}) if "run_id" in frame else frame for name, frame in made.items()}
+    expected, found = judge(made), judge(coded)
+    pd.testing.assert_frame_equal(found.astype({"run_id": "str"}), expected)
+
+
+def test_empty_tables_measure_nothing() -> None:
+    found = measure(tables(runs=[run("a0", "failed")])).loc["a0"]
+    assert found.drop(["steps_completed", "chance_accuracy"]).isna().all()
+    assert measure(tables()).empty
