@@ -1,0 +1,126 @@
+"""How long runs stay finite, with runs that ended first as censored, and down to which depth networks train.
+
+The curve is Kaplan and Meier's (1958): a run that completed or failed is known to have been finite up to its last step
+and nothing more. Its 95 % interval is Greenwood's on the log-log scale, point by point (scipy.stats.ecdf).
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import CensoredData, ecdf
+
+from bench.analysis.estimates import counts
+from bench.analysis.verdicts import Outcome
+from bench.schema import RunStatus
+
+Reals = NDArray[np.float64]
+
+CONFIDENCE = 0.95
+_CURVE = ("step", "surviving", "lower", "upper", "at_risk", "diverged", "runs")
+
+
+def survival(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Share of runs still finite by group and step, one row at step 0 and at each step at which a run left.
+
+    Where none has diverged yet the lower bound is the exact one for n of n runs at risk, 0.025^(1/n); where none is
+    left the upper bound stays that of the step before. Columns: `by` (at least one), step, surviving, lower, upper,
+    at_risk (runs finite up to this step), diverged (by this step), runs.
+    """
+    keys = list(by)
+    grouped = judged.groupby(keys, sort=False, observed=True, dropna=False)
+    code = grouped.ngroup().to_numpy(np.int64)
+    order = np.argsort(code, kind="stable")
+    gone = (judged["status"] == RunStatus.DIVERGED).to_numpy()
+    last = judged["steps_completed"].fillna(0).to_numpy(np.float64)
+    ends = np.cumsum(np.bincount(code))[:-1]
+    pieces = [_curve(last[part], gone[part]) for part in np.split(order, ends) if len(part)]
+    if not pieces:
+        return pd.DataFrame(columns=[*keys, *_CURVE])
+    groups = judged[keys].iloc[np.unique(code, return_index=True)[1]]
+    repeated = groups.loc[np.repeat(groups.index, [len(piece) for piece in pieces])].reset_index(drop=True)
+    curves = pd.DataFrame(np.concatenate(pieces), columns=list(_CURVE))
+    return repeated.join(curves.astype(dict.fromkeys(("step", "at_risk", "diverged", "runs"), np.int64)))
+
+
+def median_survival(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The step at which half of a group's runs have diverged, with its interval.
+
+    NaN where more than half outlast the last step: then the median is beyond it. The bounds are the steps at which
+    those of the curve reach one half (Brookmeyer & Crowley 1982); infinity where one does not. Columns: `by`, median,
+    lower, upper, replicates, runs, completed, diverged, failed.
+    """
+    keys = list(by)
+    curves = survival(judged, by)
+    found = counts(judged, by)
+    for name, column in (("median", "surviving"), ("lower", "lower"), ("upper", "upper")):
+        below = curves[curves[column] <= 0.5]
+        first = below.groupby(keys, sort=False, observed=True, dropna=False)["step"].min().rename(name)
+        found = found.merge(first.astype(np.float64).reset_index(), on=keys, how="left")
+    bounded = found.fillna({"lower": np.inf, "upper": np.inf})
+    rest = [name for name in bounded if name not in (*keys, "median", "lower", "upper")]
+    return bounded[[*keys, "median", "lower", "upper", *rest]]
+
+
+def deepest_trainable(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """The largest depth at which most runs of a group learned; a group that never did has none.
+
+    "Most" is more than half of all its runs at that depth, lost ones included. A run without an outcome is counted as
+    not having learned, in `unmeasured` too.
+
+    Returns:
+        Columns: `by`, deepest (NaN where none), unbroken (the largest depth up to which most learned at every depth
+        tried), holes (how many shallower depths than `deepest` did not), is_deepest_tried (the limit lies beyond the
+        suite), depths (how many were tried), and learned, runs, diverged, failed and unmeasured at `deepest`, or at
+        the shallowest depth where there is none.
+    """
+    keys = list(by)
+    flags = {f"_{each}": (judged["outcome"] == each).astype(int) for each in Outcome}
+    cells = judged[[*keys, "depth"]].assign(_runs=1, **flags)
+    cells = cells.groupby([*keys, "depth"], sort=False, observed=True, dropna=False).sum().reset_index()
+    group = cells.groupby(keys, sort=False, observed=True, dropna=False).ngroup().to_numpy()
+    order = np.lexsort((cells["depth"], group))
+    cells, group = cells.iloc[order].reset_index(drop=True), group[order]
+    trained = cells[f"_{Outcome.LEARNED}"] > cells["_runs"] / 2
+    cells = cells.assign(_group=group, _trained=trained, _whole=trained.astype(int).groupby(group).cummin() == 1)
+    depth, by_group = cells["depth"].astype(np.float64), cells["_group"]
+    deepest = depth.where(cells["_trained"]).groupby(by_group).max()
+    shown = deepest.fillna(depth.groupby(by_group).min())
+    hole = ~cells["_trained"] & (depth < by_group.map(deepest))
+    at = cells[depth == by_group.map(shown)].set_index("_group")
+    tried = depth.groupby(by_group)
+    found = at[keys].assign(
+        deepest=deepest,
+        unbroken=depth.where(cells["_whole"]).groupby(by_group).max(),
+        holes=hole.groupby(by_group).sum(),
+        is_deepest_tried=deepest == tried.max(),
+        depths=tried.size(),
+    )
+    names = {"learned": Outcome.LEARNED, "runs": "runs", "diverged": Outcome.DIVERGED, "failed": Outcome.FAILED}
+    shown_counts = {name: at[f"_{column}"] for name, column in (names | {"unmeasured": Outcome.UNMEASURED}).items()}
+    return found.assign(**shown_counts).reset_index(drop=True)
+
+
+def _curve(last: Reals, gone: NDArray[np.bool_]) -> Reals:
+    """One group's rows, columns as in `_CURVE`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # the bounds are undefined at 1 and 0: given below
+        curve = ecdf(CensoredData(uncensored=last[gone], right=last[~gone])).sf
+        interval = curve.confidence_interval(CONFIDENCE, method="log-log")
+    step, surviving = curve.quantiles, curve.probabilities
+    lower, upper = interval.low.probabilities.copy(), interval.high.probabilities.copy()
+    if step[0] > 0.0:
+        step, surviving = np.append(0.0, step), np.append(1.0, surviving)
+        lower, upper = np.append(np.nan, lower), np.append(np.nan, upper)
+    at_risk = len(last) - np.searchsorted(np.sort(last), step, side="left")
+    diverged = np.searchsorted(np.sort(last[gone]), step, side="right")
+    outside = (1.0 - CONFIDENCE) / 2.0
+    lower = np.where(surviving == 1.0, outside ** (1.0 / at_risk), np.where(surviving == 0.0, 0.0, lower))
+    upper = np.where(surviving == 1.0, 1.0, np.where(surviving == 0.0, np.nan, upper))
+    if surviving[-1] == 0.0:  # no bound of its own: an earlier one holds later, as the curve only falls
+        upper[-1] = upper[-2] if len(upper) > 2 else 1.0 - outside ** (1.0 / len(last))
+    return np.stack([step, surviving, lower, upper, at_risk, diverged, np.full(len(step), len(last))], axis=1)
