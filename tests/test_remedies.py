@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import Outcome, Symptom, remedies, wilson
+from bench.analysis import Outcome, Symptom, remedies, remedies_by, wilson
 
 VARIED = ["depth", "activation", "clipping"]
 
@@ -92,3 +92,33 @@ def test_wilsons_interval_is_the_textbooks() -> None:
     half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     assert (low, high) == (pytest.approx(middle - half, abs=1e-6), pytest.approx(middle + half, abs=1e-6))
     assert np.isnan(wilson(0, 0)).all()
+
+
+def test_remedies_by_depth_are_those_of_each_depths_runs_alone() -> None:
+    frame = judged()
+    shallow = frame["depth"] == 2
+    frame.loc[shallow & (frame["activation"] == "sigmoid"), ["symptom_start", "outcome"]] = [
+        Symptom.EXPLODING, Outcome.NOT_LEARNED,
+    ]  # fmt: skip
+    ranked = remedies_by(frame.iloc[::-1], VARIED, TIMINGS)
+    assert ranked["depth"].drop_duplicates().tolist() == [2, 8]
+    for depth in (2, 8):
+        alone = remedies(frame[frame["depth"] == depth], VARIED, TIMINGS)
+        found = ranked[ranked["depth"] == depth].drop(columns="depth").reset_index(drop=True)
+        pd.testing.assert_frame_equal(found, alone)
+    assert ranked.groupby("depth")["level"].first().tolist() == ["relu", "relu"]
+
+
+def test_by_the_factor_that_changes_the_baselines_level_counts() -> None:
+    frame = judged().astype({"activation": "category"})
+    found = remedies_by(frame, VARIED, TIMINGS, "activation")
+    assert set(found["activation"]) == {"sigmoid"}
+    assert found["level"].tolist() == remedies(judged(), VARIED, TIMINGS)["level"].tolist()
+
+
+def test_healthy_suites_have_no_remedy_at_any_depth_and_a_fixed_factor_is_an_error() -> None:
+    found = remedies_by(judged().assign(outcome=Outcome.LEARNED), VARIED, TIMINGS)
+    assert found.empty
+    assert found.columns[0] == "depth"
+    with pytest.raises(ValueError, match="width"):
+        remedies_by(judged(), VARIED, TIMINGS, "width")

@@ -6,12 +6,22 @@ Everything here takes frames and returns frames, keeps nothing, and never trains
 from __future__ import annotations
 
 from bench.analysis.agreement import agreement, alarms, detection
+from bench.analysis.bootstrap import (
+    Interval,
+    improvement_interval,
+    interquartile_mean,
+    probability_of_improvement,
+    stratified_bootstrap,
+)
+from bench.analysis.comparison import at_best
+from bench.analysis.contrasts import main_effects
 from bench.analysis.curves import gradient_profile, loss_bands
-from bench.analysis.effects import variance_shares
-from bench.analysis.estimates import counts, estimate, median_interval
+from bench.analysis.effects import interactions, variance_shares
+from bench.analysis.estimates import counts, estimate, estimate_iqm, median_interval
 from bench.analysis.measurements import Measurements, measurements
-from bench.analysis.remedies import remedies, wilson
+from bench.analysis.remedies import remedies, remedies_by, wilson
 from bench.analysis.responses import RESPONSES, LostRule, Response, measure, response
+from bench.analysis.survival import deepest_trainable, median_survival, survival
 from bench.analysis.sweeps import areas, sweep
 from bench.analysis.symptoms import gate_open, rules_held, symptoms
 from bench.analysis.tables import Moment, Tables
@@ -21,6 +31,7 @@ from bench.rules import Symptom
 
 __all__ = [
     "RESPONSES",
+    "Interval",
     "LostRule",
     "Measurements",
     "Moment",
@@ -31,20 +42,32 @@ __all__ = [
     "agreement",
     "alarms",
     "areas",
+    "at_best",
     "counts",
+    "deepest_trainable",
     "detection",
     "estimate",
+    "estimate_iqm",
     "gate_open",
     "gradient_profile",
+    "improvement_interval",
+    "interactions",
+    "interquartile_mean",
     "judge",
     "loss_bands",
+    "main_effects",
     "matched",
     "measure",
     "measurements",
     "median_interval",
+    "median_survival",
+    "probability_of_improvement",
     "remedies",
+    "remedies_by",
     "response",
     "rules_held",
+    "stratified_bootstrap",
+    "survival",
     "sweep",
     "symptoms",
     "tally",

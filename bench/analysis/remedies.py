@@ -29,6 +29,7 @@ COLUMNS = [
     "pathology", "factor", "level", "pairs", "rescued", "rate", "rate_lower", "rate_upper", "gain", "gain_lower",
     "gain_upper", "diverged", "cost",
 ]  # fmt: skip
+_BY = "_by"
 
 
 def remedies(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame) -> pd.DataFrame:
@@ -45,13 +46,49 @@ def remedies(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame)
         run counting as chance, with its interval. `diverged` counts partners that left the finite numbers. `cost` is
         the median ratio of training seconds per run and step, 1 where both trained in one cohort.
     """
+    pairs = _pairs(judged, varied, timings)
+    return _summary(pairs) if len(pairs) else pd.DataFrame(columns=COLUMNS)
+
+
+def remedies_by(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame, by: str = "depth") -> pd.DataFrame:
+    """`remedies` for each level of a factor on its own: what helps at which depth.
+
+    Args:
+        judged: as for `remedies`.
+        varied: as for `remedies`.
+        timings: as for `remedies`.
+        by: one of the varied factors; where it is the one that changes, the baseline's level counts.
+
+    Returns:
+        The columns of `remedies` after one named as `by`; its levels in the suite's order, which for numbers is from
+        small to large, then the pathologies, and the best rescue rate first within each. A level without a sick
+        baseline has no row.
+
+    Raises:
+        ValueError: `by` does not vary.
+    """
+    if by not in varied:
+        raise ValueError(f"{by} does not vary: {', '.join(varied) or 'nothing'} does")
+    pairs = _pairs(judged, varied, timings, by)
+    if not len(pairs):
+        return pd.DataFrame(columns=[by, *COLUMNS])
+    found = _summary(pairs, [_BY]).rename(columns={_BY: by})
+    levels = pd.Series(judged[by].unique())
+    place = levels.rank() if pd.api.types.is_numeric_dtype(levels.dtype) else pd.Series(range(len(levels)))
+    return found.sort_values(by, key=lambda column: column.map(dict(zip(levels, place, strict=True))), kind="stable",
+                             ignore_index=True)  # fmt: skip
+
+
+def _pairs(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
+    """Every sick run beside every run that differs in one treatment; with `by`, its level too."""
     frame = _prepared(judged, varied, timings)
+    if by is not None:
+        frame[_BY] = frame[by]
     sick = frame[frame["pathology"].notna() & (frame["outcome"] != Outcome.LEARNED)]
     parts = [_paired(sick, frame, factor, varied) for factor in TREATMENTS if factor in varied]
-    pairs = pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else None
-    if pairs is None:
-        return pd.DataFrame(columns=COLUMNS)
-    return _summary(pairs)
+    return (
+        pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
+    )
 
 
 def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame) -> pd.DataFrame:
@@ -75,8 +112,10 @@ def _paired(sick: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequen
     same = [*(name for name in varied if name != factor), "replicate"]
     pairs = sick.merge(frame, on=same, suffixes=("", "_new"))
     pairs = pairs[pairs[factor].astype(str) != pairs[f"{factor}_new"].astype(str)]
+    kept = {_BY: pairs[_BY]} if _BY in pairs else {}
     return pd.DataFrame(
-        {
+        kept
+        | {
             "pathology": pairs["pathology"],
             "factor": factor,
             "level": pairs[f"{factor}_new"].astype(str),
@@ -88,9 +127,9 @@ def _paired(sick: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequen
     )
 
 
-def _summary(pairs: pd.DataFrame) -> pd.DataFrame:
-    keys = ["pathology", "factor", "level"]
-    grouped = pairs.groupby(keys, sort=False)
+def _summary(pairs: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    keys = [*by, "pathology", "factor", "level"]
+    grouped = pairs.groupby(keys, sort=False, observed=True)
     counted = grouped.agg(pairs=("rescued", "size"), rescued=("rescued", "sum"), diverged=("diverged", "sum"),
                           cost=("cost", "median")).reset_index()  # fmt: skip
     bounds = [wilson(int(k), int(n)) for k, n in zip(counted["rescued"], counted["pairs"], strict=True)]
@@ -105,7 +144,7 @@ def _summary(pairs: pd.DataFrame) -> pd.DataFrame:
     full = full.assign(_order=full["pathology"].map(order)).sort_values(
         ["_order", "rate", "gain", "factor", "level"], ascending=[True, False, False, True, True], kind="stable"
     )
-    return full[COLUMNS].reset_index(drop=True)
+    return full[[*by, *COLUMNS]].reset_index(drop=True)
 
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
