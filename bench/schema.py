@@ -39,6 +39,7 @@ class Tensor(StrEnum):
 
 LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, ln K), K the number of classes: the loss of a guess
 SATURATION_FRACTION = 0.2  # a unit is saturated on a sample where |phi'| < this x max |phi'|
+LARGE_INPUT = 5.0  # an activation's input is large where |u| >= this
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,11 @@ TABLES: dict[str, TableSpec] = {
         | {
             "layer_name": _text("hidden_0, hidden_1, ..., head."),
             "weight_grad_norm": _real("L2 norm of d(data loss)/d(the layer's kernel), before clipping, no penalties."),
+            "weight_grad_mean_abs": _real("Mean of the magnitudes of that same gradient's numbers."),
+            "weight_grad_zero_fraction": _real(
+                "Share of exact zeros among that same gradient's numbers, which float32 rounds to 0 below 1.2e-38; "
+                "NaN is not 0."
+            ),
             "preactivation_grad_norm": _real(
                 "Root mean square over samples of the L2 norm of B d(loss)/dz, z the input of the layer's "
                 "normalization and activation; the logits for the head."
@@ -143,6 +149,11 @@ TABLES: dict[str, TableSpec] = {
                 f"Share of samples and units where |phi'| is below {SATURATION_FRACTION} of its maximum."
             ),
             "dead_fraction": _real("Share of units whose phi' is 0 on every probe sample."),
+            "nonpositive_fraction": _real("Share of samples and units where h <= 0, h the output of the activation."),
+            "large_fraction": _real(
+                f"Share of samples and units where |u| >= {LARGE_INPUT:g}, u the input of the activation, after any "
+                "normalization before it."
+            ),
             "pair_correlation": _real("Mean cosine between the h of two probe samples; 1 is collapse."),
         },
     ),

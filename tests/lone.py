@@ -61,11 +61,14 @@ class WeightNormalized(keras.layers.Layer):
 
 
 class Lone:
-    """One run's network and optimizer; `model` gives the logits and every layer's pre-activation."""
+    """One run's network and optimizer; `model` gives the logits and every layer's pre-activation,
+    `inner` the input of every activation, then the output of each.
+    """
 
     def __init__(self, run: Run, features: int, classes: int) -> None:
         self.choices = run.choices
         self.denses: list[Any] = []
+        self.responses: list[Any] = []
         inputs = keras.Input((features,))
         taps, h, stream = [], inputs, None
         skip = self._settings("skip").get("layers", 0)
@@ -80,6 +83,7 @@ class Lone:
             h = self._respond(z)
         logits = self._dense(classes, head=True)(h)
         self.model = keras.Model(inputs, [logits, *taps])
+        self.inner = keras.Model(inputs, [end for ends in zip(*self.responses, strict=True) for end in ends])
         self.optimizer = self._optimizer()
 
     def _number(self, factor: str) -> float:
@@ -108,6 +112,7 @@ class Lone:
         if kind and position == "before":
             z = kind(**settings)(z)
         h = activation(z)
+        self.responses.append((z, h))
         return kind(**settings)(h) if kind and position == "after" else h
 
     def _optimizer(self) -> Any:
@@ -124,6 +129,15 @@ class Lone:
         step = tf.function(self._step)
         found = [{name: value.numpy() for name, value in step(x, y).items()} for x, y in batches]
         return {name: np.stack([each[name] for each in found]) for name in found[0]}
+
+    def shares(self, x: np.ndarray, large: float) -> dict[str, np.ndarray]:
+        """Shares of h <= 0 and of |u| >= large over samples x and units in training mode, each [layers]."""
+        found = [tensor.numpy() for tensor in self.inner(x, training=True)]
+        inputs, outputs = found[: len(found) // 2], found[len(found) // 2 :]
+        return {
+            "nonpositive_fraction": np.array([(h <= 0).mean() for h in outputs]),
+            "large_fraction": np.array([(np.abs(u) >= large).mean() for u in inputs]),
+        }
 
     def _step(self, x: Any, y: Any) -> dict[str, Any]:
         variables = self.model.trainable_variables
@@ -147,6 +161,8 @@ class Lone:
             "loss": data,
             "global_grad_norm": tf.linalg.global_norm(raw),
             "weight_grad_norm": tf.stack([tf.norm(g) for g in weights]),
+            "weight_grad_mean_abs": tf.stack([tf.reduce_mean(tf.abs(g)) for g in weights]),
+            "weight_grad_zero_fraction": tf.stack([tf.nn.zero_fraction(g) for g in weights]),
             "preactivation_grad_norm": tf.stack([tf.sqrt(batch) * tf.norm(g) for g in signals]),
             "update_norm": tf.stack([tf.norm(k.value - b) for k, b in zip(kernels, before, strict=True)]),
         }

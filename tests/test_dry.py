@@ -70,6 +70,16 @@ def test_the_signal_has_the_growth_of_the_formula_in_every_layer() -> None:
     assert rows["activation_grad_norm"].isna().tolist() == [False] * 9 + [True]
 
 
+def test_numbers_of_a_kernel_gradient_are_of_one_magnitude_and_no_input_is_large() -> None:
+    tables = dry('initializer = ["glorot_uniform"]', 'activation = "sigmoid"\ndepth = 9\nsteps = 5')
+    rows = tables["gradient_norms"]
+    root = np.sqrt(rows["weight_count"])
+    np.testing.assert_allclose(rows["weight_grad_mean_abs"] * root, rows["weight_grad_norm"], rtol=EXACT)
+    assert set(rows["weight_grad_zero_fraction"]) == {0.0}
+    assert set(tables["activations"]["nonpositive_fraction"]) == {0.5}
+    assert set(tables["activations"]["large_fraction"]) == {0.0}
+
+
 def test_a_run_that_learns_falls_to_the_floor_and_keeps_half_its_growth() -> None:
     tables = dry('initializer = ["he_normal"]', 'activation = "relu"\ndepth = 4\nsteps = 50')
     loss = tables["loss_curves"].set_index("step")["loss"]

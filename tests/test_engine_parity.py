@@ -9,11 +9,12 @@ import pytest
 
 from bench.factors import FACTORS
 from bench.plan import Cohort
+from bench.schema import LARGE_INPUT
 from tests.cohorts import cohorts, of_run
 
 STEPS = 20
 FIXED = {"depth": 4, "width": 16, "steps": STEPS, "learning_rate": 0.02, "optimizer": '"momentum"', "batch_size": 32}
-COLUMNS = ("weight_grad_norm", "preactivation_grad_norm", "update_norm")
+COLUMNS = ("weight_grad_norm", "weight_grad_mean_abs", "preactivation_grad_norm", "update_norm")
 POSITIONED = [f"{kind}_normalization" for kind in ("batch", "layer", "rms", "group", "unit")]
 
 CASES = [
@@ -42,6 +43,7 @@ CASES = [
     """initializer = ["he_normal", { level = "orthogonal", gain = 1.2 }, "random_uniform"]
     bias_initializer = ["zeros", { level = "normal", stddev = 0.1 }]""",
     'batch_size = [7]\ndataset = ["wine"]\npreprocessing = ["unit_mean_square"]',
+    'initializer = [{ level = "random_normal", stddev = 1.5 }]\nlearning_rate = [1e-5]\nactivation = ["hard_sigmoid"]',
     'depth = [1]\ndataset = ["breast_cancer"]',
 ]
 
@@ -66,6 +68,7 @@ def compare(cohort: Cohort) -> None:
     tables = {name: table.to_pandas() for name, table in training.run().items()}
     rows = list(batches(cohort.runs, len(y), training.batch, STEPS))
     for index, (run, lone) in enumerate(zip(cohort.runs, lones, strict=True)):
+        shares = lone.shares(training.data.probe_x.numpy(), LARGE_INPUT)
         expected = lone.train((x[at[index]], y[at[index]]) for at in rows)
         own = of_run(tables, run.run_id)
         for column in ("loss", "global_grad_norm"):
@@ -73,6 +76,13 @@ def compare(cohort: Cohort) -> None:
         for column in COLUMNS:
             got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
             np.testing.assert_allclose(got, expected[column], rtol=1e-4, err_msg=f"{column} of {run.run_id}")
+        zeros = expected["weight_grad_zero_fraction"]
+        numbers = own["gradient_norms"]["weight_count"].to_numpy().reshape(STEPS, -1)
+        got = own["gradient_norms"]["weight_grad_zero_fraction"].to_numpy().reshape(STEPS, -1)
+        assert (np.abs(got - zeros) <= 1.01 / numbers).all()
+        entries = len(training.data.probe_x) * int(run.choices["width"].value or 0)
+        for column, share in shares.items():
+            np.testing.assert_allclose(own["activations"][column], share, atol=1.01 / entries, err_msg=column)
 
 
 def _lone(kind: type, training: object, index: int):

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.factors import FACTORS
+from bench.schema import TABLES
 from tests.cohorts import cohorts, train
 
 WIDTH, BATCH = 64, 8
@@ -59,8 +60,12 @@ def test_weight_gradients_hide_what_the_signal_shows(tmp_path: Path) -> None:
 
 def test_fifty_sigmoid_layers_do_not_underflow_in_the_norms() -> None:
     (cohort,) = cohorts('activation = ["sigmoid"]', 'depth = 50\nwidth = 64\nsteps = 1\ninitializer = "glorot_uniform"')
-    signal = first_step(train(cohort))["preactivation_grad_norm"].to_numpy()
+    rows = first_step(train(cohort))
+    signal = rows["preactivation_grad_norm"].to_numpy()
     assert signal[0] < 1e-28  # its square is far below float32
+    spread = rows["weight_grad_norm"] / rows["weight_grad_mean_abs"]  # between sqrt(count) and count, whatever the size
+    assert (spread >= np.sqrt(rows["weight_count"])).all()
+    assert (spread < 3 * np.sqrt(rows["weight_count"])).all()
     slope = np.polyfit(np.arange(2, 47), np.log(signal[2:47]), 1)[0]
     assert slope == pytest.approx(-np.log(0.2351), abs=0.03)  # mean-field growth per layer of sigmoid at Glorot
 
@@ -93,11 +98,12 @@ def test_activation_statistics_are_numpys() -> None:
         unit = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-300)
         alive = (np.linalg.norm(h, axis=1) > 0).sum()
         pairs = ((unit @ unit.T).sum() - alive) / (alive * (alive - 1))
-        expected.append([h.mean(), h.std(), (z**2).mean(), (z <= 0).mean(), (z <= 0).all(axis=0).mean(), pairs])
+        shares = [(z <= 0).mean(), (z <= 0).all(axis=0).mean(), (h <= 0).mean(), (np.abs(z) >= 5.0).mean()]
+        expected.append([h.mean(), h.std(), (z**2).mean(), *shares, pairs])
     found = training.run()["activations"].to_pandas().query("step == 0")
-    columns = ["mean", "std", "preactivation_mean_square", "saturated_fraction", "dead_fraction", "pair_correlation"]
+    columns = [name for name in TABLES["activations"].columns if name not in ("run_id", "step", "layer_index")]
     np.testing.assert_allclose(found[columns], expected, rtol=1e-4, atol=1e-5)
-    assert found["dead_fraction"].max() > 0
+    assert (found[["dead_fraction", "large_fraction"]].max() > 0).all()
 
 
 def test_a_saturated_tanh_is_where_its_slope_is_below_a_fifth() -> None:

@@ -3,9 +3,10 @@
 `bench.engine.formula` says how the signal grows per layer and which runs learn or diverge; here that becomes rows.
 At layer l the pre-activation gradient norm is 10^(growth * (depth - 1 - l)) times noise. A run that learns keeps
 (1 - 0.5 * step / steps) of its growth; its loss falls from ln 10 to FLOOR as exp(-5 * step / steps). One that diverges
-doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's signal,
-and any clipping caps the norm of them all at its threshold. The noise is drawn from the run's (seed, replicate)
-alone, so cells compare in pairs and no run depends on its neighbours.
+doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's signal;
+its numbers are of one magnitude, norm / sqrt(count), and none is 0. Any clipping caps the norm of them all at its
+threshold. Half of the activations are at most 0, and no input of one is large. The noise is drawn from the run's
+(seed, replicate) alone, so cells compare in pairs and no run depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -158,6 +159,8 @@ def _gradient_norms(cohort: Cohort, batch: _Batch) -> pa.Table:
             "layer_index": layer,
             "layer_name": names.take(pa.array(layer)),
             "weight_grad_norm": weights,
+            "weight_grad_mean_abs": weights / np.sqrt(counts)[layer],
+            "weight_grad_zero_fraction": np.zeros(weights.size),
             "preactivation_grad_norm": signal.ravel(),
             "activation_grad_norm": pa.array(signal.ravel(), mask=layer == batch.depth),
             "weight_norm": np.sqrt(counts / batch.width)[layer],
@@ -187,6 +190,8 @@ def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
             "preactivation_mean_square": square.ravel(),
             "saturated_fraction": np.clip(-batch.growth[run][:, None] * shape, 0.0, 1.0).ravel(),
             "dead_fraction": np.zeros(square.size),
+            "nonpositive_fraction": np.full(square.size, 0.5),
+            "large_fraction": np.zeros(square.size),
             "pair_correlation": (cosine * shape).ravel(),
         },
     )

@@ -11,9 +11,12 @@ import tensorflow as tf
 from bench.engine.blocks import Layer
 from bench.engine.ensemble import Ensemble
 from bench.engine.passes import StagePass, read, repeat, respond, unstacked, vectorize
-from bench.schema import SATURATION_FRACTION
+from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
-STATISTICS = ("mean", "std", "preactivation_mean_square", "saturated_fraction", "dead_fraction", "pair_correlation")
+STATISTICS = (
+    "mean", "std", "preactivation_mean_square", "saturated_fraction", "dead_fraction", "nonpositive_fraction",
+    "large_fraction", "pair_correlation",
+)  # fmt: skip
 
 
 def evaluate(ensemble: Ensemble, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -37,7 +40,7 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
         slopes: for each stage, max |phi'| of its activation.
 
     Returns:
-        [layers, 6 statistics, R], float64. The state (moving averages) is not touched.
+        [layers, 8 statistics, R], float64. The state (moving averages) is not touched.
     """
     runs = ensemble.head.kernel.shape[1]
     carry: Any = (None, tf.tile(x[None], [runs, 1, 1]))
@@ -77,7 +80,7 @@ def _taps(layer: Layer) -> Any:
 
 
 def _layer_statistics(activation: keras.layers.Layer, s: Any, u: Any, phi: Any, slope: float) -> tf.Tensor:
-    """The statistics of one layer, [6, R], from its s, u and phi, each [R, B, units]."""
+    """The statistics of one layer, [8, R], from its s, u and phi, each [R, B, units]."""
     with tf.GradientTape() as tape:
         tape.watch(u)
         value = activation(u)
@@ -91,6 +94,8 @@ def _layer_statistics(activation: keras.layers.Layer, s: Any, u: Any, phi: Any, 
             tf.reduce_mean(tf.square(tf.cast(s, tf.float64)), axis=[1, 2]),
             _share(derivative < SATURATION_FRACTION * slope, axis=[1, 2]),
             _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=1), axis=[1]),
+            _share(phi <= 0.0, axis=[1, 2]),
+            _share(tf.abs(u) >= LARGE_INPUT, axis=[1, 2]),
             _pair_correlation(wide),
         ]
     )

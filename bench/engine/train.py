@@ -12,11 +12,11 @@ import pyarrow as pa
 import tensorflow as tf
 
 from bench.engine.batches import batches, sample_rows
-from bench.engine.clipping import variable_norms
 from bench.engine.datasets import Dataset, load
 from bench.engine.divergence import Event, diagnose, locate, weight_facts
-from bench.engine.ensemble import BatchGradients, Ensemble
+from bench.engine.ensemble import Ensemble
 from bench.engine.initial import initial_ensemble
+from bench.engine.kernels import KERNEL_COLUMNS, kernel_columns
 from bench.engine.lsuv import apply_lsuv
 from bench.engine.network import build_network
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
@@ -116,32 +116,17 @@ class Training:
         )
         with tf.control_dependencies([facts, *before]):
             self.update.apply(gradients)
-        names = ("weight_grad_norm", "weight_norm", "update_norm")
         of_kernels = tf.cond(
             measure,
-            lambda: self._kernel_norms(batch, before),
-            lambda: tf.zeros([len(names), layers, runs], tf.float64),
+            lambda: kernel_columns(ensemble, batch.gradients, before),
+            lambda: tf.zeros([len(KERNEL_COLUMNS), layers, runs], tf.float64),
         )
         return {
             "loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed,
             "trouble": trouble, "facts": facts,
             "preactivation_grad_norm": batch.signal.preactivation, "activation_grad_norm": batch.signal.activation,
-            **dict(zip(names, tf.unstack(of_kernels, len(names)), strict=True)),
+            **dict(zip(KERNEL_COLUMNS, tf.unstack(of_kernels, len(KERNEL_COLUMNS)), strict=True)),
         }  # fmt: skip
-
-    def _kernel_norms(self, batch: BatchGradients, before: list[tf.Tensor]) -> tf.Tensor:
-        """Norms of each kernel's raw gradient, of the kernel and of its change, [3, layers, R]."""
-        ensemble = self.ensemble
-        of_kernel = {id(v): g for v, g in zip(ensemble.variables, batch.gradients, strict=True)}
-        before = [tf.ensure_shape(b, stack.kernel.shape) for b, stack in zip(before, ensemble.stacks, strict=True)]
-        groups = (
-            [of_kernel[id(stack.kernel)] for stack in ensemble.stacks],
-            before,
-            [stack.kernel.value - b for stack, b in zip(ensemble.stacks, before, strict=True)],
-        )
-        norms = variable_norms([tensor for group in groups for tensor in group])
-        count = len(ensemble.stacks)
-        return tf.stack([ensemble.by_layer(norms[k * count : (k + 1) * count]) for k in range(len(groups))])
 
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""
