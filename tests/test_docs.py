@@ -33,6 +33,12 @@ def test_the_readme_says_how_many_networks_the_default_suite_trains() -> None:
     assert f"trains {runs} networks" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.toml")), ids=lambda path: path.stem)
+def test_the_page_on_suites_says_how_many_runs_each_has(path: Path) -> None:
+    runs = len(make_plan(load_suite(path)).runs)
+    assert f"\n| `{path.stem}` | {runs} | " in (ROOT / "docs" / "suites.md").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("text", blocks(ROOT / "docs" / "suites.md", "toml"))
 def test_examples_in_the_page_on_suites_are_toml(text: str) -> None:
     assert tomllib.loads(text)

@@ -288,8 +288,8 @@ def test_shipped_suites_load_name_their_schema_and_obey_it(path: Path) -> None:
     jsonschema.Draft7Validator(suite_schema()).validate(tomllib.loads(suite.text))
 
 
-def test_four_suites_are_shipped() -> None:
-    assert {path.stem for path in SUITES.glob("*.toml")} >= {"default", "quick", "remedies", "mnist"}
+def test_five_suites_are_shipped() -> None:
+    assert {path.stem for path in SUITES.glob("*.toml")} >= {"default", "quick", "remedies", "mnist", "detectors"}
 
 
 def test_committed_schema_is_current() -> None:
