@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis.tables import Tables
-from bench.analysis.thresholds import default_thresholds
+from bench.rules import learned_rule
 from bench.schema import EventKind, RunStatus
 
 
@@ -46,13 +46,13 @@ def best(tables: Tables, column: str, how: str) -> pd.Series:
 def steps_to_accuracy(tables: Tables, chance: pd.Series) -> pd.Series:
     """First recorded step at which a run's validation accuracy is learned, by run; infinity where it never was.
 
-    Learned is the default thresholds' share of the way from `chance` (by run id) to 1.
+    Learned is the default rule's share of the way from `chance` (by run id) to 1.
     """
     rows = tables["evaluations"]
     rows = rows[(rows["split"] == "validation") & rows["accuracy"].notna()]
     code, runs = run_codes(rows)
     start = chance.reindex(runs).fillna(0.0).to_numpy(np.float64)
-    line = start + default_thresholds().learned_share.value * (1.0 - start)
+    line = start + learned_rule().learned_share * (1.0 - start)
     reached = rows["accuracy"].to_numpy(np.float64) >= line[code]
     first = np.full(len(runs), np.inf)
     np.minimum.at(first, code[reached], rows["step"].to_numpy(np.float64)[reached])
