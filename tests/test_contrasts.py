@@ -42,6 +42,18 @@ def test_differences_from_the_absent_treatment_or_the_first_level() -> None:
     assert found.loc[("normalization", "layer"), ["contexts", "replicates"]].tolist() == [12, 3]
 
 
+def test_the_reference_does_not_depend_on_the_order_of_rows() -> None:
+    frame = judged(2, 0.1 * np.arange(4)[:, None, None], noise(0, 2))
+    order = pd.CategoricalDtype(["tanh", "unused", "sigmoid", "relu", "gelu"], ordered=True)
+    coded = frame.astype({"activation": order})
+    expected = main_effects(coded, VARIED, ACCURACY)
+    assert expected.set_index("factor")["reference"].to_dict() == {
+        "depth": "2", "activation": "tanh", "normalization": "none"
+    }  # fmt: skip
+    turned = main_effects(coded.iloc[::-1], VARIED, ACCURACY)
+    pd.testing.assert_frame_equal(turned, expected)
+
+
 def test_pairs_share_the_draw_of_their_replicate() -> None:
     shift = np.array([0.0, 5.0, -3.0])
     found = main_effects(judged(3, shift, 0.3 * np.array([[1.0], [0.0]]), 1e-3 * noise(0, 3)), VARIED, ACCURACY)
@@ -100,10 +112,11 @@ def test_one_pair_has_no_interval_and_one_factor_alone_is_judged_by_its_replicat
     assert main_effects(frame.iloc[:0], ["clipping"], ACCURACY).empty
 
 
-def test_columns_of_categories_and_missing_treatments_work() -> None:
+def test_columns_of_categories_work() -> None:
     frame = judged(2, 0.1 * np.arange(4)[:, None, None])
     expected = main_effects(frame, VARIED, ACCURACY)
-    coded = frame.astype({"activation": "category", "depth": "category", "normalization": "category"})
+    order = pd.CategoricalDtype(LEVELS["activation"])
+    coded = frame.astype({"activation": order, "depth": "category", "normalization": "category"})
     pd.testing.assert_frame_equal(main_effects(coded, VARIED, ACCURACY), expected)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.estimates import median_interval, with_lost_counted
+from bench.analysis.levels import coded_levels
 from bench.analysis.responses import LostRule
 from bench.analysis.responses import response as response_named
 from bench.schema import TABLES
@@ -36,7 +37,7 @@ def at_best(
 
     Args:
         judged: what `judge` returned.
-        tuned: columns of factors; numbers, or words that come in the suite's order.
+        tuned: columns of factors; numbers, or words, which come in the order of `coded_levels`.
         response: the name of one whose lost runs count as the worst or as chance.
 
     Returns:
@@ -63,7 +64,7 @@ def at_best(
         }
     )
     numbers = [name for name in names if pd.api.types.is_numeric_dtype(judged[name].dtype)]
-    ranks = {name: judged[name] if name in numbers else _order(judged[name]) for name in names}
+    ranks = {name: judged[name] if name in numbers else coded_levels(judged[name])[0] for name in names}
     choices = _choices(keyed.assign(**ranks), names, numbers)
     found = keyed.reset_index(drop=True).merge(choices, on="_context", how="left")
     kept = (found["_candidate"] == found["_chosen"]).to_numpy()
@@ -93,8 +94,3 @@ def _codes(judged: pd.DataFrame, names: Sequence[str]) -> pd.Series:
     if not names:
         return pd.Series(0, index=judged.index)
     return judged.groupby(list(names), sort=False, observed=True, dropna=False).ngroup()
-
-
-def _order(words: pd.Series) -> pd.Series:
-    """Words as numbers in the order in which they come."""
-    return pd.Series(pd.factorize(words)[0].astype(np.float64), index=words.index)

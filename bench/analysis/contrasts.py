@@ -20,6 +20,7 @@ from scipy.stats import t as student
 
 from bench.analysis.effects import LEVEL, empty
 from bench.analysis.estimates import with_lost_counted
+from bench.analysis.levels import coded_levels
 from bench.analysis.responses import Response
 from bench.schema import RunStatus
 
@@ -34,9 +35,12 @@ COLUMNS = [
 
 
 def main_effects(judged: pd.DataFrame, varied: Sequence[str], response: Response) -> pd.DataFrame:
-    """One row for each varied factor and level but its reference: `none` where there is one, else the suite's first.
+    """One row for each varied factor and level but its reference: `none` where there is one, else the first.
 
-    Every run counts, a lost one by the response's rule.
+    First is the smallest number, or the first category where the column is a categorical in the suite's order; words
+    that are none come in the order of the rows.
+    Every
+    run counts, a lost one by the response's rule.
 
     Returns:
         `difference` is the mean over `pairs` (level less reference, the response's unit) with its 95 % interval, from
@@ -77,7 +81,7 @@ def _effects_of(frame: pd.DataFrame, factor: str, varied: Sequence[str]) -> list
     grouped = frame.groupby(others, sort=False, observed=True, dropna=False) if others else None
     context = grouped.ngroup().to_numpy(np.int64) if grouped is not None else np.zeros(len(frame), np.int64)
     block = pd.factorize(frame["replicate"])[0].astype(np.int64)
-    code, levels = pd.factorize(frame[factor])
+    code, levels = coded_levels(frame[factor])
     names = [str(level) for level in levels]
     blocks = int(block.max(initial=0)) + 1
     shape = (len(names), (int(context.max(initial=0)) + 1) * blocks)

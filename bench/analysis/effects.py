@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from bench.analysis.estimates import with_lost_counted
+from bench.analysis.levels import coded_levels
 from bench.analysis.responses import Response
 from bench.schema import RunStatus
 
@@ -149,7 +150,7 @@ def _factorial(judged: pd.DataFrame, varied: Sequence[str], response: Response) 
         return f"{response.name} is infinite in {int(np.isinf(values).sum())} of {len(values)} runs"
     if np.ptp(values) == 0.0:
         return f"{response.name} is the same in every run"
-    coded = [pd.factorize(judged[name]) for name in (*varied, "replicate")]
+    coded = [coded_levels(judged[name]) for name in (*varied, "replicate")]
     shape = tuple(len(found) for _, found in coded)
     index = tuple(code for code, _ in coded)
     cube, lost = np.empty(shape), np.empty(shape, bool)

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from bench.analysis.estimates import median_interval, with_lost_counted
+from bench.analysis.levels import coded_levels
 from bench.analysis.responses import response
 from bench.analysis.verdicts import Outcome
 from bench.rules import Symptom
@@ -60,9 +61,8 @@ def remedies_by(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFra
         by: one of the varied factors; where it is the one that changes, the baseline's level counts.
 
     Returns:
-        The columns of `remedies` after one named as `by`; its levels in the suite's order, which for numbers is from
-        small to large, then the pathologies, and the best rescue rate first within each. A level without a sick
-        baseline has no row.
+        The columns of `remedies` after one named as `by`; its levels in order (`coded_levels`), then the pathologies,
+        and the best rescue rate first within each. A level without a sick baseline has no row.
 
     Raises:
         ValueError: `by` does not vary.
@@ -73,10 +73,8 @@ def remedies_by(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFra
     if not len(pairs):
         return pd.DataFrame(columns=[by, *COLUMNS])
     found = _summary(pairs, [_BY]).rename(columns={_BY: by})
-    levels = pd.Series(judged[by].unique())
-    place = levels.rank() if pd.api.types.is_numeric_dtype(levels.dtype) else pd.Series(range(len(levels)))
-    return found.sort_values(by, key=lambda column: column.map(dict(zip(levels, place, strict=True))), kind="stable",
-                             ignore_index=True)  # fmt: skip
+    place = {level: position for position, level in enumerate(coded_levels(judged[by])[1])}
+    return found.sort_values(by, key=lambda column: column.map(place).astype(int), kind="stable", ignore_index=True)
 
 
 def _pairs(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame, by: str | None = None) -> pd.DataFrame:

@@ -80,14 +80,14 @@ def deepest_trainable(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """
     keys = list(by)
     flags = {f"_{each}": (judged["outcome"] == each).astype(int) for each in Outcome}
-    cells = judged[[*keys, "depth"]].assign(_runs=1, **flags)
+    cells = judged[keys].assign(depth=judged["depth"].astype(np.float64), _runs=1, **flags)
     cells = cells.groupby([*keys, "depth"], sort=False, observed=True, dropna=False).sum().reset_index()
     group = cells.groupby(keys, sort=False, observed=True, dropna=False).ngroup().to_numpy()
     order = np.lexsort((cells["depth"], group))
     cells, group = cells.iloc[order].reset_index(drop=True), group[order]
     trained = cells[f"_{Outcome.LEARNED}"] > cells["_runs"] / 2
     cells = cells.assign(_group=group, _trained=trained, _whole=trained.astype(int).groupby(group).cummin() == 1)
-    depth, by_group = cells["depth"].astype(np.float64), cells["_group"]
+    depth, by_group = cells["depth"], cells["_group"]
     deepest = depth.where(cells["_trained"]).groupby(by_group).max()
     shown = deepest.fillna(depth.groupby(by_group).min())
     hole = ~cells["_trained"] & (depth < by_group.map(deepest))
