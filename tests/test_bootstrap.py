@@ -153,9 +153,9 @@ def test_three_wins_of_three_are_no_certainty() -> None:
     assert (mirrored.lower, mirrored.upper) == (0.0, pytest.approx(1 - 0.025 ** (1 / 3)))
 
 
-@pytest.mark.parametrize(("contexts", "runs"), [(12, 3), (1, 20)])
-def test_the_interval_of_a_probability_of_improvement_covers_at_its_rate(contexts: int, runs: int) -> None:
-    """300 data sets: 90 to 99 %."""
+@pytest.mark.parametrize(("contexts", "runs", "least"), [(12, 3, 284), (1, 20, 270)])
+def test_the_interval_of_a_probability_of_improvement_covers_at_its_rate(contexts: int, runs: int, least: int) -> None:
+    """300 data sets: 90 to 99 %, and with three runs on the safe side, where n draws of n runs hold it in 92 %."""
     draw = np.random.default_rng(8)
     truth = norm.cdf(0.5 / np.sqrt(2.0))
     held = 0
@@ -164,4 +164,4 @@ def test_the_interval_of_a_probability_of_improvement_covers_at_its_rate(context
         x, y = levels + 0.5 + draw.normal(size=(contexts, runs)), levels + draw.normal(size=(contexts, runs))
         found = improvement_interval(x, y, resamples=400, seed=seed)
         held += found.lower <= truth <= found.upper
-    assert 270 <= held <= 297
+    assert least <= held <= 297

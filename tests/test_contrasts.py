@@ -155,6 +155,18 @@ def test_intervals_cover_at_their_rate_and_little_is_found_where_nothing_was_pla
     assert false_alarms <= 11
 
 
+def test_the_mean_is_that_of_contexts_like_these() -> None:
+    """300 data sets in which the effect differs by context, drawn anew each time: 90 to 99 %."""
+    draw = np.random.default_rng(0)
+    context, block = np.divmod(np.arange(120), 10)
+    held = 0
+    for _ in range(300):
+        values = 0.5 + draw.normal(size=12)[context] + 0.1 * draw.normal(size=10)[block] + draw.normal(size=120)
+        _, low, high, _ = clustered_mean(values, context, block)
+        held += low <= 0.5 <= high
+    assert 270 <= held <= 297
+
+
 def test_planted_effects_are_found_in_their_order() -> None:
     planted = np.array([0.0, 0.5, 1.0, 2.0])[:, None, None]
     found = main_effects(judged(10, planted, 0.3 * noise(1, 10)), VARIED, ACCURACY)

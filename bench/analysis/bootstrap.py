@@ -123,6 +123,9 @@ def probability_of_improvement(x: ArrayLike, y: ArrayLike) -> float:
 def improvement_interval(x: ArrayLike, y: ArrayLike, resamples: int = RESAMPLES, seed: int = 0) -> Interval:
     """`probability_of_improvement` with its interval; runs are drawn within their context, `x` and `y` each alone.
 
+    In simulations of 4 to 60 contexts of 3 or 5 runs it covers in 94 to 98 % (n draws of n: 91 to 95 %); for ten runs
+    in one context it covers in 95 %, in 91 % where the probability is as far out as 0.86.
+
     Where all of one side beat all of the other every resample says the same. There the bound is the exact one of n
     successes in n trials, n the smaller number of runs: 0.025^(1/n) from the end. NaN where no context has two runs on
     a side.
