@@ -249,7 +249,7 @@ def with_everything_diverged_at_once(tables: dict[str, pd.DataFrame]) -> dict[st
 def test_odd_results_have_a_page(exploding: DryResults, change: Any) -> None:
     page = page_of(exploding, **change(exploding.tables))
     html = render(page)
-    for svg in re.findall(r"<svg .*?</svg>", html, flags=re.DOTALL):
+    for svg in re.findall(r"<svg .*?</svg>", visible(html), flags=re.DOTALL):
         ElementTree.fromstring(svg)
     json.dumps(as_data(page), allow_nan=False)
 
