@@ -32,8 +32,8 @@ FLOPS_PER_SECOND = 3e10
 # Bytes of a row in its compressed file, and of a cohort's files without rows, as measured.
 ROW_BYTES = {
     "runs": 40,
-    "gradient_norms": 44,
-    "activations": 40,
+    "gradient_norms": 52,
+    "activations": 44,
     "loss_curves": 22,
     "evaluations": 18,
     "divergence_events": 30,
