@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from tests.dry_results import SMALL, dry_results
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from bench.analysis import Outcome, agreement, alarms, areas, detection, judge, measurements, sweep
 from bench.analysis.shares import clustered_wilson
 from bench.rules import NAMES, choose_rules
+from tests.dry_results import SMALL, dry_results
 
 
 def raised(**columns: list[float]) -> pd.DataFrame:

@@ -39,7 +39,8 @@ ROOMS = {
     "theory": _room("factors errors", "numpy scipy"),
     "analysis": _room("rules schema theory errors", "numpy pandas scipy statsmodels"),
     "report": _room(
-        "analysis theory rules store schema errors", "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert"
+        "analysis theory rules store schema errors",
+        "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "commands": _room(
         "environment executors engine store report analysis theory plan suite rules factors schema errors",

@@ -86,7 +86,7 @@ def test_the_dump_is_json_and_says_what_the_page_says(folder: Path, exploding: D
     assert [(count["name"], count["value"]) for count in again["counts"]] == [(c.name, c.value) for c in page.counts]
     for sentence in again["answer"]:
         assert sentence["text"] in html
-    for grid in (*again["grids"], again["effects"] or {"rows": []}, *again["remedies"], again["events"]):
+    for grid in (*again["grids"], *again["depths"], *again["effects"], *again["remedies"], again["events"]):
         for row in grid["rows"]:
             assert all(cell in html for cell in row), row
     tiles = [row for panel in again["trainability"]["panels"] for row in panel["rows"]]

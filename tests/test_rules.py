@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.dry_results import SMALL, dry_results
 
 from bench.analysis import gate_open, judge, measurements, rules_held, symptoms
 from bench.analysis.measurements import Measurements, StepMeasures
@@ -17,6 +16,7 @@ from bench.rules import MEASURES, NAMES, Comparison, Condition, Rule, RuleSet, S
 from bench.rules.choice import threshold_names
 from bench.schema import TABLES
 from bench.suite import load_suite
+from tests.dry_results import SMALL, dry_results
 
 RULES = [(name, rule) for name in NAMES for rule in rule_set(name).rules]
 

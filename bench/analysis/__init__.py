@@ -19,6 +19,7 @@ from bench.analysis.curves import gradient_profile, loss_bands
 from bench.analysis.effects import interactions, variance_shares
 from bench.analysis.estimates import counts, estimate, estimate_iqm, median_interval
 from bench.analysis.measurements import Measurements, measurements
+from bench.analysis.onset import onset
 from bench.analysis.remedies import remedies, remedies_by, wilson
 from bench.analysis.responses import RESPONSES, LostRule, Response, measure, response
 from bench.analysis.survival import deepest_trainable, median_survival, survival
@@ -61,6 +62,7 @@ __all__ = [
     "measurements",
     "median_interval",
     "median_survival",
+    "onset",
     "probability_of_improvement",
     "remedies",
     "remedies_by",

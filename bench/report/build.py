@@ -2,75 +2,147 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from bench.analysis import (
     RESPONSES,
+    Measurements,
     Outcome,
     Tables,
+    at_best,
     judge,
     measurements,
     remedies,
-    response,
-    variance_shares,
 )
 from bench.report import charting
-from bench.report.answer import answer
+from bench.report.agreement_view import agreement_view, set_definitions
+from bench.report.depth_tables import depth_grids, depth_sentences
+from bench.report.effect_tables import effect_grids, effect_sentences, share_sentence
 from bench.report.explorer import explorer
+from bench.report.findings import overall
 from bench.report.heatmap_charts import heatmaps
-from bench.report.layout import line_layout, map_layout
+from bench.report.layout import LineLayout, line_layout, map_layout
 from bench.report.lesson import lesson
-from bench.report.levels import labelled, level_label, varied_axes
+from bench.report.levels import Axis, labelled, level_label, varied_axes
 from bench.report.remedy_tables import remedy_grids, remedy_sentences
+from bench.report.survival_chart import survival_chart
 from bench.report.view import Count, Definition, Grid, Page
 from bench.report.wording import condition_text, integer, listed, number, percent, plural, spoken
 from bench.rules import MEASURES, RulesChoice, choose_rules
 from bench.schema import TABLES
 
 MOST_EVENT_ROWS = 40
-MOST_EFFECTS = 8
 
 
 def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
     """Everything that the page shows, computed from the tables."""
-    choice = choose_rules(manifest.get("verdicts"))
-    axes = varied_axes(tables["runs"], manifest)
-    measured = measurements(tables)
-    judged = labelled(judge(tables, choice, measured), axes)
-    lines = line_layout(judged, axes)
-    remedied = remedies(judged, [axis.factor for axis in axes], tables["timings"])
+    found = _Judged.of(tables, manifest)
+    axes, judged, lines, varied = found.axes, found.labelled, found.lines, found.varied
+    remedied = remedies(judged, varied, tables["timings"])
     events = tables["divergence_events"]
+    agreed = agreement_view(found.measured, found.plain, varied, found.choice)
+    fair, fair_said = _fair(found)
     return Page(
         suite=str(manifest["suite"]),
         title=str(manifest.get("title") or manifest["suite"]),
         question=str(manifest["question"]).strip(),
-        answer=(*answer(judged, axes, choice), *remedy_sentences(remedied)),
+        answer=(
+            *overall(judged, found.choice),
+            *depth_sentences(found.worded, axes),
+            *remedy_sentences(remedied),
+            *share_sentence(found.worded, varied),
+            *agreed.short,
+        ),
         counts=_counts(judged, manifest),
+        fair=fair_said,
+        depths=depth_grids(found.worded, axes),
         grids=(_factors(manifest),),
-        effects=_effects(judged, [axis.factor for axis in axes]),
+        effects=effect_grids(found.worded, varied),
+        effect_sentences=effect_sentences(found.worded, varied),
         remedies=remedy_grids(remedied),
-        trainability=charting.trainability(judged, map_layout(judged, axes)),
+        trainability=charting.trainability(judged.loc[fair], map_layout(judged.loc[fair], _left(axes, fair_said))),
         gradients=charting.gradient_flow(tables, judged, lines),
         losses=charting.losses(tables, judged, lines),
-        divergence=charting.divergence(events, int(judged["depth"].astype(float).max())),
+        divergence=charting.divergence(events, int(found.plain["depth"].max())),
+        survival=survival_chart(judged, axes),
+        agreement=agreed,
         events=_events(events, judged),
-        explorer=explorer(tables, judged, axes, choice),
+        explorer=explorer(tables, judged, axes, found.choice),
         lesson=lesson(judged, axes, remedied),
         heatmaps=heatmaps(tables, judged, lines),
         divergence_text=_divergence_text(events, judged),
-        words=_words(),
-        thresholds=_thresholds(choice),
-        responses=tuple(
+        **_colophon(manifest, found.choice),
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The runs as judged, in three dresses.
+
+    `plain` is as in the tables, `worded` has words in the suite's order and numbers as such, `labelled` has every
+    varied factor as an ordered label.
+    """
+
+    choice: RulesChoice
+    measured: Measurements
+    axes: tuple[Axis, ...]
+    plain: pd.DataFrame
+    worded: pd.DataFrame
+    labelled: pd.DataFrame
+    lines: LineLayout
+
+    @classmethod
+    def of(cls, tables: Tables, manifest: Mapping[str, Any]) -> _Judged:
+        choice = choose_rules(manifest.get("verdicts"))
+        axes, measured = varied_axes(tables["runs"], manifest), measurements(tables)
+        plain = judge(tables, choice, measured)
+        worded, dressed = labelled(plain, [axis for axis in axes if not axis.numeric]), labelled(plain, axes)
+        return cls(choice, measured, axes, plain, worded, dressed, line_layout(dressed, axes))
+
+    @property
+    def varied(self) -> list[str]:
+        """The factors that vary."""
+        return [axis.factor for axis in self.axes]
+
+
+def _colophon(manifest: Mapping[str, Any], choice: RulesChoice) -> dict[str, Any]:
+    """Definitions, the suite, the machine, and how to do it again."""
+    return {
+        "words": _words(),
+        "thresholds": _thresholds(choice),
+        "responses": tuple(
             Definition(r.name, r.definition, r.unit, f"table {r.table}; lost runs: {r.lost}") for r in RESPONSES
         ),
-        suite_text=str(manifest["text"]),
-        environment=_environment(manifest),
-        reproduce=(str(manifest.get("command") or f"bench run {manifest['suite']}"),),
-        remarks={"dry": "These numbers were made by formula, not by training."} if manifest.get("dry") else {},
+        "suite_text": str(manifest["text"]),
+        "environment": _environment(manifest),
+        "reproduce": (str(manifest.get("command") or f"bench run {manifest['suite']}"),),
+        "remarks": {"dry": "These numbers were made by formula, not by training."} if manifest.get("dry") else {},
+    }
+
+
+def _fair(found: _Judged) -> tuple[pd.Index, str]:
+    """The runs that the map shows, and which view that is: each cell at its best learning rate where it varies."""
+    if "learning_rate" not in found.varied:
+        return found.plain.index, ""
+    best = at_best(found.plain)
+    rates = found.plain["learning_rate"].nunique()
+    edge = int(best[best["on_edge"]]["cell_key"].nunique())
+    said = (
+        f"Each cell is shown at the best of its learning rates ({plural(rates, 'rate')} in the suite): the one with "
+        f"the lowest median validation loss over replicates, a lost run counting as infinite. For "
+        f"{plural(edge, 'cell')} it is the smallest or largest tried. Every other part of this page takes all runs, "
+        "unless it says otherwise."
     )
+    return best.index, said
+
+
+def _left(axes: Sequence[Axis], fair: str) -> list[Axis]:
+    """The axes of the map: without the learning rate where each cell is shown at its best one."""
+    return [axis for axis in axes if not fair or axis.factor != "learning_rate"]
 
 
 def _counts(judged: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[Count, ...]:
@@ -96,22 +168,6 @@ def _factors(manifest: Mapping[str, Any]) -> Grid:
     planned = manifest.get("planned", {})
     note = f"{plural(int(planned.get('cells', 0)), 'cell')} × {plural(int(manifest['replicates']), 'replicate')}"
     return Grid("Factors and fixed settings", ("factor", "", "levels"), tuple(rows), note=note)
-
-
-def _effects(judged: pd.DataFrame, varied: list[str]) -> Grid | None:
-    """The terms that explain most of the variance of the final accuracy."""
-    shares = variance_shares(judged, varied, response("final_validation_accuracy"))
-    if shares.empty:
-        return None
-    last = len(shares) - 1
-    rows = [
-        (spoken(row.factors), f"{100 * row.share:.0f} %", f"{100 * row.lower:.0f}–{100 * row.upper:.0f} %")
-        for row in shares.itertuples()
-        if row.Index == last or row.Index < MOST_EFFECTS
-    ]
-    note = "every run counts; a lost one as chance"
-    columns = ("factor, or two together", "share of variance", "leaving out a replicate")
-    return Grid("What explains the final validation accuracy", columns, tuple(rows), (1, 2), note)
 
 
 def _events(events: pd.DataFrame, judged: pd.DataFrame) -> Grid | None:
@@ -167,7 +223,8 @@ def _thresholds(choice: RulesChoice) -> tuple[Definition, ...]:
         )
         for rule in choice.own.rules
     ]  # fmt: skip
-    return (*own, Definition("learned", learned.meaning, number(learned.learned_share), learned.source))
+    published = [Definition(title, differs, source=source) for title, source, differs in set_definitions(choice)]
+    return (*own, *published, Definition("learned", learned.meaning, number(learned.learned_share), learned.source))
 
 
 def _environment(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

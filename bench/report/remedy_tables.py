@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pandas as pd
 
 from bench.analysis import Symptom
 from bench.report.view import Grid, Sentence
-from bench.report.wording import integer, of, plural, spoken
+from bench.report.wording import integer, of, plural, signed, spoken
 
 MOST = 12
 _COLUMNS = (
@@ -39,27 +42,27 @@ def remedy_grids(found: pd.DataFrame) -> tuple[Grid, ...]:
 
 
 def remedy_sentences(found: pd.DataFrame) -> tuple[Sentence, ...]:
-    """For each pathology what rescued most, or that nothing did."""
+    """For each pathology what the best level of each factor rescued, and at what cost."""
     sentences = []
     for pathology, rows in found.groupby("pathology", sort=False):
-        best = rows.iloc[0].to_dict()
-        if not best["rescued"]:
+        best = rows.drop_duplicates("factor").to_dict("records")  # the rows come best first
+        if not any(row["rescued"] for row in best):
             text = f"Runs with {_name(pathology)}: no single change of level in this suite rescued any."
-        else:
-            cost = f", at {best['cost']:.2g} times the time per step" if pd.notna(best["cost"]) else ""
-            ties = int((rows["rate"] == best["rate"]).sum()) - 1
-            others = f"; {plural(ties, 'other change')} did as well" if ties else ""
-            text = (
-                f"Runs with {_name(pathology)} that did not learn were rescued most often by "
-                f"{spoken(best['factor'])} {best['level']}: {of(best['rescued'], best['pairs'])} "
-                f"({_interval(best)}){cost}{others}."
-            )
-        sentences.append(Sentence(text, ""))
-    return (*sentences[:-1], Sentence(sentences[-1].text, BASIS)) if sentences else ()
+            sentences.append(Sentence(text, "", "#remedies"))
+            continue
+        parts = [f"{spoken(row['factor'])} {row['level']} {_rescue(row)}" for row in best]
+        text = f"Of runs with {_name(pathology)} that did not learn, one change rescued – {'; '.join(parts)}."
+        sentences.append(Sentence(text, "", "#remedies"))
+    return (*sentences[:-1], replace(sentences[-1], basis=BASIS)) if sentences else ()
+
+
+def _rescue(row: dict[str, Any]) -> str:
+    cost = f", ×{row['cost']:.2g} time per step" if pd.notna(row["cost"]) and abs(row["cost"] - 1.0) > 0.02 else ""
+    return f"{of(row['rescued'], row['pairs'])} ({_interval(row)}){cost}"
 
 
 def _row(row: dict[str, object]) -> tuple[str, ...]:
-    gain = f"{_signed(row['gain'])} ({_signed(row['gain_lower'])} to {_signed(row['gain_upper'])})"
+    gain = f"{signed(row['gain'])} ({signed(row['gain_lower'])} to {signed(row['gain_upper'])})"
     return (
         f"{spoken(str(row['factor']))} {row['level']}",
         f"{integer(int(str(row['rescued'])))}/{integer(int(str(row['pairs'])))}",
@@ -73,11 +76,6 @@ def _row(row: dict[str, object]) -> tuple[str, ...]:
 
 def _name(pathology: object) -> str:
     return "collapsed activations" if pathology == Symptom.COLLAPSED else f"{pathology} gradients"
-
-
-def _signed(value: object) -> str:
-    rounded = round(float(str(value)), 2) + 0.0  # no minus before a zero
-    return f"{rounded:+.2f}".replace("-", "−")
 
 
 def _interval(row: dict[str, object]) -> str:

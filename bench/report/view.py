@@ -12,10 +12,14 @@ from bench.report.explorer import Explorer
 
 @dataclass(frozen=True)
 class Sentence:
-    """A statement computed from the tables, and how: which table, which rule, which runs."""
+    """A statement computed from the tables, and how: which table, which rule, which runs.
+
+    `link` leads to what is behind it: a section, or `#where=...`, the runs in the explorer.
+    """
 
     text: str
     basis: str
+    link: str = ""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,20 @@ class Definition:
 
 
 @dataclass(frozen=True)
+class Agreement:
+    """The section on rule sets; `view` says which runs it asks."""
+
+    view: str
+    short: tuple[Sentence, ...]  # for the answer
+    sentences: tuple[Sentence, ...]
+    sets: Grid
+    matrix: Grid
+    rules: Grid
+    tradeoff: ChartGroup | None
+    measures: Grid | None
+
+
+@dataclass(frozen=True)
 class RemedyNote:
     """A kind of remedy as the lesson tells it: what it does, and when it helped in these data."""
 
@@ -114,12 +132,17 @@ class Page:
     answer: tuple[Sentence, ...]
     counts: tuple[Count, ...]
     grids: tuple[Grid, ...]
-    effects: Grid | None
+    fair: str  # which view the map shows where the learning rate varies
+    depths: tuple[Grid, ...]
+    effects: tuple[Grid, ...]
+    effect_sentences: tuple[Sentence, ...]
     remedies: tuple[Grid, ...]
     trainability: ChartGroup | None
     gradients: tuple[ChartGroup, ...]
     losses: ChartGroup | None
     divergence: ChartGroup | None
+    survival: ChartGroup | None
+    agreement: Agreement
     events: Grid | None
     divergence_text: str
     explorer: Explorer
@@ -136,5 +159,6 @@ class Page:
     def chart_groups(self) -> tuple[ChartGroup | None, ...]:
         """Every static chart, in the page's order."""
         return (
-            self.trainability, *self.gradients, self.heatmaps, self.losses, self.divergence, self.lesson.activations,
+            self.trainability, *self.gradients, self.heatmaps, self.losses, self.divergence, self.survival,
+            self.agreement.tradeoff, self.lesson.activations,
         )  # fmt: skip

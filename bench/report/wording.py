@@ -66,6 +66,22 @@ def number(value: object) -> str:
     return f"{value / 10.0**exponent:.1f}·{power_of_ten(exponent)}".replace("-", "−")
 
 
+def signed(value: object) -> str:
+    """Two decimals with a sign, no minus before a zero: `+0.31`, `−0.05`, `+0.00`."""
+    number_ = float(str(value))
+    if math.isnan(number_):
+        return "–"
+    return f"{round(number_, 2) + 0.0:+.2f}".replace("-", "−")
+
+
+def p_value(value: object) -> str:
+    """`p = 0.03`, `p < 0.001`; `–` where there was no test."""
+    number_ = float(str(value))
+    if math.isnan(number_):
+        return "–"
+    return "p < 0.001" if number_ < 0.001 else f"p = {number_:.2g}"
+
+
 def condition_text(condition: Condition) -> str:
     """`signal ratio below −1.5 decades`."""
     unit = MEASURES[condition.measure].unit

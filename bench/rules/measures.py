@@ -37,27 +37,32 @@ MEASURES: dict[str, Measure] = {
     ),
     "collapse_gap": _activation("One minus the mean cosine between two samples in the last hidden layer."),
     "weight_gradient_first": _gradient("L2 norm of the gradient of the first layer's kernel."),
-    "weight_gradient_ratio": _gradient("That norm over the same of the head's kernel."),
+    "weight_gradient_ratio": _gradient("L2 norm of the gradient of the first layer's kernel over that of the head's."),
     "mean_abs_gradient_min": _gradient("Mean absolute entry of a kernel's gradient, the smallest over layers."),
     "mean_abs_gradient_max": _gradient("Mean absolute entry of a kernel's gradient, the largest over layers."),
     "zero_gradient_fraction": _gradient("Share of exact zeros among the entries of all kernels' gradients."),
     "rate_ratio_min": _gradient(
         "Learning rate times the norm of a kernel's gradient over the kernel's norm, the smallest over layers."
     ),
-    "rate_ratio_max": _gradient("The same, the largest over layers."),
+    "rate_ratio_max": _gradient(
+        "Learning rate times the norm of a kernel's gradient over the kernel's norm, the largest over layers."
+    ),
     "update_ratio_min": _gradient("A kernel's change in one step over the kernel, L2 norms, the smallest over layers."),
-    "update_ratio_max": _gradient("The same, the largest over layers."),
+    "update_ratio_max": _gradient("A kernel's change in one step over the kernel, L2 norms, the largest over layers."),
     "mean_log_update_min": Measure(
         "decades",
         "gradient_norms",
-        "log10 of that ratio, its mean over recorded steps from step 10 on, the smallest over layers.",
+        "log10 of a kernel's change over it, mean over recorded steps from 10 on, the smallest over layers.",
         per_run=True,
     ),
-    "mean_log_update_max": Measure("decades", "gradient_norms", "The same, the largest over layers.", per_run=True),
-    "weight_square_min": _gradient(
-        "Mean square of a kernel's entries, their variance about 0: the smallest over layers."
+    "mean_log_update_max": Measure(
+        "decades",
+        "gradient_norms",
+        "log10 of a kernel's change over it, mean over recorded steps from 10 on, the largest over layers.",
+        per_run=True,
     ),
-    "weight_square_max": _gradient("The same, the largest over layers."),
+    "weight_square_min": _gradient("Mean square of a kernel's entries: the smallest over layers."),
+    "weight_square_max": _gradient("Mean square of a kernel's entries: the largest over layers."),
     "nonpositive_fraction": _activation("Share of samples and units with an activation of 0 or less."),
     "large_fraction": _activation("Share of samples and units whose activation is fed 5 or more, up or down."),
     "dead_fraction": _activation("Share of units whose derivative is 0 on every probe sample."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.report.charts import activation, curve, events, heatmap, profile, tiles
+from bench.report.charts import activation, curve, events, heatmap, profile, survival, tiles, tradeoff
 from bench.report.charts.canvas import Drawing
 from bench.report.view import Panel, Scale
 
@@ -15,6 +15,8 @@ CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "profile": profile.draw,
     "curve": curve.draw,
     "events": events.draw,
+    "survival": survival.draw,
+    "tradeoff": tradeoff.draw,
 }
 
 __all__ = ["CHARTS", "Drawing"]

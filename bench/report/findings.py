@@ -1,28 +1,18 @@
-"""The answer to the suite's question: sentences with counts, each with the rule behind it."""
+"""How runs ended and what their gradients at the start had to do with it: sentences with counts and rules."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 
-from bench.analysis import Outcome, Symptom, matched
-from bench.report.layout import by_effect
-from bench.report.levels import Axis
+from bench.analysis import Outcome, Symptom
 from bench.report.view import Sentence
-from bench.report.wording import decades, integer, listed, of, percent, plural, spoken
+from bench.report.wording import decades, integer, listed, of, percent, plural
 from bench.rules import LearnedRule, RulesChoice, RuleSet
 
-MOST_FACTORS = 5
 
-
-def answer(judged: pd.DataFrame, axes: Sequence[Axis], choice: RulesChoice) -> tuple[Sentence, ...]:
-    """How many runs learned, which factor decided, and what the gradients at the start had to do with it."""
-    by_factor = [_factor(judged, axis, axes) for axis in by_effect(judged, axes)[:MOST_FACTORS]]
-    said = [text for text in by_factor if text]
-    basis = "on equal terms: only combinations of the other factors in which every level was run"
-    factors = [Sentence(text, basis if text is said[-1] else "") for text in said]
-    return (_overall(judged, choice.learned), *_signal(judged, choice.own), *factors)
+def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
+    """How many runs learned, and how that goes with the gradient at initialization."""
+    return (_overall(judged, choice.learned), *_signal(judged, choice.own))
 
 
 def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
@@ -35,7 +25,7 @@ def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
         f"{integer(diverged)} left the finite numbers" + (f", {integer(failed)} failed." if failed else ".")
     )
     share = learned_rule.learned_share
-    return Sentence(text, f"learned: final validation accuracy at least {share:g} of the way from chance to 1")
+    return Sentence(text, f"learned: final validation accuracy at least {share:g} of the way from chance to 1", "#map")
 
 
 def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
@@ -54,7 +44,9 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         f"vanishing below {limit['vanishing']:g}, exploding above {limit['exploding']:g}; "
         f"collapsed: samples' mean cosine above 1 − {limit['collapsed']:g} in the last hidden layer"
     )
-    sentences = [Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule)]
+    sentences = [
+        Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule, "#gradients")
+    ]
     ratio = judged["first_to_last_start"].dropna()
     if len(ratio):
         quarter, three_quarters = (float(ratio.quantile(q, interpolation="nearest")) for q in (0.25, 0.75))
@@ -65,17 +57,3 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         )
         sentences.append(Sentence(text, f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"))
     return sentences
-
-
-def _factor(judged: pd.DataFrame, axis: Axis, axes: Sequence[Axis]) -> str:
-    """The share of runs that learned for each level of a factor, on equal terms."""
-    runs = matched(judged, axis.factor, [other.factor for other in axes if other is not axis])
-    if runs.empty:
-        return ""
-    learned = (runs["outcome"] == Outcome.LEARNED).groupby(runs[axis.factor], observed=True).agg(["sum", "size"])
-    if not axis.numeric:
-        learned = learned.sort_values("sum", ascending=False, kind="stable")
-    shares = [f"{level}: {percent(int(row['sum']), int(row['size']))}" for level, row in learned.iterrows()]
-    sizes = sorted(set(learned["size"].astype(int)))
-    each = f"{integer(sizes[0])} runs each" if len(sizes) == 1 else f"{integer(sizes[0])} to {integer(sizes[-1])} runs"
-    return f"Runs that learned, by {spoken(axis.factor)} – {listed(shares, most=12)} ({each})."

@@ -1,0 +1,199 @@
+"""Rule sets against each other and against the outcome: sentences, tables and the trade-off of each measure."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.analysis import Measurements, agreement, alarms, areas, at_best, detection, sweep
+from bench.analysis.agreement import UNGATED, WHOLE
+from bench.report.view import Agreement, ChartGroup, Grid, Panel, Scale, Sentence
+from bench.report.wording import condition_text, integer, listed, of, percent, plural, spoken
+from bench.rules import MEASURES, OWN, RulesChoice
+
+MOST_CURVES = 8  # colours
+BASIS = (
+    "caught: of runs that did not learn, those that raise an alarm; false alarm: one for a run that learned; Wilson "
+    "intervals that count cells, as replicates of a cell are alike"
+)
+
+
+def agreement_view(measured: Measurements, judged: pd.DataFrame, varied: list[str], choice: RulesChoice) -> Agreement:
+    """The section's data.
+
+    Args:
+        measured: what `measurements` returned.
+        judged: what `judge` returned of the same tables, its learning rate a number.
+        varied: the factors that vary.
+        choice: the rule sets.
+    """
+    raised = alarms(measured, judged, choice)
+    asked, view = _asked(judged, varied)
+    found = detection(raised, asked)
+    titles = {rules.name: rules.title for rules in choice.sets}
+    return Agreement(
+        view=view,
+        short=_short(found, titles),
+        sentences=_sentences(found, titles),
+        sets=_sets(found, titles),
+        matrix=_matrix(agreement(raised), titles, len(raised)),
+        rules=_rules(found, choice),
+        tradeoff=_tradeoff(sweep(measured, judged, asked, choice), areas(measured, judged, asked, choice)),
+        measures=_measures(areas(measured, judged, asked, choice)),
+    )
+
+
+def _asked(judged: pd.DataFrame, varied: list[str]) -> tuple[pd.DataFrame, str]:
+    """The runs to ask, and how they were chosen."""
+    if "learning_rate" not in varied:
+        return judged, f"All {integer(len(judged))} runs are asked, each at the learning rate of the suite."
+    best = at_best(judged)
+    edge = best[best["on_edge"]]["cell_key"].nunique()
+    cells = best["cell_key"].nunique()
+    return best, (
+        f"Each of {integer(cells)} networks is asked at the best of its learning rates, the one with the lowest median "
+        f"validation loss over replicates: a run that did not learn there belongs to a network that none of the rates "
+        f"tried could train. {of(len(best), len(judged))} runs are asked; for {plural(int(edge), 'network')} the best "
+        "rate is the smallest or largest tried, so that a better one may lie beyond."
+    )
+
+
+def _sentences(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, ...]:
+    whole = found[found["rule"] == WHOLE].set_index("set")
+    if not len(whole) or whole["untrained"].max() == 0 or whole["trained"].max() == 0:
+        return (Sentence("All runs ended alike, so that these data cannot tell a good rule from a bad one.", ""),)
+    parts = [
+        f"{titles[name]} caught {_rate(row, 'caught', 'untrained', 'recall')} and accused "
+        f"{_rate(row, 'false_alarms', 'trained', 'false')}"
+        for name, row in whole.to_dict("index").items()
+    ]
+    text = f"Of the runs that did not learn, and of those that did: {'; '.join(parts)}."
+    moment = (
+        "The project's own rules look at the first recorded step alone, before any training; the published ones look "
+        "at all recorded steps, as their tools do."
+    )
+    return (Sentence(text, BASIS, "#agreement"), Sentence(moment, ""))
+
+
+def _short(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, ...]:
+    """Recall and false alarms of all sets in a sentence, the best first; nothing where runs all ended alike."""
+    whole = found[(found["rule"] == WHOLE) & found["recall"].notna() & found["false_rate"].notna()]
+    if whole.empty:
+        return ()
+    ranked = whole.sort_values("recall", ascending=False, kind="stable").to_dict("records")
+    parts = [
+        f"{titles[r['set']]} {percent(r['caught'], r['untrained'])} and {percent(r['false_alarms'], r['trained'])}"
+        for r in ranked
+    ]
+    text = f"Of runs that did not learn diagnosis rules caught, and of those that did they accused – {listed(parts)}."
+    return (Sentence(text, "", "#agreement"),)
+
+
+def _rate(row: dict[str, float], hits: str, runs: str, rate: str) -> str:
+    low, high = (100 * row[f"{rate}_{side}"] for side in ("lower", "upper"))
+    return f"{of(int(row[hits]), int(row[runs]))} ({low:.0f}–{high:.0f} %)"
+
+
+def _cells(row: dict[str, float]) -> tuple[str, ...]:
+    cells: list[str] = []
+    for hits, runs, rate in (("caught", "untrained", "recall"), ("false_alarms", "trained", "false")):
+        known = row[runs] > 0
+        low, high = (100 * row[f"{rate}_{side}"] for side in ("lower", "upper"))
+        cells += [f"{integer(int(row[hits]))}/{integer(int(row[runs]))}", percent(int(row[hits]), int(row[runs])),
+                  f"{low:.0f}–{high:.0f} %" if known else "–"]  # fmt: skip
+    right = row["caught"] + row["trained"] - row["false_alarms"]
+    return (*cells, percent(int(right), int(row["untrained"] + row["trained"])), integer(int(row["unmeasured"])))
+
+
+_HEADS = ("caught", "share", "95 % interval", "false alarms", "share", "95 % interval", "right", "not judged")
+
+
+def _sets(found: pd.DataFrame, titles: dict[str, str]) -> Grid:
+    whole = found[found["rule"].isin([WHOLE, UNGATED])]
+    rows = [(titles[r["set"]] + (f", {r['rule']}" if r["rule"] else ""), *_cells(r)) for r in whole.to_dict("records")]
+    return Grid("Rule sets against the outcome", ("rule set", *_HEADS), tuple(rows), tuple(range(1, 9)), BASIS)
+
+
+def _rules(found: pd.DataFrame, choice: RulesChoice) -> Grid:
+    rules = {(s.name, rule.name): (s.title, rule) for s in choice.sets for rule in s.rules}
+    rows = []
+    for row in found.to_dict("records"):
+        if (row["set"], row["rule"]) in rules:
+            title, rule = rules[row["set"], row["rule"]]
+            said = " and ".join(condition_text(condition) for condition in rule.conditions)
+            only = f"; {', '.join(rule.activations)} only" if rule.activations else ""
+            rows.append((title, str(rule.symptom), f"{said} ({_when(rule.when)}{only})", *_cells(row)))
+    heads = ("rule set", "symptom", "rule", *_HEADS)
+    return Grid("Each rule against the outcome", heads, tuple(rows), tuple(range(3, 11)))
+
+
+def _when(when: str) -> str:
+    return {"start": "at the start", "end": "at the end", "ever": "at any recorded step"}[when]
+
+
+def _matrix(pairs: pd.DataFrame, titles: dict[str, str], runs: int) -> Grid:
+    """Agreement as a table with a row and a column a set."""
+    said = {(r["one"], r["other"]): r for r in pairs.to_dict("records")}
+    rows = []
+    for one in titles:
+        cells = []
+        for other in titles:
+            row = said.get((one, other)) or said.get((other, one))
+            kappa = "" if row is None or row["kappa"] != row["kappa"] else f" (κ {row['kappa']:.2f})".replace("-", "−")
+            cells.append("–" if row is None else percent(row["agreed"], row["runs"]) + kappa)
+        rows.append((titles[one], *cells))
+    note = (
+        f"Share of {integer(runs)} runs, all of the suite, in which both raise an alarm or both do not; κ: Cohen's "
+        "kappa, the agreement beyond chance."
+    )
+    return Grid("How often two rule sets say the same", ("", *titles.values()), tuple(rows), note=note)
+
+
+def _curve_name(row: dict[str, str]) -> str:
+    side = {"below": "low", "above": "high", "beyond": "low or high"}[row["side"]]
+    return f"{spoken(row['measure'])}, {side}, {'start' if row['when'] == 'start' else 'training'}"
+
+
+def _tradeoff(curves: pd.DataFrame, ranked: pd.DataFrame) -> ChartGroup | None:
+    """Recall against false alarms as the threshold moves, for the measures that tell most."""
+    if curves.empty:
+        return None
+    best = ranked.head(MOST_CURVES).to_dict("records")
+    names = {(r["measure"], r["when"], r["side"]): _curve_name(r) for r in best}
+    keys = list(zip(curves["measure"], curves["when"], curves["side"], strict=True))
+    rows = curves.assign(series=[names.get(key, "") for key in keys])
+    rows = rows[rows["series"] != ""].reset_index(drop=True)
+    return ChartGroup(
+        key="tradeoff",
+        kind="tradeoff",
+        title="What a threshold costs: recall against false alarms",
+        scale=Scale("share of runs that learned, accused", "share of runs that did not learn, caught",
+                    x_limits=(0.0, 1.0), y_limits=(0.0, 1.0), series=tuple(names.values())),
+        panels=(Panel("", rows),),
+        legend_title="measure",
+        captions=(
+            "Each line moves one measure's threshold from no alarm (bottom left) to every alarm (top right); the "
+            "diagonal is a coin. The measures with the largest areas; from the tables gradient_norms, activations, "
+            "evaluations and runs.",
+        ),
+    )  # fmt: skip
+
+
+def _measures(ranked: pd.DataFrame) -> Grid | None:
+    if ranked.empty:
+        return None
+    rows = [
+        (_curve_name(r), MEASURES[r["measure"]].definition, f"{r['area']:.2f}", integer(r["untrained"]),
+         integer(r["trained"]))
+        for r in ranked.to_dict("records")
+    ]  # fmt: skip
+    note = (
+        "Area under the line above: the chance that a run that did not learn looks worse than one that did; 0.5 is a "
+        "coin."
+    )
+    heads = ("measure", "what it is", "area", "did not learn", "learned")
+    return Grid("How well each measure tells runs apart, whatever the threshold", heads, tuple(rows), (2, 3, 4), note)
+
+
+def set_definitions(choice: RulesChoice) -> tuple[tuple[str, str, str], ...]:
+    """Title, source and what differs here, of each published set."""
+    return tuple((rules.title, rules.source, rules.differs) for rules in choice.sets if rules.name != OWN)

@@ -1,0 +1,133 @@
+"""Two tables by depth: from where the gradient vanishes, explodes or collapses, and down to where networks learned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import pandas as pd
+
+from bench.analysis import deepest_trainable, onset
+from bench.report.levels import Axis, level_label
+from bench.report.view import Grid, Sentence
+from bench.report.wording import listed, spoken
+
+ACROSS = "initializer"
+DOWN = ("normalization", "skip", "activation")  # the factors that decide how a signal travels, besides the initializer
+MOST_ROWS = 36
+ONSET = "most runs show the symptom at this depth and every greater one tried; in brackets: how many of them"
+SAID = {"vanishing": "vanishes", "exploding": "explodes", "collapsed": "collapses"}
+
+
+def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Grid, ...]:
+    """Both tables; none where depth does not vary.
+
+    Args:
+        judged: what `judge` returned, `depth` a number, other factors as labels.
+        axes: the factors that vary.
+    """
+    by_name = {axis.factor: axis for axis in axes}
+    if "depth" not in by_name:
+        return ()
+    across = by_name.get(ACROSS)
+    down = _rows([by_name[name] for name in DOWN if name in by_name])
+    keys = [axis.factor for axis in (*down, *([across] if across else []))]
+    frame = judged if keys else judged.assign(_all="all runs")
+    by = keys or ["_all"]
+    starts = {key: _onset_text(rows) for key, rows in _grouped(onset(frame, by), by)}
+    ends = {key: _deepest_text(rows.iloc[0]) for key, rows in _grouped(deepest_trainable(frame, by), by)}
+    present = {key for key, _ in _grouped(frame[by], by)}
+    depths = ", ".join(by_name["depth"].levels)
+    shown = [
+        ("From which depth the gradient is sick at initialization", starts, "–",
+         f"Most runs show the symptom at this depth and every greater one of those tried ({depths}); in brackets: in "
+         "how many of the runs at these depths. A dash: at none, or not at the greatest."),
+        ("The deepest network that learned", ends, "none",
+         f"The greatest depth tried ({depths}) at which most runs learned; in brackets how many of the runs there. "
+         "A plus: no deeper one was tried. “But not at”: shallower ones that did not learn."),
+    ]  # fmt: skip
+    return tuple(_grid(title, texts, empty, note, (down, across, present)) for title, texts, empty, note in shown)
+
+
+def depth_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentence, ...]:
+    """Which activations and initializers are sick at initialization, and from which depth, where no remedy is used."""
+    by_name = {axis.factor: axis for axis in axes}
+    keys = [name for name in ("activation", ACROSS) if name in by_name]
+    if "depth" not in by_name or not keys:
+        return ()
+    treatments = [axis for axis in axes if axis.factor in ("normalization", "skip") and "none" in axis.levels]
+    for axis in treatments:
+        judged = judged[judged[axis.factor] == "none"]
+    found = onset(judged, keys)
+    without = f"Without {listed([spoken(axis.factor) for axis in treatments])}, t" if treatments else "T"
+    sentences = []
+    for symptom, said in SAID.items():
+        rows = found[found["pathology"] == symptom]
+        if len(rows):
+            subject = "samples collapse" if said == "collapses" else f"gradient {said}"
+            text = f"{without}he {subject} at initialization with {'; '.join(_pairs(rows, keys, by_name))}."
+            sentences.append(Sentence(text, "", "#depths"))
+    return (*sentences[:-1], Sentence(sentences[-1].text, ONSET, "#depths")) if sentences else ()
+
+
+def _pairs(rows: pd.DataFrame, keys: Sequence[str], axes: dict[str, Axis]) -> list[str]:
+    """`sigmoid, any initializer, from 4 (27/27)`, levels with the same onset together."""
+    parts = []
+    for first, group in rows.groupby(keys[0], sort=False, observed=True):
+        for depth, same in group.groupby("depth", sort=True):
+            counts = f"from {level_label(depth)} ({same['shown'].sum()}/{same['runs'].sum()})"
+            levels = [str(level) for level in same[keys[-1]]] if len(keys) > 1 else []
+            among = f"any {spoken(keys[-1])}" if len(levels) == len(axes[keys[-1]].levels) else listed(levels)
+            parts.append(f"{first}{f', {among},' if levels else ''} {counts}")
+    return parts
+
+
+def _rows(axes: list[Axis]) -> list[Axis]:
+    """As many of the axes as fit, those nearest to the activation first."""
+    while len(axes) > 1 and _size(axes) > MOST_ROWS:
+        axes = axes[1:]
+    return axes
+
+
+def _size(axes: Sequence[Axis]) -> int:
+    size = 1
+    for axis in axes:
+        size *= len(axis.levels)
+    return size
+
+
+def _grouped(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+    grouped = frame.groupby(list(by), sort=False, observed=True, dropna=False)
+    return [(tuple(level_label(level) for level in key), rows) for key, rows in grouped]
+
+
+def _grid(
+    title: str, texts: dict[tuple[str, ...], str], empty: str, note: str,
+    layout: tuple[Sequence[Axis], Axis | None, set[tuple[str, ...]]],
+) -> Grid:  # fmt: skip
+    down, across, present = layout
+    columns = across.levels if across else ("all runs",)
+    rows = []
+    for levels in product(*(axis.levels for axis in down)):
+        keys = [(*levels, level) if across else (levels or ("all runs",)) for level in columns]
+        if any(key in present for key in keys):
+            cells = [texts.get(key, empty) if key in present else "not run" for key in keys]
+            rows.append((*levels, *cells))
+    heads = (*(spoken(axis.factor) for axis in down), *columns)
+    return Grid(title, heads, tuple(rows), note=note)
+
+
+def _onset_text(rows: pd.DataFrame) -> str:
+    parts = []
+    for row in rows.to_dict("records"):
+        since = "at every depth" if row["from_first"] else f"from {level_label(row['depth'])}"
+        parts.append(f"{SAID[row['pathology']]} {since} ({row['shown']}/{row['runs']})")
+    return ", ".join(parts)
+
+
+def _deepest_text(row: pd.Series) -> str:
+    if row["deepest"] != row["deepest"]:
+        return f"none (0/{row['runs']})" if row["learned"] == 0 else f"none ({row['learned']}/{row['runs']})"
+    plus = "+" if row["is_deepest_tried"] else ""
+    holes = f", but not at {int(row['holes'])} less deep" if row["holes"] else ""
+    return f"{int(row['deepest'])}{plus} ({row['learned']}/{row['runs']}){holes}"

@@ -1,0 +1,132 @@
+"""Which factor matters: shares of variance, and what each level changes against its reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import pandas as pd
+
+from bench.analysis import interactions, main_effects, response, variance_shares
+from bench.report.view import Grid, Sentence
+from bench.report.wording import integer, listed, p_value, signed, spoken
+
+ACCURACY = "final_validation_accuracy"
+SHARED = (ACCURACY, "decay_rate_start")  # the responses whose variance is shared out
+MOST_TERMS, MOST_PAIRS, MOST_LEVELS = 8, 5, 24
+ALPHA = 0.05
+REST = "everything else"
+PAIRED = (
+    "mean paired difference of the final validation accuracy, a lost run counting as chance: same other levels, same "
+    "replicate; interval and test respect that pairs share contexts and replicates; p after Holm's correction over all "
+    "levels"
+)
+
+
+def effect_grids(judged: pd.DataFrame, varied: Sequence[str]) -> tuple[Grid, ...]:
+    """Shares of variance of two responses, the effects of all levels, and the largest interactions."""
+    grids = [grid for name in SHARED if (grid := _shares(judged, varied, name))]
+    effects = main_effects(judged, varied, response(ACCURACY))
+    if len(effects):
+        grids.append(_effects(effects))
+    pairs = interactions(judged, varied, response(ACCURACY)) if len(varied) > 1 else pd.DataFrame()
+    if len(pairs):
+        grids.append(_interactions(pairs))
+    return tuple(grids)
+
+
+def share_sentence(judged: pd.DataFrame, varied: Sequence[str]) -> tuple[Sentence, ...]:
+    """Which terms explain most of the variance of the final accuracy; nothing where none can be told from 0."""
+    shares = variance_shares(judged, varied, response(ACCURACY))
+    terms = shares[(shares["factors"] != REST) & (shares["lower"] > 0.0)].head(4) if len(shares) else shares
+    if len(terms):
+        parts = [f"{spoken(row.factors)} {_percent(row)}" for row in terms.itertuples()]
+        text = f"Of the variance of the final validation accuracy, {listed(parts)} explain the most."
+        runs, lost = (integer(int(shares[name].iloc[0])) for name in ("runs", "lost"))
+        basis = (
+            f"{runs} runs of a full factorial design, {lost} lost and counted as chance; 95 % intervals over replicates"
+        )
+        return (Sentence(text, basis, "#factors"),)
+    return ()
+
+
+def effect_sentences(judged: pd.DataFrame, varied: Sequence[str]) -> tuple[Sentence, ...]:
+    """For each factor of words the level that changes the accuracy most, and where the data cannot tell."""
+    effects = main_effects(judged, varied, response(ACCURACY))
+    if effects.empty:
+        return ()
+    words = effects[~effects["factor"].isin(["depth", "width", "steps", "batch_size", "learning_rate"])]
+    telling = words[words["p_holm"] < ALPHA]
+    best = telling.reindex(telling["difference"].abs().sort_values(ascending=False).index).drop_duplicates("factor")
+    sentences = []
+    for row in best.to_dict("records"):
+        where = f"#where={row['factor']}:{_quoted(row['level'])}|{_quoted(row['reference'])}"
+        text = (
+            f"{spoken(row['factor']).capitalize()} {row['level']} against {row['reference']} changes the final "
+            f"accuracy by {signed(row['difference'])} ({signed(row['lower'])} to {signed(row['upper'])}; "
+            f"{p_value(row['p_holm'])}) over {integer(row['pairs'])} pairs of runs, {row['lost']} with a lost run."
+        )
+        sentences.append(Sentence(text, "", where))
+    unclear = [f for f in dict.fromkeys(words["factor"]) if not (words[words["factor"] == f]["p_holm"] < ALPHA).any()]
+    if unclear:
+        parts = []
+        for factor in unclear:
+            row = words[words["factor"] == factor].iloc[0]
+            bounds = f"{signed(row['lower'])} to {signed(row['upper'])}" if row["lower"] == row["lower"] else "one pair"
+            parts.append(f"{spoken(factor)} ({row['level']}: {signed(row['difference'])}, {bounds})")
+        text = f"The data cannot tell whether these change the final accuracy: {listed(parts)}."
+        sentences.append(Sentence(text, "", "#factors"))
+    if sentences:
+        sentences[-1] = Sentence(sentences[-1].text, PAIRED, sentences[-1].link)
+    return tuple(sentences)
+
+
+def _quoted(level: object) -> str:
+    return quote(str(level), safe="")
+
+
+def _percent(row: object) -> str:
+    share, lower, upper = (100.0 * getattr(row, name) for name in ("share", "lower", "upper"))
+    return f"{share:.0f} % ({lower:.0f}–{upper:.0f})"
+
+
+def _shares(judged: pd.DataFrame, varied: Sequence[str], name: str) -> Grid | None:
+    shares = variance_shares(judged, varied, response(name))
+    if shares.empty:
+        return None
+    last = len(shares) - 1
+    rows = [
+        (spoken(row.factors), f"{100 * row.share:.1f} %", f"{100 * row.lower:.1f}–{100 * row.upper:.1f} %")
+        for row in shares.itertuples()
+        if row.Index == last or row.Index < MOST_TERMS
+    ]
+    lost = int(shares["lost"].iloc[0])
+    counted = f"{integer(int(shares['runs'].iloc[0]))} runs, {integer(lost)} lost"
+    rule = "; a lost one counts as chance" if name == ACCURACY else "; a lost one counts with what was measured"
+    columns = ("factor, or two together", "share of variance", "95 % interval")
+    return Grid(f"What explains the {spoken(name)}", columns, tuple(rows), (1, 2), counted + rule)
+
+
+def _effects(effects: pd.DataFrame) -> Grid:
+    rows = [
+        (f"{spoken(r['factor'])} {r['level']}", str(r["reference"]), signed(r["difference"]),
+         f"{signed(r['lower'])} to {signed(r['upper'])}" if r["lower"] == r["lower"] else "–",
+         p_value(r["p_holm"]), integer(r["pairs"]), integer(r["lost"]))
+        for r in effects.head(MOST_LEVELS).to_dict("records")
+    ]  # fmt: skip
+    left = len(effects) - len(rows)
+    more = f" {left} more levels are left out." if left > 0 else ""
+    columns = ("level", "against", "change of final accuracy", "95 % interval", "p (Holm)", "pairs", "with a lost run")
+    return Grid("What each level changes", columns, tuple(rows), (2, 3, 4, 5, 6), PAIRED + "." + more)
+
+
+def _interactions(pairs: pd.DataFrame) -> Grid:
+    rows = [
+        (f"{spoken(r['one'])} × {spoken(r['other'])}", f"{100 * r['share']:.1f} %",
+         f"{100 * r['lower']:.1f}–{100 * r['upper']:.1f} %", f"{r['one_level']} with {r['other_level']}",
+         signed(r["deviation"]), f"{r['mean']:.2f}", integer(r["runs"]), integer(r["lost"]))
+        for r in pairs.head(MOST_PAIRS).to_dict("records")
+    ]  # fmt: skip
+    columns = ("two factors", "share of variance", "95 % interval", "where it is largest", "beyond the sum of both",
+               "mean accuracy there", "runs", "lost")  # fmt: skip
+    return Grid("What two factors do only together", columns, tuple(rows), (1, 2, 4, 5, 6, 7))

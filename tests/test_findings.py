@@ -1,0 +1,231 @@
+"""What the page says, against what the dry engine's formula planted; and silence where nothing was planted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from urllib.parse import unquote
+
+import pandas as pd
+import pytest
+
+from bench.analysis import Outcome, Symptom, judge, onset
+from bench.engine.formula import EXPLODING as LIMIT
+from bench.engine.formula import VANISHING, fate
+from bench.plan import make_plan
+from bench.report import build_page
+from bench.report.depth_tables import depth_grids, depth_sentences
+from bench.report.effect_tables import effect_sentences, share_sentence
+from bench.report.levels import labelled, varied_axes
+from bench.report.survival_chart import survival_chart
+from bench.report.view import Page, Sentence
+from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
+
+# Healthy at every depth and clipping: nothing to find. The noise of the losses is all there is.
+NOTHING = """
+[suite]
+name = "nothing"
+question = "Does anything matter where everything is well?"
+replicates = 6
+
+[factors]
+depth = [2, 3]
+clipping = ["none", "global_norm", "norm"]
+bias_initializer = ["zeros", "normal"]
+
+[fixed]
+activation = "relu"
+initializer = "he_normal"
+steps = 60
+"""
+
+RATES = """
+[suite]
+name = "rates"
+question = "Is each network judged at its own best rate?"
+replicates = 3
+
+[factors]
+depth = [4, 30]
+initializer = ["orthogonal", { level = "orthogonal", gain = 1.5 }]
+learning_rate = [0.001, 0.01, 0.1]
+
+[fixed]
+activation = "linear"
+steps = 60
+"""
+
+
+@pytest.fixture(scope="module")
+def small() -> DryResults:
+    return dry_results(SMALL)
+
+
+def noisy(made: DryResults, seed: int) -> DryResults:
+    """The same results with validation accuracies drawn alike for every run: any difference is chance."""
+    draw = pd.Series(range(len(made.tables["evaluations"]))).sample(frac=1.0, random_state=seed).to_numpy()
+    rows = made.tables["evaluations"]
+    values = 0.9 + 0.02 * (draw % 101) / 101.0
+    return replace(made, tables=made.tables | {"evaluations": rows.assign(accuracy=values)})
+
+
+def worded(made: DryResults) -> tuple[pd.DataFrame, tuple[object, ...], list[str]]:
+    axes = varied_axes(made.tables["runs"], made.manifest)
+    frame = labelled(judge(made.tables), [axis for axis in axes if not axis.numeric])
+    return frame, axes, [axis.factor for axis in axes]
+
+
+def texts(sentences: tuple[Sentence, ...]) -> str:
+    return "\n".join(sentence.text for sentence in sentences)
+
+
+# By depth
+
+
+def test_the_onset_is_where_the_formula_puts_it(small: DryResults) -> None:
+    frame, _, _ = worded(small)
+    found = onset(frame, ["activation", "initializer", "normalization"])
+    got = {(*map(str, row[:3]), row[3]): row[4] for row in found.itertuples(index=False)}
+    planted: dict[tuple[str, ...], list[tuple[int, bool]]] = {}
+    for run in make_plan(small.suite).runs:
+        key = tuple(run.choices[name].label for name in ("activation", "initializer", "normalization"))
+        total = fate(run.choices).total
+        planted.setdefault((*key, "vanishing"), []).append((int(run.choices["depth"].value), total < VANISHING))
+        planted.setdefault((*key, "exploding"), []).append((int(run.choices["depth"].value), total > LIMIT))
+    expected = {}
+    for key, cells in planted.items():
+        sick = [depth for depth, is_sick in cells if is_sick]
+        if sick and (max(cells)[0], True) in cells:
+            expected[key] = min(sick)
+    assert {k: v for k, v in got.items() if k[3] != Symptom.COLLAPSED} == expected
+    assert len(expected) == 4
+
+
+def test_a_symptom_that_a_deeper_network_does_not_show_has_no_onset() -> None:
+    frame = pd.DataFrame({"g": "a", "depth": [2, 4, 8], "symptom_start": ["vanishing", "vanishing", "healthy"]})
+    assert onset(frame, ["g"]).empty
+    frame = frame.assign(symptom_start=["vanishing", "healthy", "vanishing"])
+    found = onset(frame, ["g"]).iloc[0]
+    assert (found["depth"], found["shown"], found["runs"], found["from_first"]) == (8, 1, 1, False)
+
+
+def test_the_depth_tables_have_a_row_for_every_cell_and_counts_of_its_runs(small: DryResults) -> None:
+    frame, axes, _ = worded(small)
+    sick, deepest = depth_grids(frame, axes)  # type: ignore[arg-type]
+    assert sick.columns == ("normalization", "activation", "glorot_uniform", "he_normal")
+    rows = {row[:2]: row[2:] for row in sick.rows}
+    assert rows["none", "sigmoid"][0] == "vanishes from 12 (6/6)"
+    depths = {row[:2]: row[2:] for row in deepest.rows}
+    for (normalization, activation), cells in depths.items():
+        for initializer, cell in zip(deepest.columns[2:], cells, strict=True):
+            own = frame[(frame["normalization"] == normalization) & (frame["activation"] == activation)
+                        & (frame["initializer"] == initializer) & (frame["outcome"] == Outcome.LEARNED)]  # fmt: skip
+            assert cell.startswith(f"{own['depth'].max()}" if len(own) else "none"), (normalization, activation)
+
+
+def test_the_depth_sentence_names_pairs_without_remedies_only(small: DryResults) -> None:
+    frame, axes, _ = worded(small)
+    said = texts(depth_sentences(frame, axes))  # type: ignore[arg-type]
+    assert (
+        "Without normalization, the gradient vanishes at initialization with sigmoid, any initializer, from 12" in said
+    )
+    assert "batch_normalization" not in said
+
+
+def test_without_depths_there_is_nothing_to_say_of_them() -> None:
+    made = dry_results(SMALL.replace("depth = [2, 12, 40]\n", ""))
+    frame, axes, _ = worded(made)
+    assert depth_grids(frame, axes) == ()  # type: ignore[arg-type]
+    assert depth_sentences(frame, axes) == ()  # type: ignore[arg-type]
+
+
+# Effects
+
+
+def test_the_planted_factor_leads(small: DryResults) -> None:
+    frame, _, varied = worded(small)
+    said = share_sentence(frame, varied)[0].text
+    spread = {
+        factor: frame.groupby(factor, observed=True)["final_validation_accuracy"].mean().var(ddof=0)
+        for factor in varied
+    }
+    strongest = max(spread, key=lambda factor: spread[factor])
+    first = said.removeprefix("Of the variance of the final validation accuracy, ")
+    assert first.startswith(strongest), said
+    assert effect_sentences(frame, varied)
+
+
+def test_where_nothing_was_planted_no_effect_is_found() -> None:
+    made = dry_results(NOTHING)
+    claimed = 0
+    for seed in range(20):
+        frame, _, varied = worded(noisy(made, seed))
+        claimed += "changes the final accuracy" in texts(effect_sentences(frame, varied))
+        assert "The data cannot tell" in texts(effect_sentences(frame, varied))
+    assert claimed <= 3  # one in twenty is what 5 % allow
+
+
+def test_a_sentence_links_to_its_runs(small: DryResults) -> None:
+    frame, axes, varied = worded(small)
+    links = [sentence.link for sentence in effect_sentences(frame, varied) if sentence.link.startswith("#where=")]
+    assert links
+    levels = {axis.factor: axis.levels for axis in axes}  # type: ignore[attr-defined]
+    for link in links:
+        factor, _, written = link.removeprefix("#where=").partition(":")
+        assert all(unquote(level) in levels[factor] for level in written.split("|"))
+
+
+# The whole page
+
+
+def page(text: str) -> Page:
+    made = dry_results(text)
+    return build_page(made.tables, made.manifest)
+
+
+def test_remedies_come_in_the_planted_order() -> None:
+    said = [sentence.text for sentence in page(EXPLODING).answer if "exploding gradients" in sentence.text]
+    assert said
+    # By formula a gain of 1 learns always, clipping up to 6 decades: both rescue every run at depth 30.
+    assert "initializer orthogonal 3 of 3" in said[0]
+    assert "clipping global_norm 3 of 3" in said[0]
+
+
+def test_each_network_is_shown_at_its_best_rate_and_the_page_says_so() -> None:
+    made = page(RATES)
+    assert made.fair.startswith("Each cell is shown at the best of its learning rates (3 rates in the suite)")
+    shown = pd.concat([panel.rows for panel in made.trainability.panels])  # type: ignore[union-attr]
+    assert shown["runs"].sum() == 2 * 2 * 3
+    assert "Each of 4 networks is asked at the best of its learning rates" in made.agreement.view
+    assert page(SMALL).fair == ""
+
+
+def test_where_all_runs_end_alike_no_rule_is_praised() -> None:
+    made = page(NOTHING)
+    assert "cannot tell a good rule from a bad one" in made.agreement.sentences[0].text
+    assert made.agreement.tradeoff is None
+    assert made.agreement.measures is None
+    assert made.agreement.short == ()
+
+
+def test_rule_tables_count_every_run(small: DryResults) -> None:
+    made = build_page(small.tables, small.manifest)
+    learned = int((judge(small.tables)["outcome"] == Outcome.LEARNED).sum())
+    for row in made.agreement.sets.rows:
+        assert row[1].endswith(f"/{len(small.tables['runs']) - learned}")
+        assert row[4].endswith(f"/{learned}")
+    assert len(made.agreement.matrix.rows) == 5
+
+
+def test_survival_is_drawn_where_runs_diverged_and_only_there() -> None:
+    made = dry_results(EXPLODING)
+    axes = varied_axes(made.tables["runs"], made.manifest)
+    judged = labelled(judge(made.tables), axes)
+    group = survival_chart(judged, axes)
+    assert group is not None
+    last = group.panels[0].rows.groupby("series").tail(1)
+    gone = int((made.tables["runs"]["status"] == "diverged").sum())
+    assert last["diverged"].sum() == gone > 0
+    assert last["runs"].sum() == len(judged)
+    healthy = dry_results(NOTHING)
+    axes = varied_axes(healthy.tables["runs"], healthy.manifest)
+    assert survival_chart(labelled(judge(healthy.tables), axes), axes) is None
