@@ -154,7 +154,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     Rows come in the order of their cohorts' names. `run_id`, `layer_name` and `split` are categories but in `runs`.
 
     Raises:
-        ResultsError: there are no results, or a file cannot be read.
+        ResultsError: there are no results, a file cannot be read, or two hold the same run.
     """
     done = sorted(path.stem for path in (folder / "tables" / DONE_MARK).glob("*.parquet"))
     if not done:
@@ -167,6 +167,14 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         except (OSError, pa.ArrowException) as error:
             raise ResultsError(f"{folder}: table {table} cannot be read ({error}). `bench run` mends it.") from error
         frames[table] = pa.concat_tables(parts).unify_dictionaries().to_pandas()
+    twice = frames["runs"]["run_id"].duplicated()
+    if twice.any():
+        run = frames["runs"].loc[twice, "run_id"].iloc[0]
+        files = sorted(set(frames["runs"].loc[frames["runs"]["run_id"] == run, "cohort"]))
+        raise ResultsError(
+            f"{folder}: run {run} is in several files ({', '.join(files)}). `bench run` sets aside those that the suite "
+            "does not plan."
+        )
     return frames
 
 

@@ -126,3 +126,10 @@ def test_a_manifest_is_replaced_whole(results: Results) -> None:
     results.write_manifest({"suite": "a"})
     results.write_manifest({"suite": "b"})
     assert read_manifest(results.folder) == {"suite": "b"}
+
+
+def test_a_run_in_two_files_is_named_and_not_counted_twice(results: Results) -> None:
+    results.write("a", tables_of("a"))
+    results.write("b", {**tables_of("b"), "runs": tables_of("a")["runs"]})
+    with pytest.raises(ResultsError, match="run a-r0 is in several files"):
+        read_tables(results.folder)
