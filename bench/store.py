@@ -172,8 +172,8 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         run = frames["runs"].loc[twice, "run_id"].iloc[0]
         files = sorted(set(frames["runs"].loc[frames["runs"]["run_id"] == run, "cohort"]))
         raise ResultsError(
-            f"{folder}: run {run} is in several files ({', '.join(files)}). `bench run` sets aside those that the suite "
-            "does not plan."
+            f"{folder}: run {run} is in several files ({', '.join(files)}). `bench run` sets aside those that the "
+            "suite does not plan."
         )
     return frames
 

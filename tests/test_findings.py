@@ -216,6 +216,19 @@ def test_rule_tables_count_every_run(small: DryResults) -> None:
     assert len(made.agreement.matrix.rows) == 5
 
 
+def test_the_parts_of_the_rule_table_add_up_to_it(small: DryResults) -> None:
+    agreement = build_page(small.tables, small.manifest).agreement
+    [part] = agreement.parts
+    assert part.caption == "The same by normalization"
+
+    def added(row: tuple[str, ...], what: int) -> str:
+        pairs = [cell.split(" ")[0].split("/") for cell in row[1 + what :: 2] if cell != "–"]
+        return "/".join(str(sum(int(pair[k]) for pair in pairs)) for k in (0, 1))
+
+    for whole, row in zip([row for row in agreement.sets.rows if "gate" not in row[0]], part.rows, strict=True):
+        assert (added(row, 0), added(row, 1)) == (whole[1], whole[4])
+
+
 def test_survival_is_drawn_where_runs_diverged_and_only_there() -> None:
     made = dry_results(EXPLODING)
     axes = varied_axes(made.tables["runs"], made.manifest)

@@ -11,6 +11,7 @@ from bench.report.wording import condition_text, integer, listed, of, percent, p
 from bench.rules import MEASURES, OWN, RulesChoice
 
 MOST_CURVES = 8  # colours
+SPLIT_BY = ("optimizer", "dataset", "normalization")  # what a rule may be right under and wrong without
 BASIS = (
     "caught: of runs that did not learn, those that raise an alarm; false alarm: one for a run that learned; Wilson "
     "intervals that count cells, as replicates of a cell are alike"
@@ -35,6 +36,7 @@ def agreement_view(measured: Measurements, judged: pd.DataFrame, varied: list[st
         short=_short(found, titles),
         sentences=_sentences(found, titles),
         sets=_sets(found, titles),
+        parts=tuple(_by_level(raised, asked, name, titles) for name in SPLIT_BY if name in varied),
         matrix=_matrix(agreement(raised), titles, len(raised)),
         rules=_rules(found, choice),
         tradeoff=_tradeoff(sweep(measured, judged, asked, choice), areas(measured, judged, asked, choice)),
@@ -111,6 +113,29 @@ def _sets(found: pd.DataFrame, titles: dict[str, str]) -> Grid:
     whole = found[found["rule"].isin([WHOLE, UNGATED])]
     rows = [(titles[r["set"]] + (f", {r['rule']}" if r["rule"] else ""), *_cells(r)) for r in whole.to_dict("records")]
     return Grid("Rule sets against the outcome", ("rule set", *_HEADS), tuple(rows), tuple(range(1, 9)), BASIS)
+
+
+def _by_level(raised: pd.DataFrame, asked: pd.DataFrame, factor: str, titles: dict[str, str]) -> Grid:
+    """Recall and false alarms of whole sets for each level of a factor, side by side."""
+    levels = list(dict.fromkeys(asked[factor].astype(str)))
+    found = {level: detection(raised, asked[asked[factor].astype(str) == level]) for level in levels}
+    rows = []
+    for name, title in titles.items():
+        cells: list[str] = []
+        for level in levels:
+            row = found[level][(found[level]["set"] == name) & (found[level]["rule"] == WHOLE)].iloc[0].to_dict()
+            cells += [_short_rate(row, "caught", "untrained", "recall"),
+                      _short_rate(row, "false_alarms", "trained", "false")]  # fmt: skip
+        rows.append((title, *cells))
+    heads = [f"{level}: {what}" for level in levels for what in ("caught", "false alarms")]
+    return Grid(f"The same by {spoken(factor)}", ("rule set", *heads), tuple(rows), tuple(range(1, len(heads) + 1)))
+
+
+def _short_rate(row: dict[str, float], hits: str, runs: str, rate: str) -> str:
+    if not row[runs]:
+        return "–"
+    low, high = (100 * row[f"{rate}_{side}"] for side in ("lower", "upper"))
+    return f"{integer(int(row[hits]))}/{integer(int(row[runs]))} ({low:.0f}–{high:.0f} %)"
 
 
 def _rules(found: pd.DataFrame, choice: RulesChoice) -> Grid:

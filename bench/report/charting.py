@@ -41,7 +41,10 @@ def trainability(judged: pd.DataFrame, layout: MapLayout) -> ChartGroup:
         ),
         panels=tuple(panels),
         columns=layout.facets.columns,
-        captions=(f"Each tile says how many of its runs learned; diverged and failed runs count as runs.{pooled}",),
+        captions=(
+            f"Each tile says how many of its runs learned; diverged and failed runs count as runs.{pooled} From the "
+            "tables runs and evaluations.",
+        ),
     )
 
 
@@ -70,7 +73,8 @@ def gradient_flow(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> t
                 columns=layout.facets.columns,
                 legend_title=spoken(layout.colour.factor) if layout.colour else "",
                 captions=_line_captions(layout, "Median over runs; band: from the lowest to the highest of few runs, "
-                                        "a 95 % interval of the median where there are six or more."),
+                                        "a 95 % interval of the median where there are six or more. From the table "
+                                        "gradient_norms."),
             )
         )  # fmt: skip
     return tuple(groups)
@@ -101,7 +105,8 @@ def losses(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> ChartGro
         columns=layout.facets.columns,
         legend_title=spoken(layout.colour.factor) if layout.colour else "",
         captions=_line_captions(layout, "Median and band over runs as above. A run that diverged counts as infinite "
-                                "from then on, so a median never shows the survivors alone."),
+                                "from then on, so a median never shows the survivors alone. From the table "
+                                "loss_curves."),
     )  # fmt: skip
 
 
@@ -124,7 +129,10 @@ def divergence(events: pd.DataFrame, depth: int) -> ChartGroup | None:
         ),
         panels=(Panel("", rows[["step", "layer", "series", "kind"]]),),
         legend_title="first bad tensor",
-        captions=("One mark a run, at the step and layer at which a NaN or an infinity was first seen.",),
+        captions=(
+            "One mark a run, at the step and layer at which a NaN or an infinity was first seen. From the table "
+            "divergence_events.",
+        ),
     )
 
 

@@ -110,7 +110,7 @@ def _captions(
     captions = [
         "Median of the log10 norm over the runs that were left at that step; hatched where more runs were lost than "
         f"left. {plural(lost, 'run')} of {integer(len(runs))} shown {'was' if lost == 1 else 'were'} lost. Recorded "
-        "steps stand at equal distances; layer 0, nearest the input, is at the bottom."
+        "steps stand at equal distances; layer 0, nearest the input, is at the bottom. From the table gradient_norms."
     ]
     if beyond:
         share = f"{of(beyond, len(frame))} pairs of layer and step"

@@ -95,6 +95,7 @@ class Agreement:
     short: tuple[Sentence, ...]  # for the answer
     sentences: tuple[Sentence, ...]
     sets: Grid
+    parts: tuple[Grid, ...]  # the same by the levels of a factor
     matrix: Grid
     rules: Grid
     tradeoff: ChartGroup | None
