@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -200,5 +201,23 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError as error:
         raise ResultsError(f"{folder}: no manifest.json here. Is this a results folder (reports/<suite>)?") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise ResultsError(f"{path}: cannot be read ({error}).") from error
+
+
+def count_statuses(folder: Path) -> dict[str, int]:
+    """How many runs of a results folder have each status, 0 where none has; only the `runs` files are read.
+
+    Raises:
+        ResultsError: there are no results, or a file cannot be read.
+    """
+    paths = sorted((folder / "tables" / DONE_MARK).glob("*.parquet"))
+    if not paths:
+        raise ResultsError(f"{folder}: no table {DONE_MARK} here.")
+    found: Counter[str] = Counter()
+    for path in paths:
+        try:
+            found.update(pq.read_table(path, columns=["status"])["status"].to_pylist())
+        except (OSError, pa.ArrowException) as error:
+            raise ResultsError(f"{folder}: table {DONE_MARK} cannot be read ({error}).") from error
+    return {status.value: found[status] for status in RunStatus}

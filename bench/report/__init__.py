@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from bench.report.build import build_page
+from bench.report.index import write_index
 from bench.report.render import as_data, render
 from bench.store import read_manifest, read_tables
 
-__all__ = ["build_page", "dump_report", "render", "write_report"]
+__all__ = ["build_page", "dump_report", "render", "write_index", "write_report"]
 
 
 def write_report(folder: Path) -> Path:
-    """Write `index.html` into a results folder and return its path.
+    """Write `index.html` into a results folder, list it in the folder above (`write_index`) and return its path.
 
     Raises:
         ResultsError: there are no results, or they cannot be read.
@@ -22,7 +23,9 @@ def write_report(folder: Path) -> Path:
     path = folder / "index.html"
     aside = path.with_name("index.html.writing")
     aside.write_text(html, encoding="utf-8")
-    return aside.replace(path)
+    aside.replace(path)
+    write_index(folder)
+    return path
 
 
 def dump_report(folder: Path) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def render(page: Page) -> str:
     groups = [group for group in page.chart_groups() if group is not None]
     drawn = {group.key: draw_group(group) for group in groups}
     return (
-        _environment()
+        environment()
         .get_template("page.html.j2")
         .render(
             page=page,
@@ -99,7 +99,8 @@ def packed(data: bytes) -> str:
 
 
 @cache
-def _environment() -> Environment:
+def environment() -> Environment:
+    """Where the page's templates are found; what they show is escaped."""
     return Environment(
         loader=PackageLoader("bench.report"), autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,

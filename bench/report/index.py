@@ -1,0 +1,143 @@
+"""The list of all reports of a folder: `reports/index.html` beside `reports/<suite>/index.html`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bench.errors import ResultsError
+from bench.report.render import environment
+from bench.report.wording import integer, of
+from bench.store import count_statuses, read_manifest
+
+FOLDER_NAME = "reports"  # a folder of this name is made for reports; any other must hold a list already
+PAGE = "index.html"
+MARK = '<meta name="generator" content="gradbench reports">'
+MARK_WITHIN = 1000  # characters from the start of a page
+REQUIRED = ("suite", "question", "planned", "versions", "started")
+STACK = ("keras", "tensorflow")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One report, as ready text. `moment` is when it ended, or started where it has not ended."""
+
+    href: str
+    title: str
+    question: str
+    suite: str
+    moment: datetime
+    ended: str
+    runs: str
+    versions: str
+    remark: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A folder that holds a page but not what it takes to describe it, and why."""
+
+    href: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Index:
+    """Everything on the page: reports, the newest first, and the folders that could not be read, by name."""
+
+    entries: tuple[Entry, ...]
+    unread: tuple[Unread, ...]
+
+
+def write_index(results: Path) -> Path | None:
+    """List the reports of the folder that holds a results folder in its `index.html`; None if it is left alone.
+
+    It is written where the folder is named `reports` or holds such a list already. A page that gradbench did not
+    write is never replaced, a results folder's own page neither. A folder that cannot be written to keeps what it has:
+    the list is an extra, and the report itself stands.
+    """
+    folder = results.resolve().parent
+    page = folder / PAGE
+    try:
+        if not (_is_list(page) if page.exists() else folder.name == FOLDER_NAME):
+            return None
+        html = environment().get_template("index.html.j2").render(index=build_index(folder), mark=MARK)
+        aside = folder / f"{PAGE}.{os.getpid()}.writing"  # two suites may end at once
+        try:
+            aside.write_text(html, encoding="utf-8")
+            return aside.replace(page)
+        finally:
+            aside.unlink(missing_ok=True)
+    except OSError:
+        return None
+
+
+def build_index(folder: Path) -> Index:
+    """Every subfolder that holds a manifest and a page.
+
+    Raises:
+        OSError: the folder itself cannot be listed.
+    """
+    entries, unread = [], []
+    for results in sorted(folder.iterdir()):
+        try:
+            if (results / "manifest.json").is_file() and (results / PAGE).is_file():
+                entries.append(_entry(results))
+        except (ResultsError, OSError) as error:
+            reason = str(error).replace(f"{results}{os.sep}", "").replace(f"{results}: ", "")
+            unread.append(Unread(_href(results), results.name, reason))
+        except (TypeError, ValueError, AttributeError) as error:
+            reason = f"manifest.json is not as `bench run` writes it ({error})."
+            unread.append(Unread(_href(results), results.name, reason))
+    entries.sort(key=lambda entry: entry.moment, reverse=True)
+    return Index(tuple(entries), tuple(unread))
+
+
+def _is_list(page: Path) -> bool:
+    with page.open(encoding="utf-8", errors="replace") as text:
+        return MARK in text.read(MARK_WITHIN)
+
+
+def _entry(results: Path) -> Entry:
+    manifest = read_manifest(results)
+    missing = [name for name in REQUIRED if name not in manifest]
+    if missing:
+        raise ResultsError(f"manifest.json lacks {', '.join(missing)}.")
+    ended = manifest.get("ended")
+    moment = _moment(str(ended or manifest["started"]))
+    return Entry(
+        href=_href(results),
+        title=str(manifest.get("title") or manifest["suite"]),
+        question=str(manifest["question"]).strip(),
+        suite=str(manifest["suite"]),
+        moment=moment,
+        ended=f"{'ended' if ended else 'not ended, started'} {moment:%Y-%m-%d %H:%M} UTC",
+        runs=_runs(count_statuses(results), int(manifest["planned"]["runs"])),
+        versions=_versions(manifest["versions"]),
+        remark="Dry: these numbers were made by formula, not by training." if manifest.get("dry") else "",
+    )
+
+
+def _href(results: Path) -> str:
+    return f"{quote(results.name)}/{PAGE}"
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _runs(counts: Mapping[str, int], planned: int) -> str:
+    """`864 of 864 runs: 810 completed, 54 diverged, 0 failed`."""
+    by_status = ", ".join(f"{integer(count)} {status}" for status, count in counts.items())
+    return f"{of(sum(counts.values()), planned)} runs: {by_status}"
+
+
+def _versions(versions: Mapping[str, Any]) -> str:
+    return " · ".join(f"{name} {versions.get(name, 'unknown')}" for name in STACK)
