@@ -1,8 +1,8 @@
 """How large a report can be: `python -m benchmarks.report_scale [--repeats N] [--largest RUNS]`.
 
-Dry results of 1,250 to 10,000 runs of 32 layers, gradient norms and activations at 40 steps and evaluations at 20, then
-`bench report` on each as a process of its own. Each size doubles the one before it by one more factor or by twice the
-levels of one, as suites grow; replicates stay five.
+Dry results of 1,250 to 10,000 runs of 32 layers, gradient norms and activations at 40 steps and evaluations at 20, with
+noise on every number, then `bench report` on each as a process of its own. Each size doubles the one before it by one
+more factor or by twice the levels of one, as suites grow; replicates stay five.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 
 from bench.environment import machine
 from benchmarks.command import BENCH, Spent, markdown, middle, spent
+from benchmarks.noise import add_noise
 
 SMALLEST = 1250
 NORMALIZATIONS = ("none", "batch_normalization", "layer_normalization", "rms_normalization")
@@ -74,6 +75,7 @@ def measure_size(doublings: int, repeats: int) -> Sized:
         suite, results = Path(folder) / "scale.toml", Path(folder) / "results"
         suite.write_text(suite_text(doublings), encoding="utf-8")
         spent([*BENCH, "run", str(suite), "--dry", "--no-report", "--out", str(results)])
+        add_noise(results)
         times = middle([spent([*BENCH, "report", str(results)]) for _ in range(repeats)])
         return Sized(_rows(results, "runs"), _rows(results, "*"), times, (results / "index.html").stat().st_size)
 
