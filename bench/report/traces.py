@@ -22,6 +22,7 @@ MOST_VALUES = 2_600_000  # numbers in all: 5 MB before compression
 MOST_LAYERS, MOST_STEPS, MOST_LOSSES, MOST_EVALUATIONS = 64, 40, 100, 20
 SPLITS = ("train", "validation")
 MISSING, INFINITE, ZERO = -32768, 32767, -32767  # not a measured number, infinity, log10 of 0
+COLUMNS = {"gradient_norms": "preactivation_grad_norm", "loss_curves": "loss", "evaluations": "accuracy"}
 SCALE = 100.0  # hundredths of a decade; of a percent for accuracies, which are times SCALE * 100
 
 
@@ -49,12 +50,7 @@ def traces(tables: Tables, judged: pd.DataFrame) -> Traces:
     """The curves of all runs, in the order of `judged`."""
     runs = pd.Index(judged["run_id"])
     kind = pd.factorize(judged["depth"].astype(str) + "/" + judged["steps"].astype(str))[0]
-    numbers = {
-        "gradient_norms": _decades(tables["gradient_norms"]["preactivation_grad_norm"]),
-        "loss_curves": _decades(tables["loss_curves"]["loss"]),
-        "evaluations": _percent(tables["evaluations"]["accuracy"]),
-    }
-    found = {name: _Found.of(tables[name], runs, kind, kept) for name, kept in numbers.items()}
+    found = {name: _Found.of(tables[name], runs, kind, column) for name, column in COLUMNS.items()}
     structures = [_structure(found, k, len(runs)) for k in range(int(kind.max()) + 1)]
     sizes = np.array([each.size for each in structures])[kind]
     offset = np.concatenate([[0], np.cumsum(sizes)])
@@ -77,21 +73,26 @@ def traces(tables: Tables, judged: pd.DataFrame) -> Traces:
 
 @dataclass(frozen=True)
 class _Found:
-    """A table's rows with the position and structure of each one's run, and the numbers to keep of them."""
+    """A table's rows with the position and structure of each one's run, and the column to keep of them."""
 
     frame: pd.DataFrame
     run: NDArray[np.int64]
     kind: NDArray[np.int64]
-    numbers: NDArray[np.int16]
+    column: str
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, runs: pd.Index, kind: NDArray[np.int64], numbers: NDArray[np.int16]) -> _Found:
+    def of(cls, frame: pd.DataFrame, runs: pd.Index, kind: NDArray[np.int64], column: str) -> _Found:
         run = positions(frame["run_id"], runs)
-        return cls(frame, run, kind[run] if len(run) else run, numbers)
+        return cls(frame, run, kind[run] if len(run) else run, column)
 
     def only(self, split: str) -> _Found:
         keep = (self.frame["split"] == split).to_numpy(bool)
-        return _Found(self.frame[keep], self.run[keep], self.kind[keep], self.numbers[keep])
+        return _Found(self.frame[keep], self.run[keep], self.kind[keep], self.column)
+
+    def numbers(self, keep: NDArray[np.bool_]) -> NDArray[np.int16]:
+        """The column of some rows as 16-bit integers."""
+        kept = self.frame[self.column][keep]
+        return _percent(kept) if self.column == "accuracy" else _decades(kept)
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ class _Sheet:
             index = np.searchsorted(kept, given).clip(max=len(kept) - 1)
             keep &= np.asarray(kept)[index] == given
             position = position * len(kept) + index
-        self.values[self.offset[found.run[keep]] + start + position[keep]] = found.numbers[keep]
+        self.values[self.offset[found.run[keep]] + start + position[keep]] = found.numbers(keep)
 
 
 def _structure(found: dict[str, _Found], kind: int, runs: int) -> _Structure:
@@ -122,8 +123,8 @@ def _structure(found: dict[str, _Found], kind: int, runs: int) -> _Structure:
     evaluations = thinned(_steps(rated, kind), MOST_EVALUATIONS if budget > 600 else 8)
     curve = thinned(_steps(losses, kind), int(min(MOST_LOSSES, max(16, budget / 8))))
     left = max(24.0, budget - len(curve) - len(SPLITS) * len(evaluations))
-    rows = norms.frame[(norms.kind == kind) & (norms.frame["layer_name"] != "head").to_numpy(bool)]
-    layers, steps = sorted(rows["layer_index"].unique().tolist()), sorted(rows["step"].unique().tolist())
+    hidden = (norms.kind == kind) & (norms.frame["layer_name"] != "head").to_numpy(bool)
+    layers, steps = (pd.unique(norms.frame[name].to_numpy()[hidden]).tolist() for name in ("layer_index", "step"))
     most_layers, most_steps = MOST_LAYERS, MOST_STEPS
     while min(len(layers), most_layers) * min(len(steps), most_steps) > left:
         if min(len(layers), most_layers) >= min(len(steps), most_steps):
@@ -134,7 +135,7 @@ def _structure(found: dict[str, _Found], kind: int, runs: int) -> _Structure:
 
 
 def _steps(found: _Found, kind: int) -> list[int]:
-    return list(np.unique(found.frame["step"].to_numpy()[found.kind == kind]).tolist())
+    return list(pd.unique(found.frame["step"].to_numpy()[found.kind == kind]).tolist())
 
 
 def _decades(column: pd.Series) -> NDArray[np.int16]:
