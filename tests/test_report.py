@@ -18,6 +18,7 @@ import pytest
 from bench.analysis import Moment, gradient_profile, judge, loss_bands
 from bench.errors import ResultsError
 from bench.report import build_page, dump_report, render, write_report
+from bench.report.charts.canvas import canvas, finish
 from bench.report.render import as_data, draw_group
 from bench.report.view import ChartGroup, Page
 from bench.schema import TABLES
@@ -274,3 +275,13 @@ def test_where_a_quarter_of_the_runs_vanished_to_nothing_the_quartile_is_minus_i
     page = page_of(exploding, gradient_norms=norms.assign(preactivation_grad_norm=zeroed))
     (said,) = [sentence.text for sentence in page.answer if "half of the runs lie between" in sentence.text]
     assert re.search(r"changed by −∞ to \S+ decades; half of the runs lie between −∞ and [-−+\d.]+\.$", said), said
+
+
+def test_a_label_keeps_its_decimals_when_coordinates_lose_theirs() -> None:
+    with canvas(3, 2) as (figure, axes):
+        axes.set(ylim=(0.9, 1.0), yticks=[0.925, 0.975])
+        drawing = finish(figure, "Two values, 0.925 and 0.975.")
+    labels = [element.text for element in ElementTree.fromstring(drawing.svg).iter() if element.tag.endswith("text")]
+    assert {"0.925", "0.975"} <= set(labels)
+    assert 'aria-label="Two values, 0.925 and 0.975."' in drawing.svg
+    assert not re.search(r'd="[^"]*\d\.\d\d', drawing.svg)

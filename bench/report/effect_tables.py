@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from bench.analysis import interactions, main_effects, response, variance_shares
+from bench.report.levels import level_label
 from bench.report.view import Grid, Sentence
 from bench.report.wording import integer, listed, p_value, signed, spoken
 
@@ -90,6 +91,12 @@ def _percent(row: object) -> str:
     return f"{share:.0f} % ({lower:.0f}–{upper:.0f})"
 
 
+def _level(row: dict[str, object], side: str) -> str:
+    """A level by its word, or a number with its factor."""
+    level = row[f"{side}_level"]
+    return str(level) if isinstance(level, str) else f"{spoken(str(row[side]))} {level_label(level)}"
+
+
 def _shares(judged: pd.DataFrame, varied: Sequence[str], name: str) -> Grid | None:
     shares = variance_shares(judged, varied, response(name))
     if shares.empty:
@@ -123,7 +130,7 @@ def _effects(effects: pd.DataFrame) -> Grid:
 def _interactions(pairs: pd.DataFrame) -> Grid:
     rows = [
         (f"{spoken(r['one'])} × {spoken(r['other'])}", f"{100 * r['share']:.1f} %",
-         f"{100 * r['lower']:.1f}–{100 * r['upper']:.1f} %", f"{r['one_level']} with {r['other_level']}",
+         f"{100 * r['lower']:.1f}–{100 * r['upper']:.1f} %", f"{_level(r, 'one')} with {_level(r, 'other')}",
          signed(r["deviation"]), f"{r['mean']:.2f}", integer(r["runs"]), integer(r["lost"]))
         for r in pairs.head(MOST_PAIRS).to_dict("records")
     ]  # fmt: skip

@@ -85,7 +85,7 @@ def _opening(view_box: str, text: str) -> str:
 def _compact(svg: str) -> str:
     """Without comments and line breaks, with coordinates to a tenth of a point."""
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"(\d+\.\d)\d+", r"\1", svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", tag.group()), svg)  # never in a label
     return re.sub(r">\s+<", "><", svg).strip()
 
 
