@@ -17,6 +17,7 @@ from bench.analysis import (
     judge,
     measurements,
     remedies,
+    remedies_by,
 )
 from bench.report import charting
 from bench.report.agreement_view import agreement_view, set_definitions
@@ -28,7 +29,7 @@ from bench.report.heatmap_charts import heatmaps
 from bench.report.layout import LineLayout, line_layout, map_layout
 from bench.report.lesson import lesson
 from bench.report.levels import Axis, labelled, level_label, varied_axes
-from bench.report.remedy_tables import remedy_grids, remedy_sentences
+from bench.report.remedy_tables import depth_remedies, remedy_grids, remedy_sentences
 from bench.report.survival_chart import survival_chart
 from bench.report.view import Count, Definition, Grid, Page
 from bench.report.wording import condition_text, integer, listed, number, percent, plural, spoken
@@ -63,7 +64,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
         grids=(_factors(manifest),),
         effects=effect_grids(found.worded, varied),
         effect_sentences=effect_sentences(found.worded, varied),
-        remedies=remedy_grids(remedied),
+        remedies=(*remedy_grids(remedied), *_by_depth(found, remedied, tables)),
         trainability=charting.trainability(judged.loc[fair], map_layout(judged.loc[fair], _left(axes, fair_said))),
         gradients=charting.gradient_flow(tables, judged, lines),
         losses=charting.losses(tables, judged, lines),
@@ -107,6 +108,12 @@ class _Judged:
     def varied(self) -> list[str]:
         """The factors that vary."""
         return [axis.factor for axis in self.axes]
+
+
+def _by_depth(found: _Judged, remedied: pd.DataFrame, tables: Tables) -> tuple[Grid, ...]:
+    if "depth" not in found.varied:
+        return ()
+    return depth_remedies(remedied, remedies_by(found.worded, found.varied, tables["timings"], "depth"))
 
 
 def _colophon(manifest: Mapping[str, Any], choice: RulesChoice) -> dict[str, Any]:

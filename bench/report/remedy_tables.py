@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import Symptom
+from bench.report.levels import level_label
 from bench.report.view import Grid, Sentence
 from bench.report.wording import integer, of, plural, signed, spoken
 
 MOST = 12
+MOST_BY_DEPTH = 8
 _COLUMNS = (
     "change of one level to",
     "rescued",
@@ -38,6 +40,31 @@ def remedy_grids(found: pd.DataFrame) -> tuple[Grid, ...]:
             Grid(_name(pathology).capitalize(), _COLUMNS, tuple(_row(r) for r in shown.to_dict("records")),
                  (1, 2, 3, 4, 5, 6), note)
         )  # fmt: skip
+    return tuple(grids)
+
+
+def depth_remedies(found: pd.DataFrame, by_depth: pd.DataFrame) -> tuple[Grid, ...]:
+    """For each pathology how many runs the best changes rescued at each depth.
+
+    Args:
+        found: what `remedies` returned, which says which changes are best.
+        by_depth: what `remedies_by` returned, by depth.
+    """
+    grids = []
+    for pathology, rows in found.groupby("pathology", sort=False):
+        own = by_depth[by_depth["pathology"] == pathology]
+        depths = sorted(own["depth"].unique())
+        if len(depths) < 2:
+            continue
+        cells = {(r["factor"], r["level"], r["depth"]): r for r in own.to_dict("records")}
+        lines = []
+        for row in rows.head(MOST_BY_DEPTH).to_dict("records"):
+            said = [cells.get((row["factor"], row["level"], depth)) for depth in depths]
+            texts = ["–" if r is None else f"{r['rescued']}/{r['pairs']} ({_interval(r)})" for r in said]
+            lines.append((f"{spoken(row['factor'])} {row['level']}", *texts))
+        heads = ("change of one level to", *(f"depth {level_label(depth)}" for depth in depths))
+        title = f"{_name(pathology).capitalize()} by depth: runs rescued"
+        grids.append(Grid(title, heads, tuple(lines), tuple(range(1, len(heads)))))
     return tuple(grids)
 
 
