@@ -37,7 +37,7 @@ ROOMS = {
     "executors": _room("plan schema errors", "pyarrow ray"),
     "store": _room("schema errors", "pyarrow pandas"),
     "theory": _room("factors errors", "numpy scipy"),
-    "analysis": _room("rules schema theory errors", "numpy pandas scipy statsmodels"),
+    "analysis": _room("rules schema theory errors", "numpy pandas scipy"),
     "report": _room(
         "analysis theory rules store schema errors",
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
