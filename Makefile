@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install bench quick test check schema speed clean
+.PHONY: help install bench quick test browser check schema speed clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -24,8 +24,20 @@ bench: install ## Run suites/default.toml and write its report (about 2 minutes 
 quick: install ## Run suites/quick.toml and write its report (half a minute)
 	$(BIN)/bench run suites/quick.toml
 
-test: install ## Run the tests
+test: install ## Run the tests (those in a browser only where there is one: see make browser)
 	$(BIN)/python -m pytest -n 2
+
+browser: ## Install chromium with apt-get, for the tests of the report in a browser
+	@for name in chromium chromium-browser google-chrome; do \
+	  command -v $$name >/dev/null && { echo "$$name is there"; exit 0; }; \
+	done; \
+	command -v apt-get >/dev/null || { echo "make browser needs apt-get: install chromium another way"; exit 1; }; \
+	as_root=; [ "$$(id -u)" = 0 ] || as_root=sudo; \
+	for attempt in 1 2; do \
+	  $$as_root apt-get update -qq; \
+	  $$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core && exit 0; \
+	done; \
+	echo "apt-get could not install chromium; without it, make test skips the tests in a browser"; exit 1
 
 check: install ## Lint, format check and types
 	$(BIN)/ruff check .

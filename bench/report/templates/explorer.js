@@ -14,6 +14,8 @@ const data = JSON.parse(new TextDecoder().decode(await inflate("explorer-data"))
 const traces = new Int16Array(await inflate("explorer-traces"));
 const specs = JSON.parse(byId("explorer-charts").textContent);
 const { runs, cells, factors, structures } = data;
+for (const name of ["loss", "accuracy"]) specs[name].encoding.x.axis = { tickMinStep: 1, format: ",d" };
+specs.accuracy.encoding.color.legend.symbolType = "stroke";
 const total = runs.id.length;
 const indexOf = new Map(runs.id.map((id, k) => [id, k]));
 const offsets = (() => {
@@ -32,8 +34,10 @@ const shown = (value) => {
   const v = number(value);
   if (v === null || v === undefined) return "–";
   if (!Number.isFinite(v)) return v > 0 ? "∞" : "−∞";
-  return String(Number(v.toPrecision(3))).replace("-", "−");
+  return String(Number(v.toPrecision(3))).replaceAll("-", "−");
 };
+const spoken = (name) => name.replaceAll("_", " ");
+const decoded = (text) => { try { return decodeURIComponent(text); } catch { return text; } };
 const element = (tag, attributes = {}, ...children) => {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -55,41 +59,67 @@ function resolved(value) {
   return value;
 }
 
-function themed(spec, description) {
+// A chart has its ground within itself, so that what is saved of it can be read anywhere.
+function themed(spec, description, ground) {
   const ink = colour("--ink"), muted = colour("--muted"), grid = colour("--grid");
   const font = getComputedStyle(document.body).fontFamily;
   const config = {
-    ...spec.config, font, background: null, view: { stroke: grid },
+    ...spec.config, font, background: colour(ground), view: { stroke: grid },
     axis: { labelColor: muted, titleColor: muted, gridColor: grid, domainColor: grid, tickColor: grid, titleFontWeight: 400, labelFontSize: 12, titleFontSize: 12 },
-    legend: { labelColor: ink, titleColor: muted, titleFontWeight: 400, labelFontSize: 12, titleFontSize: 12 },
+    axisX: { labelAngle: 0 },
+    legend: { orient: "top", labelColor: ink, titleColor: muted, titleFontWeight: 400, labelFontSize: 12, titleFontSize: 12 },
   };
   return { ...resolved(spec), config, description };
 }
 
 const views = new Map();
-async function draw(id, spec, datasets, description) {
+let drawing = Promise.resolve();
+
+// One after the other, for two drawings at once would both append to the same element.
+function draw(...chart) {
+  const drawn = drawing.then(() => drawNow(...chart));
+  drawing = drawn.catch(() => {});
+  return drawn;
+}
+
+async function drawNow(id, spec, datasets, description, columns) {
   views.get(id)?.finalize();
-  const full = { ...themed(spec, description), datasets };
-  const options = { actions: { export: true, source: false, compiled: false, editor: false }, renderer: id === "scatter" ? "canvas" : "svg", downloadFileName: id, scaleFactor: 2 };
-  const result = await window.vegaEmbed(byId(id), full, options);
-  byId(id).querySelector("details > summary")?.setAttribute("aria-label", "Save this chart");
+  const full = { ...themed(spec, description, id === "scatter" ? "--paper" : "--card"), datasets };
+  const result = await window.vegaEmbed(byId(id), full, { actions: false, renderer: id === "scatter" ? "canvas" : "svg" });
   views.set(id, result);
-  offerCsv(id, Object.values(datasets)[0]);
+  offer(id, description, { SVG: () => picture(result.view, "svg"), PNG: () => picture(result.view, "png"), CSV: () => csv(Object.values(datasets)[0], columns) });
   return result.view;
 }
 
-// The chart's rows as CSV, by a button under it.
-function offerCsv(id, rows) {
-  const button = byId(`${id}-csv`) ?? element("button", { type: "button", id: `${id}-csv`, class: "small" }, "CSV");
-  button.setAttribute("aria-label", `Save the data of this chart as CSV (${id})`);
-  button.onclick = () => {
-    const names = Object.keys(rows[0] ?? {}).filter((name) => name !== "k" && name !== "said");
-    const cell = (value) => (/[",\n]/.test(String(value)) ? `"${String(value).replaceAll('"', '""')}"` : String(value ?? ""));
-    const text = [names.join(","), ...rows.map((row) => names.map((name) => cell(row[name])).join(","))].join("\n");
-    const link = element("a", { href: URL.createObjectURL(new Blob([text], { type: "text/csv" })), download: `${id}.csv` });
-    link.click();
+// Under every chart the same buttons as under the static ones: its picture as SVG and PNG, its data as CSV.
+function offer(id, description, kinds) {
+  const buttons = Object.entries(kinds).map(([kind, made]) => {
+    const button = element("button", { type: "button", "aria-label": `Save as ${kind}: ${description}` }, kind);
+    button.onclick = async () => {
+      const href = URL.createObjectURL(await made());
+      element("a", { href, download: `${id}.${kind.toLowerCase()}` }).click();
+      setTimeout(() => URL.revokeObjectURL(href), 10_000);
+    };
+    return button;
+  });
+  const row = byId(`${id}-downloads`) ?? element("p", { id: `${id}-downloads`, class: "downloads" });
+  row.replaceChildren(...buttons);
+  byId(id).after(row);
+}
+
+async function picture(view, kind) {
+  if (kind === "svg") return new Blob([await view.toSVG()], { type: "image/svg+xml" });
+  const canvas = await view.toCanvas(2);
+  return new Promise((resolve) => canvas.toBlob(resolve));
+}
+
+function csv(rows, columns) {
+  const cell = (value) => {
+    const text = String(value ?? "");
+    return /[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
   };
-  byId(id).after(button);
+  const lines = [columns, ...rows.map((row) => columns.map((name) => cell(row[name])))];
+  return new Blob([lines.map((line) => line.join(",")).join("\n") + "\n"], { type: "text/csv" });
 }
 
 // Filters
@@ -136,7 +166,7 @@ function runRows() {
   const x = runs.responses[axis.x], y = runs.responses[axis.y], rows = [];
   for (let k = 0; k < total; k++) {
     if (!passes(runs.levels, k)) continue;
-    const row = { k, run: runs.id[k], outcome: data.outcomes[runs.outcome[k]], symptom: data.symptoms[runs.verdicts.symptom_start[k]], x: number(x[k]), y: number(y[k]) };
+    const row = { k, run: runs.id[k], outcome: spoken(data.outcomes[runs.outcome[k]]), symptom: data.symptoms[runs.verdicts.symptom_start[k]], x: number(x[k]), y: number(y[k]) };
     for (const factor of factors) row[factor.name] = factor.levels[runs.levels[factor.name][k]];
     rows.push(row);
   }
@@ -148,15 +178,22 @@ const titled = (name) => {
   return r.unit === "1" ? r.title : `${r.title} (${r.unit})`;
 };
 
+const happened = new Set(runs.outcome.map((k) => data.outcomes[k])); // the legend is of these outcomes only
+
 async function drawScatter() {
   const spec = structuredClone(specs.scatter);
   spec.encoding.x.title = titled(axis.x);
   spec.encoding.y.title = titled(axis.y);
+  for (const side of ["x", "y"]) spec.encoding[side].scale.padding = 8;
+  for (const channel of ["color", "shape"]) {
+    const { domain, range } = spec.encoding[channel].scale, kept = [...domain.keys()].filter((k) => happened.has(domain[k]));
+    spec.encoding[channel].scale = { domain: kept.map((k) => spoken(domain[k])), range: kept.map((k) => range[k]) };
+  }
   spec.encoding.tooltip.at(-2).title = titled(axis.x);
   spec.encoding.tooltip.at(-1).title = titled(axis.y);
   const drawn = runRows().filter((row) => Number.isFinite(row.x) && Number.isFinite(row.y));
   byId("scatter-note").textContent = `${drawn.length.toLocaleString("en")} runs drawn; a run in which either number was not measured, or is infinite, has no mark.`;
-  const view = await draw("scatter", spec, { runs: drawn }, `Scatter of ${titled(axis.y)} against ${titled(axis.x)}, one mark a run. The table below holds the same cells.`);
+  const view = await draw("scatter", spec, { runs: drawn }, `Scatter of ${titled(axis.y)} against ${titled(axis.x)}, one mark a run. The table below holds the same cells.`, ["run", "outcome", "symptom", ...factors.map((f) => f.name), "x", "y"]);
   view.addSignalListener("brush", (_, value) => { brushed = Object.keys(value).length ? value : null; refreshTable(); });
   view.addEventListener("click", (_, item) => { if (item?.datum?.run) location.hash = `run=${encodeURIComponent(item.datum.run)}`; });
 }
@@ -194,7 +231,14 @@ function buildTable() {
   table = new window.DataTable("#cells", {
     data: [], columns, deferRender: true, pageLength: 10, order: [], autoWidth: false,
     columnDefs: [{ targets: "_all", className: "dt-left" }],
+    layout: { bottomEnd: { paging: { numbers: true, firstLast: false } } },
     language: { search: "Search cells:", info: "_START_ to _END_ of _TOTAL_ cells", infoEmpty: "no cells", infoFiltered: "(of _MAX_)", lengthMenu: "_MENU_ a page", zeroRecords: "No cell fits." },
+  });
+  const scroller = byId("cells").closest(".dt-layout-table");
+  for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Table of cells"]]) scroller.setAttribute(name, value);
+  // The headings say that they are buttons, and a button is pressed with the space bar too.
+  byId("cells").tHead.addEventListener("keydown", (event) => {
+    if (event.key === " " && event.target.matches("[role=button]")) { event.preventDefault(); event.target.click(); }
   });
 }
 
@@ -218,7 +262,7 @@ async function showRun(id) {
   byId("run-name").textContent = id;
   if (k === undefined) { byId("run-body").hidden = true; byId("run-said").textContent = "There is no such run on this page."; return; }
   byId("run-body").hidden = false;
-  const outcome = data.outcomes[runs.outcome[k]].replace("_", " ");
+  const outcome = spoken(data.outcomes[runs.outcome[k]]);
   byId("run-said").textContent = `${outcome}; by its gradients ${data.symptoms[runs.verdicts.symptom_start[k]]} at initialization, ${data.symptoms[runs.verdicts.symptom_end[k]]} at the last recorded step.`;
   const rows = [
     ...factors.map((f) => [f.title, f.levels[runs.levels[f.name][k]], "varied"]),
@@ -229,7 +273,7 @@ async function showRun(id) {
   fill("run-verdicts", data.sets.map((s) => [s.title, data.symptoms[runs.verdicts[s.name][k]]]));
   fill("run-responses", data.responses.map((r) => [r.title, shown(runs.responses[r.name][k]), r.unit === "1" ? "" : r.unit]));
   const events = data.events.run.flatMap((run, e) => (run === k ? [e] : []));
-  byId("run-events").replaceChildren(...(events.length ? events.map((e) => element("li", {}, `step ${data.events.step[e]}: ${data.events.kind[e].replace("_", " ")} in the ${data.events.tensor[e]}${data.events.layer[e] === null ? "" : ` of layer ${data.events.layer[e]}`}`)) : [element("li", {}, "none")]));
+  byId("run-events").replaceChildren(...(events.length ? events.map((e) => element("li", {}, `step ${data.events.step[e]}: ${spoken(data.events.kind[e])} in the ${data.events.tensor[e]}${data.events.layer[e] === null ? "" : ` of layer ${data.events.layer[e]}`}`)) : [element("li", {}, "none")]));
   if (runs.errors[k]) byId("run-events").append(element("li", {}, runs.errors[k]));
   byId("run-code").textContent = `import pandas as pd\nrun = [("run_id", "==", "${id}")]\npd.read_parquet("tables/runs", filters=run)\npd.read_parquet("tables/gradient_norms", filters=run)`;
   await drawRun(k, id);
@@ -247,25 +291,25 @@ async function drawRun(k, id) {
   const norms = [];
   for (const layer of s.layers) for (const step of s.steps) {
     const value = decode(traces[at++]);
-    if (value !== null) norms.push({ layer, step, norm: Math.max(-300, Math.min(300, value)), said: shown(value) });
+    if (value !== null) norms.push({ layer, step, log10_norm: value, norm: Math.max(-300, Math.min(300, value)), said: shown(value) });
   }
   const losses = s.losses.map((step) => ({ step, loss: 10 ** (decode(traces[at++]) ?? NaN) })).filter((row) => Number.isFinite(row.loss) && row.loss > 0);
   const accuracies = ["train", "validation"].flatMap((split) => s.evaluations.map((step) => ({ split, step, accuracy: (decode(traces[at++]) ?? NaN) / 100 }))).filter((row) => Number.isFinite(row.accuracy));
   const heat = structuredClone(specs.heatmap);
   heat.encoding.color.scale.domain = structures.limits;
-  await draw("run-heatmap", heat, { cells: norms }, `Pre-activation gradient norm by layer and step of ${id}; the colour scale is the same for every run.`);
-  await draw("run-loss", specs.loss, { losses }, `Training loss by step of ${id}.`);
-  await draw("run-accuracy", specs.accuracy, { accuracies }, `Accuracy by step of ${id}.`);
+  await draw("run-heatmap", heat, { cells: norms }, `Pre-activation gradient norm by layer and step of ${id}; the colour scale is the same for every run.`, ["layer", "step", "log10_norm"]);
+  await draw("run-loss", specs.loss, { losses }, `Training loss by step of ${id}.`, ["step", "loss"]);
+  await draw("run-accuracy", specs.accuracy, { accuracies }, `Accuracy by step of ${id}.`, ["split", "step", "accuracy"]);
 }
 
 // Links: #run=ID shows a run; #where=factor:level|level;factor:level sets the filters.
 
 async function follow() {
   const hash = location.hash.slice(1);
-  if (hash.startsWith("run=")) await showRun(decodeURIComponent(hash.slice(4)));
+  if (hash.startsWith("run=")) await showRun(decoded(hash.slice(4)));
   else if (hash.startsWith("where=")) {
     const parts = hash.slice(6).split(";").filter(Boolean).map((part) => part.split(":"));
-    setFilters(Object.fromEntries(parts.map(([name, ...levels]) => [decodeURIComponent(name), levels.join(":").split("|").map(decodeURIComponent)])));
+    setFilters(Object.fromEntries(parts.map(([name, ...levels]) => [decoded(name), levels.join(":").split("|").map(decoded)])));
     await refresh();
     byId("explorer").scrollIntoView();
     byId("filtered").focus();
@@ -274,7 +318,7 @@ async function follow() {
 
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const setTheme = () => document.documentElement.classList.toggle("dark", dark.matches);
-dark.addEventListener("change", async () => { setTheme(); await drawScatter(); if (!byId("run").hidden && indexOf.has(byId("run-name").textContent)) await drawRun(indexOf.get(byId("run-name").textContent), byId("run-name").textContent); });
+dark.addEventListener("change", async () => { setTheme(); await refresh(); if (!byId("run").hidden && indexOf.has(byId("run-name").textContent)) await drawRun(indexOf.get(byId("run-name").textContent), byId("run-name").textContent); });
 
 setTheme();
 byId("explorer-live").hidden = false;
