@@ -9,3 +9,5 @@ os.environ |= {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
 }
+
+pytest_plugins = ("tests.browser",)

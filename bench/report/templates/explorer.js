@@ -192,6 +192,7 @@ async function drawScatter() {
   spec.encoding.tooltip.at(-2).title = titled(axis.x);
   spec.encoding.tooltip.at(-1).title = titled(axis.y);
   const drawn = runRows().filter((row) => Number.isFinite(row.x) && Number.isFinite(row.y));
+  if (!drawn.length) for (const side of ["x", "y"]) spec.encoding[side].scale.domain = [0, 1];
   byId("scatter-note").textContent = `${drawn.length.toLocaleString("en")} runs drawn; a run in which either number was not measured, or is infinite, has no mark.`;
   const view = await draw("scatter", spec, { runs: drawn }, `Scatter of ${titled(axis.y)} against ${titled(axis.x)}, one mark a run. The table below holds the same cells.`, ["run", "outcome", "symptom", ...factors.map((f) => f.name), "x", "y"]);
   view.addSignalListener("brush", (_, value) => { brushed = Object.keys(value).length ? value : null; refreshTable(); });
@@ -232,9 +233,9 @@ function buildTable() {
     data: [], columns, deferRender: true, pageLength: 10, order: [], autoWidth: false,
     columnDefs: [{ targets: "_all", className: "dt-left" }],
     layout: { bottomEnd: { paging: { numbers: true, firstLast: false } } },
-    language: { search: "Search cells:", info: "_START_ to _END_ of _TOTAL_ cells", infoEmpty: "no cells", infoFiltered: "(of _MAX_)", lengthMenu: "_MENU_ a page", zeroRecords: "No cell fits." },
+    language: { search: "Search cells:", info: "_START_ to _END_ of _TOTAL_ cells", infoEmpty: "no cells", infoFiltered: "(of _MAX_)", lengthMenu: "_MENU_ a page", zeroRecords: "No cell fits.", emptyTable: "No cell fits." },
   });
-  const scroller = byId("cells").closest(".dt-layout-table");
+  const scroller = byId("cells").parentElement;
   for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Table of cells"]]) scroller.setAttribute(name, value);
   // The headings say that they are buttons, and a button is pressed with the space bar too.
   byId("cells").tHead.addEventListener("keydown", (event) => {
