@@ -73,16 +73,8 @@ function themed(spec, description, ground) {
 }
 
 const views = new Map();
-let drawing = Promise.resolve();
 
-// One after the other, for two drawings at once would both append to the same element.
-function draw(...chart) {
-  const drawn = drawing.then(() => drawNow(...chart));
-  drawing = drawn.catch(() => {});
-  return drawn;
-}
-
-async function drawNow(id, spec, datasets, description, columns) {
+async function draw(id, spec, datasets, description, columns) {
   views.get(id)?.finalize();
   const full = { ...themed(spec, description, id === "scatter" ? "--paper" : "--card"), datasets };
   const result = await window.vegaEmbed(byId(id), full, { actions: false, renderer: id === "scatter" ? "canvas" : "svg" });
