@@ -14,7 +14,7 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
     """One mark a run, where its first NaN or infinity was seen; an event without a layer lies at the head."""
     rows = panel.rows.assign(layer=panel.rows["layer"].fillna(scale.y_limits[1]))
     palette = dict(zip(scale.series, SERIES, strict=False))
-    with canvas(6.2, 2.6) as (figure, axes):
+    with canvas(4.6, 2.4) as (figure, axes):
         sns.scatterplot(
             rows, x="step", y="layer", hue="series", style="series", hue_order=list(scale.series),
             style_order=list(scale.series), palette=palette, alpha=0.75, s=36, linewidth=0, legend=False, ax=axes,

@@ -11,7 +11,7 @@ from bench.report.view import Panel, Scale
 def draw(panel: Panel, scale: Scale) -> Drawing:
     """Lines with bands of 95 % at each step."""
     parts = []
-    with canvas(6.2, 2.8) as (figure, axes):
+    with canvas(4.6, 2.6) as (figure, axes):
         for index, series in enumerate(scale.series):
             rows = panel.rows[panel.rows["series"] == series].sort_values("step")
             colour = SERIES[index % len(SERIES)]
