@@ -95,12 +95,12 @@ def test_areas_are_those_of_scikit_learn_and_the_sweep_passes_through_the_rule()
     judged = judge(made.tables, choice, measured)
     found = areas(measured, judged, judged, choice).set_index(["measure", "when", "side"])["area"]
     bad = judged["outcome"] != Outcome.LEARNED
-    expected = roc_auc_score(bad, -judged["first_to_last_start"])
+    expected = roc_auc_score(bad, -judged["signal_ratio_start"])
     assert found["signal_ratio", "start", "below"] == pytest.approx(expected)
     curve = sweep(measured, judged, judged, choice)
     one = curve[(curve["measure"] == "signal_ratio") & (curve["side"] == "below")]
     for row in one.itertuples():
-        flags = judged["first_to_last_start"] <= row.threshold
+        flags = judged["signal_ratio_start"] <= row.threshold
         assert row.recall == pytest.approx(flags[bad].mean())
         assert row.false_rate == pytest.approx(flags[~bad].mean())
     assert one["recall"].iloc[0] == 1.0

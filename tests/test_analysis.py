@@ -80,7 +80,7 @@ def test_the_decay_rate_is_the_slope_in_decades_per_layer() -> None:
 def test_the_head_has_no_part_in_the_signal() -> None:
     found = measured([1e-2, 1e-1, 1.0], head=1e9)
     assert found["decay_rate_start"] == pytest.approx(1.0)
-    assert found["first_to_last_start"] == pytest.approx(-2.0)
+    assert found["signal_ratio_start"] == pytest.approx(-2.0)
 
 
 def test_layers_without_a_logarithm_are_left_out_of_the_slope_and_one_layer_has_none() -> None:
@@ -103,20 +103,20 @@ def test_layers_without_a_logarithm_are_left_out_of_the_slope_and_one_layer_has_
     ],
 )
 def test_first_to_last_with_zeros_and_infinities(values: Sequence[float], decades: float) -> None:
-    assert measured(values)["first_to_last_start"] == pytest.approx(decades)
+    assert measured(values)["signal_ratio_start"] == pytest.approx(decades)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
     made = tables(runs=[run("a0")], gradient_norms=list(reversed(norms("a0", [1e-3, 1.0, 10.0]))))
-    assert measure(made).loc["a0", "first_to_last_start"] == pytest.approx(-4.0)
+    assert measure(made).loc["a0", "signal_ratio_start"] == pytest.approx(-4.0)
 
 
 def test_start_and_end_are_each_runs_own_first_and_last_recorded_step() -> None:
     rows = [*norms("a0", [0.1, 1.0], 2), *norms("a0", [1.0, 1.0], 5), *norms("a0", [100.0, 1.0], 9)]
     rows += [*norms("b0", [10.0, 1.0], 2), *norms("b0", [1e-5, 1.0], 3)]
     found = measure(tables(runs=[run("a0"), run("b0", "diverged")], gradient_norms=rows))
-    assert found["first_to_last_start"].to_list() == pytest.approx([-1.0, 1.0])
-    assert found["first_to_last_end"].to_list() == pytest.approx([2.0, -5.0])
+    assert found["signal_ratio_start"].to_list() == pytest.approx([-1.0, 1.0])
+    assert found["signal_ratio_end"].to_list() == pytest.approx([2.0, -5.0])
 
 
 def test_activation_responses_by_hand() -> None:
@@ -302,7 +302,7 @@ def test_a_lost_run_counts_as_an_infinite_loss() -> None:
 
 
 def test_a_lost_run_counts_with_what_was_measured_of_its_signal() -> None:
-    found = estimate(mixed(), response("first_to_last_start"), ["cell_key"]).iloc[0]
+    found = estimate(mixed(), response("signal_ratio_start"), ["cell_key"]).iloc[0]
     assert found["median"] == pytest.approx(-2.0)
     assert (found["measured"], found["runs"]) == (3, 5)
 

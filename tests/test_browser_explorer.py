@@ -43,7 +43,7 @@ def test_the_table_holds_what_pandas_computes(mixed: Report, visit: Visit) -> No
     assert shown.keys() == cells_of(mixed.judged)
     medians = {
         name: estimate(mixed.judged, response(name), ["cell_key"]).set_index("cell_key")["median"]
-        for name in ("first_to_last_start", ACCURACY)
+        for name in ("signal_ratio_start", ACCURACY)
     }
     for key, runs in mixed.judged.groupby("cell_key"):
         row = shown[tuple(map(str, runs.iloc[0][FACTORS]))]
@@ -145,10 +145,8 @@ def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> No
 def test_a_brush_keeps_the_cells_of_the_runs_in_it(mixed: Report, visit: Visit) -> None:
     page = visit(mixed)
     lower = mixed.judged[mixed.judged[ACCURACY] < 0.5]
-    lower_left = lower[lower["first_to_last_start"] < -8]
-    assert (
-        not lower["first_to_last_start"].between(-12, -3).any()
-    )  # where the rectangle ends, about −7, there is no run
+    lower_left = lower[lower["signal_ratio_start"] < -8]
+    assert not lower["signal_ratio_start"].between(-12, -3).any()  # where the rectangle ends, about −7, there is no run
     assert 0 < len(lower_left) < len(lower) < len(mixed.judged)
     drag(page, (60, 45), (1090, 180))
     expect(page.locator("#filtered")).to_have_text(mixed.counts(lower))

@@ -139,6 +139,6 @@ def test_a_page_of_ten_thousand_runs_reacts(many: Report, visit: Visit) -> None:
     page.get_by_role("checkbox", name="relu", exact=True).uncheck()
     kept = many.judged[many.judged["activation"] != "relu"]
     expect(page.locator("#filtered")).to_have_text(many.counts(kept))
-    expect(page.locator("#scatter-note")).to_contain_text(f"{kept['first_to_last_start'].notna().sum():,} runs drawn")
+    expect(page.locator("#scatter-note")).to_contain_text(f"{kept['signal_ratio_start'].notna().sum():,} runs drawn")
     page.goto(f"{many.url}#run={many.judged['run_id'].iloc[-1]}")
     expect(page.locator("#run-heatmap svg")).to_be_visible()

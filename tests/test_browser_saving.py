@@ -89,7 +89,7 @@ def test_the_scatter_saves_the_runs_that_it_draws(mixed: Report, visit: Visit) -
     assert rows["outcome"].tolist() == [each.replace("_", " ") for each in kept["outcome"]]
     for name in ("activation", "initializer"):
         assert rows[name].tolist() == kept[name].tolist()
-    np.testing.assert_allclose(rows["x"], kept["first_to_last_start"], rtol=1e-3)
+    np.testing.assert_allclose(rows["x"], kept["signal_ratio_start"], rtol=1e-3)
     np.testing.assert_allclose(rows["y"], kept["final_validation_accuracy"], rtol=1e-3)
 
 

@@ -115,9 +115,9 @@ def test_the_update_ratio_is_the_median_over_hidden_layers() -> None:
 def test_a_gradient_per_weight_compares_layers_of_unequal_size() -> None:
     rows = [*layers(0, [(10.0, 1.0, 400), (10.0, 1.0, 4), (0, 0, 0)]), *layers(5, [(1.0, 1.0, 9), (1.0, 1.0, 9), (0, 0, 0)])]  # fmt: skip # noqa: E501
     found = measure(tables(runs=[run("a0")], gradient_norms=rows)).loc["a0"]
-    assert found["weight_first_to_last_start"] == pytest.approx(0.0)
-    assert found["weight_rms_first_to_last_start"] == pytest.approx(np.log10(1 / sqrt(100)))
-    assert found["weight_rms_first_to_last_end"] == pytest.approx(0.0)
+    assert found["weight_ratio_start"] == pytest.approx(0.0)
+    assert found["weight_rms_ratio_start"] == pytest.approx(np.log10(1 / sqrt(100)))
+    assert found["weight_rms_ratio_end"] == pytest.approx(0.0)
 
 
 def test_saturation_and_death_at_the_start() -> None:

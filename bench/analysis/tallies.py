@@ -13,7 +13,7 @@ from bench.rules import Symptom
 def tally(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """Runs by group: `runs`, one column per Outcome, and one per Symptom at the start (`start_vanishing`, ...).
 
-    `median_signal` is the median of `first_to_last_start` in decades, over the runs in which it was measured.
+    `median_signal` is the median of `signal_ratio_start` in decades, over the runs in which it was measured.
     """
     flags = {"runs": pd.Series(1, index=judged.index)}
     for each in Outcome:
@@ -23,7 +23,7 @@ def tally(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     keys = list(by)
     summed = pd.concat([judged[keys], pd.DataFrame(flags)], axis=1)
     counted = summed.groupby(keys, sort=False, observed=True, dropna=False).sum()
-    signal = judged.groupby(keys, sort=False, observed=True, dropna=False)["first_to_last_start"].median()
+    signal = judged.groupby(keys, sort=False, observed=True, dropna=False)["signal_ratio_start"].median()
     return counted.assign(median_signal=signal).reset_index()
 
 

@@ -22,11 +22,11 @@ from bench.rules import RulesChoice, Symptom
 
 # The responses shown for every run, the first two as the axes that the scatter opens with.
 SHOWN = (
-    "first_to_last_start", "final_validation_accuracy", "first_to_last_end", "decay_rate_start", "decay_rate_end",
+    "signal_ratio_start", "final_validation_accuracy", "signal_ratio_end", "decay_rate_start", "decay_rate_end",
     "collapse_gap_start", "saturated_fraction_end", "dead_fraction_end", "update_ratio_end", "clipped_share",
     "final_validation_loss", "final_train_loss", "loss_area", "steps_completed",
 )  # fmt: skip
-CELL_RESPONSES = ("first_to_last_start", "final_validation_accuracy")
+CELL_RESPONSES = ("signal_ratio_start", "final_validation_accuracy")
 DIGITS = 4
 
 

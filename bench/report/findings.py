@@ -47,7 +47,7 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
     sentences = [
         Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule, "#gradients")
     ]
-    ratio = judged["first_to_last_start"].dropna()
+    ratio = judged["signal_ratio_start"].dropna()
     if len(ratio):
         quarter, three_quarters = (float(ratio.quantile(q, interpolation="nearest")) for q in (0.25, 0.75))
         text = (
