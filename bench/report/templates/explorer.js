@@ -231,7 +231,7 @@ function buildTable() {
   for (const [name, value] of [["tabindex", "0"], ["role", "region"], ["aria-label", "Table of cells"]]) scroller.setAttribute(name, value);
   // The headings say that they are buttons, and a button is pressed with the space bar too.
   byId("cells").tHead.addEventListener("keydown", (event) => {
-    if (event.key === " " && event.target.matches("[role=button]")) { event.preventDefault(); event.target.click(); }
+    if (event.key === " " && !event.repeat && event.target.matches("[role=button]")) { event.preventDefault(); event.target.click(); }
   });
 }
 
