@@ -73,7 +73,7 @@ def depth_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentenc
 def _pairs(rows: pd.DataFrame, keys: Sequence[str], axes: dict[str, Axis]) -> list[str]:
     """`sigmoid, any initializer, from 4 (27/27)`, levels with the same onset together."""
     parts = []
-    for first, group in rows.groupby(keys[0], sort=False, observed=True):
+    for first, group in rows.sort_values(keys, kind="stable").groupby(keys[0], sort=False, observed=True):
         for depth, same in group.groupby("depth", sort=True):
             counts = f"from {level_label(depth)} ({same['shown'].sum()}/{same['runs'].sum()})"
             levels = [str(level) for level in same[keys[-1]]] if len(keys) > 1 else []

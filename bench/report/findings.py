@@ -6,7 +6,7 @@ import pandas as pd
 
 from bench.analysis import Outcome, Symptom
 from bench.report.view import Sentence
-from bench.report.wording import decades, integer, listed, of, percent, plural
+from bench.report.wording import decades, integer, listed, number, of, percent, plural
 from bench.rules import LearnedRule, RulesChoice, RuleSet
 
 
@@ -41,8 +41,8 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         return []
     rule = (
         f"log10 of the first hidden layer's pre-activation gradient norm over the last's, at the first recorded step: "
-        f"vanishing below {limit['vanishing']:g}, exploding above {limit['exploding']:g}; "
-        f"collapsed: samples' mean cosine above 1 − {limit['collapsed']:g} in the last hidden layer"
+        f"vanishing below {number(limit['vanishing'])}, exploding above {number(limit['exploding'])}; "
+        f"collapsed: samples' mean cosine above 1 − {number(limit['collapsed'])} in the last hidden layer"
     )
     sentences = [
         Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule, "#gradients")

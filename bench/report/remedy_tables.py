@@ -13,6 +13,7 @@ from bench.report.view import Grid, Sentence
 from bench.report.wording import integer, of, plural, signed, spoken
 
 MOST = 12
+FEWEST = 10  # pairs, below which the answer ranks no remedies
 MOST_BY_DEPTH = 8
 _COLUMNS = (
     "change of one level to",
@@ -73,6 +74,10 @@ def remedy_sentences(found: pd.DataFrame) -> tuple[Sentence, ...]:
     sentences = []
     for pathology, rows in found.groupby("pathology", sort=False):
         best = rows.drop_duplicates("factor").to_dict("records")  # the rows come best first
+        if rows["pairs"].max() < FEWEST:
+            text = f"Too few runs with {_name(pathology)} did not learn to tell which change rescues them."
+            sentences.append(Sentence(text, "", "#remedies"))
+            continue
         if not any(row["rescued"] for row in best):
             text = f"Runs with {_name(pathology)}: no single change of level in this suite rescued any."
             sentences.append(Sentence(text, "", "#remedies"))
