@@ -13,9 +13,10 @@ from typing import Any
 from bench import environment
 from bench.commands.progress import Progress
 from bench.errors import DataError, ResultsError, RunsFailed, SuiteError
-from bench.executors.child import Status
+from bench.executors.answers import Status
+from bench.executors.driver import Outcome
 from bench.executors.failures import failed_tables
-from bench.executors.local import LocalExecutor, Outcome, default_workers, run_cohorts
+from bench.executors.local import LocalExecutor, default_workers, run_cohorts
 from bench.plan import Cohort, Plan, make_plan
 from bench.schema import RunStatus
 from bench.store import Results, read_manifest
