@@ -78,6 +78,14 @@ def crash_if_poisoned(cohort: Cohort) -> Tables:
     return train_cohort(cohort)
 
 
+def raise_in_training_if_poisoned(cohort: Cohort) -> Tables:
+    from bench.engine import train
+
+    if _poisoned(cohort):
+        raise RuntimeError("planted")
+    return train.train_cohort(cohort)
+
+
 def hang_if_poisoned(cohort: Cohort) -> Tables:
     if _poisoned(cohort):
         time.sleep(600)
@@ -97,6 +105,11 @@ def raise_always(cohort: Cohort) -> None:
 def hoard_if_large(cohort: Cohort) -> Tables:
     if len(cohort.runs) > 2:
         raise MemoryError("planted")
+    return train_cohort(cohort)
+
+
+def take_a_while(cohort: Cohort) -> Tables:
+    time.sleep(0.4)
     return train_cohort(cohort)
 
 

@@ -100,7 +100,7 @@ def test_out_of_memory_leads_to_smaller_cohorts(executor: LocalExecutor, planned
     outcomes, incidents = run(Driver(executor, TARGETS + "hoard_if_large"), planned)
     assert_complete(outcomes, planned)
     assert not lost(outcomes)
-    assert {(incident.answer.status, incident.measure) for incident in incidents} == {(Status.MEMORY, "split")}
+    assert {(incident.answer.status, incident.measure) for incident in incidents} == {(Status.MEMORY, "made smaller")}
 
 
 def test_a_death_by_chance_costs_no_run(
@@ -125,7 +125,7 @@ def test_a_cohort_like_one_that_failed_in_every_run_is_not_taken_apart(planned: 
 
 
 def test_nothing_is_started_after_a_stop(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
-    assert list(Driver(executor, "bench.engine.dry:train_cohort").events(planned, lambda: True)) == []
+    assert list(Driver(executor, "bench.engine.dry:train_cohort").events(planned, stop=lambda: True)) == []
 
 
 def test_a_plan_stands_with_the_longest_cohorts_first(planned: tuple[Cohort, ...]) -> None:

@@ -41,7 +41,7 @@ def test_a_users_mistake_is_told_apart(executor: LocalExecutor) -> None:
 @pytest.mark.parametrize(
     ("target", "status", "how"),
     [
-        ("die", Status.MEMORY, "SIGKILL, as when memory runs out"),
+        ("die", Status.KILLED, "SIGKILL, as when memory runs out"),
         ("leave", Status.CRASHED, "exit code 3"),
         ("exit_early", Status.CRASHED, "exit code 4"),
         ("segfault", Status.CRASHED, "SIGSEGV"),

@@ -16,7 +16,8 @@ class Status(StrEnum):
     REFUSED = "refused"  # the target raised a BenchError: something for the user to mend
     ERROR = "error"  # the target raised anything else
     CRASHED = "crashed"  # the process died
-    MEMORY = "out of memory"  # the target or TensorFlow said so, or the system killed the process
+    KILLED = "killed"  # the process was killed from outside, as the system does when memory runs out
+    MEMORY = "out of memory"  # the target or TensorFlow said so
     TIMEOUT = "timeout"  # it took longer than it was given, and was stopped
 
 

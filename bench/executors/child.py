@@ -102,9 +102,11 @@ class Child:
         if timeout is not None:
             return Status.TIMEOUT, "\n".join([f"it took longer than {timeout:g} s and was stopped", *lines])
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        memory = code == -signal.SIGKILL or any("bad_alloc" in line for line in lines)
-        said = f"the worker process died ({how}{', as when memory runs out' if memory else ''})"
-        return Status.MEMORY if memory else Status.CRASHED, "\n".join([said, *lines])
+        status = Status.KILLED if code == -signal.SIGKILL else Status.CRASHED
+        if any("bad_alloc" in line for line in lines):
+            status = Status.MEMORY
+        said = f"the worker process died ({how}{', as when memory runs out' if status is Status.KILLED else ''})"
+        return status, "\n".join([said, *lines])
 
     def _last_lines(self) -> list[str]:
         """The end of what the process printed, which often tells why it died."""

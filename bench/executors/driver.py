@@ -1,20 +1,22 @@
 """The driver loop: what runs next, and what becomes of a cohort that does not come back.
 
 Retries and deadlines are the driver's own, whatever executor stands behind `submit(target, argument, timeout)`. A
-cohort that does not come back is split in halves until the run that ends it stands alone and is given up; a run's
-numbers do not depend on its neighbours, so that the others lose nothing.
+cohort that does not come back is split in halves until the run that ends it stands alone and is given up. A half trains
+in the shape of the whole (bench.executors.stand_ins), so that its numbers are those of the undisturbed cohort to the
+bit; but where memory ran out the halves are smaller cohorts, and their last bits may differ.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.executors.answers import Answer, Status
+from bench.executors.stand_ins import drop_stand_ins, with_stand_ins
 from bench.plan import GRAPH_FACTORS, Cohort, estimate_seconds
 
 TIMEOUT_FLOOR = 600.0  # seconds: starting TensorFlow and reading data count too
@@ -46,21 +48,22 @@ class Incident:
 
     cohort: Cohort
     answer: Answer
-    measure: str  # "tried again", "split" or "given up"
+    measure: str  # "tried again", "split", "made smaller" or "given up"
 
     @property
     def reason(self) -> str:
         """One line on what happened."""
         lines = str(self.answer.value).strip().splitlines() or [""]
-        return lines[-1] if self.answer.status is Status.ERROR else lines[0]
+        return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
 @dataclass
 class Part:
-    """Runs of one planned cohort that are to run together."""
+    """Runs of one planned cohort that are to run together, in the slots that they have in `shape`."""
 
     cohort: Cohort
-    whole: bool = True
+    shape: Cohort
+    whole: bool = True  # nothing was split off yet
     tries: int = 0
     started: float | None = None  # time.monotonic(), as seen by the driver
 
@@ -82,14 +85,19 @@ class Driver:
         self._hopeless: set[object] = set()
 
     def events(
-        self, cohorts: Sequence[Cohort], stop: Callable[[], bool] = lambda: False
+        self,
+        cohorts: Sequence[Cohort],
+        planned: Mapping[str, Cohort] | None = None,
+        stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Outcome | Incident]:
         """Each outcome as it comes, and each incident before its consequences; in the order given, splits first.
 
-        When `stop` says so nothing more is submitted, and what has not come back by then is left.
+        Args:
+            planned: the cohort that each key stands for, where `cohorts` hold some of its runs.
+            stop: when it says so nothing more is submitted, and what has not come back by then is left.
         """
-        self._queue.extend(Part(cohort) for cohort in cohorts)
-        planned = {cohort.key: cohort for cohort in cohorts}
+        planned = planned or {cohort.key: cohort for cohort in cohorts}
+        self._queue.extend(Part(cohort, planned[cohort.key]) for cohort in cohorts)
         while (self._queue or self.flying) and not stop():
             self._fill()
             ended, _ = wait(self.flying, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
@@ -113,30 +121,43 @@ class Driver:
         """Keep every slot busy, with as many parts waiting: none idles while the driver writes."""
         while self._queue and len(self.flying) < 2 * self.executor.slots:
             part = self._queue.popleft()
-            limit = self.timeout if self.timeout is not None else default_timeout(part.cohort)
-            self.flying[self.executor.submit(self.target, part.cohort, limit)] = part
+            trained = with_stand_ins(part.cohort, part.shape)
+            limit = self.timeout if self.timeout is not None else default_timeout(trained)
+            self.flying[self.executor.submit(self.target, trained, limit)] = part
 
     def _note_starts(self) -> None:
         for future, part in self.flying.items():
             if part.started is None and future.running():
                 part.started = time.monotonic()
 
-    def _judge(self, part: Part, answer: Answer, planned: dict[str, Cohort]) -> Iterator[Outcome | Incident]:
-        if answer.status in (Status.OK, Status.REFUSED):
+    def _judge(self, part: Part, answer: Answer, planned: Mapping[str, Cohort]) -> Iterator[Outcome | Incident]:
+        if answer.status is Status.OK:
+            trained = with_stand_ins(part.cohort, part.shape)
+            yield Outcome(part.cohort, replace(answer, value=drop_stand_ins(answer.value, part.cohort, trained)))
+            return
+        if answer.status is Status.REFUSED:
             yield Outcome(part.cohort, answer)
             return
         incident = Incident(part.cohort, answer, "given up")
-        alone = len(part.cohort.runs) == 1
+        again, measure = self._smaller(part, incident)
         if part.tries + 1 < _tries(part, answer.status):
-            yield replace(incident, measure="tried again")
-            self._queue.appendleft(Part(part.cohort, part.whole, part.tries + 1))
-        elif not alone and (incident.reason, _levels(part.cohort)) not in self._hopeless:
-            yield replace(incident, measure="split")
-            self._queue.extendleft(reversed(_halves(part.cohort)))
-        else:
-            yield incident
+            again, measure = [replace(part, tries=part.tries + 1, started=None)], "tried again"
+        yield replace(incident, measure=measure)
+        self._queue.extendleft(reversed(again))
+        if not again:
             self._remember(incident, planned[part.cohort.key])
             yield Outcome(part.cohort, answer)
+
+    def _smaller(self, part: Part, incident: Incident) -> tuple[list[Part], str]:
+        """What to run in place of a part that did not come back; nothing where that is hopeless."""
+        halves = _halves(part.cohort) if len(part.cohort.runs) > 1 else []
+        if incident.answer.status in (Status.MEMORY, Status.KILLED):
+            if len(part.cohort.runs) < len(part.shape.runs):
+                halves = [part.cohort]  # without the stand-ins
+            return [Part(half, half, whole=False) for half in halves], "made smaller" if halves else "given up"
+        if not halves or (incident.reason, _levels(part.cohort)) in self._hopeless:
+            return [], "given up"
+        return [Part(half, part.shape, whole=False) for half in halves], "split"
 
     def _remember(self, incident: Incident, planned: Cohort) -> None:
         """Where each run of a cohort was lost alone for one reason, a cohort like it is not taken apart again."""
@@ -153,15 +174,14 @@ def default_timeout(cohort: Cohort) -> float:
 
 def _tries(part: Part, status: Status) -> int:
     """How often a part may be tried: a death may be chance, an exception and a hang are not."""
-    alone = len(part.cohort.runs) == 1
-    if status is Status.CRASHED:
-        return 2 if alone or part.whole else 1
-    return 2 if status is Status.MEMORY and alone else 1
+    if status is Status.KILLED:
+        return 2
+    return 2 if status is Status.CRASHED and (part.whole or len(part.cohort.runs) == 1) else 1
 
 
-def _halves(cohort: Cohort) -> list[Part]:
+def _halves(cohort: Cohort) -> list[Cohort]:
     middle = (len(cohort.runs) + 1) // 2
-    return [Part(replace(cohort, runs=runs), whole=False) for runs in (cohort.runs[:middle], cohort.runs[middle:])]
+    return [replace(cohort, runs=runs) for runs in (cohort.runs[:middle], cohort.runs[middle:])]
 
 
 def _levels(cohort: Cohort) -> tuple[object, ...]:
