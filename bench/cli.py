@@ -29,6 +29,10 @@ SuiteArg = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or
 ResultsArg = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, such as reports/default.")]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core, or one beside a GPU.")]
 
+ONLY_HELP = "Run only the cells that fit, e.g. 'depth>=16 and activation==\"tanh\"'; the folder keeps the rest."
+TIMEOUT_HELP = "Stop a cohort that takes longer. Default: 30 times its estimated cost, and no less than 600."
+JSON_HELP = "One JSON object a line on standard output instead of the bar."
+
 
 def suite_path(given: str) -> Path:
     """The file that a suite argument means.
@@ -50,6 +54,10 @@ def run(  # noqa: PLR0913 (one parameter an option)
     workers: WorkersOption = 0,
     dry: Annotated[bool, typer.Option("--dry", help="Numbers by formula, without TensorFlow.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train everything again.")] = False,
+    only: Annotated[str, typer.Option(metavar="EXPR", help=ONLY_HELP)] = "",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
+    timeout: Annotated[float | None, typer.Option(min=0.001, metavar="SECONDS", help=TIMEOUT_HELP)] = None,
+    json_progress: Annotated[bool, typer.Option("--json-progress", help=JSON_HELP)] = False,
     report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
 ) -> None:
     """Train what a suite plans and the results folder does not hold yet, then write the report."""
@@ -61,13 +69,15 @@ def run(  # noqa: PLR0913 (one parameter an option)
     command = shlex.join(["bench", *sys.argv[1:]])
     failure: RunsFailed | None = None
     try:
-        run_suite(loaded, Options(folder, workers, dry, fresh, command))
+        run_suite(loaded, Options(folder, workers, dry, fresh, only, retry_failed, timeout, json_progress, command))
     except KeyboardInterrupt:
         print(f"Stopped. What has ended is kept in {folder}; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
     except RunsFailed as error:
         failure = error
-    if report:
+    if report and json_progress:
+        write_report_for_machines(folder)
+    elif report:
         write_report(folder)
     if failure:
         raise failure
@@ -90,6 +100,13 @@ def write_report(folder: Path, *, dump: bool = False) -> None:
         print(json.dumps(dump_report(folder), indent=2))
     else:
         print(write_report(folder))
+
+
+def write_report_for_machines(folder: Path) -> None:
+    """Write a results folder's report and say so as a line of JSON."""
+    from bench.report import write_report
+
+    print(json.dumps({"event": "report", "path": str(write_report(folder))}))
 
 
 @app.command()

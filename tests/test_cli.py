@@ -79,7 +79,7 @@ def test_a_second_run_trains_nothing(trained: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (trained / "tables").rglob("*.parquet")}
     again = bench("run", trained.parent / "tiny.toml", "--out", trained)
     assert again.returncode == 0
-    assert "4 of them finished earlier" in again.stderr
+    assert "16 done earlier, 0 to run" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (trained / "tables").rglob("*.parquet")} == before
 
 
@@ -120,8 +120,8 @@ def test_a_changed_suite_keeps_what_is_still_planned(suite: Path) -> None:
     bench("run", suite, "--dry", "--out", out, "--no-report")
     suite.write_text(SUITE.replace("depth = [2, 6]", "depth = [2, 7]"))
     changed = bench("run", suite, "--dry", "--out", out, "--no-report")
-    assert "2 cohorts that the suite no longer plans were moved" in changed.stdout
-    assert "2 of them finished earlier" in changed.stderr
+    assert "2 cohorts that the suite no longer plans were moved" in changed.stderr
+    assert "8 done earlier, 8 to run" in changed.stderr
     assert set(read_tables(out)["runs"]["depth"]) == {2, 7}
 
 
