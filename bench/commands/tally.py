@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
+from bench.commands.duration import duration
 from bench.commands.found import Found
 from bench.executors.driver import Driver, Outcome
 from bench.plan import Cohort, estimate_seconds
@@ -90,16 +91,6 @@ class Tally:
     def sentence(self) -> str:
         """A line for a log."""
         return f"{self.done}/{self.planned} runs done: {self.note()}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as people say them: 45 s, 3 min 20 s, 2 h 5 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _remaining(cohort: Cohort, pace: float, spent: float) -> float:
