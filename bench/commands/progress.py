@@ -44,11 +44,11 @@ class Progress:
         self.bar.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.bar.stop()
         if not self.console.is_terminal and self.tally.ended:
             self.say(self.tally.sentence())
-        self.emit("ended")
+        self.emit("ended" if kind is None else "interrupted" if kind is KeyboardInterrupt else "failed")
 
     def say(self, text: str) -> None:
         """Print a line for people, above the bar."""
