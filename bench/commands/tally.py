@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from bench.commands.duration import duration
 from bench.commands.found import Found
 from bench.executors.driver import Driver, Outcome
-from bench.plan import Cohort, estimate_seconds
+from bench.plan import estimate_seconds
 from bench.schema import RunStatus
 
 
@@ -63,19 +63,20 @@ class Tally:
         }
 
     def seconds_left(self) -> float | None:
-        """Work left shared by the workers, but no less than the longest cohort; None before the first has ended."""
+        """What is left at the pace so far, but no less than the longest cohort takes; None before the first ended."""
         if self.done == self.planned:
             return 0.0
         if not self.cost_ended:
             return None
-        pace = self.seconds_ended / self.cost_ended  # measured seconds for an estimated one
+        pace = self.seconds_ended / self.cost_ended  # a worker's measured seconds for an estimated one
         now = time.monotonic()
-        spent = [(part.cohort, now - (part.started or now)) for part in self.driver.running]
-        work = pace * max(0.0, self.cost_left) - sum(seconds for _, seconds in spent)
-        alone = [_remaining(cohort, pace, seconds) for cohort, seconds in spent]
+        costs = [(estimate_seconds(part.cohort), now - (part.started or now)) for part in self.driver.running]
+        half_done = sum(min(cost, spent / pace) for cost, spent in costs)
+        passed = (now - self.started) / (self.cost_ended + half_done)  # with idle workers and the driver's own work
+        alone = [pace * cost - spent for cost, spent in costs]
         if self.driver.longest_waiting:
-            alone.append(_remaining(self.driver.longest_waiting, pace, 0.0))
-        return max(0.0, work / self.driver.executor.slots, *alone)
+            alone.append(pace * estimate_seconds(self.driver.longest_waiting))
+        return max(0.0, passed * (self.cost_left - half_done), *alone)
 
     def note(self) -> str:
         """The counts beside the bar."""
@@ -91,7 +92,3 @@ class Tally:
     def sentence(self) -> str:
         """A line for a log."""
         return f"{self.done}/{self.planned} runs done: {self.note()}"
-
-
-def _remaining(cohort: Cohort, pace: float, spent: float) -> float:
-    return pace * estimate_seconds(cohort) - spent
