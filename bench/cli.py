@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, RunsFailed, SuiteError, nearest
+from bench.errors import BenchError, ResultsError, RunsFailed, SuiteError, nearest
 
 app = typer.Typer(
     help="Which remedy for vanishing and exploding gradients helps where, on the Keras of today.",
@@ -75,10 +75,8 @@ def run(  # noqa: PLR0913 (one parameter an option)
         raise typer.Exit(130) from None
     except RunsFailed as error:
         failure = error
-    if report and json_progress:
-        write_report_for_machines(folder)
-    elif report:
-        write_report(folder)
+    if report:
+        write_report(folder, as_json=json_progress)
     if failure:
         raise failure
 
@@ -92,21 +90,22 @@ def report(
     write_report(results, dump=dump)
 
 
-def write_report(folder: Path, *, dump: bool = False) -> None:
-    """Write a results folder's report and print where it is."""
+def write_report(folder: Path, *, dump: bool = False, as_json: bool = False) -> None:
+    """Write a results folder's report and print where it is, `as_json` for machines.
+
+    Raises:
+        ResultsError: the disk is full or the folder cannot be written to.
+    """
     from bench.report import dump_report, write_report
 
     if dump:
         print(json.dumps(dump_report(folder), indent=2))
-    else:
-        print(write_report(folder))
-
-
-def write_report_for_machines(folder: Path) -> None:
-    """Write a results folder's report and say so as a line of JSON."""
-    from bench.report import write_report
-
-    print(json.dumps({"event": "report", "path": str(write_report(folder))}))
+        return
+    try:
+        path = write_report(folder)
+    except OSError as error:
+        raise ResultsError(f"{folder}: the report cannot be written ({error.strerror or error}).") from error
+    print(json.dumps({"event": "report", "path": str(path)}) if as_json else path)
 
 
 @app.command()

@@ -125,6 +125,18 @@ def test_a_changed_suite_keeps_what_is_still_planned(suite: Path) -> None:
     assert set(read_tables(out)["runs"]["depth"]) == {2, 7}
 
 
+def test_options_of_run_reach_it_and_machines_read_lines_of_json(suite: Path) -> None:
+    out = suite.parent / "dry"
+    options = ["--only", "depth == 2", "--timeout", "60", "--retry-failed", "--json-progress"]
+    done = bench("run", suite, "--dry", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [events[0]["event"], events[-2]["event"], events[-1]["event"]] == ["found", "ended", "report"]
+    assert events[-2]["done"] == len(read_tables(out)["runs"]) == 8
+    assert Path(events[-1]["path"]).is_file()
+    assert "8 not run yet" in bench("report", out, "--dump").stdout
+
+
 def test_failed_runs_are_results_and_an_exit_code(tmp_path: Path) -> None:
     layer = "class Layer(keras.layers.Layer):\n    def call(self, x):\n        raise RuntimeError('planted')\n"
     (tmp_path / "broken.py").write_text(f"import keras\n{layer}")
