@@ -29,6 +29,8 @@ from bench.schema import TABLES, RunStatus
 
 ASIDE = ".writing"
 DONE_MARK = "runs"
+# What pyarrow raises for a file that is missing or damaged, its footer perhaps:
+UNREADABLE = (OSError, ArithmeticError, LookupError, MemoryError, TypeError, ValueError, pa.ArrowException)
 REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
 
 
@@ -70,10 +72,9 @@ class Results:
             yield
 
     def done(self, cohorts: Iterable[str]) -> set[str]:
-        """Those of the cohorts whose files are all here and whole, some or all of their runs in them.
+        """Those of the cohorts whose files are all here and whole, with some or all of their runs.
 
-        Files that are missing beside a done-mark, cannot be read or do not fit their checksums, mean that the cohort
-        runs again.
+        Others run again: a file is missing beside a done-mark, cannot be read or does not fit its checksums.
         """
         present = {path.stem for path in (self.folder / "tables" / DONE_MARK).glob("*.parquet")}
         return {cohort for cohort in cohorts if cohort in present and self._whole(cohort)}
@@ -81,15 +82,11 @@ class Results:
     def _whole(self, cohort: str) -> bool:
         try:
             return all(rows.schema.equals(TABLES[table].arrow) for table, rows in self.read(cohort).items())
-        except (OSError, pa.ArrowException):
+        except UNREADABLE:
             return False
 
     def read(self, cohort: str) -> dict[str, pa.Table]:
-        """A cohort's tables.
-
-        Raises:
-            OSError, pyarrow.ArrowException: a file is missing, cut short or altered.
-        """
+        """A cohort's tables; one of UNREADABLE is raised where a file is missing, cut short or altered."""
         return {table: _read_checked(self.table_path(table, cohort)) for table in TABLES}
 
     def statuses(self, cohort: str) -> dict[str, str]:
@@ -192,7 +189,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         paths = [folder / "tables" / table / f"{cohort}.parquet" for cohort in done]
         try:
             parts = [_read_parquet(path, table) for path in paths]
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             raise ResultsError(f"{folder}: table {table} cannot be read ({error}). `bench run` mends it.") from error
         frames[table] = pa.concat_tables(parts).unify_dictionaries().to_pandas()
     twice = frames["runs"]["run_id"].duplicated()
@@ -246,6 +243,6 @@ def count_statuses(folder: Path) -> dict[str, int]:
     for path in paths:
         try:
             found.update(pq.read_table(path, columns=["status"])["status"].to_pylist())
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             raise ResultsError(f"{folder}: table {DONE_MARK} cannot be read ({error}).") from error
     return {status.value: found[status] for status in RunStatus}

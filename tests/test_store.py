@@ -87,6 +87,21 @@ def test_an_altered_file_means_the_cohort_is_not_done(results: Results) -> None:
         read_tables(results.folder)
 
 
+def test_wherever_a_byte_is_altered_reading_ends_in_rows_or_in_one_message(results: Results) -> None:
+    results.write("a", tables_of("a"))
+    path = results.table_path("runs", "a")
+    content = path.read_bytes()
+    refused = 0
+    for place in range(0, len(content), 5):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            assert len(read_tables(results.folder)["runs"]) == 1
+        except ResultsError:
+            refused += 1
+            assert results.done(["a"]) == set()
+    assert refused > 100
+
+
 def test_what_a_killed_driver_left_aside_is_removed(results: Results) -> None:
     results.write("a", tables_of("a"))
     left = results.table_path("runs", "a").with_suffix(".parquet.writing")
