@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install bench quick test browser check schema speed clean
+.PHONY: help install bench quick test browser check schema speed drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -51,6 +51,9 @@ schema: install ## Write suites/suite.schema.json and docs/tables.md anew
 speed: install ## Measure the engine against a plain Keras loop and a JAX vmap (about 15 minutes)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,speed]'
 	$(BIN)/python -m benchmarks.speed
+
+drill: install ## Kill, freeze, fill and damage on purpose, continue, compare (about 8 minutes)
+	$(BIN)/python -m benchmarks.drills
 
 clean: ## Remove .venv, caches and build leftovers; results stay
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache

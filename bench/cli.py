@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, RunsFailed, SuiteError, nearest
+from bench.errors import BenchError, ResultsError, RunsFailed, SuiteError, nearest
 
 app = typer.Typer(
     help="Which remedy for vanishing and exploding gradients helps where, on the Keras of today.",
@@ -28,6 +28,10 @@ app = typer.Typer(
 SuiteArg = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
 ResultsArg = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, such as reports/default.")]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core, or one beside a GPU.")]
+
+ONLY_HELP = "Run only the cells that fit, e.g. 'depth>=16 and activation==\"tanh\"'; the folder keeps the rest."
+TIMEOUT_HELP = "Stop a cohort that takes longer. Default: 30 times its estimated cost, and no less than 600."
+JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
 def suite_path(given: str) -> Path:
@@ -50,6 +54,10 @@ def run(  # noqa: PLR0913 (one parameter an option)
     workers: WorkersOption = 0,
     dry: Annotated[bool, typer.Option("--dry", help="Numbers by formula, without TensorFlow.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train everything again.")] = False,
+    only: Annotated[str, typer.Option(metavar="EXPR", help=ONLY_HELP)] = "",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
+    timeout: Annotated[float | None, typer.Option(min=0.001, metavar="SECONDS", help=TIMEOUT_HELP)] = None,
+    json_progress: Annotated[bool, typer.Option("--json-progress", help=JSON_HELP)] = False,
     report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
 ) -> None:
     """Train what a suite plans and the results folder does not hold yet, then write the report."""
@@ -61,14 +69,14 @@ def run(  # noqa: PLR0913 (one parameter an option)
     command = shlex.join(["bench", *sys.argv[1:]])
     failure: RunsFailed | None = None
     try:
-        run_suite(loaded, Options(folder, workers, dry, fresh, command))
+        run_suite(loaded, Options(folder, workers, dry, fresh, only, retry_failed, timeout, json_progress, command))
     except KeyboardInterrupt:
         print(f"Stopped. What has ended is kept in {folder}; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
     except RunsFailed as error:
         failure = error
     if report:
-        write_report(folder)
+        write_report(folder, as_json=json_progress)
     if failure:
         raise failure
 
@@ -82,14 +90,22 @@ def report(
     write_report(results, dump=dump)
 
 
-def write_report(folder: Path, *, dump: bool = False) -> None:
-    """Write a results folder's report and print where it is."""
+def write_report(folder: Path, *, dump: bool = False, as_json: bool = False) -> None:
+    """Write a results folder's report and print where it is, `as_json` for machines.
+
+    Raises:
+        ResultsError: the disk is full or the folder cannot be written to.
+    """
     from bench.report import dump_report, write_report
 
     if dump:
         print(json.dumps(dump_report(folder), indent=2))
-    else:
-        print(write_report(folder))
+        return
+    try:
+        path = write_report(folder)
+    except OSError as error:
+        raise ResultsError(f"{folder}: the report cannot be written ({error.strerror or error}).") from error
+    print(json.dumps({"event": "report", "path": str(path)}) if as_json else path)
 
 
 @app.command()

@@ -63,13 +63,15 @@ class Run:
 class Cohort:
     """Runs with one network structure: they train together in one graph.
 
-    `schedules` maps a table to the steps at which it is recorded, ascending.
+    `schedules` maps a table to the steps at which it is recorded, ascending. `graph_runs` are the runs whose rules are
+    in the graph, where stand-ins hold the slots of some (bench.executors.stand_ins); empty: `runs`.
     """
 
     key: str
     suite: str
     runs: tuple[Run, ...]
     schedules: Mapping[str, tuple[int, ...]]
+    graph_runs: tuple[Run, ...] = ()
 
     @property
     def structure(self) -> Mapping[str, Choice]:

@@ -13,13 +13,15 @@ import fcntl
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import ResultsError
@@ -27,6 +29,8 @@ from bench.schema import TABLES, RunStatus
 
 ASIDE = ".writing"
 DONE_MARK = "runs"
+# What pyarrow raises for a file that is missing or damaged, its footer perhaps:
+UNREADABLE = (OSError, ArithmeticError, LookupError, MemoryError, TypeError, ValueError, pa.ArrowException)
 REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
 
 
@@ -63,23 +67,38 @@ class Results:
             except OSError as error:
                 message = f"{self.folder}: another `bench run` is writing here. Wait for it, or choose another --out."
                 raise ResultsError(message) from error
+            for left in self.folder.rglob(f"*{ASIDE}"):
+                left.unlink(missing_ok=True)  # a driver was killed while it wrote
             yield
 
     def done(self, cohorts: Iterable[str]) -> set[str]:
-        """Those of the cohorts whose files are all here and whole enough to be opened.
+        """Those of the cohorts whose files are all here and whole, with some or all of their runs.
 
-        Files that are missing beside a done-mark, or cannot be read, mean that the cohort runs again.
+        Others run again: a file is missing beside a done-mark, cannot be read or does not fit its checksums.
         """
         present = {path.stem for path in (self.folder / "tables" / DONE_MARK).glob("*.parquet")}
         return {cohort for cohort in cohorts if cohort in present and self._whole(cohort)}
 
     def _whole(self, cohort: str) -> bool:
         try:
-            return all(
-                pq.read_schema(self.table_path(table, cohort)).equals(spec.arrow) for table, spec in TABLES.items()
-            )
-        except (OSError, pa.ArrowException):
+            return all(rows.schema.equals(TABLES[table].arrow) for table, rows in self.read(cohort).items())
+        except UNREADABLE:
             return False
+
+    def read(self, cohort: str) -> dict[str, pa.Table]:
+        """A cohort's tables; one of UNREADABLE is raised where a file is missing, cut short or altered."""
+        return {table: _read_checked(self.table_path(table, cohort)) for table in TABLES}
+
+    def statuses(self, cohort: str) -> dict[str, str]:
+        """The status of each run of a cohort that is done."""
+        rows = pq.read_table(self.table_path(DONE_MARK, cohort), columns=["run_id", "status"])
+        return dict(zip(rows["run_id"].to_pylist(), rows["status"].to_pylist(), strict=True))
+
+    def forget(self, cohort: str, runs: Collection[str]) -> None:
+        """Take these runs out of a cohort's done-mark: they are to be tried again."""
+        kept = self.read(cohort)[DONE_MARK]
+        kept = kept.filter(pc.invert(pc.is_in(kept["run_id"], value_set=pa.array(runs))))
+        self._place(self.table_path(DONE_MARK, cohort), partial(_write_parquet, kept))
 
     def write(self, cohort: str, tables: Mapping[str, pa.Table]) -> None:
         """Write a cohort's tables; they appear one by one, the done-mark last.
@@ -87,15 +106,15 @@ class Results:
         Raises:
             ResultsError: the disk is full or the folder cannot be written to. Nothing half-written is left visible.
         """
-        order = [table for table in TABLES if table != DONE_MARK] + [DONE_MARK]
-        try:
-            for table in order:
-                self._place(self.table_path(table, cohort), lambda aside, t=table: _write_parquet(tables[t], aside))
-        except OSError as error:
-            raise ResultsError(f"{self.folder}: cannot be written to ({error.strerror or error}).") from error
+        for table in [*(table for table in TABLES if table != DONE_MARK), DONE_MARK]:
+            self._place(self.table_path(table, cohort), partial(_write_parquet, tables[table]))
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Replace the manifest."""
+        """Replace the manifest.
+
+        Raises:
+            ResultsError: the disk is full or the folder cannot be written to.
+        """
         text = json.dumps(manifest, indent=2) + "\n"
         self._place(self.manifest_path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
@@ -114,30 +133,31 @@ class Results:
                 _move(path, tables / path.parent.name / path.name)
         return len({path.stem for path in moved})
 
-    def failed(self, cohorts: Iterable[str]) -> set[str]:
-        """Those of the cohorts that hold a failed run."""
-        found = set()
-        for cohort in cohorts:
-            status = pq.read_table(self.table_path(DONE_MARK, cohort), columns=["status"])["status"]
-            if RunStatus.FAILED in status.to_pylist():
-                found.add(cohort)
-        return found
-
-    def _place(self, path: Path, write: Any) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def _place(self, path: Path, write: Callable[[Path], object]) -> None:
+        """Write a file aside, flush it to disk and rename it."""
         aside = path.with_name(f"{path.name}{ASIDE}")
         try:
-            write(aside)
-            with aside.open("rb") as handle:
-                os.fsync(handle.fileno())
-            aside.replace(path)
-        finally:
-            aside.unlink(missing_ok=True)
-        directory = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(directory)  # the rename itself survives a power loss
-        finally:
-            os.close(directory)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                write(aside)
+                _flush(aside)
+                aside.replace(path)
+            finally:
+                aside.unlink(missing_ok=True)
+            _flush(path.parent)  # the rename itself survives a power loss
+        except OSError as error:
+            raise ResultsError(
+                f"{self.folder}: cannot be written to ({error.strerror or error}). What was written before is whole; "
+                "once that is mended, the same command goes on from there."
+            ) from error
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _move(path: Path, to: Path) -> None:
@@ -146,7 +166,11 @@ def _move(path: Path, to: Path) -> None:
 
 
 def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd", store_schema=True)
+    pq.write_table(table, path, compression="zstd", store_schema=True, write_page_checksum=True)
+
+
+def _read_checked(path: Path) -> pa.Table:
+    return pq.ParquetFile(path, page_checksum_verification=True).read()
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -165,7 +189,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         paths = [folder / "tables" / table / f"{cohort}.parquet" for cohort in done]
         try:
             parts = [_read_parquet(path, table) for path in paths]
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             raise ResultsError(f"{folder}: table {table} cannot be read ({error}). `bench run` mends it.") from error
         frames[table] = pa.concat_tables(parts).unify_dictionaries().to_pandas()
     twice = frames["runs"]["run_id"].duplicated()
@@ -187,7 +211,8 @@ def _read_parquet(path: Path, table: str) -> pa.Table:
         if name in schema.names:
             index = schema.get_field_index(name)
             schema = schema.set(index, schema.field(index).with_type(pa.dictionary(pa.int32(), pa.string())))
-    return pq.read_table(path, schema=schema, read_dictionary=[name for name in words if name in schema.names])
+    known = [name for name in words if name in schema.names]
+    return pq.read_table(path, schema=schema, read_dictionary=known, page_checksum_verification=True)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -218,6 +243,6 @@ def count_statuses(folder: Path) -> dict[str, int]:
     for path in paths:
         try:
             found.update(pq.read_table(path, columns=["status"])["status"].to_pylist())
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             raise ResultsError(f"{folder}: table {DONE_MARK} cannot be read ({error}).") from error
     return {status.value: found[status] for status in RunStatus}

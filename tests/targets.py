@@ -2,10 +2,19 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
+import pyarrow as pa
+
+from bench.engine.dry import train_cohort
 from bench.errors import SuiteError
+from bench.plan import Cohort
+
+Tables = dict[str, pa.Table]
+KEPT: list[bytearray] = []
 
 
 def double(number: int) -> int:
@@ -27,6 +36,90 @@ def die(_: object) -> None:
 
 def leave(_: object) -> None:
     os._exit(3)
+
+
+def exit_early(_: object) -> None:
+    sys.exit(4)
+
+
+def segfault(_: object) -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def hoard(_: object) -> None:
+    raise MemoryError("planted")
+
+
+def grow(size: int) -> None:
+    KEPT.append(bytearray(b"x") * size)
+
+
+def sleep(seconds: float) -> str:
+    time.sleep(seconds)
+    return "slept"
+
+
+def sleep_deaf(seconds: float) -> None:
+    """Hang with the signals that can be ignored ignored, beside a process of one's own."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"])
+    time.sleep(seconds)
+
+
+def _poisoned(cohort: Cohort) -> bool:
+    return any(run.choices["clipping"].name == "value" and run.replicate == 1 for run in cohort.runs)
+
+
+def crash_if_poisoned(cohort: Cohort) -> Tables:
+    if _poisoned(cohort):
+        print("last words", file=sys.stderr, flush=True)
+        os._exit(3)
+    return train_cohort(cohort)
+
+
+def raise_in_training_if_poisoned(cohort: Cohort) -> Tables:
+    from bench.engine import train
+
+    if _poisoned(cohort):
+        raise RuntimeError("planted")
+    return train.train_cohort(cohort)
+
+
+def hang_if_poisoned(cohort: Cohort) -> Tables:
+    if _poisoned(cohort):
+        time.sleep(600)
+    return train_cohort(cohort)
+
+
+def raise_if_poisoned(cohort: Cohort) -> Tables:
+    if _poisoned(cohort):
+        raise RuntimeError("planted")
+    return train_cohort(cohort)
+
+
+def raise_always(cohort: Cohort) -> None:
+    raise RuntimeError("planted")
+
+
+def hoard_if_large(cohort: Cohort) -> Tables:
+    if len(cohort.runs) > 2:
+        raise MemoryError("planted")
+    return train_cohort(cohort)
+
+
+def take_a_while(cohort: Cohort) -> Tables:
+    time.sleep(0.4)
+    return train_cohort(cohort)
+
+
+def killed_once(cohort: Cohort) -> Tables:
+    """Die at the first call for each cohort; a file remembers it."""
+    marker = Path(os.environ["KILLED_ONCE"]) / cohort.key
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_cohort(cohort)
 
 
 def chatter(number: int) -> int:

@@ -79,7 +79,7 @@ def test_a_second_run_trains_nothing(trained: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (trained / "tables").rglob("*.parquet")}
     again = bench("run", trained.parent / "tiny.toml", "--out", trained)
     assert again.returncode == 0
-    assert "4 of them finished earlier" in again.stderr
+    assert "16 done earlier, 0 to run" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (trained / "tables").rglob("*.parquet")} == before
 
 
@@ -120,9 +120,21 @@ def test_a_changed_suite_keeps_what_is_still_planned(suite: Path) -> None:
     bench("run", suite, "--dry", "--out", out, "--no-report")
     suite.write_text(SUITE.replace("depth = [2, 6]", "depth = [2, 7]"))
     changed = bench("run", suite, "--dry", "--out", out, "--no-report")
-    assert "2 cohorts that the suite no longer plans were moved" in changed.stdout
-    assert "2 of them finished earlier" in changed.stderr
+    assert "2 cohorts that the suite no longer plans were moved" in changed.stderr
+    assert "8 done earlier, 8 to run" in changed.stderr
     assert set(read_tables(out)["runs"]["depth"]) == {2, 7}
+
+
+def test_options_of_run_reach_it_and_machines_read_lines_of_json(suite: Path) -> None:
+    out = suite.parent / "dry"
+    options = ["--only", "depth == 2", "--timeout", "60", "--retry-failed", "--json-progress"]
+    done = bench("run", suite, "--dry", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [events[0]["event"], events[-2]["event"], events[-1]["event"]] == ["found", "ended", "report"]
+    assert events[-2]["done"] == len(read_tables(out)["runs"]) == 8
+    assert Path(events[-1]["path"]).is_file()
+    assert "8 not run yet" in bench("report", out, "--dump").stdout
 
 
 def test_failed_runs_are_results_and_an_exit_code(tmp_path: Path) -> None:

@@ -1,10 +1,11 @@
 """Child processes: what they answer, and what happens when they die."""
 
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from bench.executors.child import Status
+from bench.executors.answers import Status
 from bench.executors.local import LocalExecutor
 
 TARGETS = "tests.targets:"
@@ -37,12 +38,20 @@ def test_a_users_mistake_is_told_apart(executor: LocalExecutor) -> None:
     assert (answer.status, answer.value) == (Status.REFUSED, "mend your suite")
 
 
-@pytest.mark.parametrize(("target", "how"), [("die", "SIGKILL"), ("leave", "exit code 3")])
+@pytest.mark.parametrize(
+    ("target", "status", "how"),
+    [
+        ("die", Status.KILLED, "SIGKILL, as when memory runs out"),
+        ("leave", Status.CRASHED, "exit code 3"),
+        ("exit_early", Status.CRASHED, "exit code 4"),
+        ("segfault", Status.CRASHED, "SIGSEGV"),
+    ],
+)
 def test_a_dead_child_is_an_answer_and_the_next_request_gets_a_new_one(
-    executor: LocalExecutor, target: str, how: str
+    executor: LocalExecutor, target: str, status: Status, how: str
 ) -> None:
     answer = executor.submit(TARGETS + target, None).result()
-    assert answer.status is Status.CRASHED
+    assert answer.status is status
     assert how in answer.value
     assert executor.submit(TARGETS + "double", 1).result().value == 2
 
@@ -64,3 +73,35 @@ def test_a_child_is_replaced_after_many_requests(executor: LocalExecutor, monkey
     monkeypatch.setattr("bench.executors.child.RECYCLE_AFTER", 2)
     processes = [executor.submit(TARGETS + "process", None).result().value for _ in range(5)]
     assert processes[0] == processes[1] != processes[2] == processes[3] != processes[4]
+
+
+def test_a_child_is_replaced_when_it_has_grown(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.executors.child.RECYCLE_GROWTH", 64 * 2**20)
+    first = executor.submit(TARGETS + "process", None).result().value
+    assert executor.submit(TARGETS + "process", None).result().value == first
+    executor.submit(TARGETS + "grow", 128 * 2**20).result()
+    assert executor.submit(TARGETS + "process", None).result().value != first
+
+
+def test_lack_of_memory_is_told_apart(executor: LocalExecutor) -> None:
+    answer = executor.submit(TARGETS + "hoard", None).result()
+    assert answer.status is Status.MEMORY
+    assert "MemoryError: planted" in answer.value
+
+
+def test_a_hang_is_interrupted_and_its_traceback_kept(executor: LocalExecutor) -> None:
+    answer = executor.submit(TARGETS + "sleep", 600.0, 1.0).result()
+    assert answer.status is Status.TIMEOUT
+    assert answer.value.startswith("it took longer than 1 s")
+    assert "in sleep" in answer.value and "KeyboardInterrupt" in answer.value
+    assert executor.submit(TARGETS + "sleep", 0.0, 60.0).result().value == "slept"
+
+
+def test_a_hang_that_hears_no_signal_is_killed_with_all_it_started(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.executors.deadline.GRACE_SECONDS", 0.2)
+    answer = executor.submit(TARGETS + "sleep_deaf", 616.5, 1.0).result()
+    assert answer.status is Status.TIMEOUT
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert not [line for line in lines if "time.sleep(616.5)" in line and "defunct" not in line]

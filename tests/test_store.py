@@ -76,10 +76,47 @@ def test_a_write_that_fails_leaves_nothing_visible(results: Results, monkeypatch
     assert not list(results.folder.rglob("*.parquet*"))
 
 
-def test_failed_runs_are_found(results: Results) -> None:
+def test_an_altered_file_means_the_cohort_is_not_done(results: Results) -> None:
     results.write("a", tables_of("a"))
-    results.write("b", tables_of("b", "failed"))
-    assert results.failed(["a", "b"]) == {"b"}
+    path = results.table_path("runs", "a")
+    content = path.read_bytes()
+    at = content.index(b"a-r0")  # within a data page
+    path.write_bytes(content[:at] + b"b" + content[at + 1 :])
+    assert results.done(["a"]) == set()
+    with pytest.raises(ResultsError, match="table runs cannot be read"):
+        read_tables(results.folder)
+
+
+def test_wherever_a_byte_is_altered_reading_ends_in_rows_or_in_one_message(results: Results) -> None:
+    results.write("a", tables_of("a"))
+    path = results.table_path("runs", "a")
+    content = path.read_bytes()
+    refused = 0
+    for place in range(0, len(content), 5):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            assert len(read_tables(results.folder)["runs"]) == 1
+        except ResultsError:
+            refused += 1
+            assert results.done(["a"]) == set()
+    assert refused > 100
+
+
+def test_what_a_killed_driver_left_aside_is_removed(results: Results) -> None:
+    results.write("a", tables_of("a"))
+    left = results.table_path("runs", "a").with_suffix(".parquet.writing")
+    left.write_text("half")
+    with results.locked():
+        assert not left.exists()
+    assert results.done(["a"]) == {"a"}
+
+
+def test_statuses_are_read_and_runs_forgotten(results: Results) -> None:
+    results.write("a", tables_of("a", "failed"))
+    assert results.statuses("a") == {"a-r0": "failed"}
+    results.forget("a", ["a-r0"])
+    assert results.done(["a"]) == {"a"}
+    assert results.statuses("a") == {}
 
 
 def test_cohorts_that_are_no_longer_planned_move_aside_and_come_back(results: Results) -> None:

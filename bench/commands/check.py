@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.errors import SuiteError
-from bench.executors.child import Status
+from bench.executors.answers import Status
 from bench.executors.local import LocalExecutor, default_workers, run_cohorts
 from bench.plan import make_plan
 from bench.suite import load_suite

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench.commands.progress import duration
+from bench.commands.duration import duration
 from bench.executors.local import default_workers
 from bench.plan import estimate_bytes, estimate_rows, estimate_seconds, make_plan
 from bench.suite import load_suite

@@ -5,20 +5,23 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bench import environment
+from bench.commands.found import Found, look
+from bench.commands.interrupts import Interrupts
+from bench.commands.keeping import Keeper
+from bench.commands.manifest import earlier_incidents, new_manifest, now
+from bench.commands.only import cells_that_fit
 from bench.commands.progress import Progress
-from bench.errors import DataError, ResultsError, RunsFailed, SuiteError
-from bench.executors.child import Status
+from bench.errors import DataError, RunsFailed, SuiteError
+from bench.executors.answers import Status
+from bench.executors.driver import Driver, Incident, Outcome
 from bench.executors.failures import failed_tables
-from bench.executors.local import LocalExecutor, Outcome, default_workers, run_cohorts
-from bench.plan import Cohort, Plan, make_plan
+from bench.executors.local import LocalExecutor, default_workers
+from bench.plan import Cohort, make_plan
 from bench.schema import RunStatus
-from bench.store import Results, read_manifest
+from bench.store import Results
 from bench.suite import Suite
 
 TRAIN = "bench.engine.train:train_cohort"
@@ -35,6 +38,10 @@ class Options:
     workers: int = 0  # 0: as many as the machine has cores
     dry: bool = False
     fresh: bool = False
+    only: str = ""  # an expression on factors; empty: every cell
+    retry_failed: bool = False
+    timeout: float | None = None  # seconds a cohort; None: by its estimated cost
+    json_progress: bool = False
     command: str = ""
 
 
@@ -42,53 +49,70 @@ def run_suite(suite: Suite, options: Options) -> Path:
     """Run a suite into its results folder, which it returns.
 
     Raises:
-        BenchError: a plugin, the data or the folder is not as it must be.
-        RunsFailed: everything ended, but some runs raised.
+        BenchError: a plugin, the data, the folder or an option is not as it must be.
+        RunsFailed: everything ended, but some runs failed, now or earlier.
         KeyboardInterrupt: stopped; what has ended is kept, and the same command goes on from there.
     """
+    if options.fresh and options.only:
+        raise SuiteError("--fresh trains everything again, --only a part: give one of them, or another --out.")
+    fits = cells_that_fit(suite, options.only) if options.only else None
     plan = make_plan(suite)
     results = Results(options.out)
     with results.locked():
         if options.fresh:
             shutil.rmtree(options.out / "tables", ignore_errors=True)
-        manifest = _manifest(suite, plan, options)
-        _refuse_other_versions(results, manifest)
-        done = _finished(results, plan)
-        left = [cohort for cohort in plan.cohorts if cohort.key not in done]
-        workers = min(options.workers or default_workers(), max(1, len(left)))
-        with LocalExecutor(workers) as executor, Progress(plan, done, workers) as progress:
-            if not options.dry:
-                _check_data(executor, left)
-            results.write_manifest(manifest)
-            for outcome in run_cohorts(executor, DRY if options.dry else TRAIN, left):
-                if outcome.answer.status is Status.REFUSED:
-                    raise SuiteError(f"{suite.path}: {outcome.answer.value}")
-                tables = _tables(outcome)
-                results.write(outcome.cohort.key, tables)
-                progress.ended(outcome.cohort, tables["runs"])
-        manifest["ended"] = _now()
-        results.write_manifest(manifest)
-    if progress.counts[RunStatus.FAILED]:
+        manifest = new_manifest(suite, plan, dry=options.dry, command=options.command)
+        manifest["incidents"] = earlier_incidents(results, manifest)
+        found = look(results, plan, fits, retry_failed=options.retry_failed)
+        failed = _train(suite, options, found, Keeper(results, found, manifest))
+    if failed:
         raise RunsFailed(
-            f"{progress.counts[RunStatus.FAILED]} runs failed: `bench show {options.out} RUN` tells why; "
-            "the same command tries them again."
+            f"{failed} runs failed: `bench show {options.out} RUN` tells why; --retry-failed tries them again."
         )
     return options.out
 
 
-def _tables(outcome: Outcome) -> dict[str, Any]:
-    if outcome.answer.status is Status.OK:
-        return dict(outcome.answer.value)
-    return failed_tables(outcome.cohort, str(outcome.answer.value))
+def _train(suite: Suite, options: Options, found: Found, keeper: Keeper) -> int:
+    """Train what is left. Returns how many runs of the plan have failed, now or earlier."""
+    workers = min(options.workers or default_workers(), max(1, len(found.left)))
+    with LocalExecutor(workers) as executor:
+        driver = Driver(executor, DRY if options.dry else TRAIN, options.timeout)
+        with Progress(found, driver, as_json=options.json_progress) as progress:
+            if not options.dry:
+                _check_data(executor, found.left)
+            keeper.note()
+            with Interrupts() as interrupts:
+                for event in driver.events(found.left, keeper.planned, lambda: interrupts.asked):
+                    if isinstance(event, Incident):
+                        keeper.note(incidents=[*keeper.manifest["incidents"], _record(event)])
+                        progress.met(event)
+                    else:
+                        tables = _tables(suite, event)
+                        keeper.keep(event.cohort, tables)
+                        progress.wrote(event, tables)
+                if interrupts.asked and progress.tally.done < progress.tally.planned:
+                    raise KeyboardInterrupt
+            keeper.note(ended=now())
+    return progress.tally.statuses[RunStatus.FAILED]
 
 
-def _finished(results: Results, plan: Plan) -> set[str]:
-    """The cohorts that need not be trained: done, and without failed runs."""
-    set_aside = results.arrange(cohort.key for cohort in plan.cohorts)
-    if set_aside:
-        print(f"{set_aside} cohorts that the suite no longer plans were moved to {results.folder / 'superseded'}")
-    done = results.done(cohort.key for cohort in plan.cohorts)
-    return done - results.failed(done)
+def _tables(suite: Suite, outcome: Outcome) -> dict[str, Any]:
+    status, value = outcome.answer.status, outcome.answer.value
+    if status is Status.REFUSED:
+        raise SuiteError(f"{suite.path}: {value}")
+    return dict(value) if status is Status.OK else failed_tables(outcome.cohort, str(value))
+
+
+def _record(incident: Incident) -> dict[str, Any]:
+    """An incident as the manifest keeps it."""
+    return {
+        "at": now(),
+        "cohort": incident.cohort.key,
+        "runs": [run.run_id for run in incident.cohort.runs],
+        "status": incident.answer.status.value,
+        "measure": incident.measure,
+        "reason": incident.reason,
+    }
 
 
 def _check_data(executor: LocalExecutor, cohorts: Sequence[Cohort]) -> None:
@@ -98,45 +122,3 @@ def _check_data(executor: LocalExecutor, cohorts: Sequence[Cohort]) -> None:
         answer = executor.submit(CHECK_DATA, choice).result()
         if answer.status is not Status.OK or answer.value:
             raise DataError(str(answer.value))
-
-
-def _refuse_other_versions(results: Results, manifest: dict[str, Any]) -> None:
-    if not results.manifest_path.exists() or not any((results.folder / "tables").glob("*/*.parquet")):
-        return
-    before = read_manifest(results.folder)
-    if before.get("dry", False) != manifest["dry"]:
-        kind = "dry" if before.get("dry") else "trained"
-        raise ResultsError(f"{results.folder} holds {kind} results. Use --fresh to replace them, or --out.")
-    old, new = before.get("versions", {}), manifest["versions"]
-    changed = [f"{n} {old.get(n)} -> {new[n]}" for n in environment.DECIDING if old.get(n) != new[n]]
-    if changed:
-        raise ResultsError(
-            f"{results.folder} holds results of other versions ({', '.join(changed)}), which are never mixed. "
-            "Use --fresh to train all again, or --out for another folder."
-        )
-
-
-def _manifest(suite: Suite, plan: Plan, options: Options) -> dict[str, Any]:
-    return {
-        "suite": suite.name,
-        "title": suite.title or suite.name,
-        "question": suite.question,
-        "text": suite.text,
-        "sha256": sha256(suite.text.encode()).hexdigest(),
-        "seed": suite.seed,
-        "replicates": suite.replicates,
-        "factors": {name: [choice.column for choice in choices] for name, choices in suite.factors.items()},
-        "fixed": {name: choice.column for name, choice in suite.fixed.items()},
-        "verdicts": suite.verdicts.as_written(),
-        "planned": {"cells": len(suite.cells), "runs": len(plan.runs), "cohorts": len(plan.cohorts)},
-        "dry": options.dry,
-        "versions": environment.versions(),
-        "machine": environment.machine(),
-        "command": options.command,
-        "started": _now(),
-        "ended": None,
-    }
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -55,7 +55,7 @@ class Training:
         self.ensemble = initial_ensemble(network, cohort.runs)
         self.data = _Data(data)
         apply_lsuv(self.ensemble, cohort.runs, self.data.probe_x)
-        self.update = Update(self.ensemble, cohort.runs)
+        self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
         self.chance_loss = math.log(data.classes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -27,20 +28,22 @@ class Norms:
 class Update:
     """How the runs of a cohort change their weights, each by its own levels.
 
-    Only the rules that some run has are in the graph; a run without a rule passes through it bit by bit.
+    Only the rules that some run has are in the graph; a run without a rule passes through it bit by bit. `graph_runs`
+    are the runs whose rules count, if they are not `runs`.
     """
 
-    def __init__(self, ensemble: Ensemble, runs: Sequence[Run]) -> None:
+    def __init__(self, ensemble: Ensemble, runs: Sequence[Run], graph_runs: Sequence[Run] = ()) -> None:
         self.ensemble = ensemble
+        settings = partial(_settings, runs, graph_runs or runs)
         choice = runs[0].choices["optimizer"]
         self.optimizer = make_optimizer(choice)
         self.optimizer.build(ensemble.variables)
         self.learning_rate = _constant([float(run.choices["learning_rate"].value or 0) for run in runs])
-        self.limits = {name: _settings(runs, "clipping", name, "threshold", np.inf) for name in RULES}
-        self.l1 = _settings(runs, "regularization", "l1", "strength", 0.0)
-        self.l2 = _settings(runs, "regularization", "l2", "strength", 0.0)
-        self.max_norm = _settings(runs, "regularization", "max_norm", "limit", np.inf)
-        self.decay = _settings(runs, "regularization", "weight_decay", "strength", decay_of(self.optimizer))
+        self.limits = {name: settings("clipping", name, "threshold", np.inf) for name in RULES}
+        self.l1 = settings("regularization", "l1", "strength", 0.0)
+        self.l2 = settings("regularization", "l2", "strength", 0.0)
+        self.max_norm = settings("regularization", "max_norm", "limit", np.inf)
+        self.decay = settings("regularization", "weight_decay", "strength", decay_of(self.optimizer))
         if self.decay is None and decay_of(self.optimizer):
             self.decay = _constant([decay_of(self.optimizer)] * len(runs))
 
@@ -95,11 +98,13 @@ def _clip_first(count: int, rule: Rule, given: Clipped, variables: list[tf.Tenso
     return Clipped(part.gradients + given.gradients[count:], part.norms + given.norms[count:], part.changed)
 
 
-def _settings(runs: Sequence[Run], factor: str, level: str, setting: str, absent: float) -> tf.Tensor | None:
-    """One number per run of a level's setting, `absent` where a run has another level; None if no run has it."""
-    choices = [run.choices[factor] for run in runs]
-    if all(choice.name != level for choice in choices):
+def _settings(  # noqa: PLR0913 (the first two are always the same)
+    runs: Sequence[Run], graph_runs: Sequence[Run], factor: str, level: str, setting: str, absent: float
+) -> tf.Tensor | None:
+    """One number per run of a level's setting, `absent` where a run has another level; None if no graph run has it."""
+    if all(run.choices[factor].name != level for run in graph_runs):
         return None
+    choices = [run.choices[factor] for run in runs]
     return _constant([float(c.setting(setting)) if c.name == level else absent for c in choices])
 
 

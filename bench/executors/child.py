@@ -1,87 +1,86 @@
-"""A private child process that imports TensorFlow, trains cohorts one after the other, and may die alone.
+"""The driver's side of one worker process: ask it, tell how it died, start it anew.
 
-Started as `python -m bench.executors.child`. It reads pickled requests `(target, argument)` from standard input and
-answers each with a pickled `(status, value)` on its private output: ("ok", value), ("refused", text) or
-("error", text). What the target prints goes to standard error, of which the driver keeps the end.
+A worker is recycled after many requests, or when it has grown: TensorFlow keeps a few MiB of every graph for as long
+as the process lives (docs/reliability.md).
 """
 
 from __future__ import annotations
 
-import importlib
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import tempfile
-import traceback
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any
+import time
+from typing import IO, Any
 
-from bench.errors import BenchError
+from bench.executors.answers import STARTED, Answer, Status
+from bench.executors.deadline import Deadline, signal_group
 
 LOG_TAIL = 2000  # bytes
-RECYCLE_AFTER = 100  # requests: TensorFlow keeps a few MiB of every graph for as long as the process lives
-
-
-class Status(StrEnum):
-    """How a request ended."""
-
-    OK = "ok"
-    REFUSED = "refused"  # the target raised a BenchError: something for the user to mend
-    ERROR = "error"  # the target raised anything else
-    CRASHED = "crashed"  # the process died
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What became of one request: the target's value, or text on what went wrong."""
-
-    status: Status
-    value: Any
+RECYCLE_AFTER = 100  # requests
+RECYCLE_GROWTH = 2**30  # bytes of resident memory more than after the first request
+SECONDS_TO_START = 600.0  # TensorFlow and a target's module are imported by then, even on a busy network disk
+SECONDS_TO_EXIT = 5.0  # for a process that closed its output
 
 
 class Child:
-    """One child process; it is started at the first request and again after it died."""
+    """One worker process; it is started at the first request and again after it died."""
 
     def __init__(self, environment: dict[str, str]) -> None:
         self.environment = environment
         self.process: subprocess.Popen[bytes] | None = None
+        self.log: IO[bytes] | None = None
         self.answered = 0
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child does)
+        self.first_bytes = 0
 
-    def call(self, target: str, argument: object) -> Answer:
-        """Run `module:function` on one argument in the child and wait for its answer."""
+    def call(self, target: str, argument: object, timeout: float | None = None) -> Answer:
+        """Run `module:function` on one argument in the worker and wait for its answer.
+
+        Args:
+            timeout: seconds after which it is stopped, the import of the module not among them; None: never.
+        """
+        began = time.monotonic()
         process = self._alive()
-        assert process.stdin and process.stdout
-        try:
-            pickle.dump((target, argument), process.stdin)
-            process.stdin.flush()
-            status, value = pickle.load(process.stdout)
-        except (EOFError, BrokenPipeError, pickle.UnpicklingError):
-            return Answer(Status.CRASHED, self._obituary(process))
-        self.answered += 1
-        if self.answered == RECYCLE_AFTER:
+        passed: float | None = None
+        message: Any = None
+        for limit in (SECONDS_TO_START, timeout):
+            with Deadline(process, limit) as deadline:
+                message = _exchange(process, None if message else (target, argument))
+            passed = limit if deadline.passed else None
+            if message != STARTED:
+                break
+        if message is None or message == STARTED:
+            return Answer(*self._obituary(process, passed), time.monotonic() - began)
+        status, value, resident = Status(message[0]), message[1], message[2]
+        if passed or status is Status.MEMORY or self._worn(resident):
             self._end()
-        return Answer(Status(status), value)
+        return Answer(status, value, time.monotonic() - began)
 
     def close(self) -> None:
-        """End the child at once, for good."""
+        """End the worker at once."""
         self._end()
-        self.log.close()
+
+    def _worn(self, resident: int) -> bool:
+        self.answered += 1
+        if self.answered == 1:
+            self.first_bytes = resident
+        return self.answered >= RECYCLE_AFTER or resident - self.first_bytes > RECYCLE_GROWTH
 
     def _end(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-        self.process, self.answered = None, 0
+        process, self.process = self.process, None
+        if process is not None:
+            signal_group(process, signal.SIGKILL)
+            process.wait()
 
     def _alive(self) -> subprocess.Popen[bytes]:
         if self.process is None:
             environment = os.environ | self.environment | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+            self.log = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the process does)
+            self.answered = 0
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench.executors.child"],
+                [sys.executable, "-m", "bench.executors.worker"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self.log,
@@ -90,39 +89,41 @@ class Child:
             )
         return self.process
 
-    def _obituary(self, process: subprocess.Popen[bytes]) -> str:
-        self.process, self.answered = None, 0
-        code = process.wait()
+    def _obituary(self, process: subprocess.Popen[bytes], timeout: float | None) -> tuple[Status, str]:
+        """How the process died, and the end of what it printed."""
+        try:
+            code = process.wait(SECONDS_TO_EXIT)
+        except subprocess.TimeoutExpired:
+            code = 0
+        self.process = None
+        signal_group(process, signal.SIGKILL)  # what it started, and itself if it still lives
+        process.wait()
+        lines = self._last_lines()
+        if timeout is not None:
+            return Status.TIMEOUT, "\n".join([f"it took longer than {timeout:g} s and was stopped", *lines])
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        return "\n".join([f"the worker process died ({how})", *self._last_lines()])
+        status = Status.KILLED if code == -signal.SIGKILL else Status.CRASHED
+        if any("bad_alloc" in line for line in lines):
+            status = Status.MEMORY
+        said = f"the worker process died ({how}{', as when memory runs out' if status is Status.KILLED else ''})"
+        return status, "\n".join([said, *lines])
 
     def _last_lines(self) -> list[str]:
-        """The end of what the child printed, which often tells why it died."""
+        """The end of what the process printed, which often tells why it died."""
+        assert self.log
         start = max(0, self.log.seek(0, os.SEEK_END) - LOG_TAIL)
         self.log.seek(start)
         lines = self.log.read().decode(errors="replace").splitlines()
         return lines[1:] if start else lines
 
 
-def serve() -> None:
-    """Answer requests until the driver closes its end."""
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a print in a plugin must not end up among the answers
-    while True:
-        try:
-            target, argument = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            module, _, name = target.partition(":")
-            answer = (Status.OK.value, getattr(importlib.import_module(module), name)(argument))
-        except BenchError as error:
-            answer = (Status.REFUSED.value, str(error))
-        except Exception:  # the boundary: the driver decides what a failure means
-            answer = (Status.ERROR.value, traceback.format_exc())
-        pickle.dump(answer, answers)
-        answers.flush()
-
-
-if __name__ == "__main__":
-    serve()
+def _exchange(process: subprocess.Popen[bytes], request: object) -> Any:
+    """Send a request, if there is one, and wait for a message; None where the process died first."""
+    assert process.stdin and process.stdout
+    try:
+        if request is not None:
+            pickle.dump(request, process.stdin)
+            process.stdin.flush()
+        return pickle.load(process.stdout)
+    except (EOFError, OSError, pickle.UnpicklingError, ValueError):
+        return None

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 
-from bench.executors.child import Answer, Child
+from bench.executors.answers import Answer
+from bench.executors.child import Child
+from bench.executors.driver import Outcome
 from bench.plan import Cohort
 
 TENSORFLOW_ENVIRONMENT = {
@@ -23,14 +24,6 @@ TENSORFLOW_ENVIRONMENT = {
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A cohort and what became of it."""
-
-    cohort: Cohort
-    answer: Answer
 
 
 def default_workers() -> int:
@@ -48,6 +41,7 @@ class LocalExecutor:
         self.idle: SimpleQueue[Child] = SimpleQueue()
         for child in self.children:
             self.idle.put(child)
+        self.slots = workers
         self.threads = ThreadPoolExecutor(workers)
 
     def __enter__(self) -> LocalExecutor:
@@ -58,20 +52,20 @@ class LocalExecutor:
         for child in self.children:
             child.close()
 
-    def submit(self, target: str, argument: object) -> Future[Answer]:
-        """Call the function `module:name` on one argument as soon as a worker is free."""
-        return self.threads.submit(self._call, target, argument)
+    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
+        """Call the function `module:name` on one argument once a worker is free, for `timeout` seconds at most."""
+        return self.threads.submit(self._call, target, argument, timeout)
 
-    def _call(self, target: str, argument: object) -> Answer:
+    def _call(self, target: str, argument: object, timeout: float | None) -> Answer:
         child = self.idle.get()
         try:
-            return child.call(target, argument)
+            return child.call(target, argument, timeout)
         finally:
             self.idle.put(child)
 
 
 def run_cohorts(executor: LocalExecutor, target: str, cohorts: Sequence[Cohort]) -> Iterator[Outcome]:
-    """Each cohort's outcome as it ends."""
+    """Each cohort's outcome as it ends, tried once and not taken apart."""
     pending = {executor.submit(target, cohort): cohort for cohort in cohorts}
     while pending:
         ended, _ = wait(pending, return_when=FIRST_COMPLETED)

@@ -1,0 +1,84 @@
+"""The private process that imports TensorFlow, answers one request after the other, and may die alone.
+
+Started as `python -m bench.executors.worker`. It reads pickled requests `(target, argument)` from standard input and
+answers each with a pickled STARTED once the target is imported, then `(status, value, resident bytes)`, on its private
+output. What the target prints goes to
+standard error, of which the driver keeps the end. It ends at once when the driver's end of the pipe closes: a driver
+that is killed leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import os
+import pickle
+import resource
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
+
+from bench.errors import BenchError
+from bench.executors.answers import STARTED, Status
+
+Request = tuple[str, object]
+
+
+def serve() -> None:
+    """Answer requests until the driver closes its end."""
+    faulthandler.enable()  # a segmentation fault says where it was
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a print in a plugin must not end up among the answers
+    requests: SimpleQueue[Request] = SimpleQueue()
+    Thread(target=_listen, args=(requests,), daemon=True).start()
+
+    def send(message: object) -> None:
+        pickle.dump(message, answers)
+        answers.flush()
+
+    while True:
+        target, argument = requests.get()
+        status, value = _answer(target, argument, started=lambda: send(STARTED))
+        send((status.value, value, resident_bytes()))
+
+
+def resident_bytes() -> int:
+    """Memory that this process holds now; where the system does not say, the most that it ever held."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()
+
+
+def _listen(requests: SimpleQueue[Request]) -> None:
+    """Hand requests on; when the driver is gone, end this process and what it started, whatever it is doing."""
+    # A stream of its own: sys.stdin is locked by who reads it, and the interpreter could not end while it waits.
+    asked = os.fdopen(os.dup(sys.stdin.fileno()), "rb")
+    while True:
+        try:
+            requests.put(pickle.load(asked))
+        except (EOFError, OSError, pickle.UnpicklingError):
+            os.killpg(0, signal.SIGKILL)
+
+
+def _answer(target: str, argument: object, started: Callable[[], None]) -> tuple[Status, object]:
+    try:
+        module, _, name = target.partition(":")
+        function = getattr(importlib.import_module(module), name)
+        started()
+        return Status.OK, function(argument)
+    except BenchError as error:
+        return Status.REFUSED, str(error)
+    except Exception as error:  # the boundary: the driver decides what a failure means
+        kinds = {kind.__name__ for kind in type(error).__mro__}
+        status = Status.MEMORY if kinds & {"MemoryError", "ResourceExhaustedError"} else Status.ERROR
+        return status, traceback.format_exc()
+
+
+if __name__ == "__main__":
+    serve()

@@ -1,0 +1,77 @@
+"""Every drill, one row of a table each: what was done, how often, what was lost. Run as `make drill`.
+
+With the name of drills as arguments only those. Exit code 1 where anything was lost.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.drills import disks, processes
+from benchmarks.drills.scene import Scene
+
+
+@dataclass(frozen=True)
+class Drill:
+    """A disturbance, `times` a folder on so many `folders`."""
+
+    name: str
+    said: str
+    act: Callable[[Scene, Path, int], processes.Losses]
+    times: int
+    folders: int
+    trained: bool = False
+
+
+DRILLS = (
+    Drill("driver", "kill -9 of the driver at a random moment, then continued", processes.kill_driver, 5, 4),
+    Drill("worker", "kill -9 of a worker at a random moment", processes.kill_worker, 4, 6),
+    Drill("frozen", "a worker frozen (SIGSTOP), `--timeout 3`", processes.freeze_worker, 1, 2),
+    Drill("once", "interrupted once", processes.interrupt, 1, 5),
+    Drill("twice", "interrupted twice", processes.interrupt, 2, 5),
+    Drill("two", "three drivers started at once on one folder", processes.two_drivers, 3, 3),
+    Drill("full", "the disk full", disks.full_disk, 1, 2),
+    Drill("read-only", "a folder that may only be read", disks.read_only, 1, 1),
+    Drill("cut", "parquet files cut short at random places", disks.cut_files, 20, 5),
+    Drill("altered", "one byte of parquet files altered at random places", disks.alter_files, 20, 5),
+    Drill("driver-trained", "as the first, networks really trained", processes.kill_driver, 3, 1, trained=True),
+    Drill("worker-trained", "as the second, networks really trained", processes.kill_worker, 2, 2, trained=True),
+)
+
+
+def main(wanted: list[str]) -> int:
+    """Print the table. Returns the exit code."""
+    chosen = [drill for drill in DRILLS if not wanted or drill.name in wanted]
+    worst = 0
+    print("| drill | folders | disturbances | lost or other than undisturbed | seconds |\n|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder:
+        scenes: dict[bool, Scene] = {}
+        for drill in chosen:
+            if drill.trained not in scenes:
+                name = "trained" if drill.trained else "dry"
+                scenes[drill.trained] = Scene(Path(folder) / name, trained=drill.trained).prepare()
+            began = time.monotonic()
+            try:
+                losses, lost = _carry_out(drill, scenes[drill.trained])
+            except PermissionError as error:
+                losses, lost = [], f"not done: {error}"
+            worst = max(worst, int(any(losses)))
+            seconds = time.monotonic() - began
+            print(f"| {drill.said} | {drill.folders} | {len(losses)} | {lost} | {seconds:.0f} |", flush=True)
+    return worst
+
+
+def _carry_out(drill: Drill, scene: Scene) -> tuple[processes.Losses, str]:
+    losses = []
+    for number in range(drill.folders):
+        losses += drill.act(scene, scene.folder / f"{drill.name}-{number}", drill.times)
+    return losses, "; ".join(sorted({loss for loss in losses if loss})) or "nothing"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

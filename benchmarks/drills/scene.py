@@ -1,0 +1,112 @@
+"""Where a drill happens: a suite, the tables of an undisturbed run, drivers to start and to compare."""
+
+from __future__ import annotations
+
+import functools
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from bench.errors import BenchError
+from bench.store import read_tables
+
+DRY = """
+[suite]
+name = "drill"
+question = "What is lost?"
+replicates = 3
+
+[factors]
+depth = [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+activation = ["relu", "tanh"]
+clipping = ["none", "global_norm"]
+
+[fixed]
+width = 8
+steps = 40
+"""
+TRAINED = DRY.replace("[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]", "[2, 4, 6, 8]").replace("40", "20")
+Process = subprocess.Popen[str]
+
+
+@dataclass
+class Scene:
+    """A suite whose runs are disturbed; `trained` ones by TensorFlow, others by the dry engine made slow."""
+
+    folder: Path
+    trained: bool = False
+    chance: random.Random = field(default_factory=lambda: random.Random(0))
+    seconds: float = 0.0  # of the undisturbed run
+    tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def suite(self) -> Path:
+        """The suite's file."""
+        return self.folder / "drill.toml"
+
+    def prepare(self) -> Scene:
+        """Run the suite undisturbed."""
+        self.folder.mkdir(parents=True)
+        self.suite.write_text(TRAINED if self.trained else DRY, encoding="utf-8")
+        began = time.monotonic()
+        done = self.start(self.folder / "undisturbed")
+        said = done.communicate()[1]
+        if done.returncode:
+            raise RuntimeError(said)
+        self.seconds = time.monotonic() - began
+        self.tables = read_tables(self.folder / "undisturbed")
+        return self
+
+    def start(self, out: Path, *options: str) -> Process:
+        """A driver of two workers that writes to `out`."""
+        module = ["bench"] if self.trained else ["benchmarks.drills.slow"]
+        dry = [] if self.trained else ["--dry"]
+        command = [sys.executable, "-m", *module, "run", str(self.suite), "--out", str(out), "--no-report"]
+        heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell ignores it
+        return subprocess.Popen(
+            [*command, "--workers", "2", *dry, *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=heard,
+        )
+
+    def wait(self) -> None:
+        """Let a random part of the undisturbed run's time pass."""
+        time.sleep(self.chance.uniform(0.0, self.seconds))
+
+    def lost(self, out: Path) -> str:
+        """What is missing or other than in the undisturbed run's tables, timings apart, after continuing."""
+        said = self.start(out).communicate()[1]
+        try:
+            tables = read_tables(out)
+        except BenchError as error:
+            return f"{error} {said}"
+        other = [name for name in tables if name != "timings" and not tables[name].equals(self.tables[name])]
+        return f"differs: {', '.join(other)}" if other else ""
+
+
+def workers(driver: Process) -> list[int]:
+    """The process ids of a driver's workers."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    return [int(row[0]) for row in rows if int(row[1]) == driver.pid and "bench.executors.worker" in row[2]]
+
+
+def has_ended(process: int, seconds: float = 10.0) -> bool:
+    """Whether a process is gone, or is within the given time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if Path(f"/proc/{process}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()[0] == "Z":
+                return True
+        except OSError:
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,25 @@
+"""`bench`, but a dry cohort takes a while, so that there is something to disturb."""
+
+from __future__ import annotations
+
+import time
+
+import pyarrow as pa
+
+from bench import cli
+from bench.commands import run
+from bench.engine import dry
+from bench.plan import Cohort
+
+SECONDS = 0.15
+
+
+def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
+    """What the dry engine gives, later."""
+    time.sleep(SECONDS)
+    return dry.train_cohort(cohort)
+
+
+if __name__ == "__main__":
+    run.DRY = "benchmarks.drills.slow:train_cohort"
+    cli.main()
