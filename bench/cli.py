@@ -27,6 +27,7 @@ app = typer.Typer(
 
 SuiteArg = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
 ResultsArg = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, such as reports/default.")]
+PluginsOption = Annotated[bool, typer.Option("--no-plugins", help="Refuse a suite that names code as module:name.")]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core, or one beside a GPU.")]
 
 
@@ -51,12 +52,13 @@ def run(  # noqa: PLR0913 (one parameter an option)
     dry: Annotated[bool, typer.Option("--dry", help="Numbers by formula, without TensorFlow.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Train everything again.")] = False,
     report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
+    no_plugins: PluginsOption = False,
 ) -> None:
     """Train what a suite plans and the results folder does not hold yet, then write the report."""
     from bench.commands.run import Options, run_suite
     from bench.suite import load_suite
 
-    loaded = load_suite(suite_path(suite))
+    loaded = load_suite(suite_path(suite), plugins=not no_plugins)
     folder = out or Path("reports") / loaded.name
     command = shlex.join(["bench", *sys.argv[1:]])
     failure: RunsFailed | None = None
@@ -96,11 +98,12 @@ def write_report(folder: Path, *, dump: bool = False) -> None:
 def check(
     suite: SuiteArg,
     build: Annotated[bool, typer.Option("--build", help="Also build each structure and train one step.")] = False,
+    no_plugins: PluginsOption = False,
 ) -> None:
     """Say whether a suite can run."""
     from bench.commands.check import check_suite
 
-    check_suite(suite_path(suite), build=build)
+    check_suite(suite_path(suite), build=build, plugins=not no_plugins)
 
 
 @app.command()
