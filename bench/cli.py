@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, RunsFailed, SuiteError, nearest
+from bench.errors import BenchError, RunsFailed, SuiteError, nearest, printable
 
 app = typer.Typer(
     help="Which remedy for vanishing and exploding gradients helps where, on the Keras of today.",
@@ -172,7 +172,7 @@ def guarded(command: Callable[[], object]) -> int:
     try:
         command()
     except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(map(printable, f"error: {error}".splitlines())), file=sys.stderr)
         return error.exit_code
     return 0
 

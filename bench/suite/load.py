@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.errors import SuiteError, nearest
 from bench.factors import FACTORS, Choice, choose, show
 from bench.rules import choose_rules
-from bench.suite.cells import Levels, expand, read_partial
+from bench.suite.cells import Levels, check_size, expand, read_partial
 from bench.suite.file import SuiteFile, parse, read_text
 from bench.suite.model import PartialCell, Suite
 from bench.suite.plugins import refuse_plugins
@@ -47,6 +47,7 @@ def _build(file: SuiteFile, text: str, path: Path) -> Suite:
     include = _read_parts("include", levels, file.include)
     cells = expand(levels, exclude, include)
     check_combinations(cells)
+    check_size(len(cells), file.suite.replicates)
     return Suite(
         **file.suite.model_dump(),
         factors=levels.varied,
