@@ -38,8 +38,11 @@ def suite_path(given: str) -> Path:
         SuiteError: there is none.
     """
     for path in (Path(given), Path("suites") / f"{given}.toml"):
-        if path.is_file():
-            return path
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:  # a name that no file can have
+            raise SuiteError(f'"{given[:60]}...": not a file\'s name ({error.strerror}).') from error
     known = sorted(str(path) for path in Path("suites").rglob("*.toml"))
     raise SuiteError(f'no suite file "{given}" and none of that name in suites/. {nearest(given, known)}')
 
