@@ -98,6 +98,17 @@ def write_report(folder: Path, *, dump: bool = False) -> None:
 
 
 @app.command()
+def merge(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results folders of one suite.")],
+    out: Annotated[Path, typer.Option(help="The folder to make; it must be new or empty.")],
+) -> None:
+    """Join results folders that several machines made of one suite; `bench report` then shows them as one."""
+    from bench.commands.merge import merge
+
+    merge(results, out, shlex.join(["bench", *sys.argv[1:]]))
+
+
+@app.command()
 def check(
     suite: SuiteArg,
     build: Annotated[bool, typer.Option("--build", help="Also build each structure and train one step.")] = False,

@@ -158,7 +158,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     Raises:
         ResultsError: there are no results, a file cannot be read or is not one of ours, or two hold the same run.
     """
-    done = _cohorts(folder)
+    done = done_cohorts(folder)
     if not done:
         raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
     frames = {}
@@ -178,7 +178,7 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     return frames
 
 
-def _cohorts(folder: Path) -> list[str]:
+def done_cohorts(folder: Path) -> list[str]:
     """The names of a folder's done-marks, sorted; none where no folder of that name can be."""
     try:
         return sorted(path.stem for path in (folder / "tables" / DONE_MARK).glob("*.parquet"))

@@ -44,7 +44,7 @@ ROOMS = {
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "commands": _room(
-        "environment executors engine store report analysis theory plan suite rules factors schema errors",
+        "environment executors engine reading store report analysis theory plan suite rules factors schema errors",
         "numpy pandas pyarrow rich",
     ),
     "cli": _room("commands report suite errors", "typer rich"),
