@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import ResultsError, nearest, printable
+from bench.factors import FACTORS
 from bench.schema import TABLES, RunStatus
 
 # What no row can be without. Other columns may be absent from results of an older version: they read as not measured.
@@ -26,6 +27,7 @@ KEYS = {
 }
 COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index")
 MOST_COUNTED = 2**31 - 1
+MOST_KEYS = 2**62
 MAX_REASON = 300  # characters of what another library says
 _WORDS = (str, int, float, bool, type(None))
 _MANIFEST: Mapping[str, tuple[type, ...]] = {
@@ -90,11 +92,14 @@ def check_tables(frames: Mapping[str, pd.DataFrame], folder: Path) -> None:
     """Refuse tables that do not belong together, or whose counts no run can have.
 
     Raises:
-        ResultsError: a status is unknown, a count is negative or huge, or a row is of a run that is not in `runs`.
+        ResultsError: a status is unknown, a count is negative or huge, a run or cohort is there twice, or a row is of
+            a run that is not in `runs`.
     """
     for status in frames["runs"]["status"].unique():
         if status not in set(RunStatus):
             raise ResultsError(f'{folder}: status "{printable(str(status))[:60]}". {nearest(status, RunStatus)}')
+    _check_unique(frames["runs"], ["replicate", *(name for name in FACTORS if name in frames["runs"])], folder)
+    _check_unique(frames["timings"], ["cohort"], folder)
     known = set(frames["runs"]["run_id"])
     for table, frame in frames.items():
         for name in COUNTS:
@@ -102,10 +107,34 @@ def check_tables(frames: Mapping[str, pd.DataFrame], folder: Path) -> None:
                 wrong = int(frame[name].max() if frame[name].max() > MOST_COUNTED else frame[name].min())
                 raise ResultsError(f"{folder}: table {table}: {name} {wrong} is not from 0 to {MOST_COUNTED}.")
         if "run_id" in frame and table != "runs":
+            if not _each_once(frame, [name for name in KEYS[table][1:] if name in ("step", "layer_index", "split")]):
+                raise ResultsError(f"{folder}: table {table} has rows that are there twice.")
             foreign = sorted(set(frame["run_id"].cat.categories) - known)
             if foreign:
                 shown = printable(str(foreign[0]))[:200]
                 raise ResultsError(f'{folder}: table {table} has rows of "{shown}", a run that table runs lacks.')
+
+
+def _each_once(frame: pd.DataFrame, names: list[str]) -> bool:
+    """Whether no two rows share `run_id` and these columns; events may, so for those it is not asked."""
+    if "kind" in frame:
+        return True
+    key, room = frame["run_id"].cat.codes.to_numpy("int64"), max(1, len(frame["run_id"].cat.categories))
+    for name in names:
+        values = (frame[name].cat.codes if name == "split" else frame[name]).to_numpy("int64")
+        size = int(values.max()) + 1 if len(values) else 1
+        key, room = key * size + values, room * size
+    if room > MOST_KEYS:  # the products above may have wrapped round
+        return not bool(frame.duplicated(["run_id", *names]).any())
+    return pd.Series(key).is_unique
+
+
+def _check_unique(frame: pd.DataFrame, names: list[str], folder: Path) -> None:
+    twice = frame.duplicated(names)
+    if twice.any():
+        at = frame.loc[twice].iloc[0]
+        shown = printable(str(at.get("run_id", at["cohort"])))[:200]
+        raise ResultsError(f'{folder}: "{shown}" is there twice: same {", ".join(names)[:MAX_REASON]}.')
 
 
 def read_json(path: Path, required: tuple[str, ...] = ()) -> dict[str, Any]:

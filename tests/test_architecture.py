@@ -35,7 +35,7 @@ ROOMS = {
     "plan": _room("suite factors errors"),
     "engine": _room("plan factors schema errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
     "executors": _room("plan schema errors", "pyarrow ray"),
-    "reading": _room("schema errors", "pyarrow pandas"),
+    "reading": _room("schema factors errors", "pyarrow pandas"),
     "store": _room("reading schema errors", "pyarrow pandas"),
     "theory": _room("factors errors", "numpy scipy"),
     "analysis": _room("rules schema theory errors", "numpy pandas scipy statsmodels"),
