@@ -58,7 +58,9 @@ def read_file(path: Path, table: str, words: tuple[str, ...] = ()) -> pa.Table:
         ResultsError: it is missing, damaged, or not of this table.
     """
     try:
-        with pq.ParquetFile(path, read_dictionary=list(words), page_checksum_verification=True) as file:
+        metadata = pq.read_metadata(path)
+        there = [name for name in words if name in metadata.schema.names]
+        with pq.ParquetFile(path, metadata=metadata, read_dictionary=there, page_checksum_verification=True) as file:
             found = file.read()
         found.validate(full=True)  # text that is not UTF-8 would fail much later
     except (OSError, ValueError, MemoryError, OverflowError, pa.ArrowException) as error:
@@ -126,7 +128,7 @@ def _each_once(frame: pd.DataFrame, names: list[str]) -> bool:
         key, room = key * size + values, room * size
     if room > MOST_KEYS:  # the products above may have wrapped round
         return not bool(frame.duplicated(["run_id", *names]).any())
-    return pd.Series(key).is_unique
+    return bool(pd.Series(key).is_unique)
 
 
 def _check_unique(frame: pd.DataFrame, names: list[str], folder: Path) -> None:

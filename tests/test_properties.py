@@ -41,13 +41,13 @@ def check_message(said: str) -> None:
     assert len(said) < LONGEST_MESSAGE
 
 
-@examples(3000)
+@examples(1500)
 @given(altered_tables())
 def test_a_suite_with_altered_tables_is_planned_or_refused(text: str) -> None:
     check_message(outcome(text))
 
 
-@examples(1000)
+@examples(700)
 @given(altered_text())
 def test_a_suite_with_altered_text_is_planned_or_refused(text: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -67,7 +67,7 @@ def command(*args: str) -> tuple[int, str]:
     return code, errors.getvalue()
 
 
-@examples(150)
+@examples(100)
 @given(altered_tables(), st.sampled_from(["plan", "check", "run"]))
 def test_a_command_ends_with_0_or_with_one_message_and_2(text: str, name: str) -> None:
     said = outcome(text)
