@@ -39,9 +39,10 @@ def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
     fitting = [name for name in known if name == run_id] or [name for name in known if name.startswith(run_id)]
     if len(fitting) == 1:
         return str(fitting[0])
+    shown = run_id[:200]
     if fitting:
-        raise ResultsError(f'{folder}: "{run_id}" fits {len(fitting)} runs, among them {", ".join(fitting[:5])}.')
-    raise ResultsError(f'{folder}: no run "{run_id}". {nearest(run_id, known.head(2000))[:600]}')
+        raise ResultsError(f'{folder}: "{shown}" fits {len(fitting)} runs, among them {", ".join(fitting[:5])}.')
+    raise ResultsError(f'{folder}: no run "{shown}". {nearest(shown, known.head(2000))[:600]}')
 
 
 def _show_events(events: pd.DataFrame) -> None:
