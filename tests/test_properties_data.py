@@ -40,20 +40,21 @@ def any_array(draw: st.DrawFn) -> np.ndarray:
 
 
 @st.composite
-def like(draw: st.DrawFn, name: str, shape: tuple[int, ...]) -> np.ndarray:
-    """An array that may pass for samples or labels."""
-    rows = draw(st.integers(0, 6))
-    if name.startswith("x"):
-        return draw(hnp.arrays(np.float64, (rows, *shape)))
-    return draw(hnp.arrays(np.int64, rows, elements=st.integers(-1, 4) | st.sampled_from([2**31, 2**62])))
-
-
-@st.composite
 def files(draw: st.DrawFn) -> dict[str, np.ndarray]:
-    shape = draw(st.sampled_from([(3,), (2, 2), (0,), ()]))
-    made = {name: draw(st.one_of(like(name, shape), like(name, shape), any_array())) for name in NAMES}
-    for name in draw(st.sets(st.sampled_from(NAMES), max_size=1)):
-        del made[name]
+    """Samples and labels that match, but for one array at most, which is any other or missing."""
+    shape = draw(st.sampled_from([(3,), (2, 2), (0,)]))
+    numbers = draw(st.sampled_from([st.floats(-9, 9), st.floats(), st.sampled_from([1e308, -1e308, 0.0, 5e-324])]))
+    classes = st.integers(0, 4) if draw(st.integers(0, 3)) else st.integers(-1, 4) | st.sampled_from([2**31, 2**62])
+    made = {}
+    for part, least in (("train", 2), ("test", 1)):
+        rows = draw(st.integers(least, 6))
+        made[f"x_{part}"] = draw(hnp.arrays(np.float64, (rows, *shape), elements=numbers))
+        made[f"y_{part}"] = draw(hnp.arrays(np.int64, rows, elements=classes))
+    changed = draw(st.sampled_from([None, None, *NAMES]))
+    if changed:
+        made |= {changed: draw(any_array())}
+        if draw(st.integers(0, 5)) == 0:
+            del made[changed]
     return made
 
 
