@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, ResultsError, RunsFailed, SuiteError, nearest
+from bench.errors import BenchError, ResultsError, RunsFailed, SuiteError, nearest, printable
 
 app = typer.Typer(
     help="Which remedy for vanishing and exploding gradients helps where, on the Keras of today.",
@@ -27,6 +27,7 @@ app = typer.Typer(
 
 SuiteArg = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
 ResultsArg = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, such as reports/default.")]
+PluginsOption = Annotated[bool, typer.Option("--no-plugins", help="Refuse a suite that names code as module:name.")]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core, or one beside a GPU.")]
 
 ONLY_HELP = "Run only the cells that fit, e.g. 'depth>=16 and activation==\"tanh\"'; the folder keeps the rest."
@@ -41,8 +42,11 @@ def suite_path(given: str) -> Path:
         SuiteError: there is none.
     """
     for path in (Path(given), Path("suites") / f"{given}.toml"):
-        if path.is_file():
-            return path
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:  # a name that no file can have
+            raise SuiteError(f'"{given[:60]}...": not a file\'s name ({error.strerror}).') from error
     known = sorted(str(path) for path in Path("suites").rglob("*.toml"))
     raise SuiteError(f'no suite file "{given}" and none of that name in suites/. {nearest(given, known)}')
 
@@ -59,12 +63,13 @@ def run(  # noqa: PLR0913 (one parameter an option)
     timeout: Annotated[float | None, typer.Option(min=0.001, metavar="SECONDS", help=TIMEOUT_HELP)] = None,
     json_progress: Annotated[bool, typer.Option("--json-progress", help=JSON_HELP)] = False,
     report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
+    no_plugins: PluginsOption = False,
 ) -> None:
     """Train what a suite plans and the results folder does not hold yet, then write the report."""
     from bench.commands.run import Options, run_suite
     from bench.suite import load_suite
 
-    loaded = load_suite(suite_path(suite))
+    loaded = load_suite(suite_path(suite), plugins=not no_plugins)
     folder = out or Path("reports") / loaded.name
     command = shlex.join(["bench", *sys.argv[1:]])
     failure: RunsFailed | None = None
@@ -109,14 +114,26 @@ def write_report(folder: Path, *, dump: bool = False, as_json: bool = False) -> 
 
 
 @app.command()
+def merge(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results folders of one suite.")],
+    out: Annotated[Path, typer.Option(help="The folder to make; it must be new or empty.")],
+) -> None:
+    """Join results folders that several machines made of one suite; `bench report` then shows them as one."""
+    from bench.commands.merge import merge
+
+    merge(results, out, shlex.join(["bench", *sys.argv[1:]]))
+
+
+@app.command()
 def check(
     suite: SuiteArg,
     build: Annotated[bool, typer.Option("--build", help="Also build each structure and train one step.")] = False,
+    no_plugins: PluginsOption = False,
 ) -> None:
     """Say whether a suite can run."""
     from bench.commands.check import check_suite
 
-    check_suite(suite_path(suite), build=build)
+    check_suite(suite_path(suite), build=build, plugins=not no_plugins)
 
 
 @app.command()
@@ -185,7 +202,7 @@ def guarded(command: Callable[[], object]) -> int:
     try:
         command()
     except BenchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join(map(printable, f"error: {error}".splitlines())), file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -30,6 +30,11 @@ class RunsFailed(BenchError):  # noqa: N818 (named for what happened, as the exi
     exit_code = 3
 
 
+def printable(text: str) -> str:
+    """The text with everything escaped that is not to be seen: a name from a file must not steer a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
 def nearest(got: object, known: Iterable[object]) -> str:
     """A sentence that offers the nearest known name, then lists them all."""
     names = [str(name) for name in known]

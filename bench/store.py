@@ -25,12 +25,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import ResultsError
+from bench.reading import UNREADABLE, check_tables, read_file, read_json
 from bench.schema import TABLES, RunStatus
 
 ASIDE = ".writing"
 DONE_MARK = "runs"
-# What pyarrow raises for a file that is missing or damaged, its footer perhaps:
-UNREADABLE = (OSError, ArithmeticError, LookupError, MemoryError, TypeError, ValueError, pa.ArrowException)
 REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
 
 
@@ -179,18 +178,15 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     Rows come in the order of their cohorts' names. `run_id`, `layer_name` and `split` are categories but in `runs`.
 
     Raises:
-        ResultsError: there are no results, a file cannot be read, or two hold the same run.
+        ResultsError: there are no results, a file cannot be read or is not one of ours, or two hold the same run.
     """
-    done = sorted(path.stem for path in (folder / "tables" / DONE_MARK).glob("*.parquet"))
+    done = done_cohorts(folder)
     if not done:
         raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
     frames = {}
-    for table in TABLES:
-        paths = [folder / "tables" / table / f"{cohort}.parquet" for cohort in done]
-        try:
-            parts = [_read_parquet(path, table) for path in paths]
-        except UNREADABLE as error:
-            raise ResultsError(f"{folder}: table {table} cannot be read ({error}). `bench run` mends it.") from error
+    for table, spec in TABLES.items():
+        words = tuple(name for name in REPEATED if name in spec.columns and table != DONE_MARK)
+        parts = [read_file(folder / "tables" / table / f"{cohort}.parquet", table, words) for cohort in done]
         frames[table] = pa.concat_tables(parts).unify_dictionaries().to_pandas()
     twice = frames["runs"]["run_id"].duplicated()
     if twice.any():
@@ -200,34 +196,28 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
             f"{folder}: run {run} is in several files ({', '.join(files)}). `bench run` sets aside those that the "
             "suite does not plan."
         )
+    check_tables(frames, folder)
     return frames
 
 
-def _read_parquet(path: Path, table: str) -> pa.Table:
-    """A file's rows with the schema's columns, words that repeat in every row as dictionaries."""
-    words = REPEATED if table != DONE_MARK else ()
-    schema = TABLES[table].arrow
-    for name in words:
-        if name in schema.names:
-            index = schema.get_field_index(name)
-            schema = schema.set(index, schema.field(index).with_type(pa.dictionary(pa.int32(), pa.string())))
-    known = [name for name in words if name in schema.names]
-    return pq.read_table(path, schema=schema, read_dictionary=known, page_checksum_verification=True)
+def done_cohorts(folder: Path) -> list[str]:
+    """The names of a folder's done-marks, sorted; none where no folder of that name can be."""
+    try:
+        return sorted(path.stem for path in (folder / "tables" / DONE_MARK).glob("*.parquet"))
+    except (OSError, ValueError):
+        return []
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a results folder.
+def read_manifest(folder: Path, required: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The manifest of a results folder; each key that `bench run` writes has the type it gives it.
 
     Raises:
-        ResultsError: it is missing or not JSON.
+        ResultsError: it is missing, not JSON, lacks a required key, or has a wrong type.
     """
-    path = folder / "manifest.json"
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return read_json(folder / "manifest.json", required)
     except FileNotFoundError as error:
         raise ResultsError(f"{folder}: no manifest.json here. Is this a results folder (reports/<suite>)?") from error
-    except (OSError, ValueError, TypeError) as error:
-        raise ResultsError(f"{path}: cannot be read ({error}).") from error
 
 
 def count_statuses(folder: Path) -> dict[str, int]:

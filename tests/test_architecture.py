@@ -35,7 +35,8 @@ ROOMS = {
     "plan": _room("suite factors errors"),
     "engine": _room("plan factors schema errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
     "executors": _room("plan schema errors", "pyarrow ray"),
-    "store": _room("schema errors", "pyarrow pandas"),
+    "reading": _room("schema factors errors", "pyarrow pandas"),
+    "store": _room("reading schema errors", "pyarrow pandas"),
     "theory": _room("factors errors", "numpy scipy"),
     "analysis": _room("rules schema theory errors", "numpy pandas scipy"),
     "report": _room(
@@ -43,7 +44,7 @@ ROOMS = {
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "commands": _room(
-        "environment executors engine store report analysis theory plan suite rules factors schema errors",
+        "environment executors engine reading store report analysis theory plan suite rules factors schema errors",
         "numpy pandas pyarrow rich",
     ),
     "cli": _room("commands report suite errors", "typer rich"),

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import urllib.error
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -278,6 +279,14 @@ def with_one(array: np.ndarray, value: float) -> np.ndarray:
         ({"y_test": np.zeros(2, np.float32)}, ["validation rows", "y is float32"]),
         ({"x_train": np.full((6, 4), "a")}, ["train rows", "x is <U1", "numbers for x"]),
         ({"y_train": np.array([0, 1, -1, 0, 1, 2])}, ["train rows", "y holds the class -1"]),
+        ({"y_train": np.array([0, 1, 2**40, 0, 1, 2])}, ["train rows", "y holds the class 1099511627776", "at most"]),
+        ({"y_train": np.array([0, 1, 2**63, 0, 1, 2], np.uint64)}, ["y holds the class 9223372036854775808"]),
+        ({"y_train": np.full(6, 3), "y_test": np.full(2, 3)}, ["one class only"]),
+        ({"x_train": np.ones((6, 0)), "x_test": np.ones((2, 0))}, ["shape (6, 0)", "holds no number"]),
+        ({"x_train": np.eye(6, 4) * 1e300}, ["too large to be scaled"]),
+        ({"x_test": np.full((2, 4), 1e300)}, ["too large to be scaled"]),
+        ({"x_train": np.eye(6, 4) + 1j}, ["x is complex128"]),
+        ({"x_train": np.zeros((6, 4), "datetime64[s]")}, ["x is datetime64[s]"]),
         ({"x_test": np.ones((2, 5))}, ["samples of (5,)", "the training rows' are (4,)"]),
     ],
 )
@@ -336,3 +345,80 @@ def test_a_bare_pickle_under_the_files_name_is_not_opened(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"mine\.npz"):
         read_npz(path)
     assert not trap.exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b.npz", "x" * 300 + ".npz", "no/" * 2000 + "x.npz"])
+def test_a_name_that_no_file_can_have_is_one_message(name: str) -> None:
+    said = check(dataset(name))
+    assert said is not None
+    assert "file" in said
+
+
+def entry(path: Path, name: str, content: bytes) -> Path:
+    """The good file with one entry of these bytes."""
+    saved(path.parent, **{name: None})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def header(shape: str, descr: str = "'<f8'") -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no array at all",
+        header("(6, 4)"),
+        header("(1000000000000000, 1000)"),
+        header("(9, " * 50),
+        header("(-6, 4)"),
+        header("(6, 4)", "'|O'"),
+        header("(6, 4)", "'<U999999999'"),
+        header("(6, 4)", "[('a', '<f8'), ('b', '|O')]"),
+        header("(" * 500 + ")" * 500),
+    ],
+)
+@pytest.mark.parametrize("name", ["x_train", "y_test"])
+def test_an_entry_that_is_no_array_or_lies_about_its_shape_is_refused(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    said = check(dataset(str(entry(tmp_path / "mine.npz", name, content))))
+    assert said is not None
+    assert "mine.npz" in said
+    assert "\n" not in said
+
+
+def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path)
+    monkeypatch.setattr("bench.engine.npz.MAX_BYTES", 500)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("unpacked"))
+    with pytest.raises(DataError, match="the limit is"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_file_with_altered_bytes_is_read_or_refused(tmp_path: Path, seed: int) -> None:
+    path = saved(tmp_path)
+    rng = np.random.default_rng(seed)
+    content = bytearray(path.read_bytes())
+    for place in rng.integers(0, len(content), rng.integers(1, 30)):
+        content[place] = rng.integers(256)
+    path.write_bytes(content[: rng.integers(1, len(content) + 1)] if seed % 3 == 0 else content)
+    said = check(dataset(str(path)))
+    assert said is None or "mine.npz" in said
+
+
+@pytest.mark.parametrize("body", ["raise ValueError('planted')", "return 1, 2", "return [[1], [2, 3]], 1, 2, 3"])
+def test_a_plugin_that_makes_no_dataset_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    (tmp_path / "outside_data.py").write_text(f"def made():\n    {body}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "outside_data", raising=False)
+    said = check(dataset("outside_data:made"))
+    assert said is not None
+    assert "outside_data:made" in said

@@ -13,7 +13,9 @@ from bench.store import Results, read_manifest, read_tables
 
 
 def tables_of(cohort: str, status: str = "completed") -> dict[str, pa.Table]:
-    rows = {"run_id": [f"{cohort}-r0"], "cohort": [cohort], "status": [status]}
+    rows: dict[str, list[object]] = {"run_id": [f"{cohort}-r0"], "cohort": [cohort], "status": [status]}
+    rows |= {name: ["s"] for name in ("suite", "cell_key")}
+    rows |= {name: [1] for name in ("replicate", "seed", "depth", "steps_completed")}
     return {name: conform(name, rows if name == "runs" else {}) for name in TABLES}
 
 

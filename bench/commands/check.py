@@ -13,13 +13,13 @@ from bench.suite import load_suite
 BUILD = "bench.engine.check:build_cohort"
 
 
-def check_suite(suite_path: Path, *, build: bool) -> None:
+def check_suite(suite_path: Path, *, build: bool, plugins: bool = True) -> None:
     """Print what was checked.
 
     Raises:
         SuiteError: it cannot run; with `build` every structure that cannot be built is named.
     """
-    suite = load_suite(suite_path)
+    suite = load_suite(suite_path, plugins=plugins)
     plan = make_plan(suite)
     print(f"{suite_path}: {len(suite.cells)} cells, {len(plan.runs)} runs, {len(plan.cohorts)} cohorts")
     if not build:

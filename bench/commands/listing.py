@@ -6,9 +6,10 @@ import tomllib
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, nearest, printable
 from bench.factors import FACTORS, Factor, Level
 
 SUITES = Path("suites")
@@ -42,9 +43,9 @@ def _suites() -> Table:
     for path in sorted(SUITES.rglob("*.toml")):
         try:
             question = tomllib.loads(path.read_text(encoding="utf-8"))["suite"]["question"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             question = f"(cannot be read: `bench check {path}` says why)"
-        table.add_row(str(path), str(question).strip())
+        table.add_row(escape(printable(str(path))), escape(" ".join(map(printable, str(question).split()))))
     return table
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bench.commands.duration import duration
+from bench.errors import printable
 from bench.executors.local import default_workers
 from bench.plan import estimate_bytes, estimate_rows, estimate_seconds, make_plan
 from bench.suite import load_suite
@@ -25,7 +27,8 @@ def show_plan(suite_path: Path, workers: int, *, every: bool) -> None:
     total = max(sum(costs) / workers, max(costs))
     disk = sum(estimate_bytes(cohort) for cohort in plan.cohorts)
     console = Console()
-    console.print(f"[bold]{suite.name}[/]: {suite.question}", highlight=False)
+    question = " ".join(map(printable, suite.question.split()))
+    console.print(f"[bold]{suite.name}[/]: {escape(question)}", highlight=False)
     print(
         f"{len(suite.cells)} cells x {suite.replicates} replicates = {len(plan.runs)} runs in "
         f"{len(plan.cohorts)} cohorts\n{sum(rows)} rows, about {disk / 2**20:.1f} MiB; "

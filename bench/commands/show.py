@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.errors import ResultsError, nearest
+from bench.errors import ResultsError, nearest, printable
 from bench.factors import FACTORS
 from bench.store import read_tables
 
@@ -23,13 +23,13 @@ def show_run(folder: Path, run_id: str) -> None:
     """
     tables = read_tables(folder)
     run = tables["runs"].set_index("run_id").loc[_resolve(tables["runs"]["run_id"], run_id, folder)]
-    print(run.name)
+    print(printable(str(run.name)))
     for factor in FACTORS:
-        print(f"  {factor:18} {run[factor]}")
+        print(f"  {factor:18} {printable(str(run[factor]))}")
     after = f"after {run['steps_completed']} of {run['steps']} steps"
     print(f"{run['status']} {after}; {run['parameter_count']:.0f} parameters")
     if isinstance(run["error"], str):
-        print(run["error"])
+        print("\n".join(map(printable, run["error"].splitlines())))
     own = {name: frame[frame["run_id"] == run.name] for name, frame in tables.items() if "run_id" in frame}
     _show_events(own["divergence_events"])
     _show_curves(own)
@@ -39,9 +39,10 @@ def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
     fitting = [name for name in known if name == run_id] or [name for name in known if name.startswith(run_id)]
     if len(fitting) == 1:
         return str(fitting[0])
+    shown = run_id[:200]
     if fitting:
-        raise ResultsError(f'{folder}: "{run_id}" fits {len(fitting)} runs, among them {", ".join(fitting[:5])}.')
-    raise ResultsError(f'{folder}: no run "{run_id}". {nearest(run_id, known.head(2000))[:600]}')
+        raise ResultsError(f'{folder}: "{shown}" fits {len(fitting)} runs, among them {", ".join(fitting[:5])}.')
+    raise ResultsError(f'{folder}: no run "{shown}". {nearest(shown, known.head(2000))[:600]}')
 
 
 def _show_events(events: pd.DataFrame) -> None:
@@ -49,14 +50,14 @@ def _show_events(events: pd.DataFrame) -> None:
         where = "" if pd.isna(event.layer_index) else f" of layer {int(event.layer_index)}"
         value = "" if pd.isna(event.value) else f", value {event.value:.4g}"
         limit = "" if pd.isna(event.limit) else f", limit {event.limit:.4g}"
-        print(f"  step {event.step}: {event.kind} in the {event.tensor}{where}{value}{limit}")
+        print(printable(f"  step {event.step}: {event.kind} in the {event.tensor}{where}{value}{limit}"))
 
 
 def _show_curves(own: dict[str, pd.DataFrame]) -> None:
     print("loss, training batches")
     _curve(own["loss_curves"]["step"], own["loss_curves"]["loss"])
     for split, frame in own["evaluations"].groupby("split"):
-        print(f"accuracy, {split}")
+        print(f"accuracy, {printable(str(split))}")
         _curve(frame["step"], frame["accuracy"])
     norms = own["gradient_norms"]
     for step in dict.fromkeys([norms["step"].min(), norms["step"].max()]) if len(norms) else []:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.engine.npz import read_npz
 from bench.engine.targets import resolve
 from bench.errors import BenchError, DataError
 from bench.factors import FACTORS, Choice
@@ -20,6 +21,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_tra
 
 SPLIT_SEED = 0  # the split belongs to the dataset, not to a suite: the same in every result set
 VALIDATION_SHARE = 0.2
+MAX_CLASSES = 100_000
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,13 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
     """
     x_train, y_train, x_validation, y_validation = _checked(choice, load_raw(choice))
-    mean, std = x_train.mean(axis=0), x_train.std(axis=0)
-    # A feature that never varies may have a tiny std by rounding: dividing by it would make noise of it.
-    scale = np.where(np.ptp(x_train, axis=0) > 0, std, 1.0)
-    scaled = [(x - mean) / scale for x in (x_train, x_validation)]
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        mean, std = x_train.mean(axis=0), x_train.std(axis=0)
+        # A feature that never varies may have a tiny std by rounding: dividing by it would make noise of it.
+        scale = np.where(np.ptp(x_train, axis=0) > 0, std, 1.0)
+        scaled = [(x - mean) / scale for x in (x_train, x_validation)]
+    if not all(np.abs(x).max() <= np.finfo(np.float32).max for x in (scale, *scaled)):
+        raise DataError(f'dataset "{choice.label or choice.name}": x holds numbers that are too large to be scaled.')
     if preprocessing == "unit_mean_square":
         scaled = [_unit_mean_square(x) for x in scaled]
     classes = int(max(y_train.max(), y_validation.max())) + 1
@@ -168,30 +173,14 @@ def _from_keras(name: str, module: Any) -> Arrays:
     return images[0], np.ravel(y_train), images[1], np.ravel(y_test)
 
 
-def read_npz(path: Path) -> Arrays:
-    """A local file in Keras's own layout: x_train, y_train, x_test, y_test.
-
-    Raises:
-        DataError: the file is missing, unreadable, or lacks an array. Objects are never unpickled.
-    """
-    if not path.is_file():
-        raise DataError(f'dataset "{path}": there is no such file (looked in {path.resolve().parent}).')
-    names = ("x_train", "y_train", "x_test", "y_test")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive]
-            if missing:
-                raise DataError(f'dataset "{path}": lacks {", ".join(missing)}; it holds {", ".join(archive.files)}.')
-            x_train, y_train, x_test, y_test = (archive[name] for name in names)
-    except DataError:
-        raise
-    except Exception as error:  # zipfile, numpy and the file system each raise their own
-        raise DataError(f'dataset "{path}": not a readable .npz of plain arrays ({error}).') from error
-    return x_train, y_train, x_test, y_test
-
-
 def _plugin(choice: Choice) -> Arrays:
-    made = resolve(choice.name)(**dict(choice.settings))
+    function = resolve(choice.name)
+    try:
+        made = function(**dict(choice.settings))
+    except BenchError:
+        raise
+    except Exception as error:  # the user's own code
+        raise DataError(f'dataset "{choice.label}" raised {type(error).__name__}: {error}') from error
     try:
         x_train, y_train, x_test, y_test = (np.asarray(part) for part in made)
     except (TypeError, ValueError) as error:
@@ -212,12 +201,17 @@ def _checked(choice: Choice, arrays: Arrays) -> Arrays:
             raise DataError(f"{where}: x is {x.dtype} and y is {y.dtype}; allowed are numbers for x, integers for y.")
         if x.ndim < 2 or y.shape != (len(x),) or not len(x):
             raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed are [rows, ...] and [rows].")
+        if not x[0].size:
+            raise DataError(f"{where}: x has shape {x.shape}: a sample holds no number.")
         if not np.isfinite(x).all():
             raise DataError(f"{where}: x holds {int((~np.isfinite(x)).sum())} NaN or infinite numbers.")
-        if y.min() < 0:
-            raise DataError(f"{where}: y holds the class {y.min()}; classes count from 0.")
+        if y.min() < 0 or y.max() >= MAX_CLASSES:
+            wrong = y.min() if y.min() < 0 else y.max()
+            raise DataError(f"{where}: y holds the class {wrong}; classes count from 0, to {MAX_CLASSES - 1} at most.")
     if x_train.shape[1:] != x_validation.shape[1:]:
         raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
+    if len(np.union1d(y_train, y_validation)) < 2:
+        raise DataError(f'dataset "{choice.label or choice.name}": y holds one class only; it takes two or more.')
     x_train, x_validation = (x.astype(np.float64) for x in (x_train, x_validation))
     y_train, y_validation = (y.astype(np.int32) for y in (y_train, y_validation))
     return x_train, y_train, x_validation, y_validation

@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Mapping
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, nearest, printable
 from bench.factors.base import Choice, Factor, Level, Scalar, Setting
 
+MOST_SHOWN = 200  # characters of a value in a message
+MOST_DIGITS = 50
 PLUGIN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
 
 
@@ -35,15 +37,22 @@ def choose(factor: Factor, written: object) -> Choice:
 
 
 def show(written: object) -> str:
-    """A value as TOML spells it, for a message."""
+    """A value as TOML spells it, for a message: what is long is cut, what would move a terminal's cursor escaped."""
+    spelt = _spell(written)
+    return spelt if len(spelt) <= MOST_SHOWN else f"{spelt[:MOST_SHOWN]}… ({len(spelt)} characters)"
+
+
+def _spell(written: object) -> str:
     if isinstance(written, bool):
         return str(written).lower()
     if isinstance(written, str):
-        return f'"{written}"'
+        return f'"{printable(written)}"'
     if isinstance(written, Mapping):
-        return "{ " + ", ".join(f"{key} = {show(value)}" for key, value in written.items()) + " }"
+        return "{ " + ", ".join(f"{printable(str(key))} = {_spell(value)}" for key, value in written.items()) + " }"
     if isinstance(written, list):
-        return "[" + ", ".join(show(value) for value in written) + "]"
+        return "[" + ", ".join(_spell(value) for value in written) + "]"
+    if isinstance(written, int) and abs(written) >= 10**MOST_DIGITS:
+        return f"a number of more than {MOST_DIGITS} digits"  # Python refuses to spell the longest
     return str(written)
 
 
@@ -101,9 +110,17 @@ def _number(written: object, kind: type[int | float], limits: tuple[float | None
     minimum, exclusive, maximum = limits
     bad_low = minimum is not None and (written <= minimum if exclusive else written < minimum)
     bad_high = maximum is not None and written > maximum
-    if bad_low or bad_high or not math.isfinite(written):
+    if bad_low or bad_high or not is_finite(written):
         raise SuiteError(f"{show(written)} is not allowed: it must be {_range(limits)}.")
     return kind(written)
+
+
+def is_finite(number: int | float) -> bool:
+    """Whether a number is one that a 64-bit float can hold: not NaN, not infinite, not a whole number beyond them."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def _range(limits: tuple[float | None, bool, float | None]) -> str:
@@ -118,6 +135,8 @@ def _plugin(name: str, given: Mapping[str, object]) -> Choice:
     for key, value in sorted(given.items()):
         if not isinstance(value, (str, int, float)):
             raise SuiteError(f"{key} of {name}: {show(value)} is neither a number, a text nor a switch.")
+        if not isinstance(value, str) and not is_finite(value):
+            raise SuiteError(f"{key} of {name}: {show(value)} is not allowed: it must be finite.")
         settings[key] = value
     return Choice(name, tuple(settings.items()), label=_label(name, settings))
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from bench.errors import ResultsError, SuiteError
 from bench.report.build import build_page
 from bench.report.index import write_index
 from bench.report.render import as_data, render
+from bench.report.view import Page
 from bench.store import read_manifest, read_tables
 
 __all__ = ["build_page", "dump_report", "render", "write_index", "write_report"]
+
+REQUIRED = ("suite", "question", "text", "replicates", "factors", "fixed")  # of the manifest
 
 
 def write_report(folder: Path) -> Path:
@@ -19,11 +23,14 @@ def write_report(folder: Path) -> Path:
     Raises:
         ResultsError: there are no results, or they cannot be read.
     """
-    html = render(build_page(read_tables(folder), read_manifest(folder)))
+    html = render(_page(folder))
     path = folder / "index.html"
     aside = path.with_name("index.html.writing")
-    aside.write_text(html, encoding="utf-8")
-    aside.replace(path)
+    try:
+        aside.write_text(html, encoding="utf-8")
+        aside.replace(path)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written to ({error.strerror or error}).") from error
     write_index(folder)
     return path
 
@@ -34,4 +41,12 @@ def dump_report(folder: Path) -> dict[str, Any]:
     Raises:
         ResultsError: there are no results, or they cannot be read.
     """
-    return as_data(build_page(read_tables(folder), read_manifest(folder)))
+    return as_data(_page(folder))
+
+
+def _page(folder: Path) -> Page:
+    tables, manifest = read_tables(folder), read_manifest(folder, REQUIRED)
+    try:
+        return build_page(tables, manifest)
+    except SuiteError as error:  # of its [verdicts]
+        raise ResultsError(f"{folder / 'manifest.json'}: {error}") from error

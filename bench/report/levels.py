@@ -53,7 +53,8 @@ def level_label(value: object) -> str:
     if value is None or value != value:
         return "–"
     if isinstance(value, float):
-        return f"{value:g}"
+        short = f"{value:g}"
+        return short if float(short) == value else repr(value)  # no two levels have one label
     return str(value)
 
 

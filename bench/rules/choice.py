@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import reprlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, nearest, printable
 from bench.rules.model import LearnedRule, Rule, RuleSet
 from bench.rules.sets import NAMES, OWN, learned_rule, rule_set
 
 LEARNED = "outcome.learned_share"
+MOST_SHOWN = 200  # characters of a value in a message
 
 
 @dataclass(frozen=True)
@@ -46,28 +49,35 @@ def choose_rules(written: Mapping[str, Any] | None = None) -> RulesChoice:
     names = given.pop("rules", list(NAMES))
     moved = given.pop("thresholds", {})
     for key in given:
-        raise SuiteError(f'[verdicts] "{key}" is not a key. {nearest(key, ["rules", "thresholds"])}')
+        raise SuiteError(f'[verdicts] "{_shown(key)}" is not a key. {nearest(key, ["rules", "thresholds"])}')
     if not isinstance(names, list):
-        raise SuiteError(f'[verdicts] rules: {names!r} is not a list. Write ["{OWN}"].')
+        raise SuiteError(f'[verdicts] rules: {_shown(names)} is not a list. Write ["{OWN}"].')
     for name in names:
         if name not in NAMES:
-            raise SuiteError(f'[verdicts] rules: "{name}" is not a rule set. {nearest(str(name), NAMES)}')
+            raise SuiteError(f'[verdicts] rules: "{_shown(name)}" is not a rule set. {nearest(str(name), NAMES)}')
     if not isinstance(moved, dict):
-        raise SuiteError(f"[verdicts] thresholds: {moved!r} is not a table of names and numbers.")
+        raise SuiteError(f"[verdicts] thresholds: {_shown(moved)} is not a table of names and numbers.")
     chosen = (OWN, *(name for name in NAMES if name in names and name != OWN))
     return _moved(tuple(rule_set(name) for name in chosen), moved)
+
+
+def _shown(value: object) -> str:
+    """A value for a message: what is long is cut, and Python cannot spell the longest whole numbers at all."""
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        return "a number beyond 1e308"
+    return printable(value if isinstance(value, str) else reprlib.repr(value))[:MOST_SHOWN]
 
 
 def _moved(sets: tuple[RuleSet, ...], moved: Mapping[str, Any]) -> RulesChoice:
     for name, value in moved.items():
         if name not in threshold_names():
-            raise SuiteError(f'[verdicts] thresholds: "{name}" is not one. {nearest(name, threshold_names())}')
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
-            raise SuiteError(f"[verdicts] thresholds {name}: {value!r} is not a number.")
+            raise SuiteError(f'[verdicts] thresholds: "{_shown(name)}" is not one. {nearest(name, threshold_names())}')
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
+            raise SuiteError(f"[verdicts] thresholds {name}: {_shown(value)} is not a number, or not a finite one.")
     learned = learned_rule()
     if LEARNED in moved:
         if not 0.0 < moved[LEARNED] < 1.0:
-            raise SuiteError(f"[verdicts] thresholds {LEARNED}: {moved[LEARNED]!r} must lie between 0 and 1.")
+            raise SuiteError(f"[verdicts] thresholds {LEARNED}: {_shown(moved[LEARNED])} must lie between 0 and 1.")
         learned = learned.model_copy(update={"learned_share": float(moved[LEARNED])})
     return RulesChoice(tuple(_with(each, moved) for each in sets), learned, dict(moved))
 

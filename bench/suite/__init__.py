@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.suite.load import load_suite
+from bench.suite.load import load_suite, parse_suite
 from bench.suite.model import Cell, PartialCell, Suite
 from bench.suite.record import Record, Schedule
 from bench.suite.schema import suite_schema
 
-__all__ = ["Cell", "PartialCell", "Record", "Schedule", "Suite", "load_suite", "suite_schema"]
+__all__ = ["Cell", "PartialCell", "Record", "Schedule", "Suite", "load_suite", "parse_suite", "suite_schema"]

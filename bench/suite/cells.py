@@ -11,6 +11,7 @@ from bench.factors import FACTORS, Choice, choose, show
 from bench.suite.model import Cell, PartialCell
 
 MAX_CELLS = 1_000_000
+MAX_RUNS = 1_000_000
 
 
 class Levels:
@@ -118,9 +119,23 @@ def expand(levels: Levels, exclude: tuple[PartialCell, ...], include: tuple[Part
                 raise SuiteError(f"[[include]] {number} adds a cell that is there already: {named}.")
             seen.add(_identity(cell))
             cells.append(cell)
+        if len(cells) > MAX_CELLS:
+            raise SuiteError(f"{len(cells)} cells up to [[include]] {number} are too many: the limit is {MAX_CELLS}.")
     if not cells:
         raise SuiteError("no cell is left: [[exclude]] takes all of them away.")
     return tuple(cells)
+
+
+def check_size(cells: int, replicates: int) -> None:
+    """Refuse more runs than a plan can hold.
+
+    Raises:
+        SuiteError: there are more than MAX_RUNS.
+    """
+    if cells * replicates > MAX_RUNS:
+        raise SuiteError(
+            f"[suite] replicates: {replicates} of {cells} cells are {cells * replicates} runs; the limit is {MAX_RUNS}."
+        )
 
 
 def _matches(cell: Cell, part: PartialCell) -> bool:

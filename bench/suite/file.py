@@ -9,12 +9,14 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, nearest, printable
 from bench.factors import show
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 MAX_REPLICATES = 10_000
+MAX_NESTING = 8  # tables and lists within each other; a suite needs 5
 MAX_SEED = 2**31 - 1
+_TOO_DEEP = f"tables and lists are nested more than {MAX_NESTING} deep: a suite never needs that."
 _KINDS = {"string_type": "text", "int_type": "whole number", "list_type": "list of tables", "dict_type": "table"}
 
 
@@ -73,13 +75,29 @@ def parse(text: str) -> SuiteFile:
         SuiteError: it is not TOML, a key is unknown or missing, or a value has the wrong type.
     """
     try:
-        return SuiteFile.model_validate(tomllib.loads(text))
+        written = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise SuiteError(f"this is not TOML: {error}.") from None
+        raise SuiteError(f"this is not TOML: {printable(str(error))}.") from None
+    except RecursionError:
+        raise SuiteError(_TOO_DEEP) from None
+    except ValueError:  # of int(), which takes only so many digits
+        raise SuiteError("a whole number has too many digits.") from None
+    _check_nesting(written)
+    try:
+        return SuiteFile.model_validate(written)
     except ValidationError as error:
         # An unknown key says more than the missing one that it was meant to be.
         first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
         raise SuiteError(_sentence(first)) from None
+
+
+def _check_nesting(written: dict[str, Any]) -> None:
+    level: list[object] = [written]
+    for _ in range(MAX_NESTING):
+        inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
+        level = [value for values in inner for value in values]
+    if level:
+        raise SuiteError(_TOO_DEEP)
 
 
 def _sentence(error: ErrorDetails) -> str:

@@ -9,22 +9,35 @@ from pathlib import Path
 from bench.errors import SuiteError, nearest
 from bench.factors import FACTORS, Choice, choose, show
 from bench.rules import choose_rules
-from bench.suite.cells import Levels, expand, read_partial
+from bench.suite.cells import Levels, check_size, expand, read_partial
 from bench.suite.file import SuiteFile, parse, read_text
 from bench.suite.model import PartialCell, Suite
+from bench.suite.plugins import refuse_plugins
 from bench.suite.record import read_record
 from bench.suite.rules import check_combinations
 
 
-def load_suite(path: Path) -> Suite:
-    """Read a suite file, check it and expand its cells.
+def load_suite(path: Path, *, plugins: bool = True) -> Suite:
+    """Read a suite file, check it and expand its cells; without `plugins`, one that names `module:name` is refused.
 
     Raises:
         SuiteError: the file is missing or cannot be run; the message says where and what is allowed.
     """
-    text = read_text(path)
+    return parse_suite(read_text(path), path, plugins=plugins)
+
+
+def parse_suite(text: str, path: Path, *, plugins: bool = True) -> Suite:
+    """The same of a text, which messages say stands in `path`.
+
+    Raises:
+        SuiteError: it cannot be run.
+    """
     with _during(f"{path}:"):
-        return _build(parse(text), text, path)
+        file = parse(text)
+        suite = _build(file, text, path)
+        if not plugins:
+            refuse_plugins(file)
+        return suite
 
 
 def _build(file: SuiteFile, text: str, path: Path) -> Suite:
@@ -34,6 +47,7 @@ def _build(file: SuiteFile, text: str, path: Path) -> Suite:
     include = _read_parts("include", levels, file.include)
     cells = expand(levels, exclude, include)
     check_combinations(cells)
+    check_size(len(cells), file.suite.replicates)
     return Suite(
         **file.suite.model_dump(),
         factors=levels.varied,

@@ -12,6 +12,7 @@ WORDS = ("every_step", "never")
 RULES = ("every", "log_spaced", "at")
 # A training gradient belongs to the update it makes, so its last step is one before that of the final network.
 BEFORE_UPDATE = ("gradient_norms", "loss_curves")
+MAX_RECORDED = 1_000_000  # steps of a run in one table
 _HOW = '"every_step", "never", { every = 10 }, { log_spaced = 20 } or { at = [0, 10, "last"] }'
 
 
@@ -42,6 +43,12 @@ class Schedule:
         named = {last if step == "last" else int(step) for step in self.listed}
         return tuple(sorted(step for step in named if step <= last))
 
+    def count_steps(self, last: int) -> int:
+        """At most how many steps that is, without listing them."""
+        if self.rule == "every":
+            return last // self.count + 2
+        return {"never": 0, "every_step": last + 1, "at": len(self.listed)}.get(self.rule, min(self.count, last + 1))
+
 
 @dataclass(frozen=True)
 class Record:
@@ -69,7 +76,7 @@ def read_record(written: Mapping[str, object], steps: int) -> Record:
     """The `[record]` of a suite whose longest run has `steps` updates.
 
     Raises:
-        SuiteError: a key is not a table, or its value is not a schedule.
+        SuiteError: a key is not a table, its value is not a schedule, or one that lists too many steps.
     """
     schedules = {}
     for table, value in written.items():
@@ -79,7 +86,16 @@ def read_record(written: Mapping[str, object], steps: int) -> Record:
             schedules[table] = _read_schedule(value, last_step(table, steps))
         except SuiteError as error:
             raise SuiteError(f"[record] {table}: {error}") from None
-    return Record(**schedules)
+    record = Record(**schedules)
+    for table in RECORDED:
+        schedule = getattr(record, table)
+        count = schedule.count_steps(last_step(table, steps))
+        if count > MAX_RECORDED:
+            raise SuiteError(
+                f"[record] {table}: {schedule} are {count} steps of a run of {steps}, and the limit is {MAX_RECORDED}. "
+                f"Write {table} = {{ every = {-(-steps // MAX_RECORDED) + 1} }}, or fewer."
+            )
+    return record
 
 
 def _read_schedule(written: object, last: int) -> Schedule:

@@ -1,0 +1,286 @@
+"""`bench merge`: several machines' results of one suite become what one machine would have made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from bench.cli import app, guarded
+from bench.commands.merge import merge
+from bench.engine.dry import train_cohort
+from bench.errors import BenchError, ResultsError
+from bench.plan import Cohort, Plan, make_plan, part_of
+from bench.report import write_report
+from bench.schema import TABLES, conform
+from bench.store import Results, read_manifest, read_tables
+from bench.suite import parse_suite
+
+TEXT = """
+[suite]
+name = "split"
+question = "Is it one suite?"
+replicates = 2
+
+[factors]
+depth = [2, 30]
+activation = ["tanh", "relu"]
+initializer = ["glorot_uniform", { level = "orthogonal", gain = 1.5 }]
+clipping = ["none", "global_norm"]
+
+[fixed]
+steps = 20
+width = 8
+"""
+VERSIONS = {"python": "3.11.9", "numpy": "2.4.6", "keras": "3.15.1", "tensorflow": "2.21.0"}
+MANIFEST = {
+    "suite": "split", "question": "Is it one suite?", "replicates": 2, "factors": {}, "fixed": {}, "dry": True,
+    "versions": VERSIONS, "started": "2026-01-02T00:00:00+00:00", "ended": "2026-01-02T01:00:00+00:00",
+}  # fmt: skip
+SECONDS = {"build_seconds": 1.0, "train_seconds": 8.0}
+
+
+def planned(text: str = TEXT) -> Plan:
+    return make_plan(parse_suite(text, Path("split.toml")))
+
+
+def made(folder: Path, keep: Callable[[int, str], bool] = lambda *_: True, text: str = TEXT, **changed: object) -> Path:
+    """A results folder with those runs of the suite that `keep` says of their cohort's number and their id."""
+    results = Results(folder)
+    for number, cohort in enumerate(planned(text).cohorts):
+        wanted = {run.run_id for run in cohort.runs if keep(number, run.run_id)}
+        if wanted:
+            write(results, part_of(cohort, wanted))
+    results.write_manifest(MANIFEST | {"text": text, "machine": {"cores": 2, "system": folder.name}} | changed)
+    return folder
+
+
+def write(results: Results, cohort: Cohort) -> None:
+    timing = {"cohort": cohort.key, "runs": len(cohort.runs), "steps": 20} | SECONDS
+    timings = conform("timings", {name: [value] for name, value in timing.items()})
+    results.write(cohort.key, train_cohort(cohort) | {"timings": timings})
+
+
+def altered(folder: Path, table: str, change: Callable[[list[dict[str, Any]]], object]) -> str:
+    """Change the rows of one file of a table and return its cohort."""
+    path = sorted((folder / "tables" / table).glob("*.parquet"))[0]
+    rows = pq.read_table(path).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table].arrow), path)
+    return path.stem
+
+
+def files(folder: Path) -> Mapping[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in (folder / "tables").rglob("*.parquet")}
+
+
+def measured(folder: Path) -> Mapping[str, bytes]:
+    """All files but those of the one table that measures the machine."""
+    return {name: content for name, content in files(folder).items() if not name.startswith("tables/timings")}
+
+
+def refused(folders: Collection[Path], out: Path) -> str:
+    """The message of a merge that must not happen; nothing is left of it."""
+    before = sorted(out.parent.iterdir())
+    with pytest.raises(BenchError) as error:
+        merge(list(folders), out)
+    assert sorted(out.parent.iterdir()) == before
+    return str(error.value)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    return made(tmp_path / "whole")
+
+
+def test_cohorts_of_two_machines_are_the_undivided_files_to_the_byte(whole: Path, tmp_path: Path) -> None:
+    parts = [made(tmp_path / f"m{k}", lambda number, _, k=k: number % 2 == k) for k in range(2)]
+    assert files(merge(parts, tmp_path / "out")) == files(whole)
+
+
+@pytest.mark.parametrize("machines", [2, 3])
+def test_runs_of_one_cohort_on_several_machines_are_the_undivided_files(
+    whole: Path, tmp_path: Path, machines: int
+) -> None:
+    order = {run.run_id: number for number, run in enumerate(planned().runs)}
+    parts = [made(tmp_path / f"m{k}", lambda _, run, k=k: order[run] % machines == k) for k in range(machines)]
+    assert not set(files(parts[0])) & set(files(whole))  # each holds parts of cohorts only
+    assert measured(merge(parts, tmp_path / "out")) == measured(whole)
+    rows, wanted = read_tables(tmp_path / "out"), read_tables(whole)
+    for table in TABLES:
+        if table != "timings":
+            pd.testing.assert_frame_equal(rows[table], wanted[table])
+
+
+def test_overlapping_and_repeated_folders_change_nothing(whole: Path, tmp_path: Path) -> None:
+    parts = [made(tmp_path / f"m{k}", lambda number, _, k=k: number in (k, k + 1)) for k in range(3)]
+    assert files(merge([*parts, made(tmp_path / "again")], tmp_path / "out")) == files(whole)
+
+
+def test_what_no_machine_has_stays_missing_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    part = made(tmp_path / "m0", lambda number, run: number < 2 and run.endswith("r0"))
+    merge([part], tmp_path / "out")
+    assert "8 of 32 runs from 1 folders; 24 are in none of them" in capsys.readouterr().out
+    assert files(tmp_path / "out") == files(part)
+
+
+def test_the_first_folders_timings_are_kept_and_parts_add_up(whole: Path, tmp_path: Path) -> None:
+    again = made(tmp_path / "again")
+    altered(again, "timings", lambda rows: rows[0].update(train_seconds=99.0))
+    assert files(merge([whole, again], tmp_path / "out")) == files(whole)
+    timings = read_tables(merge([again, whole], tmp_path / "turned"))["timings"]
+    assert sorted(timings["train_seconds"]) == [8.0, 8.0, 8.0, 99.0]
+    halves = [made(tmp_path / f"h{k}", lambda _, run, k=k: run.endswith(f"r{k}")) for k in range(2)]
+    timings = read_tables(merge([halves[0], whole, halves[1]], tmp_path / "joined"))["timings"]
+    assert timings["runs"].tolist() == [8] * 4
+    assert timings["train_seconds"].tolist() == [12.0] * 4  # all of the half, and half of the whole
+    assert timings["measure_seconds"].isna().all()
+
+
+def test_the_manifest_lists_the_sources_and_all_machines(tmp_path: Path) -> None:
+    early = made(tmp_path / "a", lambda number, _: number == 0, started="2026-01-01T00:00:00+00:00")
+    late = made(tmp_path / "b", lambda number, _: number == 1, ended="2026-01-03T00:00:00+00:00")
+    manifest = read_manifest(merge([late, early], tmp_path / "out", "bench merge b a"))
+    assert (manifest["started"][:10], manifest["ended"][:10]) == ("2026-01-01", "2026-01-03")
+    assert manifest["machine"] == {"cores": 2, "system": "b; a"}
+    assert [source["folder"] for source in manifest["sources"]] == ["b", "a"]
+    assert str(tmp_path) not in json.dumps(manifest)
+    third = made(tmp_path / "c", lambda number, _: number == 2)
+    again = read_manifest(merge([tmp_path / "out", third], tmp_path / "out2"))
+    assert [source["folder"] for source in again["sources"]] == ["b", "a", "c"]
+
+
+def test_a_folder_that_has_not_ended_makes_one_that_has_not(tmp_path: Path) -> None:
+    parts = [made(tmp_path / "a"), made(tmp_path / "b", ended=None)]
+    assert read_manifest(merge(parts, tmp_path / "out"))["ended"] is None
+
+
+def test_merged_results_have_a_report(tmp_path: Path) -> None:
+    parts = [made(tmp_path / f"m{k}", lambda _, run, k=k: run.endswith(f"r{k}")) for k in range(2)]
+    assert "Is it one suite?" in write_report(merge(parts, tmp_path / "out")).read_text()
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("loss_curves", "loss", 0.25),
+        ("gradient_norms", "weight_grad_norm", float("nan")),
+        ("gradient_norms", "layer_name", "other"),
+        ("evaluations", "accuracy", None),
+        ("runs", "status", "failed"),
+        ("runs", "seed", 7),
+    ],
+)
+def test_a_run_that_differs_is_named_with_table_column_and_folders(
+    whole: Path, tmp_path: Path, table: str, column: str, value: object
+) -> None:
+    again = made(tmp_path / "again")
+    cohort = altered(again, table, lambda rows: rows[-1].update({column: value}))
+    run = pq.read_table(again / "tables" / "runs" / f"{cohort}.parquet")["run_id"].to_pylist()[-1]
+    said = refused([whole, again], tmp_path / "out")
+    assert said.startswith(f"{whole} and {again} disagree on run {run}: table {table}, column {column}.")
+
+
+def test_a_run_with_fewer_rows_is_a_conflict(whole: Path, tmp_path: Path) -> None:
+    again = made(tmp_path / "again")
+    altered(again, "activations", lambda rows: rows.pop())
+    assert "table activations, " in refused([whole, again], tmp_path / "out")
+
+
+def test_nan_equals_nan_and_null_null_but_not_each_other(tmp_path: Path) -> None:
+    parts = [made(tmp_path / "a"), made(tmp_path / "b")]
+    for part in parts:
+        altered(part, "loss_curves", lambda rows: rows[0].update(loss=float("nan"), clipped_grad_norm=None))
+    merge(parts, tmp_path / "out")
+    altered(parts[1], "loss_curves", lambda rows: rows[0].update(loss=None))
+    assert "column loss" in refused(parts, tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        (("depth = [2, 30]", "depth = [2, 31]"), ["16 runs only the first plans, 16 only the second"]),
+        (('name = "split"', 'name = "other"'), ['"split" and "other"']),
+        (("[fixed]", "[record]\nactivations = { every = 5 }\n[fixed]"), ["[record]"]),
+        (("replicates = 2", "replicates = 2\nseed = 1"), ["32 runs only the first plans"]),
+    ],
+)
+def test_another_suite_is_refused(tmp_path: Path, changed: tuple[str, str], says: list[str]) -> None:
+    folders = [made(tmp_path / "a"), made(tmp_path / "b", text=TEXT.replace(*changed))]
+    said = refused(folders, tmp_path / "out")
+    for words in [*map(str, folders), *says]:
+        assert words in said
+
+
+def test_the_same_meaning_in_another_text_is_one_suite(whole: Path, tmp_path: Path) -> None:
+    text = TEXT.replace('["tanh", "relu"]', '["relu", "tanh"]').replace("Is it one", "Still one") + "\n# a remark\n"
+    half = made(tmp_path / "half", lambda _, run: "relu" in run, text=text)
+    rest = made(tmp_path / "rest", lambda _, run: "tanh" in run)
+    merged, undivided = (read_tables(f) for f in (merge([rest, half], tmp_path / "out"), whole))
+    assert set(merged["runs"]["run_id"]) == set(undivided["runs"]["run_id"])
+
+
+@pytest.mark.parametrize("package", ["python", "numpy", "keras", "tensorflow"])
+def test_other_versions_are_refused_and_named(tmp_path: Path, package: str) -> None:
+    folders = [made(tmp_path / "a"), made(tmp_path / "b", versions=VERSIONS | {package: "0.1"})]
+    said = refused(folders, tmp_path / "out")
+    assert f"{package} {VERSIONS[package]} and 0.1" in said
+    assert str(folders[0]) in said and str(folders[1]) in said
+
+
+def test_dry_and_trained_are_never_mixed(tmp_path: Path) -> None:
+    folders = [made(tmp_path / "a"), made(tmp_path / "b", dry=False)]
+    assert "dry results" in refused(folders, tmp_path / "out")
+
+
+def test_runs_that_the_suite_does_not_plan_are_refused(tmp_path: Path) -> None:
+    folder = made(tmp_path / "a")
+    altered(folder, "runs", lambda rows: rows[0].update(run_id="../../x"))
+    assert "../../x" in refused([folder], tmp_path / "out")
+
+
+def test_missing_and_empty_folders_are_named(whole: Path, tmp_path: Path) -> None:
+    assert str(tmp_path / "nowhere") in refused([whole, tmp_path / "nowhere"], tmp_path / "out")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "manifest.json").write_bytes((whole / "manifest.json").read_bytes())
+    assert "no results here" in refused([whole, tmp_path / "bare"], tmp_path / "out")
+    assert "named twice" in refused([whole, tmp_path / "." / "whole"], tmp_path / "out")
+
+
+def test_a_folder_with_something_in_it_is_left_alone(whole: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "mine").write_text("x")
+    assert "not empty" in refused([whole], out)
+    assert "not empty" in refused([whole], whole)
+    assert "not empty" in refused([whole], whole / "manifest.json")
+    (out / "mine").unlink()
+    assert files(merge([whole], out)) == files(whole)
+
+
+def test_a_place_that_cannot_be_is_one_message(whole: Path, tmp_path: Path) -> None:
+    refused([whole], tmp_path / ("x" * 300))
+    with pytest.raises(ResultsError, match=r"manifest\.json: "):
+        merge([whole], whole / "manifest.json" / "out")
+
+
+def test_a_full_disk_leaves_nothing(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", full)
+    assert "No space left" in refused([whole], tmp_path / "out")
+
+
+def test_the_command_merges_and_refuses(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    args = ["merge", str(whole), "--out", str(tmp_path / "out")]
+    assert guarded(lambda: app(args, standalone_mode=False)) == 0
+    assert capsys.readouterr().out.endswith(f"{tmp_path / 'out'}\n")
+    assert guarded(lambda: app(args, standalone_mode=False)) == 2
+    assert capsys.readouterr().err.startswith("error: ")
