@@ -85,7 +85,7 @@ def test_an_altered_file_means_the_cohort_is_not_done(results: Results) -> None:
     at = content.index(b"a-r0")  # within a data page
     path.write_bytes(content[:at] + b"b" + content[at + 1 :])
     assert results.done(["a"]) == set()
-    with pytest.raises(ResultsError, match="table runs cannot be read"):
+    with pytest.raises(ResultsError, match="cannot be read"):
         read_tables(results.folder)
 
 

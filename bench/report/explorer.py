@@ -130,6 +130,7 @@ def _numbers(values: pd.Series) -> list[float | str | None]:
     array = values.to_numpy(np.float64, na_value=np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         exponent = np.where((array == 0.0) | ~np.isfinite(array), 0.0, np.floor(np.log10(np.abs(array))))
+    exponent = np.clip(exponent, -300.0, 300.0)  # 10 to a larger power has no number
     scale = 10.0 ** (DIGITS - 1 - exponent)
     rounded = np.where(np.isfinite(array), np.round(array * scale) / scale, array)
     return [_plain(value) for value in rounded.tolist()]
