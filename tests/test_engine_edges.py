@@ -46,7 +46,7 @@ def test_a_feature_that_never_varies_stays_silent(tmp_path: Path, constant: floa
     x = np.random.default_rng(0).normal(size=(1000, 3))
     x[:, 1] = constant
     path = tmp_path / "constant.npz"
-    np.savez(path, x_train=x, y_train=np.zeros(1000, int), x_test=x[:9] + 1e-7, y_test=np.zeros(9, int))
+    np.savez(path, x_train=x, y_train=np.arange(1000) % 2, x_test=x[:9] + 1e-7, y_test=np.arange(9) % 2)
     data = load(choose(FACTORS["dataset"], str(path)), "standardize")
     assert np.abs(data.x_train[:, 1]).max() < 1e-6
     assert np.abs(data.x_validation[:, 1]).max() < 1e-5
