@@ -88,6 +88,8 @@ def _factor_columns() -> dict[str, Column]:
     }
 
 
+FACTOR_COLUMNS = tuple(_factor_columns())  # the columns of `runs` that hold a factor's level, in order
+
 _RUN_ID = {"run_id": _text("The run: its cell's key and its replicate.")}
 _STEP = {"step": _count("Optimizer updates already applied: 0 is initialization.", "updates")}
 _LAYER = {"layer_index": _count("Hidden layer, 0 nearest the input; the head comes last.")}

@@ -14,7 +14,7 @@ from bench.engine.formula import VANISHING, fate
 from bench.plan import make_plan
 from bench.report import build_page
 from bench.report.depth_tables import depth_grids, depth_sentences
-from bench.report.effect_tables import effect_sentences, share_sentence
+from bench.report.effect_tables import effect_sentences, effects_of, share_sentence
 from bench.report.levels import labelled, varied_axes
 from bench.report.survival_chart import survival_chart
 from bench.report.view import Page, Sentence
@@ -143,7 +143,7 @@ def test_without_depths_there_is_nothing_to_say_of_them() -> None:
 
 def test_the_planted_factor_leads(small: DryResults) -> None:
     frame, _, varied = worded(small)
-    said = share_sentence(frame, varied)[0].text
+    said = share_sentence(effects_of(frame, varied))[0].text
     spread = {
         factor: frame.groupby(factor, observed=True)["final_validation_accuracy"].mean().var(ddof=0)
         for factor in varied
@@ -151,7 +151,7 @@ def test_the_planted_factor_leads(small: DryResults) -> None:
     strongest = max(spread, key=lambda factor: spread[factor])
     first = said.removeprefix("Of the variance of the final validation accuracy, ")
     assert first.startswith(strongest), said
-    assert effect_sentences(frame, varied)
+    assert effect_sentences(effects_of(frame, varied))
 
 
 def test_where_nothing_was_planted_no_effect_is_found() -> None:
@@ -159,14 +159,16 @@ def test_where_nothing_was_planted_no_effect_is_found() -> None:
     claimed = 0
     for seed in range(20):
         frame, _, varied = worded(noisy(made, seed))
-        claimed += "changes the final accuracy" in texts(effect_sentences(frame, varied))
-        assert "The data cannot tell" in texts(effect_sentences(frame, varied))
+        claimed += "changes the final accuracy" in texts(effect_sentences(effects_of(frame, varied)))
+        assert "The data cannot tell" in texts(effect_sentences(effects_of(frame, varied)))
     assert claimed <= 3  # one in twenty is what 5 % allow
 
 
 def test_a_sentence_links_to_its_runs(small: DryResults) -> None:
     frame, axes, varied = worded(small)
-    links = [sentence.link for sentence in effect_sentences(frame, varied) if sentence.link.startswith("#where=")]
+    links = [
+        sentence.link for sentence in effect_sentences(effects_of(frame, varied)) if sentence.link.startswith("#where=")
+    ]
     assert links
     levels = {axis.factor: axis.levels for axis in axes}  # type: ignore[attr-defined]
     for link in links:

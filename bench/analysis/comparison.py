@@ -15,14 +15,12 @@ from bench.analysis.estimates import median_interval, with_lost_counted
 from bench.analysis.levels import coded_levels
 from bench.analysis.responses import LostRule
 from bench.analysis.responses import response as response_named
-from bench.schema import TABLES
+from bench.schema import FACTOR_COLUMNS
 
 
 def factor_columns(judged: pd.DataFrame) -> list[str]:
-    """The columns that hold factors, in the schema's order: those between `cohort` and `status` in `runs`."""
-    names = list(TABLES["runs"].columns)
-    factors = names[names.index("cohort") + 1 : names.index("status")]
-    return [name for name in factors if name in judged.columns]
+    """The columns that hold factors, in the schema's order."""
+    return [name for name in FACTOR_COLUMNS if name in judged.columns]
 
 
 def at_best(

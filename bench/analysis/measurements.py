@@ -9,7 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.analysis.signal import log_ratio
 from bench.analysis.tables import Tables
+from bench.analysis.trajectories import run_codes
+from bench.rules import When
 from bench.schema import EventKind
 
 Reals = NDArray[np.float64]
@@ -24,6 +27,19 @@ class StepMeasures:
     run: Indices
     step: Indices
     values: dict[str, Reals]
+
+    def by_run(self, values: Reals, when: When, runs: int, extreme: np.ufunc = np.fmax) -> Reals:
+        """Of one value a row the first, the last or the most extreme of each of `runs` runs; NaN without a row."""
+        found = np.full(runs, np.nan)
+        if not len(self.run):
+            return found
+        starts = np.flatnonzero(np.diff(self.run, prepend=-1))
+        if when is When.EVER:
+            found[self.run[starts]] = extreme.reduceat(values, starts)
+        else:
+            at = starts if when is When.START else np.append(starts[1:], len(self.run)) - 1
+            found[self.run[at]] = values[at]
+        return found
 
 
 @dataclass(frozen=True)
@@ -91,10 +107,8 @@ class _Rows:
 
 def positions(run_ids: pd.Series, runs: pd.Index) -> Indices:
     """The position of each row's run in `runs`."""
-    if isinstance(run_ids.dtype, pd.CategoricalDtype):
-        of_category = np.asarray(runs.get_indexer(run_ids.cat.categories), np.int64)
-        return np.asarray(of_category[run_ids.cat.codes.to_numpy()])
-    return np.asarray(runs.get_indexer(run_ids), np.int64)
+    code, known = run_codes(run_ids)
+    return np.asarray(runs.get_indexer(known), np.int64)[code]
 
 
 def _gradient_measures(rows: _Rows, rate: Reals) -> dict[str, Reals]:
@@ -121,13 +135,6 @@ def _gradient_measures(rows: _Rows, rate: Reals) -> dict[str, Reals]:
         **{f"{name}_min": rows.over_layers(np.fmin, values) for name, values in by_layer.items()},
         **{f"{name}_max": rows.over_layers(np.fmax, values) for name, values in by_layer.items()},
     }
-
-
-def log_ratio(first: Reals, last: Reals) -> Reals:
-    """log10(first / last) in decades; a first of 0 is -inf, an infinite one +inf."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log10(first) - np.log10(last)
-    return np.where(first == 0.0, -np.inf, np.where(np.isinf(first), np.inf, ratio))
 
 
 def _activation_measures(rows: _Rows) -> dict[str, Reals]:

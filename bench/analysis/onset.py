@@ -7,9 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.rules import Symptom
-
-PATHOLOGICAL = (Symptom.VANISHING, Symptom.EXPLODING, Symptom.COLLAPSED)
+from bench.rules import PATHOLOGIES
 
 
 def onset(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
@@ -29,7 +27,7 @@ def onset(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     keys = list(by)
     frame = judged[[*keys, "depth", "symptom_start"]]
     parts = []
-    for symptom in PATHOLOGICAL:
+    for symptom in PATHOLOGIES:
         flags = frame.assign(_shown=(frame["symptom_start"] == symptom).astype(int), _runs=1)
         cells = flags.groupby([*keys, "depth"], sort=False, observed=True, dropna=False)[["_shown", "_runs"]].sum()
         cells = cells.reset_index().sort_values("depth", ascending=False, kind="stable")
@@ -46,5 +44,5 @@ def onset(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     order = judged[keys].drop_duplicates().reset_index(drop=True)
     joined = pd.concat(parts, ignore_index=True)[columns]
     ranked = joined.merge(order.reset_index(names="_order"), on=keys, how="left")
-    rank = ranked["pathology"].map({str(each): k for k, each in enumerate(PATHOLOGICAL)}).astype(np.int64)
+    rank = ranked["pathology"].map({str(each): k for k, each in enumerate(PATHOLOGIES)}).astype(np.int64)
     return ranked.assign(_rank=rank).sort_values(["_order", "_rank"], kind="stable", ignore_index=True)[columns]

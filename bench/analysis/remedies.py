@@ -9,23 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from bench.analysis.estimates import median_interval, with_lost_counted
 from bench.analysis.levels import coded_levels
 from bench.analysis.responses import response
+from bench.analysis.shares import clustered_wilson
+from bench.analysis.trajectories import seconds_per_step
 from bench.analysis.verdicts import Outcome
-from bench.rules import Symptom
+from bench.rules import PATHOLOGIES
 
 # What a network is made or trained with. The size of the problem is not a remedy for it.
 TREATMENTS = (
     "activation", "initializer", "bias_initializer", "normalization", "skip", "clipping", "regularization", "optimizer",
     "learning_rate", "preprocessing",
 )  # fmt: skip
-PATHOLOGIES = (Symptom.VANISHING, Symptom.EXPLODING, Symptom.COLLAPSED)
-CONFIDENCE = 0.95
 COLUMNS = [
     "pathology", "factor", "level", "pairs", "rescued", "rate", "rate_lower", "rate_upper", "gain", "gain_lower",
     "gain_upper", "diverged", "cost",
@@ -91,11 +89,9 @@ def _pairs(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame, b
 
 def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame) -> pd.DataFrame:
     """The columns that pairs need, with each run's cell judged as a baseline: its pathology, or null."""
-    seconds = timings.set_index("cohort")
-    per_step = seconds["train_seconds"] / (seconds["runs"] * (seconds["steps"] - 1).clip(lower=1))
     frame = judged[["cell_key", "replicate", "outcome", "symptom_start", *varied]].assign(
         accuracy=with_lost_counted(judged, response("final_validation_accuracy")),
-        seconds=judged["cohort"].map(per_step),
+        seconds=judged["cohort"].map(seconds_per_step(timings)),
     )
     learned = (frame["outcome"] == Outcome.LEARNED).groupby(frame["cell_key"]).transform("mean")
     pathology = pd.Series(None, index=frame.index, dtype=object)
@@ -147,7 +143,4 @@ def _summary(pairs: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
 
 def wilson(successes: int, trials: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share; (nan, nan) without trials."""
-    if trials == 0:
-        return (np.nan, np.nan)
-    interval = binomtest(successes, trials).proportion_ci(CONFIDENCE, method="wilson")
-    return float(interval.low), float(interval.high)
+    return clustered_wilson(successes, trials, trials)

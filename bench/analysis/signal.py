@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from bench.analysis.tables import Moment, Tables, at_moment
 
@@ -37,6 +38,12 @@ def first_to_last(rows: pd.DataFrame, column: str) -> pd.Series:
     rows = rows.sort_values("layer_index", kind="stable")
     first = rows.drop_duplicates("run_id", keep="first").set_index("run_id")[column].astype(np.float64)
     last = rows.drop_duplicates("run_id", keep="last").set_index("run_id")[column].astype(np.float64)
+    ratio = log_ratio(first.to_numpy(), last.reindex(first.index).to_numpy())
+    return pd.Series(ratio, index=first.index, name=column)
+
+
+def log_ratio(first: NDArray[np.float64], last: NDArray[np.float64]) -> NDArray[np.float64]:
+    """log10(first / last) in decades; a first of 0 is -inf, an infinite one +inf."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log10(first) - np.log10(last.reindex(first.index))
-    return ratio.mask(first == 0.0, -np.inf).mask(np.isinf(first), np.inf)
+        ratio = np.log10(first) - np.log10(last)
+    return np.where(first == 0.0, -np.inf, np.where(np.isinf(first), np.inf, ratio))

@@ -100,14 +100,5 @@ def run_values(measured: Measurements, condition: Condition, when: When, runs: i
     if spec.per_run:
         return measured.by_run[condition.measure]
     rows = measured.by_step[spec.table]
-    values, found = rows.values[condition.measure], np.full(runs, np.nan)
-    if not len(rows.run):
-        return found
-    starts = np.flatnonzero(np.diff(rows.run, prepend=-1))
-    if when is When.EVER:
-        extreme = np.fmin if condition.comparison is Comparison.BELOW else np.fmax
-        found[rows.run[starts]] = extreme.reduceat(values, starts)
-    else:
-        at = starts if when is When.START else np.append(starts[1:], len(rows.run)) - 1
-        found[rows.run[at]] = values[at]
-    return found
+    extreme = np.fmin if condition.comparison is Comparison.BELOW else np.fmax
+    return rows.by_run(rows.values[condition.measure], when, runs, extreme)

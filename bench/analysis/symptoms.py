@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.measurements import COMPARED, Measurements, Reals, StepMeasures
+from bench.analysis.measurements import COMPARED, Measurements, Reals
 from bench.rules import MEASURES, Condition, Rule, RuleSet, Symptom, When
 
 Flags = NDArray[np.bool_]
@@ -73,7 +73,7 @@ def _held(rule: Rule, measured: Measurements, when: When, runs: int) -> Reals:
         scores = np.ones(len(rows.run))
         for condition in by_step:
             scores = _both(scores, _scored(rows.values[condition.measure], condition))
-        held = _both(held, _at(rows, scores, when, runs))
+        held = _both(held, rows.by_run(scores, when, runs))
     return held
 
 
@@ -89,17 +89,3 @@ def _compared(values: Reals, condition: Condition) -> Flags:
 def _both(one: Reals, other: Reals) -> Reals:
     """1 where both are, 0 where one is 0, else NaN."""
     return np.where((one == 0.0) | (other == 0.0), 0.0, one * other)
-
-
-def _at(rows: StepMeasures, scores: Reals, when: When, runs: int) -> Reals:
-    """The scores of each run's first or last row, or the largest of all; NaN for a run without a row."""
-    found = np.full(runs, np.nan)
-    if not len(rows.run):
-        return found
-    starts = np.flatnonzero(np.diff(rows.run, prepend=-1))
-    if when is When.EVER:
-        found[rows.run[starts]] = np.fmax.reduceat(scores, starts)
-    else:
-        at = starts if when is When.START else np.append(starts[1:], len(rows.run)) - 1
-        found[rows.run[at]] = scores[at]
-    return found

@@ -18,7 +18,7 @@ def at_ends(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows of each run's first and last recorded step: all that `at_moment` needs, and far fewer."""
     if frame.empty:
         return frame
-    code, runs = run_codes(frame)
+    code, runs = run_codes(frame["run_id"])
     step = frame["step"].to_numpy()
     first = np.full(len(runs), step.max())
     last = np.full(len(runs), step.min())
@@ -27,9 +27,8 @@ def at_ends(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(step == first[code]) | (step == last[code])]
 
 
-def run_codes(frame: pd.DataFrame) -> tuple[NDArray[np.int64], pd.Index]:
+def run_codes(ids: pd.Series) -> tuple[NDArray[np.int64], pd.Index]:
     """Each row's run as a number, and the run ids that the numbers stand for."""
-    ids = frame["run_id"]
     if isinstance(ids.dtype, pd.CategoricalDtype):
         return ids.cat.codes.to_numpy(np.int64), pd.Index(ids.cat.categories)
     code, runs = pd.factorize(ids)
@@ -50,7 +49,7 @@ def steps_to_accuracy(tables: Tables, chance: pd.Series) -> pd.Series:
     """
     rows = tables["evaluations"]
     rows = rows[(rows["split"] == "validation") & rows["accuracy"].notna()]
-    code, runs = run_codes(rows)
+    code, runs = run_codes(rows["run_id"])
     start = chance.reindex(runs).fillna(0.0).to_numpy(np.float64)
     line = start + learned_rule().learned_share * (1.0 - start)
     reached = rows["accuracy"].to_numpy(np.float64) >= line[code]
@@ -76,7 +75,7 @@ def loss_area(tables: Tables) -> pd.Series:
     """
     rows = tables["loss_curves"]
     rows = rows[rows["loss"].notna()]
-    code, runs = run_codes(rows)
+    code, runs = run_codes(rows["run_id"])
     if not len(rows):
         return pd.Series(dtype=np.float64)
     step = rows["step"].to_numpy(np.float64)
@@ -92,8 +91,12 @@ def loss_area(tables: Tables) -> pd.Series:
     return pd.Series(mean, index=runs)[count > 0]
 
 
+def seconds_per_step(timings: pd.DataFrame) -> pd.Series:
+    """Training time of a cohort over its runs and its steps after the first, by cohort, in seconds."""
+    cohorts = timings.set_index("cohort")
+    return cohorts["train_seconds"] / (cohorts["runs"] * (cohorts["steps"] - 1).clip(lower=1))
+
+
 def milliseconds_per_step(tables: Tables) -> pd.Series:
-    """Training time of a run's cohort over its runs and its steps after the first, by run, in milliseconds."""
-    cohorts = tables["timings"].set_index("cohort")
-    updates = cohorts["runs"] * (cohorts["steps"] - 1).clip(lower=1)
-    return tables["runs"].set_index("run_id")["cohort"].map(1000.0 * cohorts["train_seconds"] / updates)
+    """`seconds_per_step` of a run's cohort, by run, in milliseconds."""
+    return tables["runs"].set_index("run_id")["cohort"].map(1000.0 * seconds_per_step(tables["timings"]))

@@ -7,7 +7,7 @@ import pandas as pd
 from bench.analysis import Measurements, agreement, alarms, areas, at_best, detection, sweep
 from bench.analysis.agreement import UNGATED, WHOLE
 from bench.report.view import Agreement, ChartGroup, Grid, Panel, Scale, Sentence
-from bench.report.wording import condition_text, integer, listed, of, percent, plural, spoken
+from bench.report.wording import condition_text, integer, listed, of, percent, plural, share_interval, spoken
 from bench.rules import MEASURES, OWN, RulesChoice
 
 MOST_CURVES = 8  # colours
@@ -31,6 +31,7 @@ def agreement_view(measured: Measurements, judged: pd.DataFrame, varied: list[st
     asked, view = _asked(judged, varied)
     found = detection(raised, asked)
     titles = {rules.name: rules.title for rules in choice.sets}
+    ranked = areas(measured, judged, asked, choice)
     return Agreement(
         view=view,
         short=_short(found, titles),
@@ -39,8 +40,8 @@ def agreement_view(measured: Measurements, judged: pd.DataFrame, varied: list[st
         parts=tuple(_by_level(raised, asked, name, titles) for name in SPLIT_BY if name in varied),
         matrix=_matrix(agreement(raised), titles, len(raised)),
         rules=_rules(found, choice),
-        tradeoff=_tradeoff(sweep(measured, judged, asked, choice), areas(measured, judged, asked, choice)),
-        measures=_measures(areas(measured, judged, asked, choice)),
+        tradeoff=_tradeoff(sweep(measured, judged, asked, choice), ranked),
+        measures=_measures(ranked),
     )
 
 
@@ -91,17 +92,18 @@ def _short(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, ...]:
 
 
 def _rate(row: dict[str, float], hits: str, runs: str, rate: str) -> str:
-    low, high = (100 * row[f"{rate}_{side}"] for side in ("lower", "upper"))
-    return f"{of(int(row[hits]), int(row[runs]))} ({low:.0f}–{high:.0f} %)"
+    return f"{of(int(row[hits]), int(row[runs]))} ({_bounds(row, rate)})"
+
+
+def _bounds(row: dict[str, float], rate: str) -> str:
+    return share_interval(row[f"{rate}_lower"], row[f"{rate}_upper"])
 
 
 def _cells(row: dict[str, float]) -> tuple[str, ...]:
     cells: list[str] = []
     for hits, runs, rate in (("caught", "untrained", "recall"), ("false_alarms", "trained", "false")):
-        known = row[runs] > 0
-        low, high = (100 * row[f"{rate}_{side}"] for side in ("lower", "upper"))
         cells += [f"{integer(int(row[hits]))}/{integer(int(row[runs]))}", percent(int(row[hits]), int(row[runs])),
-                  f"{low:.0f}–{high:.0f} %" if known else "–"]  # fmt: skip
+                  _bounds(row, rate) if row[runs] else "–"]  # fmt: skip
     right = row["caught"] + row["trained"] - row["false_alarms"]
     return (*cells, percent(int(right), int(row["untrained"] + row["trained"])), integer(int(row["unmeasured"])))
 
@@ -134,8 +136,7 @@ def _by_level(raised: pd.DataFrame, asked: pd.DataFrame, factor: str, titles: di
 def _short_rate(row: dict[str, float], hits: str, runs: str, rate: str) -> str:
     if not row[runs]:
         return "–"
-    low, high = (100 * row[f"{rate}_{side}"] for side in ("lower", "upper"))
-    return f"{integer(int(row[hits]))}/{integer(int(row[runs]))} ({low:.0f}–{high:.0f} %)"
+    return f"{integer(int(row[hits]))}/{integer(int(row[runs]))} ({_bounds(row, rate)})"
 
 
 def _rules(found: pd.DataFrame, choice: RulesChoice) -> Grid:

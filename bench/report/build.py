@@ -22,7 +22,7 @@ from bench.analysis import (
 from bench.report import charting
 from bench.report.agreement_view import agreement_view, set_definitions
 from bench.report.depth_tables import depth_grids, depth_sentences
-from bench.report.effect_tables import effect_grids, effect_sentences, share_sentence
+from bench.report.effect_tables import effect_grids, effect_sentences, effects_of, share_sentence
 from bench.report.explorer import explorer
 from bench.report.findings import overall
 from bench.report.heatmap_charts import heatmaps
@@ -44,6 +44,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
     found = _Judged.of(tables, manifest)
     axes, judged, lines, varied = found.axes, found.labelled, found.lines, found.varied
     remedied = remedies(judged, varied, tables["timings"])
+    effects = effects_of(found.worded, varied)
     events = tables["divergence_events"]
     agreed = agreement_view(found.measured, found.plain, varied, found.choice)
     fair, fair_said = _fair(found)
@@ -55,15 +56,15 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
             *overall(judged, found.choice),
             *depth_sentences(found.worded, axes),
             *remedy_sentences(remedied),
-            *share_sentence(found.worded, varied),
+            *share_sentence(effects),
             *agreed.short,
         ),
         counts=_counts(judged, manifest),
         fair=fair_said,
         depths=depth_grids(found.worded, axes),
         grids=(_factors(manifest),),
-        effects=effect_grids(found.worded, varied),
-        effect_sentences=effect_sentences(found.worded, varied),
+        effects=effect_grids(effects),
+        effect_sentences=effect_sentences(effects),
         remedies=(*remedy_grids(remedied), *_by_depth(found, remedied, tables)),
         trainability=charting.trainability(judged.loc[fair], map_layout(judged.loc[fair], _left(axes, fair_said))),
         gradients=charting.gradient_flow(tables, judged, lines),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.analysis import Moment, Outcome, Tables, gradient_profile, loss_bands
 from bench.report.layout import Facets, LineLayout, MapLayout, shown
-from bench.report.levels import Axis
+from bench.report.levels import Axis, level_title
 from bench.report.view import ChartGroup, Panel, Scale
 from bench.report.wording import listed, spoken
 
@@ -156,14 +156,9 @@ def _panels(frame: pd.DataFrame, facets: Facets) -> Iterator[tuple[str, pd.DataF
             rows = frame[frame[across.factor] == level]
             if down:
                 rows = rows[rows[down.factor] == lower]
-            names = [_level_title(across, level), *([_level_title(down, lower)] if down else [])]
+            names = [level_title(across, level), *([level_title(down, lower)] if down else [])]
             if len(rows):
                 yield " · ".join(names), rows
-
-
-def _level_title(axis: Axis, level: str) -> str:
-    spaced = level.replace("(", " (")  # where a long title may break
-    return f"{spoken(axis.factor)} {level}" if axis.numeric or level == "none" else spaced
 
 
 def _labels(rows: pd.DataFrame, axis: Axis | None) -> object:

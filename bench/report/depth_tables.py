@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.analysis import deepest_trainable, onset
 from bench.report.levels import Axis, level_label
-from bench.report.view import Grid, Sentence
+from bench.report.view import Grid, Sentence, based
 from bench.report.wording import listed, spoken
 
 ACROSS = "initializer"
@@ -67,7 +67,7 @@ def depth_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentenc
             subject = "samples collapse" if said == "collapses" else f"gradient {said}"
             text = f"{without}he {subject} at initialization with {'; '.join(_pairs(rows, keys, by_name))}."
             sentences.append(Sentence(text, "", "#depths"))
-    return (*sentences[:-1], Sentence(sentences[-1].text, ONSET, "#depths")) if sentences else ()
+    return based(sentences, ONSET)
 
 
 def _pairs(rows: pd.DataFrame, keys: Sequence[str], axes: dict[str, Axis]) -> list[str]:

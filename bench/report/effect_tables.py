@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from bench.analysis import interactions, main_effects, response, variance_shares
-from bench.report.levels import level_label
-from bench.report.view import Grid, Sentence
-from bench.report.wording import integer, listed, p_value, signed, spoken
+from bench.report.view import Grid, Sentence, based
+from bench.report.wording import integer, listed, p_value, share_interval, signed, spoken
 
 ACCURACY = "final_validation_accuracy"
 SHARED = (ACCURACY, "decay_rate_start")  # the responses whose variance is shared out
@@ -24,21 +26,40 @@ PAIRED = (
 )
 
 
-def effect_grids(judged: pd.DataFrame, varied: Sequence[str]) -> tuple[Grid, ...]:
+@dataclass(frozen=True)
+class Effects:
+    """What the factors do: shares of variance by response, then levels and pairs of factors on the final accuracy."""
+
+    shares: Mapping[str, pd.DataFrame]
+    levels: pd.DataFrame
+    pairs: pd.DataFrame
+    numbers: frozenset[str]  # the factors whose levels are numbers
+
+
+def effects_of(judged: pd.DataFrame, varied: Sequence[str]) -> Effects:
+    """Compute them, of what `judge` returned with words in the suite's order and numbers as such."""
+    accuracy = response(ACCURACY)
+    return Effects(
+        shares={name: variance_shares(judged, varied, response(name)) for name in SHARED},
+        levels=main_effects(judged, varied, accuracy),
+        pairs=interactions(judged, varied, accuracy),
+        numbers=frozenset(name for name in varied if is_numeric_dtype(judged[name])),
+    )
+
+
+def effect_grids(effects: Effects) -> tuple[Grid, ...]:
     """Shares of variance of two responses, the effects of all levels, and the largest interactions."""
-    grids = [grid for name in SHARED if (grid := _shares(judged, varied, name))]
-    effects = main_effects(judged, varied, response(ACCURACY))
-    if len(effects):
-        grids.append(_effects(effects))
-    pairs = interactions(judged, varied, response(ACCURACY)) if len(varied) > 1 else pd.DataFrame()
-    if len(pairs):
-        grids.append(_interactions(pairs))
+    grids = [_shares(name, shares) for name, shares in effects.shares.items() if len(shares)]
+    if len(effects.levels):
+        grids.append(_levels(effects.levels))
+    if len(effects.pairs):
+        grids.append(_interactions(effects))
     return tuple(grids)
 
 
-def share_sentence(judged: pd.DataFrame, varied: Sequence[str]) -> tuple[Sentence, ...]:
+def share_sentence(effects: Effects) -> tuple[Sentence, ...]:
     """Which terms explain most of the variance of the final accuracy; nothing where none can be told from 0."""
-    shares = variance_shares(judged, varied, response(ACCURACY))
+    shares = effects.shares[ACCURACY]
     terms = shares[(shares["factors"] != REST) & (shares["lower"] > 0.0)].head(4) if len(shares) else shares
     if len(terms):
         parts = [f"{spoken(row.factors)} {_percent(row)}" for row in terms.itertuples()]
@@ -51,12 +72,9 @@ def share_sentence(judged: pd.DataFrame, varied: Sequence[str]) -> tuple[Sentenc
     return ()
 
 
-def effect_sentences(judged: pd.DataFrame, varied: Sequence[str]) -> tuple[Sentence, ...]:
+def effect_sentences(effects: Effects) -> tuple[Sentence, ...]:
     """For each factor of words the level that changes the accuracy most, and where the data cannot tell."""
-    effects = main_effects(judged, varied, response(ACCURACY))
-    if effects.empty:
-        return ()
-    words = effects[~effects["factor"].isin(["depth", "width", "steps", "batch_size", "learning_rate"])]
+    words = effects.levels[~effects.levels["factor"].isin(effects.numbers)]
     telling = words[words["p_holm"] < ALPHA]
     best = telling.reindex(telling["difference"].abs().sort_values(ascending=False).index).drop_duplicates("factor")
     sentences = []
@@ -77,9 +95,7 @@ def effect_sentences(judged: pd.DataFrame, varied: Sequence[str]) -> tuple[Sente
             parts.append(f"{spoken(factor)} ({row['level']}: {signed(row['difference'])}, {bounds})")
         text = f"The data cannot tell whether these change the final accuracy: {listed(parts)}."
         sentences.append(Sentence(text, "", "#factors"))
-    if sentences:
-        sentences[-1] = Sentence(sentences[-1].text, PAIRED, sentences[-1].link)
-    return tuple(sentences)
+    return based(sentences, PAIRED)
 
 
 def _quoted(level: object) -> str:
@@ -91,19 +107,10 @@ def _percent(row: object) -> str:
     return f"{share:.0f} % ({lower:.0f}–{upper:.0f})"
 
 
-def _level(row: dict[str, object], side: str) -> str:
-    """A level by its word, or a number with its factor."""
-    level = row[f"{side}_level"]
-    return str(level) if isinstance(level, str) else f"{spoken(str(row[side]))} {level_label(level)}"
-
-
-def _shares(judged: pd.DataFrame, varied: Sequence[str], name: str) -> Grid | None:
-    shares = variance_shares(judged, varied, response(name))
-    if shares.empty:
-        return None
+def _shares(name: str, shares: pd.DataFrame) -> Grid:
     last = len(shares) - 1
     rows = [
-        (spoken(row.factors), f"{100 * row.share:.1f} %", f"{100 * row.lower:.1f}–{100 * row.upper:.1f} %")
+        (spoken(row.factors), f"{100 * row.share:.1f} %", share_interval(row.lower, row.upper, 1))
         for row in shares.itertuples()
         if row.Index == last or row.Index < MOST_TERMS
     ]
@@ -114,7 +121,7 @@ def _shares(judged: pd.DataFrame, varied: Sequence[str], name: str) -> Grid | No
     return Grid(f"What explains the {spoken(name)}", columns, tuple(rows), (1, 2), counted + rule)
 
 
-def _effects(effects: pd.DataFrame) -> Grid:
+def _levels(effects: pd.DataFrame) -> Grid:
     rows = [
         (f"{spoken(r['factor'])} {r['level']}", str(r["reference"]), signed(r["difference"]),
          f"{signed(r['lower'])} to {signed(r['upper'])}" if r["lower"] == r["lower"] else "–",
@@ -127,12 +134,17 @@ def _effects(effects: pd.DataFrame) -> Grid:
     return Grid("What each level changes", columns, tuple(rows), (2, 3, 4, 5, 6), PAIRED + "." + more)
 
 
-def _interactions(pairs: pd.DataFrame) -> Grid:
+def _interactions(effects: Effects) -> Grid:
+    def named(row: dict[str, Any], side: str) -> str:
+        """A level by its word, a number with its factor."""
+        level = row[f"{side}_level"]
+        return f"{spoken(row[side])} {level}" if row[side] in effects.numbers else level
+
     rows = [
         (f"{spoken(r['one'])} × {spoken(r['other'])}", f"{100 * r['share']:.1f} %",
-         f"{100 * r['lower']:.1f}–{100 * r['upper']:.1f} %", f"{_level(r, 'one')} with {_level(r, 'other')}",
+         share_interval(r["lower"], r["upper"], 1), f"{named(r, 'one')} with {named(r, 'other')}",
          signed(r["deviation"]), f"{r['mean']:.2f}", integer(r["runs"]), integer(r["lost"]))
-        for r in pairs.head(MOST_PAIRS).to_dict("records")
+        for r in effects.pairs.head(MOST_PAIRS).to_dict("records")
     ]  # fmt: skip
     columns = ("two factors", "share of variance", "95 % interval", "where it is largest", "beyond the sum of both",
                "mean accuracy there", "runs", "lost")  # fmt: skip

@@ -7,15 +7,16 @@ a percent) as 16-bit integers: a page of ten thousand runs stays small, one of a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis import RESPONSES, Outcome, Tables, estimate, response
-from bench.report.levels import FACTOR_NAMES, Axis, level_label
+from bench.analysis import Outcome, Tables, estimate, response
+from bench.analysis.comparison import factor_columns
+from bench.report.levels import Axis, level_label
 from bench.report.traces import Traces, traces
 from bench.report.wording import spoken
 from bench.rules import RulesChoice, Symptom
@@ -74,7 +75,7 @@ def _response(name: str) -> dict[str, str]:
 def _fixed(judged: pd.DataFrame, varied: Sequence[str]) -> list[list[str]]:
     """The factors that every run has in common."""
     first = judged.iloc[0]
-    return [[spoken(name), level_label(first[name])] for name in FACTOR_NAMES if name not in varied and name in judged]
+    return [[spoken(name), level_label(first[name])] for name in factor_columns(judged) if name not in varied]
 
 
 def _runs(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str], choice: RulesChoice) -> dict[str, Any]:
@@ -142,8 +143,3 @@ def _plain(value: float) -> float | str | None:
     if value in (np.inf, -np.inf):
         return "inf" if value > 0 else "-inf"
     return value
-
-
-def shown_responses() -> Mapping[str, str]:
-    """Definition of each response that the explorer can show, by name."""
-    return {each.name: each.definition for each in RESPONSES if each.name in SHOWN}

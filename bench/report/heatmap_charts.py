@@ -11,8 +11,8 @@ import pandas as pd
 
 from bench.analysis import Tables
 from bench.analysis.heatmaps import layer_step
-from bench.report.layout import LineLayout, shown
-from bench.report.levels import Axis
+from bench.report.layout import LineLayout, held_level, shown
+from bench.report.levels import Axis, level_title
 from bench.report.view import ChartGroup, Panel, Scale
 from bench.report.wording import integer, listed, of, plural, spoken
 from bench.schema import RunStatus
@@ -32,7 +32,7 @@ def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> ChartG
     axes, spare = _axes(layout)
     runs, held = shown(judged, layout), [*layout.held]
     for axis in spare:
-        held.append((axis, _held_level(axis, runs)))
+        held.append((axis, held_level(axis, runs)))
         runs = runs[runs[axis.factor] == held[-1][1]]
     by = [axis.factor for axis in axes] or ["_all"]
     frame = layer_step(tables, runs.assign(_all=ALL), by)
@@ -64,13 +64,6 @@ def _axes(layout: LineLayout) -> tuple[list[Axis], list[Axis]]:
     return [*colour, *kept], [axis for axis in facets if axis not in kept]
 
 
-def _held_level(axis: Axis, runs: pd.DataFrame) -> str:
-    """The absent treatment, else the first level with runs."""
-    present = set(runs[axis.factor].astype(str))
-    levels = [level for level in axis.levels if level in present] or list(axis.levels)
-    return "none" if "none" in levels else levels[0]
-
-
 def _panels(frame: pd.DataFrame, axes: Sequence[Axis], dropped: Sequence[str]) -> Iterator[Panel]:
     """The first axis runs across, so that its levels stand side by side."""
     if not axes:
@@ -82,13 +75,8 @@ def _panels(frame: pd.DataFrame, axes: Sequence[Axis], dropped: Sequence[str]) -
         for axis, level in zip((*down, across), levels, strict=True):
             rows = rows[rows[axis.factor].astype(str) == level]
         if len(rows) and levels[-1] not in dropped:
-            names = [_title(axis, level) for axis, level in zip((*down, across), levels, strict=True)]
+            names = [level_title(axis, level) for axis, level in zip((*down, across), levels, strict=True)]
             yield Panel(" · ".join([names[-1], *names[:-1]]), rows.reset_index(drop=True))
-
-
-def _title(axis: Axis, level: str) -> str:
-    named = axis.numeric or level == "none"
-    return f"{spoken(axis.factor)} {level}" if named else level.replace("(", " (")  # where a long title may break
 
 
 def _limits(frame: pd.DataFrame) -> tuple[float, float]:

@@ -94,7 +94,7 @@ def line_layout(judged: pd.DataFrame, axes: Sequence[Axis]) -> LineLayout:
     left = judged
     for axis in axes:
         if axis is not colour and axis not in facets.axes:
-            level = _held_level(axis, left)
+            level = held_level(axis, left)
             held.append((axis, level))
             left = left[left[axis.factor] == level]
     return LineLayout(colour, facets, tuple(held), colour.levels[SERIES:] if colour else ())
@@ -109,7 +109,7 @@ def shown(judged: pd.DataFrame, layout: LineLayout) -> pd.DataFrame:
     return judged
 
 
-def _held_level(axis: Axis, left: pd.DataFrame) -> str:
+def held_level(axis: Axis, left: pd.DataFrame) -> str:
     """The deepest; else the absent treatment; else the suite's first; among the levels that still have runs."""
     present = set(left[axis.factor].astype(str))
     levels = [level for level in axis.levels if level in present] or list(axis.levels)

@@ -11,7 +11,7 @@ import pandas as pd
 from bench.analysis import Symptom
 from bench.report.levels import level_label
 from bench.report.view import RemedyNote
-from bench.report.wording import integer, listed, of, plural, spoken
+from bench.report.wording import integer, listed, of, plural, share_interval, spoken
 
 MOST_LEVELS = 3  # named for each pathology, the best first
 WIDE = 0.5  # an interval of a share wider than this says nothing
@@ -166,6 +166,6 @@ def _sentence(pathology: str, rows: pd.DataFrame) -> str:
 
 
 def _level(row: dict[Hashable, Any]) -> str:
-    bounds = f"{100 * row['rate_lower']:.0f}–{100 * row['rate_upper']:.0f} %"
+    bounds = share_interval(row["rate_lower"], row["rate_upper"])
     diverged = f", {integer(int(row['diverged']))} diverged" if row["diverged"] else ""
     return f"{row['level']}: {of(int(row['rescued']), int(row['pairs']))} ({bounds}){diverged}"

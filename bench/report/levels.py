@@ -9,14 +9,8 @@ from typing import cast
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from bench.schema import TABLES
-
-# The columns of `runs` that are not factors.
-_PLAIN = {
-    "run_id", "suite", "cell_key", "replicate", "seed", "cohort", "status", "steps_completed", "parameter_count",
-    "error",
-}  # fmt: skip
-FACTOR_NAMES = tuple(name for name in TABLES["runs"].columns if name not in _PLAIN)
+from bench.analysis.comparison import factor_columns
+from bench.report.wording import spoken
 
 
 @dataclass(frozen=True)
@@ -32,7 +26,7 @@ def varied_axes(runs: pd.DataFrame, manifest: Mapping[str, object]) -> tuple[Axi
     """One axis per factor with more than one level in `runs`, in the order of the table's columns."""
     given = cast(Mapping[str, Sequence[object]], manifest.get("factors") or {})
     axes = []
-    for factor in (name for name in FACTOR_NAMES if name in runs.columns):
+    for factor in factor_columns(runs):
         numeric = bool(is_numeric_dtype(runs[factor]))
         found = runs[factor].drop_duplicates()
         if numeric:
@@ -56,6 +50,13 @@ def level_label(value: object) -> str:
         short = f"{value:g}"
         return short if float(short) == value else repr(value)  # no two levels have one label
     return str(value)
+
+
+def level_title(axis: Axis, level: str) -> str:
+    """A level over a panel: a number or `none` with its factor, a word alone."""
+    if axis.numeric or level == "none":
+        return f"{spoken(axis.factor)} {level}"
+    return level.replace("(", " (")  # where a long title may break
 
 
 def labelled(frame: pd.DataFrame, axes: Sequence[Axis]) -> pd.DataFrame:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from bench.analysis import Symptom
 from bench.report.levels import level_label
-from bench.report.view import Grid, Sentence
-from bench.report.wording import integer, of, plural, signed, spoken
+from bench.report.view import Grid, Sentence, based
+from bench.report.wording import integer, of, plural, share_interval, signed, spoken
 
 MOST = 12
 FEWEST = 10  # pairs, below which the answer ranks no remedies
@@ -71,21 +70,21 @@ def depth_remedies(found: pd.DataFrame, by_depth: pd.DataFrame) -> tuple[Grid, .
 
 def remedy_sentences(found: pd.DataFrame) -> tuple[Sentence, ...]:
     """For each pathology what the best level of each factor rescued, and at what cost."""
-    sentences = []
-    for pathology, rows in found.groupby("pathology", sort=False):
-        best = rows.drop_duplicates("factor").to_dict("records")  # the rows come best first
-        if rows["pairs"].max() < FEWEST:
-            text = f"Too few runs with {_name(pathology)} did not learn to tell which change rescues them."
-            sentences.append(Sentence(text, "", "#remedies"))
-            continue
-        if not any(row["rescued"] for row in best):
-            text = f"Runs with {_name(pathology)}: no single change of level in this suite rescued any."
-            sentences.append(Sentence(text, "", "#remedies"))
-            continue
-        parts = [f"{spoken(row['factor'])} {row['level']} {_rescue(row)}" for row in best]
-        text = f"Of runs with {_name(pathology)} that did not learn, one change rescued – {'; '.join(parts)}."
-        sentences.append(Sentence(text, "", "#remedies"))
-    return (*sentences[:-1], replace(sentences[-1], basis=BASIS)) if sentences else ()
+    sentences = [
+        Sentence(_said(_name(pathology), rows), "", "#remedies")
+        for pathology, rows in found.groupby("pathology", sort=False)
+    ]
+    return based(sentences, BASIS)
+
+
+def _said(name: str, rows: pd.DataFrame) -> str:
+    best = rows.drop_duplicates("factor").to_dict("records")  # the rows come best first
+    if rows["pairs"].max() < FEWEST:
+        return f"Too few runs with {name} did not learn to tell which change rescues them."
+    if not any(row["rescued"] for row in best):
+        return f"Runs with {name}: no single change of level in this suite rescued any."
+    parts = [f"{spoken(row['factor'])} {row['level']} {_rescue(row)}" for row in best]
+    return f"Of runs with {name} that did not learn, one change rescued – {'; '.join(parts)}."
 
 
 def _rescue(row: dict[str, Any]) -> str:
@@ -93,15 +92,15 @@ def _rescue(row: dict[str, Any]) -> str:
     return f"{of(row['rescued'], row['pairs'])} ({_interval(row)}){cost}"
 
 
-def _row(row: dict[str, object]) -> tuple[str, ...]:
+def _row(row: dict[str, Any]) -> tuple[str, ...]:
     gain = f"{signed(row['gain'])} ({signed(row['gain_lower'])} to {signed(row['gain_upper'])})"
     return (
-        f"{spoken(str(row['factor']))} {row['level']}",
-        f"{integer(int(str(row['rescued'])))}/{integer(int(str(row['pairs'])))}",
-        f"{100 * float(str(row['rate'])):.0f} %",
+        f"{spoken(row['factor'])} {row['level']}",
+        f"{integer(row['rescued'])}/{integer(row['pairs'])}",
+        f"{100 * row['rate']:.0f} %",
         _interval(row),
         gain,
-        integer(int(str(row["diverged"]))),
+        integer(row["diverged"]),
         f"×{row['cost']:.2f}" if pd.notna(row["cost"]) else "–",
     )
 
@@ -110,5 +109,5 @@ def _name(pathology: object) -> str:
     return "collapsed activations" if pathology == Symptom.COLLAPSED else f"{pathology} gradients"
 
 
-def _interval(row: dict[str, object]) -> str:
-    return f"{100 * float(str(row['rate_lower'])):.0f}–{100 * float(str(row['rate_upper'])):.0f} %"
+def _interval(row: dict[str, Any]) -> str:
+    return share_interval(row["rate_lower"], row["rate_upper"])

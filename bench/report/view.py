@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 
@@ -20,6 +20,11 @@ class Sentence:
     text: str
     basis: str
     link: str = ""
+
+
+def based(sentences: Sequence[Sentence], basis: str) -> tuple[Sentence, ...]:
+    """Sentences with one basis, said once, after the last of them."""
+    return (*sentences[:-1], replace(sentences[-1], basis=basis)) if sentences else ()
 
 
 @dataclass(frozen=True)

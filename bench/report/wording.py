@@ -27,6 +27,11 @@ def percent(part: int, whole: int) -> str:
     return f"{share:.0f} %"
 
 
+def share_interval(lower: float, upper: float, digits: int = 0) -> str:
+    """The bounds of a share in percent: `80–90 %`."""
+    return f"{100 * lower:.{digits}f}–{100 * upper:.{digits}f} %"
+
+
 def of(part: int, whole: int) -> str:
     """`412 of 648`."""
     return f"{integer(part)} of {integer(whole)}"

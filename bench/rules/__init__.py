@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from bench.rules.choice import RulesChoice, choose_rules, threshold_names
 from bench.rules.measures import MEASURES, Measure
-from bench.rules.model import Comparison, Condition, LearnedRule, Rule, RuleSet, Symptom, When
+from bench.rules.model import PATHOLOGIES, Comparison, Condition, LearnedRule, Rule, RuleSet, Symptom, When
 from bench.rules.sets import NAMES, OWN, learned_rule, rule_set
 
 __all__ = [
     "MEASURES",
     "NAMES",
     "OWN",
+    "PATHOLOGIES",
     "Comparison",
     "Condition",
     "LearnedRule",

@@ -25,6 +25,10 @@ class Symptom(StrEnum):
     UNMEASURED = "unmeasured"  # what the rules need was not recorded
 
 
+# Symptoms at initialization for which remedies and onsets are looked for.
+PATHOLOGIES = (Symptom.VANISHING, Symptom.EXPLODING, Symptom.COLLAPSED)
+
+
 class When(StrEnum):
     """At which recorded steps a rule looks."""
 
