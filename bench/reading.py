@@ -102,6 +102,7 @@ def check_tables(frames: Mapping[str, pd.DataFrame], folder: Path) -> None:
     for status in frames["runs"]["status"].unique():
         if status not in set(RunStatus):
             raise ResultsError(f'{folder}: status "{printable(str(status))[:60]}". {nearest(status, RunStatus)}')
+    _check_one_file_a_run(frames["runs"], folder)
     _check_unique(frames["runs"], ["replicate", *(name for name in FACTORS if name in frames["runs"])], folder)
     _check_unique(frames["timings"], ["cohort"], folder)
     known = set(frames["runs"]["run_id"])
@@ -133,6 +134,17 @@ def _each_once(frame: pd.DataFrame, names: list[str]) -> bool:
     return bool(pd.Series(key).is_unique)
 
 
+def _check_one_file_a_run(runs: pd.DataFrame, folder: Path) -> None:
+    twice = runs["run_id"].duplicated()
+    if twice.any():
+        run = runs.loc[twice, "run_id"].iloc[0]
+        files = sorted(set(runs.loc[runs["run_id"] == run, "cohort"]))
+        raise ResultsError(
+            f"{folder}: run {run} is in several files ({', '.join(files)}). `bench run` sets aside those that the "
+            "suite does not plan."
+        )
+
+
 def _check_unique(frame: pd.DataFrame, names: list[str], folder: Path) -> None:
     twice = frame.duplicated(names)
     if twice.any():
@@ -159,7 +171,7 @@ def read_json(path: Path, required: tuple[str, ...] = ()) -> dict[str, Any]:
         raise ResultsError(f"{path}: cannot be read (it holds {type(found).__name__}, not an object).")
     missing = [key for key in required if key not in found]
     if missing:
-        raise ResultsError(f"{path}: lacks {', '.join(missing)}. `bench run` writes it anew.")
+        raise ResultsError(f"{path} lacks {', '.join(missing)}. `bench run` writes it anew.")
     for key, types in _MANIFEST.items():
         if key in found and not _is_one_of(found[key], types, key):
             shown = printable(json.dumps(found[key]))[:100]

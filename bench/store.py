@@ -75,7 +75,7 @@ class Results:
 
         Others run again: a file is missing beside a done-mark, cannot be read or does not fit its checksums.
         """
-        present = {path.stem for path in (self.folder / "tables" / DONE_MARK).glob("*.parquet")}
+        present = set(done_cohorts(self.folder))
         return {cohort for cohort in cohorts if cohort in present and self._whole(cohort)}
 
     def _whole(self, cohort: str) -> bool:
@@ -188,14 +188,6 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
         words = tuple(name for name in REPEATED if name in spec.columns and table != DONE_MARK)
         parts = [read_file(folder / "tables" / table / f"{cohort}.parquet", table, words) for cohort in done]
         frames[table] = pa.concat_tables(parts).unify_dictionaries().to_pandas()
-    twice = frames["runs"]["run_id"].duplicated()
-    if twice.any():
-        run = frames["runs"].loc[twice, "run_id"].iloc[0]
-        files = sorted(set(frames["runs"].loc[frames["runs"]["run_id"] == run, "cohort"]))
-        raise ResultsError(
-            f"{folder}: run {run} is in several files ({', '.join(files)}). `bench run` sets aside those that the "
-            "suite does not plan."
-        )
     check_tables(frames, folder)
     return frames
 
@@ -226,13 +218,13 @@ def count_statuses(folder: Path) -> dict[str, int]:
     Raises:
         ResultsError: there are no results, or a file cannot be read.
     """
-    paths = sorted((folder / "tables" / DONE_MARK).glob("*.parquet"))
-    if not paths:
+    done = done_cohorts(folder)
+    if not done:
         raise ResultsError(f"{folder}: no table {DONE_MARK} here.")
     found: Counter[str] = Counter()
-    for path in paths:
+    for cohort in done:
         try:
-            found.update(pq.read_table(path, columns=["status"])["status"].to_pylist())
+            found.update(Results(folder).statuses(cohort).values())
         except UNREADABLE as error:
             raise ResultsError(f"{folder}: table {DONE_MARK} cannot be read ({error}).") from error
     return {status.value: found[status] for status in RunStatus}

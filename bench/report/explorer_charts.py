@@ -24,6 +24,7 @@ OUTCOME_SHAPES = {
     Outcome.UNMEASURED: "diamond",
 }
 MOST_TIP_FACTORS = 8
+WHOLE_STEPS = alt.Axis(tickMinStep=1, format=",d")
 
 
 def specifications(factors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -50,8 +51,8 @@ def _scatter(factors: list[dict[str, Any]]) -> Any:
         alt.Chart(alt.NamedData("runs"), width="container", height=320)
         .mark_point(filled=True, size=36, opacity=0.65)
         .encode(
-            x=alt.X("x:Q", title="", scale=alt.Scale(zero=False)),
-            y=alt.Y("y:Q", title="", scale=alt.Scale(zero=False)),
+            x=alt.X("x:Q", title="", scale=alt.Scale(zero=False, padding=8)),
+            y=alt.Y("y:Q", title="", scale=alt.Scale(zero=False, padding=8)),
             color=_outcome(alt.Color, OUTCOME_COLOURS),
             shape=_outcome(alt.Shape, OUTCOME_SHAPES),
             tooltip=tips,
@@ -80,7 +81,7 @@ def _loss() -> Any:
         alt.Chart(alt.NamedData("losses"), width="container", height=180)
         .mark_line(point=True)
         .encode(
-            x=alt.X("step:Q", title="step"),
+            x=alt.X("step:Q", title="step", axis=WHOLE_STEPS),
             y=alt.Y("loss:Q", title="loss of the training batch (nat)", scale=alt.Scale(type="log")),
             color=alt.value("--series-0"),
             tooltip=["step:Q", alt.Tooltip("loss:Q", format=".4g")],
@@ -94,10 +95,10 @@ def _accuracy() -> Any:
         alt.Chart(alt.NamedData("accuracies"), width="container", height=180)
         .mark_line(point=True)
         .encode(
-            x=alt.X("step:Q", title="step"),
+            x=alt.X("step:Q", title="step", axis=WHOLE_STEPS),
             y=alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1])),
             color=alt.Color("split:N", scale=alt.Scale(domain=domain, range=["--series-0", "--series-1"]),
-                            legend=alt.Legend(orient="top", title=None)),
+                            legend=alt.Legend(orient="top", title=None, symbolType="stroke")),
             strokeDash=alt.StrokeDash("split:N", scale=alt.Scale(domain=domain, range=[[1, 0], [4, 2]])),
             tooltip=["step:Q", "split:N", alt.Tooltip("accuracy:Q", format=".1%")],
         )

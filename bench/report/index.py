@@ -105,10 +105,7 @@ def _is_list(page: Path) -> bool:
 
 
 def _entry(results: Path) -> Entry:
-    manifest = read_manifest(results)
-    missing = [name for name in REQUIRED if name not in manifest]
-    if missing:
-        raise ResultsError(f"manifest.json lacks {', '.join(missing)}.")
+    manifest = read_manifest(results, REQUIRED)
     ended = manifest.get("ended")
     moment = _moment(str(ended or manifest["started"]))
     return Entry(

@@ -77,8 +77,8 @@ def _scripts(explorer: Explorer, groups: Sequence[ChartGroup]) -> dict[str, Mark
     found = {
         "vega": vega_script(),
         "table": table_script(),
-        "explorer": _template("explorer.js"),
-        "downloads": _template("downloads.js"),
+        "explorer": _template("blobs.js") + _template("explorer.js"),
+        "downloads": _template("blobs.js") + _template("downloads.js"),
         "figures": packed(json.dumps({group.key: csv(group) for group in groups}).encode()),
         "charts": charts.replace("<", "\\u003c"),
         "data": packed(data.encode()),

@@ -2,14 +2,6 @@
 
 const FIGURE_SCALE = 2;
 
-const save = (name, blob) => {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-};
-
 // The lines into which the page has broken an element's text, and where each stands.
 function lines(node) {
   const found = [], walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT), range = document.createRange();
@@ -68,9 +60,7 @@ async function savePng(figure) {
 }
 
 async function saveCsv(figure) {
-  const bytes = Uint8Array.from(atob(document.getElementById("chart-data").textContent.trim()), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const data = JSON.parse(await new Response(stream).text());
+  const data = JSON.parse(new TextDecoder().decode(await inflate("chart-data")));
   save(`${figure.id}.csv`, new Blob([data[figure.id]], { type: "text/csv" }));
 }
 

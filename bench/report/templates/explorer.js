@@ -4,18 +4,10 @@
 const MISSING = -32768, INFINITE = 32767, ZERO = -32767, SCALE = 100;
 const byId = (id) => document.getElementById(id);
 
-async function inflate(id) {
-  const bytes = Uint8Array.from(atob(byId(id).textContent.trim()), (c) => c.charCodeAt(0));
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).arrayBuffer();
-}
-
 const data = JSON.parse(new TextDecoder().decode(await inflate("explorer-data")));
 const traces = new Int16Array(await inflate("explorer-traces"));
 const specs = JSON.parse(byId("explorer-charts").textContent);
 const { runs, cells, factors, structures } = data;
-for (const name of ["loss", "accuracy"]) specs[name].encoding.x.axis = { tickMinStep: 1, format: ",d" };
-specs.accuracy.encoding.color.legend.symbolType = "stroke";
 const total = runs.id.length;
 const indexOf = new Map(runs.id.map((id, k) => [id, k]));
 const offsets = (() => {
@@ -87,11 +79,7 @@ async function draw(id, spec, datasets, description, columns) {
 function offer(id, description, kinds) {
   const buttons = Object.entries(kinds).map(([kind, made]) => {
     const button = element("button", { type: "button", "aria-label": `Save as ${kind}: ${description}` }, kind);
-    button.onclick = async () => {
-      const href = URL.createObjectURL(await made());
-      element("a", { href, download: `${id}.${kind.toLowerCase()}` }).click();
-      setTimeout(() => URL.revokeObjectURL(href), 10_000);
-    };
+    button.onclick = async () => save(`${id}.${kind.toLowerCase()}`, await made());
     return button;
   });
   const row = byId(`${id}-downloads`) ?? element("p", { id: `${id}-downloads`, class: "downloads" });
@@ -176,7 +164,6 @@ async function drawScatter() {
   const spec = structuredClone(specs.scatter);
   spec.encoding.x.title = titled(axis.x);
   spec.encoding.y.title = titled(axis.y);
-  for (const side of ["x", "y"]) spec.encoding[side].scale.padding = 8;
   for (const channel of ["color", "shape"]) {
     const { domain, range } = spec.encoding[channel].scale, kept = [...domain.keys()].filter((k) => happened.has(domain[k]));
     spec.encoding[channel].scale = { domain: kept.map((k) => spoken(domain[k])), range: kept.map((k) => range[k]) };
