@@ -184,12 +184,17 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     if not done:
         raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
     frames = {}
-    for table, spec in TABLES.items():
-        words = tuple(name for name in REPEATED if name in spec.columns and table != DONE_MARK)
+    for table in TABLES:
+        words = repeated_words(table)
         parts = [read_file(folder / "tables" / table / f"{cohort}.parquet", table, words) for cohort in done]
         frames[table] = pa.concat_tables(parts).unify_dictionaries().to_pandas()
     check_tables(frames, folder)
     return frames
+
+
+def repeated_words(table: str) -> tuple[str, ...]:
+    """The columns of a table that are read as categories."""
+    return tuple(name for name in REPEATED if name in TABLES[table].columns and table != DONE_MARK)
 
 
 def done_cohorts(folder: Path) -> list[str]:

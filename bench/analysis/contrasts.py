@@ -38,9 +38,7 @@ def main_effects(judged: pd.DataFrame, varied: Sequence[str], response: Response
     """One row for each varied factor and level but its reference: `none` where there is one, else the first.
 
     First is the smallest number, or the first category where the column is a categorical in the suite's order; words
-    that are none come in the order of the rows.
-    Every
-    run counts, a lost one by the response's rule.
+    that are none come in the order of the rows. Every run counts, a lost one by the response's rule.
 
     Returns:
         `difference` is the mean over `pairs` (level less reference, the response's unit) with its 95 % interval, from

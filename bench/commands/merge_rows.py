@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from bench.errors import ResultsError
+from bench.executors.joining import in_order
 from bench.plan import Cohort
 from bench.reading import check_tables, read_file
 from bench.schema import TABLES, conform
-from bench.store import REPEATED, done_cohorts
+from bench.store import done_cohorts, repeated_words
 
 MAY_DIFFER = ("cohort", "error")  # in `runs`: who trained together, and the end of a log
 SECONDS = tuple(name for name in TABLES["timings"].columns if name.endswith("_seconds"))
@@ -61,16 +61,9 @@ class Source:
                 yield row, count / self.sizes[file]
 
     def _read(self, table: str, file: str, *, words: bool = False) -> pa.Table:
-        repeated = tuple(n for n in REPEATED if words and table != "runs" and n in TABLES[table].columns)
-        return read_file(self.folder / "tables" / table / f"{file}.parquet", table, repeated)
-
-
-def in_order(rows: pa.Table, runs: Sequence[str]) -> pa.Table:
-    """The rows of these runs, in their order, each run's rows as they stand."""
-    place = pc.index_in(rows["run_id"], value_set=pa.array(runs, pa.string()))
-    kept = np.flatnonzero(place.is_valid().to_numpy())
-    order = kept[np.argsort(place.drop_null().to_numpy(), kind="stable")]
-    return rows.take(pa.array(order)).combine_chunks()
+        return read_file(
+            self.folder / "tables" / table / f"{file}.parquet", table, repeated_words(table) if words else ()
+        )
 
 
 def join(cohort: Cohort, sources: Sequence[Source]) -> dict[str, pa.Table]:

@@ -18,11 +18,11 @@ def join(cohort: Cohort, parts: Sequence[Tables]) -> Tables:
 
     Each run is in one part at most. Timings of the parts are summed, but for the steps, of which the most count.
     """
-    order = pa.array([run.run_id for run in cohort.runs])
+    runs = [run.run_id for run in cohort.runs]
     joined = {}
     for table in TABLES:
         rows = pa.concat_tables([part[table] for part in parts]).combine_chunks()
-        joined[table] = _by_run(rows, order) if "run_id" in rows.column_names else _summed(rows)
+        joined[table] = in_order(rows, runs) if "run_id" in rows.column_names else _summed(rows)
     return joined
 
 
@@ -37,9 +37,12 @@ def without(tables: Mapping[str, pa.Table], runs: Collection[str]) -> Tables:
     }
 
 
-def _by_run(rows: pa.Table, order: pa.Array) -> pa.Table:
-    places = pa.table({"run": pc.index_in(rows["run_id"], value_set=order), "row": pa.array(range(rows.num_rows))})
-    return rows.take(pc.sort_indices(places, sort_keys=[("run", "ascending"), ("row", "ascending")]))
+def in_order(rows: pa.Table, runs: Sequence[str]) -> pa.Table:
+    """The rows of these runs, in their order, each run's rows as they stand; those of other runs are left out."""
+    place = pc.index_in(rows["run_id"], value_set=pa.array(runs, pa.string()))
+    places = pa.table({"run": place, "row": pa.array(range(rows.num_rows), pa.int64())})
+    kept = places.filter(pc.is_valid(places["run"])).sort_by([("run", "ascending"), ("row", "ascending")])
+    return rows.take(kept["row"].combine_chunks()).combine_chunks()
 
 
 def _summed(timings: pa.Table) -> pa.Table:

@@ -2,9 +2,8 @@
 
 Started as `python -m bench.executors.worker`. It reads pickled requests `(target, argument)` from standard input and
 answers each with a pickled STARTED once the target is imported, then `(status, value, resident bytes)`, on its private
-output. What the target prints goes to
-standard error, of which the driver keeps the end. It ends at once when the driver's end of the pipe closes: a driver
-that is killed leaves nothing behind.
+output. What the target prints goes to standard error, of which the driver keeps the end. It ends at once when the
+driver's end of the pipe closes: a driver that is killed leaves nothing behind.
 """
 
 from __future__ import annotations
