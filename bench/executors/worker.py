@@ -30,6 +30,8 @@ Request = tuple[str, object]
 def serve() -> None:
     """Answer requests until the driver closes its end."""
     faulthandler.enable()  # a segmentation fault says where it was
+    # The driver's deadline interrupts first: heard also where a shell in the background had interrupts ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a print in a plugin must not end up among the answers
     requests: SimpleQueue[Request] = SimpleQueue()
