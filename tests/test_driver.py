@@ -70,17 +70,18 @@ def test_what_comes_back_is_handed_on_in_one_piece(executor: LocalExecutor, plan
 
 
 @pytest.mark.parametrize(
-    ("target", "status", "reason"),
+    ("target", "timeout", "status", "reason"),
     [
-        ("crash_if_poisoned", Status.CRASHED, "exit code 3"),
-        ("raise_if_poisoned", Status.ERROR, "RuntimeError: planted"),
-        ("hang_if_poisoned", Status.TIMEOUT, "longer than 1.5 s"),
+        ("crash_if_poisoned", None, Status.CRASHED, "exit code 3"),
+        ("raise_if_poisoned", None, Status.ERROR, "RuntimeError: planted"),
+        ("hang_if_poisoned", 4.0, Status.TIMEOUT, "longer than 4 s"),  # a healthy part takes milliseconds
     ],
 )
 def test_a_run_that_ends_its_cohort_is_found_and_lost_alone(
-    executor: LocalExecutor, planned: tuple[Cohort, ...], target: str, status: Status, reason: str
+    planned: tuple[Cohort, ...], target: str, timeout: float | None, status: Status, reason: str
 ) -> None:
-    outcomes, incidents = run(Driver(executor, TARGETS + target, timeout=1.5), planned[:1])
+    with LocalExecutor(2) as executor:
+        outcomes, incidents = run(Driver(executor, TARGETS + target, timeout), planned[:1])
     assert_complete(outcomes, planned[:1])
     (gone,) = lost(outcomes)
     (only,) = gone.cohort.runs
