@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+RAY := $(VENV)/.installed-ray
 
 .PHONY: help install bench quick test browser check schema speed drill clean
 .DEFAULT_GOAL := help
@@ -24,7 +25,11 @@ bench: install ## Run suites/default.toml and write its report (about 2 minutes 
 quick: install ## Run suites/quick.toml and write its report (half a minute)
 	$(BIN)/bench run suites/quick.toml
 
-test: install ## Run the tests (those in a browser only where there is one: see make browser)
+$(RAY): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
+	@touch $@
+
+test: install $(RAY) ## Run the tests (those in a browser only where there is one: see make browser)
 	$(BIN)/python -m pytest -n 2
 
 browser: ## Install chromium with apt-get, for the tests of the report in a browser

@@ -32,6 +32,9 @@ WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: on
 
 ONLY_HELP = "Run only the cells that fit, e.g. 'depth>=16 and activation==\"tanh\"'; the folder keeps the rest."
 TIMEOUT_HELP = "Stop a cohort that takes longer. Default: 30 times its estimated cost, and no less than 600."
+EXECUTOR_HELP = "Where cohorts run: local, or ray (extra `ray`; docs/cluster.md)."
+ADDRESS_HELP = "Of a Ray cluster: auto on one of its nodes, or host:port. Default: Ray on this machine."
+MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its estimated need."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
@@ -62,10 +65,16 @@ def run(  # noqa: PLR0913 (one parameter an option)
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try runs again that failed.")] = False,
     timeout: Annotated[float | None, typer.Option(min=0.001, metavar="SECONDS", help=TIMEOUT_HELP)] = None,
     json_progress: Annotated[bool, typer.Option("--json-progress", help=JSON_HELP)] = False,
+    executor: Annotated[str, typer.Option(help=EXECUTOR_HELP)] = "local",
+    address: Annotated[str | None, typer.Option(help=ADDRESS_HELP)] = None,
+    cpus: Annotated[float | None, typer.Option(min=0.01, help="CPUs for each cohort on Ray; 1 if not given.")] = None,
+    gpus: Annotated[float | None, typer.Option(min=0.0, help="GPUs for each cohort on Ray, or a part of one.")] = None,
+    memory: Annotated[str | None, typer.Option(help=MEMORY_HELP)] = None,
     report: Annotated[bool, typer.Option(help="Write the report at the end.")] = True,
     no_plugins: PluginsOption = False,
 ) -> None:
     """Train what a suite plans and the results folder does not hold yet, then write the report."""
+    from bench.commands.executor import Where
     from bench.commands.run import Options, run_suite
     from bench.suite import load_suite
 
@@ -74,7 +83,8 @@ def run(  # noqa: PLR0913 (one parameter an option)
     command = shlex.join(["bench", *sys.argv[1:]])
     failure: RunsFailed | None = None
     try:
-        run_suite(loaded, Options(folder, workers, dry, fresh, only, retry_failed, timeout, json_progress, command))
+        where = Where(executor, address, cpus, gpus, memory, workers)
+        run_suite(loaded, Options(folder, where, dry, fresh, only, retry_failed, timeout, json_progress, command))
     except KeyboardInterrupt:
         print(f"Stopped. What has ended is kept in {folder}; the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None

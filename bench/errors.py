@@ -24,6 +24,10 @@ class ResultsError(BenchError):
     """A results folder that is missing, incomplete or in use."""
 
 
+class ExecutorError(BenchError):
+    """Cohorts cannot be run where the command line says: an engine is missing, or does not answer."""
+
+
 class RunsFailed(BenchError):  # noqa: N818 (named for what happened, as the exit code is)
     """The suite ended, but some runs raised: their rows say `failed`."""
 

@@ -20,6 +20,9 @@ MAX_COHORT_RUNS = 128
 WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
 ACTIVATION_FLOATS = 8  # per sample, unit and layer, kept for the backward pass
 FLOAT_BYTES = 4
+# A worker's peak beyond its arrays, and the arrays' beyond the estimate, as measured up to 1 GiB (docs/cluster.md).
+WORKER_BYTES = 800 * 2**20
+ARRAYS_FACTOR = 2
 UNKNOWN_FEATURES = 784  # of a dataset that only the data can describe: taken as large as an MNIST image
 UNKNOWN_CLASSES = 10
 
@@ -116,6 +119,11 @@ def estimate_seconds(cohort: Cohort) -> float:
     return BUILD_SECONDS + samples * FLOPS_PER_WEIGHT * _weight_count(structure) / FLOPS_PER_SECOND
 
 
+def estimate_memory(cohort: Cohort) -> int:
+    """How many bytes of memory a worker holds at most while it trains a cohort, TensorFlow included."""
+    return WORKER_BYTES + ARRAYS_FACTOR * len(cohort.runs) * _run_bytes(cohort.structure)
+
+
 def estimate_rows(cohort: Cohort) -> dict[str, int]:
     """How many rows each table gets if no run diverges."""
     depth = _size(cohort.structure, "depth")
@@ -156,9 +164,13 @@ def _parts(runs: Sequence[Run], limit: int) -> list[tuple[Run, ...]]:
 
 
 def _cohort_size(structure: Cell) -> int:
+    return max(1, min(MAX_COHORT_RUNS, COHORT_BYTES // _run_bytes(structure)))
+
+
+def _run_bytes(structure: Cell) -> int:
+    """Bytes of a run's weights and of what the backward pass needs."""
     depth, width, batch = (_size(structure, name) for name in ("depth", "width", "batch_size"))
-    floats = WEIGHT_COPIES * _weight_count(structure) + ACTIVATION_FLOATS * batch * width * depth
-    return max(1, min(MAX_COHORT_RUNS, COHORT_BYTES // (FLOAT_BYTES * floats)))
+    return FLOAT_BYTES * (WEIGHT_COPIES * _weight_count(structure) + ACTIVATION_FLOATS * batch * width * depth)
 
 
 def _weight_count(structure: Cell) -> int:

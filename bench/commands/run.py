@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.commands.executor import HERE, Where, open_executor
 from bench.commands.found import Found, look
 from bench.commands.interrupts import Interrupts
 from bench.commands.keeping import Keeper
@@ -16,9 +17,8 @@ from bench.commands.only import cells_that_fit
 from bench.commands.progress import Progress
 from bench.errors import DataError, RunsFailed, SuiteError
 from bench.executors.answers import Status
-from bench.executors.driver import Driver, Incident, Outcome
+from bench.executors.driver import Driver, Executor, Incident, Outcome
 from bench.executors.failures import failed_tables
-from bench.executors.local import LocalExecutor, default_workers
 from bench.plan import Cohort, make_plan
 from bench.schema import RunStatus
 from bench.store import Results
@@ -35,7 +35,7 @@ class Options:
     """How a suite is run."""
 
     out: Path
-    workers: int = 0  # 0: as many as the machine has cores
+    where: Where = HERE
     dry: bool = False
     fresh: bool = False
     only: str = ""  # an expression on factors; empty: every cell
@@ -55,6 +55,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
     """
     if options.fresh and options.only:
         raise SuiteError("--fresh trains everything again, --only a part: give one of them, or another --out.")
+    options.where.check()
     fits = cells_that_fit(suite, options.only) if options.only else None
     plan = make_plan(suite)
     results = Results(options.out)
@@ -74,8 +75,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
 
 def _train(suite: Suite, options: Options, found: Found, keeper: Keeper) -> int:
     """Train what is left. Returns how many runs of the plan have failed, now or earlier."""
-    workers = min(options.workers or default_workers(), max(1, len(found.left)))
-    with LocalExecutor(workers) as executor:
+    with open_executor(options.where, found.left) as executor:
         driver = Driver(executor, DRY if options.dry else TRAIN, options.timeout)
         with Progress(found, driver, as_json=options.json_progress) as progress:
             if not options.dry:
@@ -115,7 +115,7 @@ def _record(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _check_data(executor: LocalExecutor, cohorts: Sequence[Cohort]) -> None:
+def _check_data(executor: Executor, cohorts: Sequence[Cohort]) -> None:
     """Load every dataset that is not shipped once, before anything trains."""
     choices = {cohort.structure["dataset"] for cohort in cohorts}
     for choice in sorted((c for c in choices if c.name not in OFFLINE), key=lambda c: c.label):

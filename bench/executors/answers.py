@@ -18,6 +18,7 @@ class Status(StrEnum):
     CRASHED = "crashed"  # the process died
     KILLED = "killed"  # the process was killed from outside, as the system does when memory runs out
     MEMORY = "out of memory"  # the target or TensorFlow said so
+    LOST = "lost"  # the machine that had it went away; the target is not to blame
     TIMEOUT = "timeout"  # it took longer than it was given, and was stopped
 
 

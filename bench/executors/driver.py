@@ -12,6 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -22,16 +23,24 @@ from bench.plan import GRAPH_FACTORS, Cohort, estimate_seconds
 TIMEOUT_FLOOR = 600.0  # seconds: starting TensorFlow and reading data count too
 TIMEOUT_FACTOR = 30.0  # times the estimate, which is right within 1.5 where it was measured
 POLL_SECONDS = 0.2
+TRIES_OF_LOST = 5  # machines may go away one after the other
 
 
 class Executor(Protocol):
-    """Where cohorts run: so many at a time."""
+    """Where cohorts run: so many at a time, at this moment."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many."""
+        ...
 
     def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
         """Call the function `module:name` on one argument, for `timeout` seconds at most."""
         ...
+
+
+class ContextExecutor(Executor, AbstractContextManager["ContextExecutor"], Protocol):
+    """One that holds processes: leaving it ends them."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +159,8 @@ class Driver:
 
     def _smaller(self, part: Part, incident: Incident) -> tuple[list[Part], str]:
         """What to run in place of a part that did not come back; nothing where that is hopeless."""
+        if incident.answer.status is Status.LOST:
+            return [], "given up"
         halves = _halves(part.cohort) if len(part.cohort.runs) > 1 else []
         if incident.answer.status in (Status.MEMORY, Status.KILLED):
             if len(part.cohort.runs) < len(part.shape.runs):
@@ -173,7 +184,9 @@ def default_timeout(cohort: Cohort) -> float:
 
 
 def _tries(part: Part, status: Status) -> int:
-    """How often a part may be tried: a death may be chance, an exception and a hang are not."""
+    """How often a part may be tried: a death may be chance, a lost machine is, an exception and a hang are not."""
+    if status is Status.LOST:
+        return TRIES_OF_LOST
     if status is Status.KILLED:
         return 2
     return 2 if status is Status.CRASHED and (part.whole or len(part.cohort.runs) == 1) else 1
