@@ -1,7 +1,7 @@
 """The command line. Each command imports what it needs when it is called: no command but training loads TensorFlow.
 
 Exit codes: 0 done; 2 something to mend in the suite, the data, the folder or the command line; 3 done, but some runs
-failed; 130 interrupted. A run that diverges is a result, not a failure.
+failed, or some claim came out as --fail-on names; 130 interrupted. A run that diverges is a result, not a failure.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: on
 
 ONLY_HELP = "Run only the cells that fit, e.g. 'depth>=16 and activation==\"tanh\"'; the folder keeps the rest."
 TIMEOUT_HELP = "Stop a cohort that takes longer. Default: 30 times its estimated cost, and no less than 600."
+FAIL_ON_HELP = "End with exit code 3 if a claim is not-held or undecided; may be given twice."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
@@ -122,6 +123,19 @@ def merge(
     from bench.commands.merge import merge
 
     merge(results, out, shlex.join(["bench", *sys.argv[1:]]))
+
+
+@app.command()
+def claims(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results folders.")],
+    suite: Annotated[Path | None, typer.Option(metavar="FILE", help="Judge by this suite's claims instead.")] = None,
+    fail_on: Annotated[list[str] | None, typer.Option(metavar="VERDICT", help=FAIL_ON_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Judge a suite's claims by its results: held, not held or undecided, each with its effect and interval."""
+    from bench.commands.claims import show_claims
+
+    show_claims(results, suite, fail_on or [], as_json=as_json)
 
 
 @app.command()
