@@ -89,7 +89,7 @@ def _print(folder: Path, name: str, claims: Sequence[Judged]) -> None:
                 table.add_row(_safe(f"  {part.name}"), shown, *_cells(part), end_section=last)
         if claim.verdict is not Verdict.HELD:
             notes.append(f"{claim.id}, {claim.verdict}: {claim.why}")
-        notes += [f"{claim.id}: {edge}." for part in claim.parts for edge in part.edges]
+        notes += [f"{claim.id}: {edge}" for part in claim.parts for edge in part.edges]
     console = Console(highlight=False)
     console.print(table)
     for note in dict.fromkeys(notes):

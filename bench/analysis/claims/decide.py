@@ -34,8 +34,9 @@ def _judge(tables: Tables, claim: Claim) -> Judged:
     for part in claim.parts:
         units = units_of(tables, part)
         parts.append(_judged_part(part, units))
-        stricter = 1.0 - (1.0 - part.level) / len(claim.parts)
-        shared.append(_judged_part(replace(part, level=stricter), units))
+        if len(claim.parts) > 1:
+            stricter = 1.0 - (1.0 - part.level) / len(claim.parts)
+            shared.append(_judged_part(replace(part, level=stricter), units))
     verdict, why = _together(claim.needs, parts, shared)
     return Judged(
         id=claim.id,

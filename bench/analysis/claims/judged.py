@@ -87,12 +87,17 @@ class JudgedPart:
 
     @property
     def edges(self) -> tuple[str, ...]:
-        """Each network whose best level is the smallest or largest tried: a better one may lie beyond."""
-        on_edge = self.best[self.best["on_edge"].astype(bool)]
-        return tuple(
-            f"{row.network or row.side}: {row.factor} {row.level:g} of {row.tried} is on the edge of the grid"
-            for row in on_edge.itertuples()
-        )
+        """Per tuned factor, a sentence on networks whose best level is the smallest or largest tried, if any."""
+        said = []
+        for factor, rows in self.best.groupby("factor", sort=False):
+            on_edge = rows[rows["on_edge"].astype(bool)]
+            named = "; ".join(f"{row.network or row.side} at {row.level}" for row in on_edge.itertuples())
+            if len(on_edge):
+                said.append(
+                    f"{len(on_edge)} of {len(rows)} networks have their best {factor} on the edge of the levels tried, "
+                    f"so that a better one may lie beyond: {named}."
+                )
+        return tuple(said)
 
 
 @dataclass(frozen=True)
