@@ -1,7 +1,7 @@
 """The command line. Each command imports what it needs when it is called: no command but training loads TensorFlow.
 
 Exit codes: 0 done; 2 something to mend in the suite, the data, the folder or the command line; 3 done, but some runs
-failed; 130 interrupted. A run that diverges is a result, not a failure.
+failed, or some claim came out as --fail-on names; 130 interrupted. A run that diverges is a result, not a failure.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ TIMEOUT_HELP = "Stop a cohort that takes longer. Default: 30 times its estimated
 EXECUTOR_HELP = "Where cohorts run: local, or ray (extra `ray`; docs/cluster.md)."
 ADDRESS_HELP = "Of a Ray cluster: auto on one of its nodes, or host:port. Default: Ray on this machine."
 MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its estimated need."
+FAIL_ON_HELP = "End with exit code 3 if a claim is not-held or undecided; may be given twice."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
@@ -132,6 +133,19 @@ def merge(
     from bench.commands.merge import merge
 
     merge(results, out, shlex.join(["bench", *sys.argv[1:]]))
+
+
+@app.command()
+def claims(
+    results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results folders.")],
+    suite: Annotated[Path | None, typer.Option(metavar="FILE", help="Judge by this suite's claims instead.")] = None,
+    fail_on: Annotated[list[str] | None, typer.Option(metavar="VERDICT", help=FAIL_ON_HELP)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Judge a suite's claims by its results: held, not held or undecided, each with its effect and interval."""
+    from bench.commands.claims import show_claims
+
+    show_claims(results, suite, fail_on or [], as_json=as_json)
 
 
 @app.command()

@@ -15,8 +15,8 @@ from bench.factors import show
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
 MAX_REPLICATES = 10_000
 MAX_NESTING = 8  # tables and lists within each other; a suite needs 5
+MAX_CLAIM_NESTING = 14  # of the claims, which need 11
 MAX_SEED = 2**31 - 1
-_TOO_DEEP = f"tables and lists are nested more than {MAX_NESTING} deep: a suite never needs that."
 _KINDS = {"string_type": "text", "int_type": "whole number", "list_type": "list of tables", "dict_type": "table"}
 
 
@@ -48,6 +48,7 @@ class SuiteFile(BaseModel):
     include: list[dict[str, Any]] = []
     exclude: list[dict[str, Any]] = []
     verdicts: dict[str, Any] = {}
+    claims: list[dict[str, Any]] = []
 
 
 def read_text(path: Path) -> str:
@@ -79,10 +80,11 @@ def parse(text: str) -> SuiteFile:
     except tomllib.TOMLDecodeError as error:
         raise SuiteError(f"this is not TOML: {printable(str(error))}.") from None
     except RecursionError:
-        raise SuiteError(_TOO_DEEP) from None
+        raise SuiteError(_too_deep(MAX_NESTING)) from None
     except ValueError:  # of int(), which takes only so many digits
         raise SuiteError("a whole number has too many digits.") from None
-    _check_nesting(written)
+    _check_nesting({key: value for key, value in written.items() if key != "claims"}, MAX_NESTING)
+    _check_nesting(written, MAX_CLAIM_NESTING)
     try:
         return SuiteFile.model_validate(written)
     except ValidationError as error:
@@ -91,13 +93,17 @@ def parse(text: str) -> SuiteFile:
         raise SuiteError(_sentence(first)) from None
 
 
-def _check_nesting(written: dict[str, Any]) -> None:
+def _check_nesting(written: dict[str, Any], most: int) -> None:
     level: list[object] = [written]
-    for _ in range(MAX_NESTING):
+    for _ in range(most):
         inner = [each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list)]
         level = [value for values in inner for value in values]
     if level:
-        raise SuiteError(_TOO_DEEP)
+        raise SuiteError(_too_deep(most))
+
+
+def _too_deep(most: int) -> str:
+    return f"tables and lists are nested more than {most} deep: a suite never needs that."
 
 
 def _sentence(error: ErrorDetails) -> str:

@@ -10,6 +10,8 @@ from bench.errors import SuiteError, nearest
 from bench.factors import FACTORS, Choice, choose, show
 from bench.rules import choose_rules
 from bench.suite.cells import Levels, check_size, expand, read_partial
+from bench.suite.claims.cells import CellNames
+from bench.suite.claims.read import read_claims
 from bench.suite.file import SuiteFile, parse, read_text
 from bench.suite.model import PartialCell, Suite
 from bench.suite.plugins import refuse_plugins
@@ -48,6 +50,7 @@ def _build(file: SuiteFile, text: str, path: Path) -> Suite:
     cells = expand(levels, exclude, include)
     check_combinations(cells)
     check_size(len(cells), file.suite.replicates)
+    record = read_record(file.record, max(int(cell["steps"].value or 0) for cell in cells))
     return Suite(
         **file.suite.model_dump(),
         factors=levels.varied,
@@ -55,8 +58,9 @@ def _build(file: SuiteFile, text: str, path: Path) -> Suite:
         include=include,
         exclude=exclude,
         cells=cells,
-        record=read_record(file.record, max(int(cell["steps"].value or 0) for cell in cells)),
+        record=record,
         verdicts=choose_rules(file.verdicts),
+        claims=read_claims(file.claims, CellNames(levels, cells, file.suite.replicates, record)),
         text=text,
         path=path,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bench.factors import Choice
 from bench.rules import RulesChoice
+from bench.suite.claims.model import Claim
 from bench.suite.record import Record
 
 Cell = Mapping[str, Choice]  # every factor, in the order of FACTORS
@@ -35,6 +36,7 @@ class Suite:
     cells: tuple[Cell, ...]
     record: Record
     verdicts: RulesChoice
+    claims: tuple[Claim, ...]
     text: str
     path: Path
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bench.factors import FACTORS, PLUGIN, Factor, Level, Number, Setting
 from bench.rules import NAMES, rule_set, threshold_names
+from bench.suite.claims.schema import claims_schema
 from bench.suite.file import SuiteTable
 from bench.suite.record import RECORDED, Record
 
@@ -18,12 +19,13 @@ def suite_schema() -> dict[str, object]:
     """The schema, in draft 7: the newest that TOML editors take."""
     levels = {name: _factor(factor) for name, factor in FACTORS.items()}
     several = {name: {"anyOf": [_ref(name), _list(_ref(name))]} for name in FACTORS}
+    claims, claim_tables = claims_schema(_table(several))
     suite = SuiteTable.model_json_schema() | {"description": "What the suite is called, and what it asks."}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "A suite of gradbench",
         "description": "docs/suites.md says how to write one.",
-        "definitions": levels,
+        "definitions": levels | claim_tables,
         "required": ["suite", "factors"],
         **_table(
             {
@@ -34,6 +36,7 @@ def suite_schema() -> dict[str, object]:
                 "include": _cells(several, "Cells that are added to the product of the factors."),
                 "exclude": _cells(several, "Cells that are taken away from the product of the factors."),
                 "verdicts": _verdicts(),
+                "claims": claims,
             }
         ),
     }

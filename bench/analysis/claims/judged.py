@@ -1,0 +1,126 @@
+"""What became of a claim: its verdict with everything that a page or a table says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import pandas as pd
+
+
+class Verdict(StrEnum):
+    """What a claim's rule says."""
+
+    HELD = "held"
+    NOT_HELD = "not held"
+    UNDECIDED = "undecided"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many runs a verdict rests on, and what became of the others.
+
+    `planned` runs of the suite, of which `missing` are not in the results; `judged` ones at the best levels, of which
+    `lost` diverged or failed (`excluded` of them left out), `censored` did not get to a threshold, `unmeasured`
+    have no number; `unpaired` means had no partner. `replicates` is the number of units.
+    """
+
+    planned: int
+    missing: int
+    judged: int
+    lost: int
+    excluded: int
+    censored: int
+    unmeasured: int
+    unpaired: int
+    replicates: int
+
+    def in_words(self) -> str:
+        """The same, as a reader needs it."""
+        said = [f"{self.judged} runs", f"{self.replicates} replicates"]
+        names = ("missing", "lost", "excluded", "censored", "unmeasured", "unpaired")
+        said += [f"{getattr(self, name)} {name}" for name in names if getattr(self, name)]
+        return ", ".join(said)
+
+
+@dataclass(frozen=True)
+class JudgedPart:
+    """One part of a rule, judged.
+
+    Attributes:
+        name: the part's; "" where the rule has one part.
+        rule: the rule in words.
+        verdict: what the interval says of the region.
+        why: the same in a sentence.
+        effect: the estimate, in `unit`; a ratio where `scale` is ratio.
+        low: lower end of the interval at `level`.
+        high: upper end.
+        least: lower edge of the claimed region, or None.
+        most: upper edge, or None.
+        level: the interval's confidence.
+        p_value: one-sided, against the region's edge (for two shares: against no difference); NaN without a test.
+        scale: value, difference, ratio, share or difference of shares.
+        unit: of the effect.
+        counts: of runs.
+        best: per network the best level: side, network, factor, level, tried, on_edge.
+        units: side, replicate, value, low, high: what a figure shows; a ratio's differences are of logarithms.
+        runs: the runs behind them, by run_id.
+    """
+
+    name: str
+    rule: str
+    verdict: Verdict
+    why: str
+    effect: float
+    low: float
+    high: float
+    least: float | None
+    most: float | None
+    level: float
+    p_value: float
+    scale: str
+    unit: str
+    counts: Counts
+    best: pd.DataFrame
+    units: pd.DataFrame
+    runs: pd.DataFrame
+
+    @property
+    def edges(self) -> tuple[str, ...]:
+        """Per tuned factor, a sentence on networks whose best level is the smallest or largest tried, if any."""
+        said = []
+        for factor, rows in self.best.groupby("factor", sort=False):
+            on_edge = rows[rows["on_edge"].astype(bool)]
+            named = "; ".join(f"{row.network or row.side} at {row.level}" for row in on_edge.itertuples())
+            if len(on_edge):
+                said.append(
+                    f"{len(on_edge)} of {len(rows)} networks have their best {factor} on the edge of the levels tried, "
+                    f"so that a better one may lie beyond: {named}."
+                )
+        return tuple(said)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim, judged: `needs` says whether all `parts` must hold or any; `rule` and `why` are sentences."""
+
+    id: str
+    statement: str
+    source: str
+    paper: str
+    differs: str
+    rule: str
+    verdict: Verdict
+    why: str
+    needs: str
+    parts: tuple[JudgedPart, ...]
+
+    @property
+    def decisive(self) -> JudgedPart:
+        """The part that decides: of all the one that fares worst, of any the one that fares best."""
+        order = [Verdict.NOT_HELD, Verdict.UNDECIDED, Verdict.HELD]
+        ranked = sorted(self.parts, key=lambda part: order.index(part.verdict))
+        if self.needs == "any":
+            best = order.index(ranked[-1].verdict)
+            return next(part for part in self.parts if order.index(part.verdict) == best)
+        return ranked[0]

@@ -1,0 +1,177 @@
+"""A rule in plain words, so that every verdict has a stated rule."""
+
+from __future__ import annotations
+
+import math
+
+from bench.analysis.responses import response
+from bench.schema import TABLES
+from bench.suite.claims import Cells, Claim, ColumnNumber, LearnedNumber, Number, Part, Reduction, ResponseNumber
+
+_TAKEN = {
+    "mean": "mean",
+    "median": "median",
+    "min": "smallest",
+    "max": "largest",
+    "first_less_last": "first less last",
+    "slope": "slope",
+}
+_BEST = {
+    "accuracy": "by final training accuracy, then loss",
+    "loss": "by final training loss",
+    "lowest": "where the number is lowest",
+    "highest": "where the number is highest",
+}
+_LOST = {
+    "unknown": "a lost run may have any number",
+    "measured": "a lost run counts with what was measured before",
+    "excluded": "lost runs are left out and counted",
+    "chance": "a lost run counts as accuracy at chance",
+}
+_STEPS = {
+    "start": "at the first recorded step",
+    "end": "at the last recorded step",
+    "change": "from the first to the last recorded step",
+    "mean": "averaged over the recorded steps",
+    "min": "at its lowest over the recorded steps",
+    "max": "at its highest over the recorded steps",
+}
+
+
+def rule_in_words(claim: Claim) -> str:
+    """The rule that decides a claim, in a sentence, or one for each part."""
+    if len(claim.parts) == 1:
+        return part_in_words(claim.parts[0])
+    how = "All of these must hold" if claim.needs == "all" else "One of these must hold"
+    return " ".join([f"{how}.", *(f"{part.name}: {part_in_words(part)}" for part in claim.parts)])
+
+
+def part_in_words(part: Part) -> str:
+    """One part's rule in a sentence."""
+    subject = number_in_words(part.number)
+    if part.ln:
+        subject = f"ln of {subject}"
+    for reduction in part.reduce:
+        subject = f"{_reduction(reduction)} of {subject}"
+    shared = {} if part.against is None else {k: v for k, v in part.of.items() if part.against.get(k) == v}
+    if part.against is None:
+        compared = f"for {cells_in_words(part.of)}"
+    else:
+        of, against = ({k: v for k, v in side.items() if k not in shared} for side in (part.of, part.against))
+        joined = "over" if part.compare == "ratio" else "less"
+        compared = f"for {cells_in_words(of)} {joined} that for {cells_in_words(against)}"
+        compared += f", where {cells_in_words(shared)}" if shared else ""
+    over = "in every replicate" if part.statistic == "each" else f"by its {part.statistic} over replicates"
+    said = [f"The {subject} {compared}, {over}, {_region(part)}"]
+    if part.statistic != "each":
+        said[0] += f" with its whole {100 * part.level:g} % interval"
+    if part.best:
+        said.append(f"each network at its best {' and '.join(part.best)} ({_BEST[part.best_by]})")
+    if not isinstance(part.number, LearnedNumber) and not _is_step(part.number):
+        said.append(_LOST[part.lost] if isinstance(part.lost, str) else f"a lost run counts as {number(part.lost)}")
+    return "; ".join(said) + "."
+
+
+def number_in_words(each: Number) -> str:
+    """What is measured of a run, without its article."""
+    if isinstance(each, ResponseNumber):
+        return each.response
+    if isinstance(each, LearnedNumber):
+        return f"share of runs that end with a {each.split} accuracy of {each.learned:g} or more"
+    name = f"{each.column} over {each.over}" if each.over else each.column
+    name += f" ({each.split})" if each.source == "evaluations" else ""
+    name = name if each.transform == "none" else f"{each.transform}({name})"
+    layers = _layers(each)
+    if not each.counts_steps:
+        step = f"at step {each.step}" if isinstance(each.step, int) else _STEPS[each.step]
+        return f"{layers}{name} {step}"
+    limit = f"is {number(each.below)} or less" if each.below is not None else f"is {number(each.above)} or more"
+    smooth = f", averaged over {each.smooth} records," if each.smooth > 1 else ""
+    return f"first step at which {layers}{name}{smooth} {limit}"
+
+
+def _layers(each: ColumnNumber) -> str:
+    if "layer_index" not in TABLES[each.source].columns:
+        return ""
+    if not isinstance(each.layers, list):
+        named = f"layer {each.layers}" if isinstance(each.layers, int) else f"the {each.layers} hidden layer"
+        return f"{'the head' if each.layers == 'head' else named}'s "
+    low, high = each.layers
+    where = "hidden layers" if [low, high] == [0, -1] else f"layers {low} to {high}"
+    against = " against ln(1 + layer)" if each.take == "slope" and each.on == "ln_layer" else ""
+    return f"{_TAKEN[each.take]} over {where}{against} of "
+
+
+def _reduction(reduction: Reduction) -> str:
+    if all(len(cells) == 1 for _, cells in reduction.rows) and len(reduction.factors) == 1:
+        factor = reduction.factors[0]
+        axis = f"ln {factor}" if reduction.log else factor
+    else:
+        axis = f"{len(reduction.rows)} points ({', '.join(cells_in_words(cells) for _, cells in reduction.rows)})"
+    if reduction.take in ("largest", "smallest"):
+        return f"{reduction.take} {axis} with a majority"
+    named = "rank correlation" if reduction.take == "rank_correlation" else _TAKEN[reduction.take]
+    return f"{named} {'against' if named in ('slope', 'rank correlation') else 'over'} {axis}"
+
+
+def cells_in_words(cells: Cells) -> str:
+    """The cells that are named: `depth 4 or 16, activation relu`."""
+    if not cells:
+        return "all runs"
+    return ", ".join(f"{factor} {' or '.join(map(_level, levels))}" for factor, levels in cells.items())
+
+
+def _level(level: object) -> str:
+    return f"{level:g}" if isinstance(level, float) else str(level)
+
+
+def _region(part: Part) -> str:
+    if part.least is not None and part.most is not None:
+        return f"lies between {number(part.least)} and {number(part.most)}"
+    if part.least is not None:
+        return f"is at least {number(part.least)}"
+    return f"is at most {number(part.most)}"
+
+
+def number(value: float | None) -> str:
+    """A number in three digits; open or unknown ends as signs."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.3g}".replace("-", "−")
+
+
+def _is_step(each: Number) -> bool:
+    return isinstance(each, ColumnNumber) and each.counts_steps
+
+
+def unit_of(part: Part) -> str:
+    """The unit of the effect: the number's, unless it is a ratio, a logarithm or a reduction that changes it."""
+    takes = [reduction.take for reduction in part.reduce]
+    if part.compare == "ratio" or "rank_correlation" in takes:
+        return "1"
+    unit = _unit(part.number)
+    if part.ln:
+        unit = "ln"
+    for reduction in part.reduce:
+        axis = " and ".join(reduction.factors)
+        if reduction.take in ("largest", "smallest"):
+            unit = axis
+        if reduction.take == "slope":
+            unit = f"{unit} per {'ln ' if reduction.log else ''}{axis}"
+    return unit
+
+
+def _unit(each: Number) -> str:
+    if isinstance(each, ResponseNumber):
+        return response(each.response).unit
+    if isinstance(each, LearnedNumber):
+        return "share of runs"
+    if each.counts_steps:
+        return "updates"
+    unit = "1" if each.over else TABLES[each.source].columns[each.column].unit or "1"
+    unit = {"none": unit, "ln": "ln", "log10": "decades", "square": "1" if unit == "1" else f"{unit}²"}[each.transform]
+    if "layer_index" in TABLES[each.source].columns and isinstance(each.layers, list) and each.take == "slope":
+        unit += " per ln layer" if each.on == "ln_layer" else " per layer"
+    return unit

@@ -1,0 +1,139 @@
+"""`bench claims`: what a suite claims, judged by results."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from bench.analysis.claims import Judged, JudgedPart, Verdict, judge_claims
+from bench.analysis.claims.words import number
+from bench.errors import BenchError, ResultsError, SuiteError, nearest, printable
+from bench.store import read_manifest, read_tables
+from bench.suite import Suite, load_suite, parse_suite
+
+FAIL_ON = ("not-held", "undecided")
+_STYLES = {Verdict.HELD: "green", Verdict.NOT_HELD: "red", Verdict.UNDECIDED: "yellow"}
+
+
+class ClaimsFailed(BenchError):  # noqa: N818 (named for what happened, as the exit code is)
+    """The claims were judged, and some came out as `--fail-on` names."""
+
+    exit_code = 3
+
+
+def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[str], *, as_json: bool) -> None:
+    """Judge the claims of results folders by their own suites, or by the claims of one suite file, and print them.
+
+    Raises:
+        ResultsError: a folder has no results, or its suite cannot be read.
+        SuiteError: a suite is wrong or has no claims, or `fail_on` names something else than a verdict.
+        ClaimsFailed: a verdict is among `fail_on`; everything was printed before.
+    """
+    for verdict in fail_on:
+        if verdict not in FAIL_ON:
+            raise SuiteError(f'--fail-on "{verdict}" is not a verdict. {nearest(verdict, FAIL_ON)}')
+    edited = load_suite(suite) if suite else None
+    suites = [(folder, edited or _stored(folder)) for folder in folders]
+    judged = [(folder, each.name, judge_claims(_tables(folder, each), each.claims)) for folder, each in suites]
+    if as_json:
+        print(
+            json.dumps([_plain(folder, name, claim) for folder, name, claims in judged for claim in claims], indent=2)
+        )
+    else:
+        for folder, name, claims in judged:
+            _print(folder, name, claims)
+    failed = [claim for _, _, claims in judged for claim in claims if claim.verdict.replace(" ", "-") in fail_on]
+    if failed:
+        named = ", ".join(f"{claim.id} ({claim.verdict})" for claim in failed)
+        raise ClaimsFailed(f"{len(failed)} of {sum(len(claims) for *_, claims in judged)} claims: {named}.")
+
+
+def _stored(folder: Path) -> Suite:
+    """The suite that results were made of."""
+    manifest = read_manifest(folder, required=("text",))
+    try:
+        return parse_suite(str(manifest["text"]), folder / "manifest.json")
+    except SuiteError as error:
+        raise ResultsError(f"{error} It was made by another version of gradbench; give its suite by --suite.") from None
+
+
+def _tables(folder: Path, suite: Suite) -> dict[str, pd.DataFrame]:
+    if not suite.claims:
+        raise SuiteError(f"{folder}: the suite {suite.name} has no [[claims]]; --suite FILE judges it by another's.")
+    return read_tables(folder)
+
+
+def _print(folder: Path, name: str, claims: Sequence[Judged]) -> None:
+    table = Table(title=printable(f"{name}: {folder}"), title_justify="left", expand=False)
+    for heading in ("claim", "verdict", "effect", "claimed", "runs"):
+        table.add_column(heading, overflow="fold")
+    notes = []
+    for claim in claims:
+        style = _STYLES[claim.verdict]
+        first = claim.parts[0] if len(claim.parts) == 1 else None
+        words = f"{claim.id}\n{claim.statement}"
+        verdict = f"[{style}]{claim.verdict}[/]"
+        table.add_row(_safe(words), verdict, *(_cells(first) if first else ("", "", "")), end_section=first is not None)
+        if not first:
+            for place, part in enumerate(claim.parts):
+                shown = f"[{_STYLES[part.verdict]}]{part.verdict}[/]"
+                last = place == len(claim.parts) - 1
+                table.add_row(_safe(f"  {part.name}"), shown, *_cells(part), end_section=last)
+        if claim.verdict is not Verdict.HELD:
+            notes.append(f"{claim.id}, {claim.verdict}: {claim.why}")
+        notes += [f"{claim.id}: {edge}" for part in claim.parts for edge in part.edges]
+    console = Console(highlight=False)
+    console.print(table)
+    for note in dict.fromkeys(notes):
+        console.print(_safe(note), soft_wrap=True)
+
+
+def _cells(part: JudgedPart) -> tuple[str, str, str]:
+    """Effect with its interval, the claimed region, and the counts."""
+    effect = f"{number(part.effect)} \\[{number(part.low)}, {number(part.high)}]"
+    edges = [f"≥ {number(part.least)}" if part.least is not None else "", f"≤ {number(part.most)}"]
+    claimed = " ".join(edges if part.most is not None else edges[:1])
+    return f"{effect}\n{_safe(part.scale)}", claimed.strip(), part.counts.in_words()
+
+
+def _safe(text: str) -> str:
+    """Text of a suite for a terminal: nothing unseen, no markup."""
+    return "\n".join(printable(line).replace("[", "\\[") for line in text.split("\n"))
+
+
+def _plain(folder: Path, suite: str, claim: Judged) -> dict[str, Any]:
+    """A claim as JSON holds it: what is not a finite number is null."""
+    parts = [
+        {
+            "name": part.name,
+            "rule": part.rule,
+            "verdict": str(part.verdict),
+            "why": part.why,
+            **{key: _finite(getattr(part, key)) for key in ("effect", "low", "high", "least", "most", "p_value")},
+            "level": part.level,
+            "scale": part.scale,
+            "unit": part.unit,
+            "counts": asdict(part.counts),
+            "best_on_edge": list(part.edges),
+        }
+        for part in claim.parts
+    ]
+    told = ("id", "statement", "source", "paper", "differs", "rule", "verdict", "why", "needs")
+    return {
+        "results": str(folder),
+        "suite": suite,
+        **{key: str(getattr(claim, key)) for key in told},
+        "parts": parts,
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

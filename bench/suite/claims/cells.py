@@ -1,0 +1,87 @@
+"""The cells of a suite as claims name them: `factor = level`, or a list, as in `[[exclude]]`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bench.errors import SuiteError, nearest
+from bench.factors import FACTORS, Choice, show
+from bench.suite.cells import Levels, read_partial
+from bench.suite.claims.model import Cells
+from bench.suite.model import Cell
+from bench.suite.record import Record
+
+
+class CellNames:
+    """What a claim may name: the levels of a suite, its cells, and the steps that they record."""
+
+    def __init__(self, levels: Levels, cells: Sequence[Cell], replicates: int, record: Record) -> None:
+        self.replicates = replicates
+        self._levels = levels
+        self._cells = cells
+        self._record = record
+
+    def read(self, written: Mapping[str, Any]) -> Cells:
+        """The levels that a partial cell means, at least one of the suite's cells among them; {} means all.
+
+        Raises:
+            SuiteError: an unknown factor or level, or no cell has them together.
+        """
+        if not written:
+            return {}
+        part = read_partial(self._levels, written, add=False)
+        cells = {factor: tuple(choice.column for choice in choices) for factor, choices in part.items()}
+        if not self.matching(cells):
+            named = ", ".join(f"{factor} = {show(value)}" for factor, value in written.items())
+            raise SuiteError(f"the suite has no cell with {named}.")
+        return cells
+
+    def matching(self, cells: Cells) -> set[int]:
+        """The cells that match, by their place in the suite."""
+        return {
+            place
+            for place, cell in enumerate(self._cells)
+            if all(cell[factor].column in levels for factor, levels in cells.items())
+        }
+
+    def levels(
+        self, factor: str, sides: Sequence[Mapping[str, Any]], *, numeric: bool
+    ) -> tuple[tuple[float, Cells], ...]:
+        """A factor's levels that occur on every side, at least two: a number stands at itself, a word at its place.
+
+        Raises:
+            SuiteError: it is no factor, has no two levels there, or is not the number that it must be.
+        """
+        if factor not in FACTORS:
+            raise SuiteError(f"{show(factor)} is not a factor. {nearest(factor, FACTORS)}")
+        if numeric and FACTORS[factor].number is None:
+            raise SuiteError(f"{factor} is not a number: give a list of {{ x, cells }}, or another take.")
+        known: Sequence[Choice] = self._levels.varied.get(factor, ())
+        found: list[Choice] = []
+        for choice in known:
+            wanted = [self.matching(self.read(side)) & self.matching({factor: (choice.column,)}) for side in sides]
+            if all(wanted):
+                found.append(choice)
+        if len(found) < 2:
+            shown = ", ".join(choice.label for choice in found) or "none"
+            raise SuiteError(f"{factor} needs two levels that every side has; here it is {shown}.")
+        ordered = sorted(found, key=lambda choice: choice.value or 0) if FACTORS[factor].number else found
+        return tuple(
+            (float(place if choice.value is None else choice.value), {factor: (choice.column,)})
+            for place, choice in enumerate(ordered)
+        )
+
+    def check_recorded(self, table: str, step: int | None = None) -> None:
+        """Refuse a table that no run of the suite records, or not at this step.
+
+        Raises:
+            SuiteError: it is none; the message lists the nearest steps.
+        """
+        lengths = {int(cell["steps"].value or 0) for cell in self._cells}
+        recorded = sorted({each for steps in lengths for each in self._record.schedules(steps)[table]})
+        if not recorded:
+            raise SuiteError(f'{table} is never recorded here: change its [record] {table} = "never".')
+        if step is not None and step not in recorded:
+            nearby = sorted(sorted(recorded, key=lambda each: abs(each - step))[:5])
+            raise SuiteError(f"step: {table} has none at {step}; the nearest are {', '.join(map(str, nearby))}.")
