@@ -33,6 +33,15 @@ OPTIMIZERS = {
 CLIPPING = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
 
 
+def pair_correlation(g: Any, y: Any) -> Any:
+    """Mean cosine over the pairs of one class, each pair by itself; samples without a gradient are in none."""
+    g = tf.cast(g, tf.float64)
+    norms = tf.norm(g, axis=1)
+    cosines = (g @ tf.transpose(g)) / (norms[:, None] * norms[None])
+    pairs = (y[:, None] == y[None]) & ~tf.eye(len(y), dtype=tf.bool) & (norms[:, None] > 0) & (norms[None] > 0)
+    return tf.reduce_mean(tf.boolean_mask(cosines, pairs))
+
+
 class Scale(keras.layers.Layer):
     """A learned number that starts at 0."""
 
@@ -164,6 +173,7 @@ class Lone:
             "weight_grad_mean_abs": tf.stack([tf.reduce_mean(tf.abs(g)) for g in weights]),
             "weight_grad_zero_fraction": tf.stack([tf.nn.zero_fraction(g) for g in weights]),
             "preactivation_grad_norm": tf.stack([tf.sqrt(batch) * tf.norm(g) for g in signals]),
+            "preactivation_grad_pair_correlation": tf.stack([pair_correlation(g, y) for g in signals]),
             "update_norm": tf.stack([tf.norm(k.value - b) for k, b in zip(kernels, before, strict=True)]),
         }
 

@@ -70,6 +70,15 @@ def test_the_signal_has_the_growth_of_the_formula_in_every_layer() -> None:
     assert rows["activation_grad_norm"].isna().tolist() == [False] * 9 + [True]
 
 
+@pytest.mark.parametrize(
+    ("skip", "expected"),
+    [("none", [0.125, 0.25, 0.5, 1.0, 1.0]), ("residual", [0.5, 3**-0.5, 2**-0.5, 1.0, 1.0])],
+)
+def test_gradients_of_one_class_part_with_depth(skip: str, expected: list[float]) -> None:
+    rows = dry(f'skip = ["{skip}"]', "depth = 4\nsteps = 2")["gradient_norms"].query("step == 1")
+    np.testing.assert_allclose(rows["preactivation_grad_pair_correlation"], expected)
+
+
 def test_numbers_of_a_kernel_gradient_are_of_one_magnitude_and_no_input_is_large() -> None:
     tables = dry('initializer = ["glorot_uniform"]', 'activation = "sigmoid"\ndepth = 9\nsteps = 5')
     rows = tables["gradient_norms"]

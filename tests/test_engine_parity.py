@@ -76,6 +76,9 @@ def compare(cohort: Cohort) -> None:
         for column in COLUMNS:
             got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
             np.testing.assert_allclose(got, expected[column], rtol=1e-4, err_msg=f"{column} of {run.run_id}")
+        column = "preactivation_grad_pair_correlation"
+        got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
+        np.testing.assert_allclose(got, expected[column], rtol=1e-4, atol=1e-5, err_msg=f"{column} of {run.run_id}")
         zeros = expected["weight_grad_zero_fraction"]
         numbers = own["gradient_norms"]["weight_count"].to_numpy().reshape(STEPS, -1)
         got = own["gradient_norms"]["weight_grad_zero_fraction"].to_numpy().reshape(STEPS, -1)

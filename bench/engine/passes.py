@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from bench.engine.blocks import Layer, Stage
+from bench.engine.signal import Watch, measure_signal
 from bench.engine.stacks import LayerStack
 
 Carry = tuple[tf.Tensor | None, tf.Tensor]
@@ -23,11 +24,6 @@ Arrays = list[tf.TensorArray]
 def vectorize(function: Callable[..., Any], *args: Any) -> Any:
     """Apply a function of one run along the leading axis of every tensor in `args`."""
     return tf.vectorized_map(lambda packed: function(*packed), args)
-
-
-def square_sum(tensor: tf.Tensor, keep: int) -> tf.Tensor:
-    """Sum of squares over all but the first `keep` axes, in float64: squares of small gradients leave float32."""
-    return tf.reduce_sum(tf.square(tf.cast(tensor, tf.float64)), axis=list(range(keep, len(tensor.shape))))
 
 
 def repeat(count: int, body: Callable[..., Any], start: Sequence[Any], *, backward: bool = False) -> Any:
@@ -85,11 +81,13 @@ class StageGradients:
         weights: for each layer of the block its trainable variables' gradients, [N, R, ...].
         preactivation, activation: sums of squares of the gradient for s and phi over samples and units,
             [N * layers, R] from the input on; zeros when they were not asked for.
+        correlation: `class_pair_correlation` of the gradient for s, of the same shape.
     """
 
     weights: list[list[tf.Tensor]]
     preactivation: tf.Tensor
     activation: tf.Tensor
+    correlation: tf.Tensor
 
 
 @dataclass
@@ -128,12 +126,12 @@ class StagePass:
                     variable.assign(tf.ensure_shape(array.stack(), variable.shape))
         return ((s if self.streamed else None), h), Saved(*kept)
 
-    def backward(self, saved: Saved, ends: Carry, measure: tf.Tensor) -> tuple[Carry, StageGradients]:
+    def backward(self, saved: Saved, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
         """From the gradients for the carry that left the stage to those for the carry that entered it.
 
         Args:
             ends: gradients of the loss for (s, h) after the stage; s is None without skip connections.
-            measure: whether to sum the squares of the signal's gradients; the sums are zeros otherwise.
+            watch: whether the signal's gradients are measured; what is measured is zeros otherwise.
         """
         layers, count = self.stage.block.layers, self.stage.count
         weights = [unstacked(stack) for stack in self.stacks]
@@ -147,7 +145,7 @@ class StagePass:
                     backward_layer(layers[j]), *args, saved.z[j].read(i), dh, leaving
                 )
                 found[j] = write(found[j], i, grads)
-                sums[j] = sums[j].write(i, _squares(signal, measure))
+                sums[j] = sums[j].write(i, measure_signal(signal, watch))
                 leaving = []
                 if layers[j].takes_stream:
                     ds = entering[0]
@@ -160,19 +158,9 @@ class StagePass:
         ds, dh = ends
         ds, dh, found, sums = repeat(count, body, (dh if ds is None else ds, dh, found, sums), backward=True)
         gradients = [[array.stack() for array in arrays] for arrays in found]
-        both = tf.stack([array.stack() for array in sums], axis=1)  # [N, layers, 2, R]
-        flat = tf.reshape(both, [count * len(layers), 2, -1])
-        return ((ds if self.streamed else None), dh), StageGradients(gradients, flat[:, 0], flat[:, 1])
-
-
-def _squares(signal: list[tf.Tensor], measure: tf.Tensor) -> tf.Tensor:
-    """Sums of squares over samples and units, [2, R], where they are asked for."""
-    found = tf.cond(
-        measure,
-        lambda: tf.stack([square_sum(g, 1) for g in signal]),
-        lambda: tf.zeros([len(signal), signal[0].shape[0]], tf.float64),
-    )
-    return tf.ensure_shape(found, [len(signal), signal[0].shape[0]])
+        stacked = tf.stack([array.stack() for array in sums], axis=1)  # [N, layers, 3, R]
+        flat = tf.reshape(stacked, [count * len(layers), 3, -1])
+        return ((ds if self.streamed else None), dh), StageGradients(gradients, *tf.unstack(flat, 3, axis=1))
 
 
 def _inputs(layer: Layer, weights: Any, h: Any, stream: Any) -> tuple[Any, ...]:
