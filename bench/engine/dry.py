@@ -5,10 +5,8 @@ At layer l the pre-activation gradient norm is 10^(growth * (depth - 1 - l)) tim
 (1 - 0.5 * step / steps) of its growth; its loss falls from ln 10 to FLOOR as exp(-5 * step / steps). One that diverges
 doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's signal;
 its numbers are of one magnitude, norm / sqrt(count), and none is 0. Any clipping caps the norm of them all at its
-threshold. The gradients of two samples of one class agree at the head and the last hidden layer; k layers further back
-their cosine is 2^-k, with a skip connection (1 + k)^(-1/2). Half of the activations are at most 0, and no input of one
-is large. The noise is drawn from the run's (seed, replicate) alone, so cells compare in pairs and no run depends on its
-neighbours.
+threshold. Half of the activations are at most 0, and no input of one is large. The noise is drawn from the run's
+(seed, replicate) alone, so cells compare in pairs and no run depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -32,6 +30,7 @@ from bench.engine.formula import (
     LAYER_NOISE,
     LOSS_NOISE,
     SEVERE,
+    correlations,
     fate,
     number,
     threshold,
@@ -65,7 +64,7 @@ class _Batch:
     depth: int
     width: int
     steps: int
-    skips: bool
+    correlation: Reals  # of two samples' gradients, [layers + head]
     growth: Reals
     learns: NDArray[np.bool_]
     end: Indices  # steps completed
@@ -86,7 +85,7 @@ class _Batch:
             depth=depth,
             width=number(first, "width"),
             steps=steps,
-            skips=not first["skip"].is_none,
+            correlation=np.array(correlations(first)),
             growth=np.array([each.growth for each in fates]),
             learns=np.array([each.learns for each in fates]),
             end=np.array([steps if each.diverges_at is None else each.diverges_at for each in fates]),
@@ -107,11 +106,6 @@ class _Batch:
         kept = 1.0 - 0.5 * self.learns[run] * step / self.steps
         distance = np.append(np.arange(self.depth - 1, -1, -1), 0)
         return np.asarray(10.0 ** ((self.growth[run] * kept)[:, None] * distance + self.layer_noise[run]))
-
-    def correlation(self) -> Reals:
-        """Cosine of two samples' gradients in each layer, the head last."""
-        distance = np.append(np.arange(self.depth - 1, -1, -1.0), 0.0)
-        return np.asarray((1.0 + distance) ** -0.5 if self.skips else 0.5**distance)
 
     def loss(self, run: Indices, step: Indices) -> Reals:
         """Training loss of each row."""
@@ -172,7 +166,7 @@ def _gradient_norms(cohort: Cohort, batch: _Batch) -> pa.Table:
             "weight_grad_zero_fraction": np.zeros(weights.size),
             "preactivation_grad_norm": signal.ravel(),
             "activation_grad_norm": pa.array(signal.ravel(), mask=layer == batch.depth),
-            "preactivation_grad_pair_correlation": np.tile(batch.correlation(), len(run)),
+            "preactivation_grad_pair_correlation": np.tile(batch.correlation, len(run)),
             "weight_norm": np.sqrt(counts / batch.width)[layer],
             "update_norm": BASE_RATE * weights,
             "weight_count": counts[layer],

@@ -8,6 +8,9 @@ The signal. Back-propagated through one hidden layer its norm changes by `growth
     skip connection       SKIP_SHARE of that
     total = growth * (depth - 1),   heat = total + log10(learning_rate / 0.01)
 
+The gradients of two samples of one class agree at the head and in the last hidden layer; k layers further back their
+cosine is 2^-k, with a skip connection (1 + k)^(-1/2).
+
 The fate. A run learns when total >= VANISHING and heat <= EXPLODING (EXPLODING_CLIPPED under any clipping). A run
 that is not clipped and has heat > SEVERE diverges at step ceil(DIVERGENCE_STEPS / heat), if it has that many.
 """
@@ -76,6 +79,13 @@ def growth(choices: Mapping[str, Choice]) -> float:
         case _:
             decades = 0.5 * activation
     return decades * SKIP_SHARE.get(choices["skip"].name, 1.0)
+
+
+def correlations(choices: Mapping[str, Choice]) -> list[float]:
+    """Cosine of the gradients of two samples of one class in each layer, the head last."""
+    plain = choices["skip"].is_none
+    back = range(number(choices, "depth") - 1, -1, -1)
+    return [*(0.5**k if plain else (1.0 + k) ** -0.5 for k in back), 1.0]
 
 
 def fate(choices: Mapping[str, Choice]) -> Fate:
