@@ -81,15 +81,15 @@ class Lone:
         inputs = keras.Input((features,))
         taps, h, stream = [], inputs, None
         skip = self._settings("skip").get("layers", 0)
+        blocks = -(-(int(self._number("depth")) - 1) // skip) if skip else 0
         for index in range(int(self._number("depth"))):
             z = self._dense(int(self._number("width")))(h)
             if skip and index > 0 and (index % skip == 0 or index == self._number("depth") - 1):
-                branch = Scale()(z) if self.choices["skip"].name == "residual_scaled" else z
-                z = stream + branch
-            if skip and index % skip == 0:
-                stream = z
+                z = stream + self._branch(z, blocks)
             taps.append(z)
             h = self._respond(z)
+            if skip and index % skip == 0:
+                stream = self.responses[-1][0] if self.choices["skip"].name == "residual_post_norm" else z
         logits = self._dense(classes, head=True)(h)
         self.model = keras.Model(inputs, [logits, *taps])
         self.inner = keras.Model(inputs, [end for ends in zip(*self.responses, strict=True) for end in ends])
@@ -112,6 +112,12 @@ class Lone:
         weight_normalized = self.choices["normalization"].name == "weight_normalization" and not head
         self.denses.append(WeightNormalized(units) if weight_normalized else keras.layers.Dense(units, **extra))
         return self.denses[-1]
+
+    def _branch(self, z: Any, blocks: int) -> Any:
+        settings = self._settings("skip")
+        if "exponent" in settings:
+            return z * (settings["scale"] * blocks ** -settings["exponent"])
+        return Scale()(z) if self.choices["skip"].name == "residual_scaled" else z
 
     def _respond(self, z: Any) -> Any:
         activation = keras.layers.Activation(getattr(keras.activations, self.choices["activation"].name))

@@ -29,6 +29,10 @@ CASES = [
     'skip = [{ level = "residual", layers = 1 }]',
     'skip = ["residual"]\ndepth = [6]',
     'skip = ["residual_scaled"]\nnormalization = ["batch_normalization"]\ndepth = [5]',
+    'skip = ["residual_damped"]\ndepth = [6]\nactivation = ["tanh"]',
+    'skip = [{ level = "residual_damped", scale = 0.3, exponent = 0.0 }]\nnormalization = ["batch_normalization"]',
+    'skip = [{ level = "residual_post_norm", layers = 1 }]\nnormalization = ["layer_normalization"]',
+    'skip = ["residual_post_norm"]\nnormalization = ["batch_normalization"]\ndepth = [6]',
     'skip = ["residual"]\nnormalization = [{ level = "layer_normalization", position = "after" }]\ndepth = [5]',
     # All rules at once: they share a graph, so each must leave the other runs alone.
     """clipping = ["none", { level = "value", threshold = 0.01 }, { level = "norm", threshold = 0.1 },

@@ -130,7 +130,11 @@ def test_settings_of_a_plugin_pass_as_given() -> None:
         ("initializer", "he_norml", '"he_norml" is not a level. Did you mean "he_normal"? Known: random_normal, '),
         ("initializer", "he_norml", '"module:name"'),
         ("initializer", "mine:", "is not a level"),
-        ("skip", "mine:Skip", '"mine:Skip" is not a level. Known: none, residual, residual_scaled.'),
+        (
+            "skip",
+            "mine:Skip",
+            '"mine:Skip" is not a level. Known: none, residual, residual_scaled, residual_damped, residual_post_norm.',
+        ),
         ("initializer", 3, '3 is neither the name of a level nor a table such as { level = "glorot_uniform" }.'),
         ("initializer", {"gain": 2.0}, "{ gain = 2.0 } is neither the name of a level"),
         (

@@ -29,7 +29,7 @@ ACTIVATION_DECADES = {
     "leaky_relu": -0.142, "elu": -0.034, "selu": 0.015, "gelu": -0.29, "silu": -0.3, "mish": -0.22,
 }  # fmt: skip
 BATCH_DECADES = 0.02
-SKIP_SHARE = {"none": 1.0, "residual": 0.25, "residual_scaled": 0.0}
+SKIP_SHARE = {"none": 1.0, "residual": 0.25, "residual_scaled": 0.0, "residual_damped": 0.1, "residual_post_norm": 0.25}
 VANISHING, EXPLODING, EXPLODING_CLIPPED, SEVERE = -1.5, 1.75, 6.0, 3.0  # decades
 DIVERGENCE_STEPS = 60.0
 CHANCE_LOSS, FLOOR = math.log(10.0), 0.05

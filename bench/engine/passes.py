@@ -169,12 +169,12 @@ def _inputs(layer: Layer, weights: Any, h: Any, stream: Any) -> tuple[Any, ...]:
 
 
 def forward_layer(layer: Layer, training: bool) -> Callable[..., Any]:
-    """One layer for one run: (weights, state, h, [stream]) to z, s, the next h and the new state."""
+    """One layer for one run: (weights, state, h, [stream]) to z, the next stream, the next h and the new state."""
 
     def forward(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
         z, _ = layer.affine.stateless_call(affine, [], h)
-        (s, _, _, h), new_state = respond(layer, (response, state), [z, *stream], training)
-        return z, s, h, new_state
+        (_, _, _, h, leaving), new_state = respond(layer, (response, state), [z, *stream], training)
+        return z, leaving, h, new_state
 
     return forward
 
@@ -182,17 +182,17 @@ def forward_layer(layer: Layer, training: bool) -> Callable[..., Any]:
 def backward_layer(layer: Layer) -> Callable[..., Any]:
     """One layer's backward pass for one run, from the saved z.
 
-    It maps (weights, state, h below, [stream], z, gradient for h above, [gradient for s above]) to the gradients for
-    h below, for the trainable variables, for (s, phi), and for [stream].
+    It maps (weights, state, h below, [stream], z, gradient for h above, [gradient for the stream above]) to the
+    gradients for h below, for the trainable variables, for (s, phi), and for [stream].
     """
 
     def backward(affine: Any, response: Any, state: Any, h: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
         with tf.GradientTape() as tape:
             tape.watch([z, stream, response])
-            (s, _, phi, above), _ = respond(layer, (response, state), [z, *stream], True)
+            (s, _, phi, above, leaving), _ = respond(layer, (response, state), [z, *stream], True)
         sources = {"z": z, "response": list(response), "signal": [s, phi], "stream": list(stream)}
         zero = tf.UnconnectedGradients.ZERO
-        found = tape.gradient([above, *([s] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
+        found = tape.gradient([above, *([leaving] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
         with tf.GradientTape() as tape:
             tape.watch([h, affine])
             z_again, _ = layer.affine.stateless_call(affine, [], h)
@@ -203,7 +203,7 @@ def backward_layer(layer: Layer) -> Callable[..., Any]:
 
 
 def respond(layer: Layer, variables: tuple[Any, Any], inputs: list[Any], training: bool) -> Any:
-    """The response model for one run: (s, u, phi, h), and its new state."""
+    """The response model for one run: (s, u, phi, h, the stream that leaves), and its new state."""
     response, state = variables
     given = inputs if len(inputs) > 1 else inputs[0]
     return layer.response.stateless_call(list(response), list(state), given, training=training)

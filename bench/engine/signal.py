@@ -61,4 +61,5 @@ def class_pair_correlation(gradients: tf.Tensor, watch: Watch) -> tf.Tensor:
     has_one = tf.cast(tf.not_equal(norms, 0.0), tf.float32)
     count = tf.cast(tf.reduce_sum(member * has_one, axis=1), tf.float64)
     total = tf.reduce_sum(tf.square(sums), axis=[1, 2]) - tf.reduce_sum(count, axis=1)
-    return total / tf.reduce_sum(count * (count - 1.0), axis=1)
+    pairs = tf.reduce_sum(count * (count - 1.0), axis=1)
+    return tf.where(pairs > 0.0, total / pairs, tf.constant(float("nan"), tf.float64))
