@@ -48,6 +48,7 @@ def growth_of(factors: str, fixed: str = "") -> float:
         ('initializer = [{ level = "variance_scaling", scale = 100.0 }]', 'activation = "linear"', 1.0),
         ('initializer = [{ level = "random_normal", stddev = 0.1 }]', 'activation = "linear"\nwidth = 100', 0.0),
         ('initializer = [{ level = "random_uniform", limit = 1.0 }]', 'activation = "linear"\nwidth = 300', 1.0),
+        ('initializer = ["critical"]', 'activation = "sigmoid"', 0.0),
         ('normalization = ["batch_normalization"]', 'activation = "sigmoid"', BATCH_DECADES),
         ('normalization = ["layer_normalization"]', 'activation = "sigmoid"', -0.315),
         ('skip = ["residual"]', 'activation = "sigmoid"', -0.63 / 4),

@@ -77,6 +77,8 @@ def test_every_level_says_what_it_is_and_where_it_comes_from(factor: Factor, lev
             {"level": "variance_scaling", "mode": "fan_out", "scale": 4},
             "variance_scaling(scale=4, mode=fan_out)",
         ),
+        ("initializer", {"level": "critical", "bias_stddev": "solved"}, "critical"),
+        ("initializer", {"level": "critical", "bias_stddev": 0}, "critical(bias_stddev=0)"),
         ("clipping", {"level": "global_norm", "threshold": 5.0}, "global_norm(threshold=5)"),
         (
             "normalization",
@@ -149,6 +151,13 @@ def test_settings_of_a_plugin_pass_as_given() -> None:
             "gain of orthogonal: 0 is not allowed: it must be above 0.",
         ),
         ("initializer", {"level": "orthogonal", "gain": "big"}, 'gain of orthogonal: "big" is not a number.'),
+        (
+            "initializer",
+            {"level": "critical", "bias_stddev": "solve"},
+            'bias_stddev of critical: "solve" is neither "solved" nor a number.',
+        ),
+        ("initializer", {"level": "critical", "bias_stddev": -0.1}, "it must be at least 0."),
+        ("initializer", {"level": "critical", "bias_stddev": True}, "true is not a number."),
         ("skip", {"level": "residual", "layers": True}, "layers of residual: true is not a whole number."),
         ("optimizer", {"level": "adam", "beta_1": 1.5}, "it must be at least 0 and at most 1."),
         (

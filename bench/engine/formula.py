@@ -2,7 +2,8 @@
 
 The signal. Back-propagated through one hidden layer its norm changes by `growth` decades:
 
-    none                  ACTIVATION_DECADES[activation] + log10(sigma_w of the initializer)
+    none                  0 with the initializer critical, otherwise
+                          ACTIVATION_DECADES[activation] + log10(sigma_w of the initializer)
     batch_normalization   BATCH_DECADES, whatever the activation
     any other             half of ACTIVATION_DECADES[activation]
     skip connection       SKIP_SHARE of that
@@ -72,6 +73,8 @@ def growth(choices: Mapping[str, Choice]) -> float:
     """Decades by which the signal grows per layer toward the input; negative where it vanishes."""
     activation = ACTIVATION_DECADES.get(choices["activation"].name, 0.0)
     match choices["normalization"].name:
+        case "none" if choices["initializer"].name == "critical":
+            decades = 0.0
         case "none":
             decades = activation + initializer_decades(choices["initializer"], number(choices, "width"))
         case "batch_normalization":
