@@ -133,6 +133,10 @@ TABLES: dict[str, TableSpec] = {
             "activation_grad_norm": _real(
                 "The same for h, the output of the layer's activation; null for the head, which has none."
             ),
+            "preactivation_grad_pair_correlation": _real(
+                "Mean cosine between the d(loss)/dz of two samples of one class, over all such pairs of the batch: 1 "
+                "is coherent, 0 shattered. A sample whose gradient is exactly 0 is in no pair; NaN where there is none."
+            ),
             "weight_norm": _real("L2 norm of the layer's kernel before the update."),
             "update_norm": _real("L2 norm of the change that this step's update makes to the layer's kernel."),
             "weight_count": _count("Numbers in the layer's kernel: divide a squared norm by it for a mean square."),

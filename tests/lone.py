@@ -33,6 +33,15 @@ OPTIMIZERS = {
 CLIPPING = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
 
 
+def pair_correlation(g: Any, y: Any) -> Any:
+    """Mean cosine over the pairs of one class, each pair by itself; samples without a gradient are in none."""
+    g = tf.cast(g, tf.float64)
+    norms = tf.norm(g, axis=1)
+    cosines = (g @ tf.transpose(g)) / (norms[:, None] * norms[None])
+    pairs = (y[:, None] == y[None]) & ~tf.eye(len(y), dtype=tf.bool) & (norms[:, None] > 0) & (norms[None] > 0)
+    return tf.reduce_mean(tf.boolean_mask(cosines, pairs))
+
+
 class Scale(keras.layers.Layer):
     """A learned number that starts at 0."""
 
@@ -72,15 +81,15 @@ class Lone:
         inputs = keras.Input((features,))
         taps, h, stream = [], inputs, None
         skip = self._settings("skip").get("layers", 0)
+        blocks = -(-(int(self._number("depth")) - 1) // skip) if skip else 0
         for index in range(int(self._number("depth"))):
             z = self._dense(int(self._number("width")))(h)
             if skip and index > 0 and (index % skip == 0 or index == self._number("depth") - 1):
-                branch = Scale()(z) if self.choices["skip"].name == "residual_scaled" else z
-                z = stream + branch
-            if skip and index % skip == 0:
-                stream = z
+                z = stream + self._branch(z, blocks)
             taps.append(z)
             h = self._respond(z)
+            if skip and index % skip == 0:
+                stream = self.responses[-1][0] if self.choices["skip"].name == "residual_post_norm" else z
         logits = self._dense(classes, head=True)(h)
         self.model = keras.Model(inputs, [logits, *taps])
         self.inner = keras.Model(inputs, [end for ends in zip(*self.responses, strict=True) for end in ends])
@@ -103,6 +112,12 @@ class Lone:
         weight_normalized = self.choices["normalization"].name == "weight_normalization" and not head
         self.denses.append(WeightNormalized(units) if weight_normalized else keras.layers.Dense(units, **extra))
         return self.denses[-1]
+
+    def _branch(self, z: Any, blocks: int) -> Any:
+        settings = self._settings("skip")
+        if "exponent" in settings:
+            return z * (settings["scale"] * blocks ** -settings["exponent"])
+        return Scale()(z) if self.choices["skip"].name == "residual_scaled" else z
 
     def _respond(self, z: Any) -> Any:
         activation = keras.layers.Activation(getattr(keras.activations, self.choices["activation"].name))
@@ -164,6 +179,7 @@ class Lone:
             "weight_grad_mean_abs": tf.stack([tf.reduce_mean(tf.abs(g)) for g in weights]),
             "weight_grad_zero_fraction": tf.stack([tf.nn.zero_fraction(g) for g in weights]),
             "preactivation_grad_norm": tf.stack([tf.sqrt(batch) * tf.norm(g) for g in signals]),
+            "preactivation_grad_pair_correlation": tf.stack([pair_correlation(g, y) for g in signals]),
             "update_norm": tf.stack([tf.norm(k.value - b) for k, b in zip(kernels, before, strict=True)]),
         }
 

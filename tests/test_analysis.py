@@ -119,6 +119,19 @@ def test_start_and_end_are_each_runs_own_first_and_last_recorded_step() -> None:
     assert found["signal_ratio_end"].to_list() == pytest.approx([2.0, -5.0])
 
 
+def test_the_gradient_correlation_is_that_of_the_first_hidden_layer() -> None:
+    cosines = {0: [0.1, 0.4, 0.9], 5: [0.3, 0.2, 0.8]}
+    rows = [
+        row | {"preactivation_grad_pair_correlation": cosine}
+        for step, values in cosines.items()
+        for row, cosine in zip(norms("a0", [1.0, 1.0], step), values, strict=True)
+    ]
+    found = measure(tables(runs=[run("a0")], gradient_norms=rows[::-1])).loc["a0"]
+    assert found["gradient_correlation_start"] == pytest.approx(0.1)
+    assert found["gradient_correlation_end"] == pytest.approx(0.3)
+    assert np.isnan(measured([1.0, 1.0])["gradient_correlation_start"])
+
+
 def test_activation_responses_by_hand() -> None:
     def layer(step: int, index: int, saturated: float, cosine: float) -> dict[str, object]:
         return {"run_id": "a0", "step": step, "layer_index": index, "saturated_fraction": saturated,

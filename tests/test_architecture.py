@@ -33,7 +33,7 @@ ROOMS = {
     "schema": _room("factors", "pyarrow"),
     "suite": _room("factors rules schema errors", "pydantic pydantic_core"),
     "plan": _room("suite factors errors"),
-    "engine": _room("plan factors schema errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
+    "engine": _room("plan factors schema theory errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
     "executors": _room("environment plan schema errors", "pyarrow ray"),
     "reading": _room("schema factors errors", "pyarrow pandas"),
     "store": _room("reading schema errors", "pyarrow pandas"),

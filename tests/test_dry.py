@@ -48,6 +48,7 @@ def growth_of(factors: str, fixed: str = "") -> float:
         ('initializer = [{ level = "variance_scaling", scale = 100.0 }]', 'activation = "linear"', 1.0),
         ('initializer = [{ level = "random_normal", stddev = 0.1 }]', 'activation = "linear"\nwidth = 100', 0.0),
         ('initializer = [{ level = "random_uniform", limit = 1.0 }]', 'activation = "linear"\nwidth = 300', 1.0),
+        ('initializer = ["critical"]', 'activation = "sigmoid"', 0.0),
         ('normalization = ["batch_normalization"]', 'activation = "sigmoid"', BATCH_DECADES),
         ('normalization = ["layer_normalization"]', 'activation = "sigmoid"', -0.315),
         ('skip = ["residual"]', 'activation = "sigmoid"', -0.63 / 4),
@@ -68,6 +69,15 @@ def test_the_signal_has_the_growth_of_the_formula_in_every_layer() -> None:
     slope = np.polyfit(np.arange(9), decades[:9], 1)[0]
     assert slope == pytest.approx(0.63, abs=EXACT)
     assert rows["activation_grad_norm"].isna().tolist() == [False] * 9 + [True]
+
+
+@pytest.mark.parametrize(
+    ("skip", "expected"),
+    [("none", [0.125, 0.25, 0.5, 1.0, 1.0]), ("residual", [0.5, 3**-0.5, 2**-0.5, 1.0, 1.0])],
+)
+def test_gradients_of_one_class_part_with_depth(skip: str, expected: list[float]) -> None:
+    rows = dry(f'skip = ["{skip}"]', "depth = 4\nsteps = 2")["gradient_norms"].query("step == 1")
+    np.testing.assert_allclose(rows["preactivation_grad_pair_correlation"], expected)
 
 
 def test_numbers_of_a_kernel_gradient_are_of_one_magnitude_and_no_input_is_large() -> None:

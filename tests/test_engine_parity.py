@@ -29,6 +29,10 @@ CASES = [
     'skip = [{ level = "residual", layers = 1 }]',
     'skip = ["residual"]\ndepth = [6]',
     'skip = ["residual_scaled"]\nnormalization = ["batch_normalization"]\ndepth = [5]',
+    'skip = ["residual_damped"]\ndepth = [6]\nactivation = ["tanh"]',
+    'skip = [{ level = "residual_damped", scale = 0.3, exponent = 0.0 }]\nnormalization = ["batch_normalization"]',
+    'skip = [{ level = "residual_post_norm", layers = 1 }]\nnormalization = ["layer_normalization"]',
+    'skip = ["residual_post_norm"]\nnormalization = ["batch_normalization"]\ndepth = [6]',
     'skip = ["residual"]\nnormalization = [{ level = "layer_normalization", position = "after" }]\ndepth = [5]',
     # All rules at once: they share a graph, so each must leave the other runs alone.
     """clipping = ["none", { level = "value", threshold = 0.01 }, { level = "norm", threshold = 0.1 },
@@ -76,6 +80,9 @@ def compare(cohort: Cohort) -> None:
         for column in COLUMNS:
             got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
             np.testing.assert_allclose(got, expected[column], rtol=1e-4, err_msg=f"{column} of {run.run_id}")
+        column = "preactivation_grad_pair_correlation"
+        got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
+        np.testing.assert_allclose(got, expected[column], rtol=1e-4, atol=1e-5, err_msg=f"{column} of {run.run_id}")
         zeros = expected["weight_grad_zero_fraction"]
         numbers = own["gradient_norms"]["weight_count"].to_numpy().reshape(STEPS, -1)
         got = own["gradient_norms"]["weight_grad_zero_fraction"].to_numpy().reshape(STEPS, -1)

@@ -177,3 +177,28 @@ def test_every_level_is_built_and_trained(factor: str, level: str) -> None:
     assert np.isfinite(tables["loss_curves"]["loss"]).all()
     if level != "zeros" or factor != "initializer":
         assert (tables["gradient_norms"]["update_norm"] > 0).any()
+
+
+SKIPS = {
+    # log10 of |delta_1|^2 / |delta_L|^2 over 30 layers of relu with He: products of chi = 1 + alpha^2 chi_F.
+    'level = "residual"': ("none", 29 * np.log10(2.0)),
+    'level = "residual_damped"': ("none", 29 * np.log10(1 + 1 / 29)),
+    'level = "residual_damped", scale = 0.5, exponent = 0.0': ("none", 29 * np.log10(1.25)),
+    'level = "residual_scaled"': ("none", 0.0),
+    'level = "residual_post_norm"': ("layer_normalization", 0.0),  # (1 + chi_F) / (1 + q_F), both 1 for relu with He
+}
+
+
+@pytest.mark.parametrize(("level", "normalization", "decades"), [(key, *value) for key, value in SKIPS.items()])
+def test_the_signal_along_a_skip_connection_grows_as_mean_field_theory_says(
+    level: str, normalization: str, decades: float
+) -> None:
+    (cohort,) = cohorts(
+        f"skip = [{{ {level}, layers = 1 }}]",
+        f'depth = 30\nwidth = 128\nsteps = 1\ninitializer = "he_normal"\nnormalization = "{normalization}"\n'
+        'preprocessing = "unit_mean_square"',
+        replicates=6,
+    )
+    norms = first_step(train(cohort)).groupby("layer_index")["preactivation_grad_norm"].apply(lambda d: (d**2).mean())
+    # The last layers are left out: the gradient that enters them from the softmax points to the classes.
+    assert np.log10(norms.iloc[0] / norms.iloc[-4]) == pytest.approx(decades * 26 / 29, abs=0.4)

@@ -77,6 +77,8 @@ def test_every_level_says_what_it_is_and_where_it_comes_from(factor: Factor, lev
             {"level": "variance_scaling", "mode": "fan_out", "scale": 4},
             "variance_scaling(scale=4, mode=fan_out)",
         ),
+        ("initializer", {"level": "critical", "bias_stddev": "solved"}, "critical"),
+        ("initializer", {"level": "critical", "bias_stddev": 0}, "critical(bias_stddev=0)"),
         ("clipping", {"level": "global_norm", "threshold": 5.0}, "global_norm(threshold=5)"),
         (
             "normalization",
@@ -130,7 +132,11 @@ def test_settings_of_a_plugin_pass_as_given() -> None:
         ("initializer", "he_norml", '"he_norml" is not a level. Did you mean "he_normal"? Known: random_normal, '),
         ("initializer", "he_norml", '"module:name"'),
         ("initializer", "mine:", "is not a level"),
-        ("skip", "mine:Skip", '"mine:Skip" is not a level. Known: none, residual, residual_scaled.'),
+        (
+            "skip",
+            "mine:Skip",
+            '"mine:Skip" is not a level. Known: none, residual, residual_scaled, residual_damped, residual_post_norm.',
+        ),
         ("initializer", 3, '3 is neither the name of a level nor a table such as { level = "glorot_uniform" }.'),
         ("initializer", {"gain": 2.0}, "{ gain = 2.0 } is neither the name of a level"),
         (
@@ -145,6 +151,13 @@ def test_settings_of_a_plugin_pass_as_given() -> None:
             "gain of orthogonal: 0 is not allowed: it must be above 0.",
         ),
         ("initializer", {"level": "orthogonal", "gain": "big"}, 'gain of orthogonal: "big" is not a number.'),
+        (
+            "initializer",
+            {"level": "critical", "bias_stddev": "solve"},
+            'bias_stddev of critical: "solve" is neither "solved" nor a number.',
+        ),
+        ("initializer", {"level": "critical", "bias_stddev": -0.1}, "it must be at least 0."),
+        ("initializer", {"level": "critical", "bias_stddev": True}, "true is not a number."),
         ("skip", {"level": "residual", "layers": True}, "layers of residual: true is not a whole number."),
         ("optimizer", {"level": "adam", "beta_1": 1.5}, "it must be at least 0 and at most 1."),
         (

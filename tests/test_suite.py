@@ -208,6 +208,14 @@ def test_plugins_and_files_are_levels(load: Load) -> None:
             HEAD + '[factors]\nbatch_size = [64, 256]\ndataset = ["wine", "digits"]\n',
             "dataset wine and batch_size 256 do not go together: wine has 142 training rows. Change one",
         ),
+        (
+            HEAD + '[factors]\ninitializer = ["critical"]\nactivation = ["relu", "softplus"]\n',
+            "initializer critical and activation softplus do not go together: no variance of weights and biases",
+        ),
+        (
+            HEAD + '[factors]\ninitializer = ["he_normal", "critical"]\nbias_initializer = ["zeros", "normal"]\n',
+            "initializer critical and bias_initializer normal do not go together: critical draws the biases too.",
+        ),
     ],
 )
 def test_refusals_are_one_sentence_with_the_file_and_the_place(load: Load, text: str, says: str) -> None:

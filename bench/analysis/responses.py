@@ -15,6 +15,7 @@ from bench.analysis.signal import decay_rate, first_to_last, hidden
 from bench.analysis.tables import Moment, Tables, at_moment
 
 _SIGNAL = "preactivation_grad_norm"
+_CORRELATION = "preactivation_grad_pair_correlation"
 
 
 class LostRule(StrEnum):
@@ -48,6 +49,11 @@ def _ratio(moment: Moment, column: str, tables: Tables) -> pd.Series:
 def _collapse_gap(moment: Moment, tables: Tables) -> pd.Series:
     rows = at_moment(tables["activations"], moment).sort_values("layer_index", kind="stable")
     return 1.0 - rows.drop_duplicates("run_id", keep="last").set_index("run_id")["pair_correlation"]
+
+
+def _gradient_correlation(moment: Moment, tables: Tables) -> pd.Series:
+    rows = hidden(tables, moment).sort_values("layer_index", kind="stable").drop_duplicates("run_id", keep="first")
+    return rows.set_index("run_id")[_CORRELATION]
 
 
 def _weight_rms_ratio(moment: Moment, tables: Tables) -> pd.Series:
@@ -117,6 +123,11 @@ RESPONSES: tuple[Response, ...] = (
     Response("update_ratio_start", "1", "gradient_norms", _UPDATE.format("first"),
              partial(_update_ratio, Moment.START)),
     Response("update_ratio_end", "1", "gradient_norms", _UPDATE.format("last"), partial(_update_ratio, Moment.END)),
+    Response("gradient_correlation_start", "1", "gradient_norms",
+             "Mean cosine between the gradients of two samples of one class in the first hidden layer, at the first "
+             "recorded step: 1 is coherent, 0 shattered.", partial(_gradient_correlation, Moment.START)),
+    Response("gradient_correlation_end", "1", "gradient_norms", "The same at the last recorded step.",
+             partial(_gradient_correlation, Moment.END)),
     Response("collapse_gap_start", "1", "activations",
              "One minus the mean cosine between two samples in the last hidden layer, at the first recorded step.",
              partial(_collapse_gap, Moment.START)),

@@ -11,6 +11,7 @@ import tensorflow as tf
 from bench.engine.targets import target_of
 from bench.errors import SuiteError
 from bench.factors import FACTORS, Choice
+from bench.theory import Nonlinearity, activation, nonlinearity_of
 
 
 def make_activation(choice: Choice) -> keras.layers.Layer:
@@ -22,6 +23,33 @@ def make_activation(choice: Choice) -> keras.layers.Layer:
     if FACTORS["activation"].level(choice.name) is None:
         _refuse_unusable(choice)
     return _layer(choice)
+
+
+def nonlinearity(choice: Choice) -> Nonlinearity:
+    """The activation as theory takes it; of a plugin its values and TensorFlow's slopes, in double precision.
+
+    A plugin's kinks are not known: at one away from 0 the expectations over it lose digits.
+
+    Raises:
+        SuiteError: a plugin that cannot be used as an activation, or not in numpy's place.
+    """
+    if FACTORS["activation"].level(choice.name) is not None:
+        return activation(choice.name, dict(choice.settings))
+    layer = make_activation(choice)
+    layer.dtype_policy = keras.DTypePolicy("float64")
+
+    def both(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x = tf.constant(np.reshape(z, (-1, 1)), tf.float64)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = layer(x)
+        slope = tape.gradient(value, x)
+        return np.reshape(value.numpy(), np.shape(z)), np.reshape(slope.numpy(), np.shape(z))
+
+    try:
+        return nonlinearity_of(lambda z: both(z)[0], lambda z: both(z)[1], name=choice.label)
+    except Exception as error:  # whatever the plugin raises at numbers that training may never show it
+        raise SuiteError(f'activation "{choice.label}" cannot be averaged over: {error}') from error
 
 
 def _layer(choice: Choice) -> keras.layers.Layer:

@@ -13,9 +13,10 @@ class Layer:
 
     Attributes:
         affine: h of the layer below to z; holds the layer's kernel.
-        response: z (and, at the end of a block with a skip connection, the stream) to four tensors: the
+        response: z (and, at the end of a block with a skip connection, the stream) to five tensors: the
             pre-activation s (z, plus the stream where there is a skip), the input u of the activation, the
-            activation phi(u), and the h that the next layer reads.
+            activation phi(u), the h that the next layer reads, and what a later skip connection adds: s, or u
+            where the path itself is normalized.
         activation: phi, elementwise.
     """
 

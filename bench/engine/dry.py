@@ -30,6 +30,7 @@ from bench.engine.formula import (
     LAYER_NOISE,
     LOSS_NOISE,
     SEVERE,
+    correlations,
     fate,
     number,
     threshold,
@@ -63,6 +64,7 @@ class _Batch:
     depth: int
     width: int
     steps: int
+    correlation: Reals  # of two samples' gradients, [layers + head]
     growth: Reals
     learns: NDArray[np.bool_]
     end: Indices  # steps completed
@@ -83,6 +85,7 @@ class _Batch:
             depth=depth,
             width=number(first, "width"),
             steps=steps,
+            correlation=np.array(correlations(first)),
             growth=np.array([each.growth for each in fates]),
             learns=np.array([each.learns for each in fates]),
             end=np.array([steps if each.diverges_at is None else each.diverges_at for each in fates]),
@@ -163,6 +166,7 @@ def _gradient_norms(cohort: Cohort, batch: _Batch) -> pa.Table:
             "weight_grad_zero_fraction": np.zeros(weights.size),
             "preactivation_grad_norm": signal.ravel(),
             "activation_grad_norm": pa.array(signal.ravel(), mask=layer == batch.depth),
+            "preactivation_grad_pair_correlation": np.tile(batch.correlation, len(run)),
             "weight_norm": np.sqrt(counts / batch.width)[layer],
             "update_norm": BASE_RATE * weights,
             "weight_count": counts[layer],

@@ -9,19 +9,24 @@ import keras
 import tensorflow as tf
 
 from bench.engine.network import Network
-from bench.engine.passes import Carry, Saved, StageGradients, StagePass, square_sum, vectorize
+from bench.engine.passes import Carry, Saved, StageGradients, StagePass, vectorize
+from bench.engine.signal import Watch, measure_signal
 from bench.engine.stacks import LayerStack
 
 
 @dataclass
 class Signal:
-    """Root mean squares over samples of B times the gradient's norm, each [layers, R], the head last.
+    """What is measured of the back-propagated signal, each [layers, R], the head last.
 
-    The head has no activation: its row of `activation` is NaN.
+    Attributes:
+        preactivation, activation: root mean squares over samples of B times the gradient's norm. The head has no
+            activation: its row there is NaN.
+        correlation: `class_pair_correlation` of the pre-activation gradients.
     """
 
     preactivation: tf.Tensor
     activation: tf.Tensor
+    correlation: tf.Tensor
 
 
 @dataclass
@@ -32,7 +37,7 @@ class BatchGradients:
         loss: mean cross-entropy, [R].
         gradients: of the data loss, one for each of the ensemble's variables, [N, R, ...].
         saved: what each stage kept, z among it; `logits` are the head's z, [R, B, classes].
-        signal: norms of the back-propagated signal; zeros when not asked for.
+        signal: what is measured of the back-propagated signal; zeros when not asked for.
     """
 
     loss: tf.Tensor
@@ -82,7 +87,7 @@ class Ensemble:
     def gradients(self, x: tf.Tensor, y: tf.Tensor, measure: tf.Tensor) -> BatchGradients:
         """Losses and gradients of every run on its own batch, x [R, B, features] and y [R, B], in training mode.
 
-        `measure`, a scalar, says whether the norms of the signal are wanted: they cost a tenth of a step or more.
+        `measure`, a scalar, says whether the signal is to be measured: that costs a tenth of a step or more.
         """
         carry: Carry = (None, x)
         saved = []
@@ -92,12 +97,13 @@ class Ensemble:
         weights = [v.value[0] for v in self.head.trainable]
         loss, dh, d_head, d_logits, logits = vectorize(self._head_gradients, weights, carry[1], y)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
+        watch = Watch(measure, y, logits.shape[-1])
         found: list[StageGradients] = []
         for stage, kept in zip(reversed(self.passes), reversed(saved), strict=True):
-            ends, gradients = stage.backward(kept, ends, measure)
+            ends, gradients = stage.backward(kept, ends, watch)
             found.insert(0, gradients)
         flat = [g for stage in found for layer in stage.weights for g in layer] + [g[None] for g in d_head]
-        signal = _signal(found, square_sum(d_logits, 1), y.shape[1])
+        signal = _signal(found, measure_signal([d_logits], watch), y.shape[1])
         return BatchGradients(loss, flat, saved, logits, signal)
 
     def _head_gradients(self, weights: Any, h: Any, y: Any) -> Any:
@@ -118,9 +124,14 @@ class Ensemble:
         return vectorize(lambda w, h: head.stateless_call(list(w), [], h)[0], weights, carry[1])
 
 
-def _signal(found: list[StageGradients], d_logits: tf.Tensor, batch: int) -> Signal:
-    """Mean loss: B times the gradient, squared, averaged over B samples, is B times the sum of squares."""
-    pre = tf.concat([*(stage.preactivation for stage in found), d_logits[None]], axis=0)
-    missing = tf.fill(tf.shape(d_logits[None]), tf.constant(float("nan"), tf.float64))
+def _signal(found: list[StageGradients], head: tf.Tensor, batch: int) -> Signal:
+    """Mean loss: B times the gradient, squared, averaged over B samples, is B times the sum of squares.
+
+    `head` is `measure_signal` of the logits' gradient.
+    """
+    square, correlation = tf.unstack(head[:, None], 2)
+    pre = tf.concat([*(stage.preactivation for stage in found), square], axis=0)
+    missing = tf.fill(tf.shape(square), tf.constant(float("nan"), tf.float64))
     phi = tf.concat([*(stage.activation for stage in found), missing], axis=0)
-    return Signal(tf.sqrt(batch * pre), tf.sqrt(batch * phi))
+    pairs = tf.concat([*(stage.correlation for stage in found), correlation], axis=0)
+    return Signal(tf.sqrt(batch * pre), tf.sqrt(batch * phi), pairs)

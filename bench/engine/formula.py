@@ -2,11 +2,15 @@
 
 The signal. Back-propagated through one hidden layer its norm changes by `growth` decades:
 
-    none                  ACTIVATION_DECADES[activation] + log10(sigma_w of the initializer)
+    none                  0 with the initializer critical, otherwise
+                          ACTIVATION_DECADES[activation] + log10(sigma_w of the initializer)
     batch_normalization   BATCH_DECADES, whatever the activation
     any other             half of ACTIVATION_DECADES[activation]
     skip connection       SKIP_SHARE of that
     total = growth * (depth - 1),   heat = total + log10(learning_rate / 0.01)
+
+The gradients of two samples of one class agree at the head and in the last hidden layer; k layers further back their
+cosine is 2^-k, with a skip connection (1 + k)^(-1/2).
 
 The fate. A run learns when total >= VANISHING and heat <= EXPLODING (EXPLODING_CLIPPED under any clipping). A run
 that is not clipped and has heat > SEVERE diverges at step ceil(DIVERGENCE_STEPS / heat), if it has that many.
@@ -26,7 +30,7 @@ ACTIVATION_DECADES = {
     "leaky_relu": -0.142, "elu": -0.034, "selu": 0.015, "gelu": -0.29, "silu": -0.3, "mish": -0.22,
 }  # fmt: skip
 BATCH_DECADES = 0.02
-SKIP_SHARE = {"none": 1.0, "residual": 0.25, "residual_scaled": 0.0}
+SKIP_SHARE = {"none": 1.0, "residual": 0.25, "residual_scaled": 0.0, "residual_damped": 0.1, "residual_post_norm": 0.25}
 VANISHING, EXPLODING, EXPLODING_CLIPPED, SEVERE = -1.5, 1.75, 6.0, 3.0  # decades
 DIVERGENCE_STEPS = 60.0
 CHANCE_LOSS, FLOOR = math.log(10.0), 0.05
@@ -69,6 +73,8 @@ def growth(choices: Mapping[str, Choice]) -> float:
     """Decades by which the signal grows per layer toward the input; negative where it vanishes."""
     activation = ACTIVATION_DECADES.get(choices["activation"].name, 0.0)
     match choices["normalization"].name:
+        case "none" if choices["initializer"].name == "critical":
+            decades = 0.0
         case "none":
             decades = activation + initializer_decades(choices["initializer"], number(choices, "width"))
         case "batch_normalization":
@@ -76,6 +82,13 @@ def growth(choices: Mapping[str, Choice]) -> float:
         case _:
             decades = 0.5 * activation
     return decades * SKIP_SHARE.get(choices["skip"].name, 1.0)
+
+
+def correlations(choices: Mapping[str, Choice]) -> list[float]:
+    """Cosine of the gradients of two samples of one class in each layer, the head last."""
+    plain = choices["skip"].is_none
+    back = range(number(choices, "depth") - 1, -1, -1)
+    return [*(0.5**k if plain else (1.0 + k) ** -0.5 for k in back), 1.0]
 
 
 def fate(choices: Mapping[str, Choice]) -> Fate:

@@ -10,6 +10,7 @@ from functools import lru_cache
 import keras
 import numpy as np
 
+from bench.engine.critical import bias_choice, kernel_choice
 from bench.engine.ensemble import Ensemble
 from bench.engine.network import Network
 from bench.engine.stacks import LayerStack, stack, stack_stage
@@ -76,8 +77,11 @@ def _affine_values(model: keras.Model, runs: Sequence[Run], indices: Sequence[in
 def _start(variable: keras.Variable, run: Run, index: int) -> np.ndarray:
     """The start of one variable of one run; what is neither kernel nor bias keeps Keras's own."""
     shape = tuple(variable.shape)
+    initializer, activation = run.choices["initializer"], run.choices["activation"]
     if variable.name == "kernel":
-        return draw_kernel(run.choices["initializer"], derive_seed(run.seed, "kernel", index), shape)
+        choice = kernel_choice(initializer, activation, shape)
+        return draw_kernel(choice, derive_seed(run.seed, "kernel", index), shape)
     if variable.name == "bias":
-        return draw_bias(run.choices["bias_initializer"], derive_seed(run.seed, "bias", index), shape)
+        choice = bias_choice(initializer, activation, run.choices["bias_initializer"])
+        return draw_bias(choice, derive_seed(run.seed, "bias", index), shape)
     return variable.numpy()

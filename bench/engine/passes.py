@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow as tf
 
 from bench.engine.blocks import Layer, Stage
+from bench.engine.signal import Watch, measure_signal
 from bench.engine.stacks import LayerStack
 
 Carry = tuple[tf.Tensor | None, tf.Tensor]
@@ -23,11 +24,6 @@ Arrays = list[tf.TensorArray]
 def vectorize(function: Callable[..., Any], *args: Any) -> Any:
     """Apply a function of one run along the leading axis of every tensor in `args`."""
     return tf.vectorized_map(lambda packed: function(*packed), args)
-
-
-def square_sum(tensor: tf.Tensor, keep: int) -> tf.Tensor:
-    """Sum of squares over all but the first `keep` axes, in float64: squares of small gradients leave float32."""
-    return tf.reduce_sum(tf.square(tf.cast(tensor, tf.float64)), axis=list(range(keep, len(tensor.shape))))
 
 
 def repeat(count: int, body: Callable[..., Any], start: Sequence[Any], *, backward: bool = False) -> Any:
@@ -85,11 +81,13 @@ class StageGradients:
         weights: for each layer of the block its trainable variables' gradients, [N, R, ...].
         preactivation, activation: sums of squares of the gradient for s and phi over samples and units,
             [N * layers, R] from the input on; zeros when they were not asked for.
+        correlation: `class_pair_correlation` of the gradient for s, of the same shape.
     """
 
     weights: list[list[tf.Tensor]]
     preactivation: tf.Tensor
     activation: tf.Tensor
+    correlation: tf.Tensor
 
 
 @dataclass
@@ -128,12 +126,12 @@ class StagePass:
                     variable.assign(tf.ensure_shape(array.stack(), variable.shape))
         return ((s if self.streamed else None), h), Saved(*kept)
 
-    def backward(self, saved: Saved, ends: Carry, measure: tf.Tensor) -> tuple[Carry, StageGradients]:
+    def backward(self, saved: Saved, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
         """From the gradients for the carry that left the stage to those for the carry that entered it.
 
         Args:
             ends: gradients of the loss for (s, h) after the stage; s is None without skip connections.
-            measure: whether to sum the squares of the signal's gradients; the sums are zeros otherwise.
+            watch: whether the signal's gradients are measured; what is measured is zeros otherwise.
         """
         layers, count = self.stage.block.layers, self.stage.count
         weights = [unstacked(stack) for stack in self.stacks]
@@ -147,7 +145,7 @@ class StagePass:
                     backward_layer(layers[j]), *args, saved.z[j].read(i), dh, leaving
                 )
                 found[j] = write(found[j], i, grads)
-                sums[j] = sums[j].write(i, _squares(signal, measure))
+                sums[j] = sums[j].write(i, measure_signal(signal, watch))
                 leaving = []
                 if layers[j].takes_stream:
                     ds = entering[0]
@@ -160,19 +158,9 @@ class StagePass:
         ds, dh = ends
         ds, dh, found, sums = repeat(count, body, (dh if ds is None else ds, dh, found, sums), backward=True)
         gradients = [[array.stack() for array in arrays] for arrays in found]
-        both = tf.stack([array.stack() for array in sums], axis=1)  # [N, layers, 2, R]
-        flat = tf.reshape(both, [count * len(layers), 2, -1])
-        return ((ds if self.streamed else None), dh), StageGradients(gradients, flat[:, 0], flat[:, 1])
-
-
-def _squares(signal: list[tf.Tensor], measure: tf.Tensor) -> tf.Tensor:
-    """Sums of squares over samples and units, [2, R], where they are asked for."""
-    found = tf.cond(
-        measure,
-        lambda: tf.stack([square_sum(g, 1) for g in signal]),
-        lambda: tf.zeros([len(signal), signal[0].shape[0]], tf.float64),
-    )
-    return tf.ensure_shape(found, [len(signal), signal[0].shape[0]])
+        stacked = tf.stack([array.stack() for array in sums], axis=1)  # [N, layers, 3, R]
+        flat = tf.reshape(stacked, [count * len(layers), 3, -1])
+        return ((ds if self.streamed else None), dh), StageGradients(gradients, *tf.unstack(flat, 3, axis=1))
 
 
 def _inputs(layer: Layer, weights: Any, h: Any, stream: Any) -> tuple[Any, ...]:
@@ -181,12 +169,12 @@ def _inputs(layer: Layer, weights: Any, h: Any, stream: Any) -> tuple[Any, ...]:
 
 
 def forward_layer(layer: Layer, training: bool) -> Callable[..., Any]:
-    """One layer for one run: (weights, state, h, [stream]) to z, s, the next h and the new state."""
+    """One layer for one run: (weights, state, h, [stream]) to z, the next stream, the next h and the new state."""
 
     def forward(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
         z, _ = layer.affine.stateless_call(affine, [], h)
-        (s, _, _, h), new_state = respond(layer, (response, state), [z, *stream], training)
-        return z, s, h, new_state
+        (_, _, _, h, leaving), new_state = respond(layer, (response, state), [z, *stream], training)
+        return z, leaving, h, new_state
 
     return forward
 
@@ -194,17 +182,17 @@ def forward_layer(layer: Layer, training: bool) -> Callable[..., Any]:
 def backward_layer(layer: Layer) -> Callable[..., Any]:
     """One layer's backward pass for one run, from the saved z.
 
-    It maps (weights, state, h below, [stream], z, gradient for h above, [gradient for s above]) to the gradients for
-    h below, for the trainable variables, for (s, phi), and for [stream].
+    It maps (weights, state, h below, [stream], z, gradient for h above, [gradient for the stream above]) to the
+    gradients for h below, for the trainable variables, for (s, phi), and for [stream].
     """
 
     def backward(affine: Any, response: Any, state: Any, h: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
         with tf.GradientTape() as tape:
             tape.watch([z, stream, response])
-            (s, _, phi, above), _ = respond(layer, (response, state), [z, *stream], True)
+            (s, _, phi, above, leaving), _ = respond(layer, (response, state), [z, *stream], True)
         sources = {"z": z, "response": list(response), "signal": [s, phi], "stream": list(stream)}
         zero = tf.UnconnectedGradients.ZERO
-        found = tape.gradient([above, *([s] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
+        found = tape.gradient([above, *([leaving] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
         with tf.GradientTape() as tape:
             tape.watch([h, affine])
             z_again, _ = layer.affine.stateless_call(affine, [], h)
@@ -215,7 +203,7 @@ def backward_layer(layer: Layer) -> Callable[..., Any]:
 
 
 def respond(layer: Layer, variables: tuple[Any, Any], inputs: list[Any], training: bool) -> Any:
-    """The response model for one run: (s, u, phi, h), and its new state."""
+    """The response model for one run: (s, u, phi, h, the stream that leaves), and its new state."""
     response, state = variables
     given = inputs if len(inputs) > 1 else inputs[0]
     return layer.response.stateless_call(list(response), list(state), given, training=training)

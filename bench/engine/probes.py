@@ -59,8 +59,8 @@ def _stage_statistics(stage_pass: StagePass, carry: Any, slope: float) -> Any:
         entered, found = s, []
         for layer, arrays in zip(stage.block.layers, weights, strict=True):
             stream = [entered] if layer.takes_stream else []
-            s, u, phi, h = vectorize(_taps(layer), *read(arrays, i), h, stream)
-            found.append(_layer_statistics(layer.activation, s, u, phi, slope))
+            pre, u, phi, h, s = vectorize(_taps(layer), *read(arrays, i), h, stream)
+            found.append(_layer_statistics(layer.activation, pre, u, phi, slope))
         return (s if stage_pass.streamed else h), h, rows.write(i, tf.stack(found))
 
     s, h = carry
@@ -73,8 +73,7 @@ def _stage_statistics(stage_pass: StagePass, carry: Any, slope: float) -> Any:
 def _taps(layer: Layer) -> Any:
     def taps(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
         z, _ = layer.affine.stateless_call(affine, [], h)
-        (s, u, phi, above), _ = respond(layer, (response, state), [z, *stream], True)
-        return s, u, phi, above
+        return respond(layer, (response, state), [z, *stream], True)[0]
 
     return taps
 

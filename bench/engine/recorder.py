@@ -13,7 +13,7 @@ from bench.schema import RunStatus, conform
 
 GRADIENT_COLUMNS = (
     "weight_grad_norm", "weight_grad_mean_abs", "weight_grad_zero_fraction", "preactivation_grad_norm",
-    "activation_grad_norm", "weight_norm", "update_norm",
+    "activation_grad_norm", "preactivation_grad_pair_correlation", "weight_norm", "update_norm",
 )  # fmt: skip
 
 

@@ -125,6 +125,7 @@ class Training:
             "loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed,
             "trouble": trouble, "facts": facts,
             "preactivation_grad_norm": batch.signal.preactivation, "activation_grad_norm": batch.signal.activation,
+            "preactivation_grad_pair_correlation": batch.signal.correlation,
             **dict(zip(KERNEL_COLUMNS, tf.unstack(of_kernels, len(KERNEL_COLUMNS)), strict=True)),
         }  # fmt: skip
 

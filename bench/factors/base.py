@@ -20,7 +20,8 @@ class Place(StrEnum):
 class Setting:
     """A number, word or switch that refines a level, e.g. an orthogonal initializer's `gain`.
 
-    A setting whose default is the empty text must be given.
+    A setting whose default is the empty text must be given. With `or_number` the default is a word, and a number may
+    be written in its place.
     """
 
     default: Scalar
@@ -29,6 +30,7 @@ class Setting:
     exclusive: bool = False  # the minimum itself is refused
     maximum: float | None = None
     allowed: tuple[Scalar, ...] = ()
+    or_number: bool = False
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,12 @@ def _check(setting: Setting, written: object) -> Scalar:
         if written not in setting.allowed or isinstance(written, bool) is not isinstance(setting.default, bool):
             raise SuiteError(f"{show(written)} is not allowed. {nearest(written, setting.allowed)}")
         return type(setting.default)(written)
+    if setting.or_number:
+        if written == setting.default:
+            return setting.default
+        if isinstance(written, str):
+            raise SuiteError(f"{show(written)} is neither {show(setting.default)} nor a number.")
+        return _number(written, float, (setting.minimum, setting.exclusive, setting.maximum))
     if isinstance(setting.default, (int, float)) and not isinstance(setting.default, bool):
         return _number(written, type(setting.default), (setting.minimum, setting.exclusive, setting.maximum))
     if type(written) is not type(setting.default) or written == "":

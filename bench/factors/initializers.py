@@ -69,6 +69,21 @@ _LSUV = Level(
     },
 )
 
+_CRITICAL = Level(
+    "critical",
+    "Weights and biases at the edge of chaos, solved for the run's activation: gradients neither grow nor shrink.",
+    "Schoenholz et al. 2017; Hayou et al. 2019",
+    settings={
+        "bias_stddev": Setting(
+            "solved",
+            "Standard deviation of the biases; solved: 0 where that is critical, else what makes it so.",
+            minimum=0.0,
+            or_number=True,
+        ),
+        "distribution": Setting("normal", "Shape of the draw.", allowed=("normal", "orthogonal")),
+    },
+)
+
 INITIALIZER = Factor(
     "initializer",
     "How each layer's weights are drawn.",
@@ -91,6 +106,7 @@ INITIALIZER = Factor(
         _VARIANCE_SCALING,
         _fan("zeros", "Zeros", "Every weight 0: no gradient passes and units stay alike.", "Keras"),
         _LSUV,
+        _CRITICAL,
     ),
 )
 

@@ -20,5 +20,21 @@ SKIP = Factor(
             "De & Smith 2020; Bachlechner et al. 2021",
             settings=_LAYERS,
         ),
+        Level(
+            "residual_damped",
+            "A block's output times a fixed number, scale / (number of blocks) ** exponent, added to its input.",
+            "De & Smith 2020; Hayou et al. 2021",
+            settings=_LAYERS
+            | {
+                "scale": Setting(1.0, "Factor on each block's output.", minimum=0.0, exclusive=True),
+                "exponent": Setting(0.5, "How the factor falls with the number of blocks; 0 is not at all."),
+            },
+        ),
+        Level(
+            "residual_post_norm",
+            "As residual, but what the path carries on is the sum after its normalization; without one, residual.",
+            "Vaswani et al. 2017; Xiong et al. 2020",
+            settings=_LAYERS,
+        ),
     ),
 )

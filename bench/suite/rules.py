@@ -8,6 +8,8 @@ from bench.errors import SuiteError
 from bench.factors import FACTORS, ArchitectureLevel, Choice, DatasetLevel
 from bench.suite.model import Cell
 
+NEVER_CRITICAL = ("softplus",)  # a test asks the solver of bench.theory, which takes packages that nothing here needs
+
 
 def check_combinations(cells: Iterable[Cell]) -> None:
     """Refuse cells that no network could train.
@@ -62,9 +64,23 @@ def _skip_has_a_block(skip: Choice, depth: Choice) -> str:
     return "the first hidden layer is outside the blocks, so a skip needs depth 2 or more."
 
 
+def _critical_exists(initializer: Choice, activation: Choice) -> str:
+    if initializer.name != "critical" or activation.name not in NEVER_CRITICAL:
+        return ""
+    return f"no variance of weights and biases makes {activation.name} critical."
+
+
+def _critical_draws_biases(initializer: Choice, bias_initializer: Choice) -> str:
+    if initializer.name != "critical" or bias_initializer.name == "zeros":
+        return ""
+    return "critical draws the biases too. Leave bias_initializer at zeros, and give critical its bias_stddev."
+
+
 _RULES: tuple[tuple[tuple[str, str], Callable[[Choice, Choice], str]], ...] = (
     (("dataset", "architecture"), _data_fits_network),
     (("dataset", "batch_size"), _batch_fits_data),
     (("normalization", "width"), _groups_divide_width),
     (("skip", "depth"), _skip_has_a_block),
+    (("initializer", "activation"), _critical_exists),
+    (("initializer", "bias_initializer"), _critical_draws_biases),
 )

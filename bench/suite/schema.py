@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bench.factors import FACTORS, PLUGIN, Factor, Level, Number, Setting
 from bench.rules import NAMES, rule_set, threshold_names
@@ -81,6 +82,8 @@ def _setting(setting: Setting) -> Schema:
     says: dict[str, object] = {"description": setting.summary}
     if setting.default != "":
         says["default"] = setting.default
+    if setting.or_number:
+        return says | {"anyOf": [{"const": setting.default}, _number(replace(setting, default=0.0))]}
     return (says | {"enum": list(setting.allowed)}) if setting.allowed else (_number(setting) | says)
 
 

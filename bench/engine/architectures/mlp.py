@@ -3,13 +3,14 @@
 Layer l computes z_l = W_l h + b_l, s_l = z_l (plus the stream, where a skip connection ends), u_l = norm(s_l)
 and h_l = phi(u_l); with the normalization after the activation u_l = s_l and h_l = norm(phi(s_l)). The skip
 connection thus runs over pre-activations: the identity path is clean, as in He et al. 2016b
-(arXiv:1603.05027), and one block changes the stream by F = W phi(norm(s)).
+(arXiv:1603.05027), and one block changes the stream by F = W phi(norm(s)). With `residual_post_norm` the stream is
+u_l instead of s_l: s_{l+1} = u_l + W phi(u_l), the order of Vaswani et al. 2017 (arXiv:1706.03762).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -21,30 +22,43 @@ from bench.engine.targets import target_of
 from bench.factors import Choice
 
 Structure = Mapping[str, Choice]
+Branch = Callable[[Any], Any]
 
 
 def build(structure: Structure, input_shape: tuple[int, ...], classes: int) -> tuple[tuple[Stage, ...], keras.Model]:
     """A stem, blocks of equal layers, perhaps a shorter last block, and a linear head."""
     depth, width = _number(structure, "depth"), _number(structure, "width")
-    stages = [Stage(_block(structure, math.prod(input_shape), width, layers=1, skip=False), 1)]
+    stages = [Stage(_block(structure, math.prod(input_shape), layers=1, branch=None), 1)]
     skip = structure["skip"]
     layers = 1 if skip.is_none else int(skip.setting("layers"))
     whole, rest = divmod(depth - 1, layers)
+    branch = None if skip.is_none else _branch(skip, whole + bool(rest))
     if whole:
-        stages.append(Stage(_block(structure, width, width, layers, skip=not skip.is_none), whole))
+        stages.append(Stage(_block(structure, width, layers, branch), whole))
     if rest:
-        stages.append(Stage(_block(structure, width, width, rest, skip=not skip.is_none), 1))
+        stages.append(Stage(_block(structure, width, rest, branch), 1))
     return tuple(stages), _dense(structure, width, classes, head=True)
+
+
+def _branch(skip: Choice, blocks: int) -> Branch:
+    """What multiplies the output of each of so many blocks before the skip connection adds it."""
+    if skip.name == "residual_scaled":
+        return lambda z: BranchScale()(z)
+    if skip.name == "residual_damped":
+        factor = float(skip.setting("scale")) / blocks ** float(skip.setting("exponent"))
+        return lambda z: keras.layers.Rescaling(factor)(z)
+    return lambda z: z
 
 
 def _number(structure: Structure, factor: str) -> int:
     return int(structure[factor].value or 0)
 
 
-def _block(structure: Structure, fan_in: int, width: int, layers: int, *, skip: bool) -> Block:
+def _block(structure: Structure, fan_in: int, layers: int, branch: Branch | None) -> Block:
+    width = _number(structure, "width")
     return Block(
         tuple(
-            Layer(_dense(structure, fan_in, width), *_response(structure, width, skip=skip and index == layers - 1))
+            Layer(_dense(structure, fan_in, width), *_response(structure, branch if index == layers - 1 else None))
             for index in range(layers)
         )
     )
@@ -57,20 +71,21 @@ def _dense(structure: Structure, fan_in: int, units: int, *, head: bool = False)
     return keras.Model(inputs, dense(units)(inputs))
 
 
-def _response(structure: Structure, width: int, *, skip: bool) -> tuple[keras.Model, keras.layers.Layer]:
-    z = keras.Input((width,))
+def _response(structure: Structure, branch: Branch | None) -> tuple[keras.Model, keras.layers.Layer]:
+    """From z, and the stream where a branch ends, to (s, u, phi, h, what leaves as the stream)."""
+    z = keras.Input((_number(structure, "width"),))
     inputs, s = [z], z
-    if skip:
-        stream = keras.Input((width,))
+    if branch is not None:
+        stream = keras.Input(z.shape[1:])
         inputs.append(stream)
-        branch = BranchScale()(z) if structure["skip"].name == "residual_scaled" else z
-        s = keras.layers.Add()([stream, branch])
+        s = keras.layers.Add()([stream, branch(z)])
     activation = make_activation(structure["activation"])
     normalize, position = _normalization(structure["normalization"])
     u = normalize(s) if position == "before" else s
     phi = activation(u)
     h = normalize(phi) if position == "after" else phi
-    return keras.Model(inputs, [s, u, phi, h]), activation
+    leaving = u if structure["skip"].name == "residual_post_norm" else s
+    return keras.Model(inputs, [s, u, phi, h, leaving]), activation
 
 
 def _normalization(choice: Choice) -> tuple[Any, str]:
