@@ -28,7 +28,7 @@ class DenseNetwork:
         depth, width: hidden layers, and units in each.
         inputs: features of a sample.
         classes: units of the head.
-        first, hidden: how the first kernel [inputs, width] and the others [width, width] are drawn.
+        first, hidden, head: how the kernels [inputs, width], [width, width] and [width, classes] are drawn.
         bias_variance: sigma_b^2.
         normalization: the choice of that factor.
         skip_layers: hidden layers in a block with a skip connection; 0 without.
@@ -43,6 +43,7 @@ class DenseNetwork:
     classes: int
     first: WeightLaw
     hidden: WeightLaw
+    head: WeightLaw
     bias_variance: float
     normalization: Choice
     skip_layers: int
@@ -106,6 +107,7 @@ def network_of(
         classes=targets,
         first=weight_law(start, features, width, phi, normalized=normalized),
         hidden=weight_law(start, width, width, phi, normalized=normalized),
+        head=weight_law(start, width, targets, phi),
         bias_variance=bias_variance(choices["bias_initializer"], start, phi),
         normalization=normalization,
         skip_layers=0 if skip.is_none else int(skip.setting("layers")),

@@ -17,6 +17,15 @@ from bench.theory.maps import PairMoments
 
 
 @dataclass(frozen=True)
+class Covariance:
+    """Variances of ln phi^2 and of ln phi'^2 g^2 summed over units, and their covariance, times the number of units."""
+
+    forward: float
+    backward: float
+    both: float
+
+
+@dataclass(frozen=True)
 class Noise:
     """Relative variances of sums over units, times the number of units; pairs are (one sample, two samples).
 
@@ -28,6 +37,7 @@ class Noise:
         bend: coefficients on x^2 - 1 of (phi^2, phi'^2), which a fixed length of the pre-activation takes away.
         tilt: those on x, which a fixed mean takes away.
         cosine: of two pre-activations.
+        mixed: E[phi^2 phi'^2] / E[phi'^2], of one sample.
         length: variance of the length of the pre-activation where the gradient is divided by it.
     """
 
@@ -37,6 +47,7 @@ class Noise:
     bend: tuple[float, float]
     tilt: tuple[float, float]
     cosine: float
+    mixed: float = 0.0
     length: tuple[float, float] = (0.0, 0.0)
 
     def fixed_length(self, *, centered: bool = False) -> Noise:
@@ -69,14 +80,25 @@ class Noise:
             self, forward=(0.0, 0.0), backward=(max(one, 0.0), two, self.backward[2]), both=(0.0, 0.0), bend=bend, tilt=tilt
         )
 
-    def averaged(self, batch: int, cosine: float) -> tuple[float, float, float]:
-        """Variances (forward, backward) and covariance of means over a batch whose gradients have that mean cos^2."""
-        own, shared = 1.0 / batch, 1.0 - 1.0 / batch
-        two = self.backward[1] + self.backward[2] * cosine
-        return (
-            max(own * self.forward[0] + shared * self.forward[1], 0.0),
-            max(own * self.backward[0] + shared * max(two, 0.0) + own * self.length[0] + shared * self.length[1], 0.0),
-            own * self.both[0] + shared * self.both[1],
+    def parts(self, gradients: float, scatter: float) -> tuple[Covariance, Covariance]:
+        """What two samples share of the noise, and what each has of its own.
+
+        Args:
+            gradients: mean squared cosine of two samples' gradients.
+            scatter: variance of the cosine of two pre-activations over pairs of samples.
+        """
+        (ahead, behind), more = self.bend, 0.5 * scatter
+        both = Covariance(
+            self.forward[1] + more * ahead**2,
+            self.backward[1] + self.backward[2] * gradients + more * behind**2 + self.length[1],
+            self.both[1] + more * ahead * behind,
+        )
+        one = Covariance(self.forward[0], self.backward[0] + self.length[0], self.both[0])
+        shared = Covariance(
+            float(np.clip(both.forward, 0.0, one.forward)), float(np.clip(both.backward, 0.0, one.backward)), both.both
+        )
+        return shared, Covariance(
+            one.forward - shared.forward, one.backward - shared.backward, one.both - shared.both
         )
 
 
@@ -102,6 +124,7 @@ def noise_of(
     p, a = float(weights @ squares), float(weights @ slopes)
     if not (p > 0.0 and a > 0.0):
         return Noise((0.0, 0.0), (0.0, 0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0), at[1])
+    both_mean = float(weights @ (squares * slopes)) / a
     squares, slopes = squares / p, slopes / a
     forward, backward, both = (float(weights @ of) - 1.0 for of in (squares**2, slopes**2, squares * slopes))
     shrunk = at[1] ** 2 if center else 1.0
@@ -119,4 +142,5 @@ def noise_of(
         bend,
         tilt,
         at[1],
+        both_mean,
     )

@@ -11,10 +11,10 @@ import numpy as np
 from bench.errors import BenchError
 from bench.theory.activations import Array
 from bench.theory.description import DenseNetwork, network_of
-from bench.theory.spread import Walks
+from bench.theory.spread import walk
 from bench.theory.trajectory import LayerState, log_gradients, states
 
-NETWORKS = 2000
+NETWORKS = 600
 COVERAGE = 0.95
 HALF_LOG10 = 0.5 / np.log(10.0)  # from ln of a square to log10 of a norm
 
@@ -116,8 +116,8 @@ def _moved(
 ) -> dict[str, Array]:
     """Shift, spread and band of each quantity from networks of finite width."""
     ends = np.array([0.5 * (1.0 - COVERAGE), 0.5 * (1.0 + COVERAGE)])
-    walks = Walks(network, layers, counts[1], counts[0])
-    variance = np.exp(np.quantile(walks.variance, ends, axis=1))
+    walks = walk(network, layers, counts[1], counts[0])
+    variance = np.exp(np.quantile(walks.mean_square, ends, axis=1))
     found = {"mean_square_low": variance[0], "mean_square_high": variance[1]}
     relative = _relative(walks.signal, walks.read, above[:, None])
     for name, at, drawn in zip(("preactivation", "activation"), limit, relative, strict=True):
