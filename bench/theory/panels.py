@@ -39,7 +39,8 @@ def panel_nodes(low: float, high: float, cuts: Sequence[float], smallest: float,
 
 def _graded(low: float, high: float, fine: tuple[bool, bool], smallest: float) -> list[float]:
     """Left edges of the panels of one piece, short at the ends that are `fine`."""
-    steps, length = [], smallest
+    steps: list[float] = []
+    length = smallest
     half = (high - low) / (2.0 if all(fine) else 1.0)
     while sum(steps) + length < half:
         steps.append(length)

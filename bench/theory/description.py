@@ -1,0 +1,169 @@
+"""What the theory needs of a network, read from a run's levels as the `runs` table spells them."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.errors import BenchError, SuiteError
+from bench.factors import FACTORS, Choice, DatasetLevel, choose
+from bench.theory.activations import Nonlinearity, activation
+from bench.theory.weights import WeightLaw, bias_variance, weight_law
+
+LABEL = re.compile(r"(?P<name>[^()]+)\((?P<settings>.*)\)")
+READ = (
+    "architecture", "depth", "width", "activation", "initializer", "bias_initializer", "normalization", "skip",
+    "batch_size",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DenseNetwork:
+    """A multilayer perceptron of the suite at initialization.
+
+    Attributes:
+        phi: the activation.
+        depth, width: hidden layers, and units in each.
+        inputs: features of a sample.
+        classes: units of the head.
+        first, hidden, head: how the kernels [inputs, width], [width, width] and [width, classes] are drawn.
+        bias_variance: sigma_b^2.
+        normalization: the choice of that factor.
+        skip_layers: hidden layers in a block with a skip connection; 0 without.
+        branch_scale: what the branch is multiplied by before the stream is added: 1, or 0 for residual_scaled.
+        batch_size: samples in a training batch.
+    """
+
+    phi: Nonlinearity
+    depth: int
+    width: int
+    inputs: int
+    classes: int
+    first: WeightLaw
+    hidden: WeightLaw
+    head: WeightLaw
+    bias_variance: float
+    normalization: Choice
+    skip_layers: int
+    branch_scale: float
+    batch_size: int
+
+    @property
+    def position(self) -> str:
+        """Where a normalization of values stands: `before` or `after` the activation; empty where there is none."""
+        if self.normalization.name in ("none", "weight_normalization"):
+            return ""
+        return str(self.normalization.setting("position"))
+
+    def ends_block(self, layer: int) -> bool:
+        """Whether the stream of a skip connection is added in this layer, counted from 0."""
+        if not self.skip_layers or layer == 0:
+            return False
+        return layer % self.skip_layers == 0 or layer == self.depth - 1
+
+    def block_start(self, layer: int) -> int:
+        """The layer whose pre-activation is the stream that is added in layer `layer`, which ends a block."""
+        return (layer - 1) // self.skip_layers * self.skip_layers
+
+
+def network_of(
+    levels: Mapping[str, object], inputs: int | Sequence[int] | None = None, classes: int | None = None
+) -> DenseNetwork:
+    """The network that a run's levels describe.
+
+    Args:
+        levels: factor to level: a label as in the `runs` table (`random_normal(stddev=0.3)`), a number, a table
+            with `level` and settings as a suite writes it, a `Choice`, or for the activation a `Nonlinearity`.
+            Factors that are missing take their defaults; columns that are no factor are left alone.
+        inputs: features of a sample, or the sample's shape; by default those of the dataset.
+        classes: by default those of the dataset.
+
+    Raises:
+        SuiteError: a level that does not exist; the message names the nearest.
+        BenchError: what the theory does not cover: another architecture than dense layers, a plugin.
+    """
+    own = levels.get("activation")
+    choices = {
+        name: choice_of(name, levels[name] if levels.get(name) is not None else FACTORS[name].default)
+        for name in READ
+        if not (name == "activation" and isinstance(own, Nonlinearity))
+    }
+    if choices["architecture"].name != "mlp":
+        raise BenchError(f'The theory covers dense layers (mlp), not the architecture "{choices["architecture"].label}".')
+    phi = own if isinstance(own, Nonlinearity) else activation(choices["activation"].name, dict(choices["activation"].settings))
+    normalization = choices["normalization"]
+    if FACTORS["normalization"].level(normalization.name) is None:
+        raise BenchError(f'The theory knows nothing of the normalization "{normalization.name}".')
+    features, targets = _data(levels, inputs, classes)
+    width, skip = int(choices["width"].value or 0), choices["skip"]
+    start, normalized = choices["initializer"], normalization.name == "weight_normalization"
+    return DenseNetwork(
+        phi=phi,
+        depth=int(choices["depth"].value or 0),
+        width=width,
+        inputs=features,
+        classes=targets,
+        first=weight_law(start, features, width, phi, normalized=normalized),
+        hidden=weight_law(start, width, width, phi, normalized=normalized),
+        head=weight_law(start, width, targets, phi),
+        bias_variance=bias_variance(choices["bias_initializer"], start, phi),
+        normalization=normalization,
+        skip_layers=0 if skip.is_none else int(skip.setting("layers")),
+        branch_scale=0.0 if skip.name == "residual_scaled" else 1.0,
+        batch_size=int(choices["batch_size"].value or 0),
+    )
+
+
+def choice_of(factor: str, written: object) -> Choice:
+    """The choice that a label, a number, a table or a `Choice` makes for a factor.
+
+    Raises:
+        SuiteError: it is none of the factor's levels, or its settings are wrong; the factor is named.
+    """
+    if isinstance(written, Choice):
+        return written
+    try:
+        return choose(FACTORS[factor], _parsed(factor, written))
+    except SuiteError as error:
+        raise SuiteError(f"{factor}: {error}") from None
+
+
+def _parsed(factor: str, written: object) -> object:
+    number = FACTORS[factor].number
+    if number is not None:
+        value = written.item() if hasattr(written, "item") else written
+        if isinstance(value, str):
+            value = _scalar(value)
+        return int(value) if isinstance(value, float) and number.kind is int and value.is_integer() else value
+    if isinstance(written, str) and (match := LABEL.fullmatch(written.strip())):
+        table: dict[str, object] = {"level": match["name"].strip()}
+        for part in filter(None, (part.strip() for part in match["settings"].split(","))):
+            key, _, value = part.partition("=")
+            table[key.strip()] = _scalar(value.strip())
+        return table
+    return written
+
+
+def _scalar(text: str) -> object:
+    """A setting's value as labels spell it: true, a whole number, a number, or a word."""
+    if text in ("true", "false"):
+        return text == "true"
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text.strip("\"'")
+
+
+def _data(levels: Mapping[str, object], inputs: int | Sequence[int] | None, classes: int | None) -> tuple[int, int]:
+    """Features and classes, from what was given or the dataset of the levels."""
+    level = FACTORS["dataset"].level(str(levels.get("dataset") or FACTORS["dataset"].default))
+    known = isinstance(level, DatasetLevel) and bool(level.shape)
+    if inputs is None and not known:
+        raise BenchError("The number of input features is not known: give `inputs`.")
+    shape = inputs if inputs is not None else level.shape  # type: ignore[union-attr]
+    features = int(shape) if isinstance(shape, int) else math.prod(map(int, shape))  # type: ignore[arg-type]
+    return features, classes or (level.classes if isinstance(level, DatasetLevel) else 0) or 2
