@@ -12,6 +12,8 @@ RESPONSE_NAMES = (
     "weight_rms_ratio_end",
     "update_ratio_start",
     "update_ratio_end",
+    "gradient_correlation_start",
+    "gradient_correlation_end",
     "collapse_gap_start",
     "collapse_gap_end",
     "saturated_fraction_start",
