@@ -170,6 +170,16 @@ def test_a_cluster_that_is_not_there_or_has_no_room_is_named() -> None:
         RayExecutor(share=Share(gpus=64.0), workers=1)
 
 
+def test_that_ray_is_not_installed_is_said(tmp_path: Path) -> None:
+    suite = tmp_path / "nodes.toml"
+    suite.write_text(SUITE, encoding="utf-8")
+    without = "import sys; sys.modules['ray'] = None; from bench.cli import main; main()"
+    command = [sys.executable, "-c", without, "run", str(suite), "--executor", "ray", "--out", str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: --executor ray needs Ray: pip install 'gradbench[ray]'.")
+
+
 def test_sizes_are_read() -> None:
     assert [memory_bytes(text) for text in ("2GB", "1.5 GiB", "800mib")] == [2 * 10**9, 3 * 2**29, 800 * 2**20]
 
