@@ -79,7 +79,7 @@ def fixed_point(
 
 
 def growth_map(phi: Nonlinearity, weight_variances: Array, bias_variances: Array, start: float = 1.0) -> Array:
-    """Natural logarithm of chi at the fixed point that `start` runs to, over both variances; where q runs away, at the last q of 1e8.
+    """Logarithm of chi at the fixed point that `start` runs to, over both variances; at q = 1e8 where q runs away.
 
     Args:
         weight_variances: sigma_w^2, [columns].

@@ -18,7 +18,7 @@ LEAST = 1e-250
 
 @dataclass(frozen=True)
 class LogTable:
-    """Natural logarithm of f over ln q, continued as straight lines: `table(x)` gives ln f and its derivative by ln q."""
+    """Values of ln f over ln q, continued as straight lines: `table(x)` gives ln f and its derivative by ln q."""
 
     start: float
     step: float

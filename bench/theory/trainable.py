@@ -1,8 +1,8 @@
 """The largest depth at which the signal at initialization still lets a network train.
 
 Rule: the total gradient ratio log10 |d_first| / |d_last| stays within [-1.5, 1.75], and two samples stay apart, the
-cosine of phi below 0.999. The limits come from 90 trained networks of this kind, of which 93 to 96 % follow the rule; they are
-round numbers for a guess before training, not constants of nature.
+cosine of phi below 0.999. The limits come from 90 trained networks of this kind, of which 93 to 96 % follow the rule;
+they are round numbers for a guess before training, not constants of nature.
 """
 
 from __future__ import annotations
