@@ -195,7 +195,8 @@ def test_lsuv_sets_the_mean_square_and_zeros_pass_nothing() -> None:
     found = profile(network(activation="tanh", initializer="lsuv"))
     np.testing.assert_allclose(found.mean_square, 1.0, atol=1e-9)
     dead = profile(network(activation="tanh", initializer="zeros"))
-    assert (dead.preactivation[:-1] == -np.inf).all() and (dead.mean_square == 0.0).all()
+    assert np.isnan(dead.preactivation).all() and np.isnan(dead.preactivation_low).all()
+    assert (dead.mean_square == 0.0).all() and (dead.chi == 0.0).all()
 
 
 def test_predictions_repeat() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.theory.activations import Array, Nonlinearity
 from bench.theory.maps import PairMoments
+from bench.theory.quadrature import LEAST
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def noise_of(
         center: what is taken off phi before it is squared.
     """
     x, weights = nodes
-    z = np.sqrt(max(at[0], 1e-20)) * x
+    z = np.sqrt(max(at[0], LEAST)) * x
     squares, slopes = (phi.value(z) - center) ** 2, phi.slope(z) ** 2
     p, a = float(weights @ squares), float(weights @ slopes)
     if not (p > 0.0 and a > 0.0):

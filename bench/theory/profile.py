@@ -98,6 +98,8 @@ def profile(
         _log([layer.response.above for layer in layers]),
     )
     limit = _relative(*log_gradients(described, weights, growth), above)
+    if not described.head.variance:  # the head passes no gradient at all
+        limit = (np.full(described.depth, np.nan), np.full(described.depth, np.nan))
     found = _moved(described, layers, limit, (samples or described.batch_size, networks), above)
     next_weight = described.hidden.settled(
         np.array([layer.response.square for layer in layers]), described.bias_variance

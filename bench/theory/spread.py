@@ -108,9 +108,11 @@ class _Walker:
         """Share of the squared gradient norm that the stream brings, where a block begins; in the limit."""
         weights = np.log([max(layer.weight_variance, LEAST) for layer in self.layers])
         growth = np.log([max(layer.response.growth, LEAST) for layer in self.layers])
-        signal, _ = log_gradients(self.network, weights, growth)
+        with np.errstate(invalid="ignore"):
+            signal, _ = log_gradients(self.network, weights, growth)
         ends = np.minimum(np.arange(len(signal)) + max(self.network.skip_layers, 1), len(signal) - 1)
-        found: Array = np.exp(np.minimum(np.nan_to_num(signal[ends] - signal), 0.0))
+        with np.errstate(invalid="ignore"):
+            found: Array = np.exp(np.minimum(np.nan_to_num(signal[ends] - signal), 0.0))
         return found
 
     def _scatter(self) -> Array:
@@ -220,7 +222,8 @@ class _Walker:
         if self.network.position or self.network.skip_layers:
             signal, read = log_gradients(self.network, weights, self.growths + self._allowance(), self._crossings())
             return signal + top, read + top
-        return self._backward_with_radial(weights, top, pull)
+        with np.errstate(divide="ignore", invalid="ignore"):  # zeros pass nothing
+            return self._backward_with_radial(weights, top, pull)
 
     def _allowance(self) -> Array:
         """Batch normalization: what the finite-batch formula may be wrong by, one number a network, in ln per layer."""
