@@ -36,6 +36,7 @@ EXECUTOR_HELP = "Where cohorts run: local, or ray (extra `ray`; docs/cluster.md)
 ADDRESS_HELP = "Of a Ray cluster: auto on one of its nodes, or host:port. Default: Ray on this machine."
 MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its estimated need."
 FAIL_ON_HELP = "End with exit code 3 if a claim is not-held or undecided; may be given twice."
+MAP_HELP = "Draw where networks train: over weight and bias variance, or with --initializer over depth and gain."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
@@ -214,6 +215,35 @@ def show(
     from bench.commands.show import show_run
 
     show_run(results, run_id)
+
+
+@app.command()
+def theory(  # noqa: PLR0913 (one parameter an option)
+    activation: Annotated[str, typer.Option(help="As in a suite, settings in brackets: 'elu(alpha=1)'.")] = "relu",
+    initializer: Annotated[str | None, typer.Option(help="E.g. 'random_normal(stddev=0.3)'.")] = None,
+    depth: Annotated[int, typer.Option(min=1, max=2000, help="Hidden layers.")] = 32,
+    width: Annotated[int, typer.Option(min=2, help="Units in a hidden layer.")] = 256,
+    normalization: Annotated[str, typer.Option(help="E.g. 'batch_normalization(position=after)'.")] = "none",
+    skip: Annotated[str, typer.Option(help="E.g. 'residual(layers=1)'.")] = "none",
+    bias_initializer: Annotated[str, typer.Option(help="How biases are drawn.")] = "zeros",
+    batch_size: Annotated[int, typer.Option(min=2, help="Samples in a batch.")] = 64,
+    inputs: Annotated[int | None, typer.Option(min=1, help="Features of a sample. Default: the width.")] = None,
+    input_mean_square: Annotated[float, typer.Option(min=1e-12, help="Of the inputs' features.")] = 1.0,
+    map_: Annotated[bool, typer.Option("--map", help=MAP_HELP)] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture: .png, .svg or .pdf. Default: in reports/theory/.")
+    ] = None,
+) -> None:
+    """Predict a network's gradients before training, from its levels alone."""
+    from bench.commands.theory import Question, show_map, show_theory
+
+    levels = {
+        "activation": activation, "initializer": initializer or "glorot_uniform", "normalization": normalization,
+        "skip": skip, "bias_initializer": bias_initializer, "depth": depth, "width": width, "batch_size": batch_size,
+    }  # fmt: skip
+    given = {name: level for name, level in levels.items() if level != "none"}
+    question = Question(given, input_mean_square, inputs=inputs, out=out, named=initializer is not None)
+    show_map(question) if map_ else show_theory(question)
 
 
 def main() -> None:

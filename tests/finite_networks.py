@@ -84,7 +84,12 @@ class Measured:
         return np.log10(self.activation / self.activation[-1])
 
 
-EPSILONS = {"batch_normalization": 1e-3, "layer_normalization": 1e-3, "group_normalization": 1e-3, "rms_normalization": 1e-6}
+EPSILONS = {
+    "batch_normalization": 1e-3,
+    "layer_normalization": 1e-3,
+    "group_normalization": 1e-3,
+    "rms_normalization": 1e-6,
+}
 
 
 class Normalizer:

@@ -45,7 +45,7 @@ ROOMS = {
     ),
     "commands": _room(
         "environment executors engine reading store report analysis theory plan suite rules factors schema errors",
-        "numpy pandas pyarrow rich",
+        "numpy pandas pyarrow rich matplotlib",
     ),
     "cli": _room("commands report suite errors", "typer rich"),
     "__main__": _room("cli"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.critical import CriticalKind, CriticalPoint, critical_point
 from bench.theory.custom import nonlinearity_of, slope_error
+from bench.theory.description import DenseNetwork, choice_of, network_of
+from bench.theory.fixed_points import FixedPoint, depth_scale, fixed_point, fixed_points, growth_map
 from bench.theory.maps import (
     Moments,
     PairMoments,
@@ -16,26 +18,45 @@ from bench.theory.maps import (
     variance_map,
     variance_slope,
 )
+from bench.theory.profile import Profile, profile
 from bench.theory.quadrature import Expectation, expectation, pair_expectation
+from bench.theory.trainable import TrainableDepth, gain_rates, trainable_depth
+from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
 __all__ = [
     "CriticalKind",
     "CriticalPoint",
+    "DenseNetwork",
     "Expectation",
+    "FixedPoint",
     "Moments",
     "Nonlinearity",
     "PairMoments",
+    "Profile",
+    "TrainableDepth",
+    "WeightLaw",
     "activation",
+    "bias_variance",
+    "choice_of",
     "correlation_map",
     "correlation_slope",
     "critical_point",
+    "depth_scale",
     "expectation",
+    "fixed_point",
+    "fixed_points",
+    "gain_rates",
     "growth_factor",
+    "growth_map",
     "moments",
+    "network_of",
     "nonlinearity_of",
     "pair_expectation",
     "pair_moments",
+    "profile",
     "slope_error",
+    "trainable_depth",
     "variance_map",
     "variance_slope",
+    "weight_law",
 ]

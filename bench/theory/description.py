@@ -91,8 +91,14 @@ def network_of(
         if not (name == "activation" and isinstance(own, Nonlinearity))
     }
     if choices["architecture"].name != "mlp":
-        raise BenchError(f'The theory covers dense layers (mlp), not the architecture "{choices["architecture"].label}".')
-    phi = own if isinstance(own, Nonlinearity) else activation(choices["activation"].name, dict(choices["activation"].settings))
+        raise BenchError(
+            f'The theory covers dense layers (mlp), not the architecture "{choices["architecture"].label}".'
+        )
+    phi = (
+        own
+        if isinstance(own, Nonlinearity)
+        else activation(choices["activation"].name, dict(choices["activation"].settings))
+    )
     normalization = choices["normalization"]
     if FACTORS["normalization"].level(normalization.name) is None:
         raise BenchError(f'The theory knows nothing of the normalization "{normalization.name}".')
@@ -165,5 +171,5 @@ def _data(levels: Mapping[str, object], inputs: int | Sequence[int] | None, clas
     if inputs is None and not known:
         raise BenchError("The number of input features is not known: give `inputs`.")
     shape = inputs if inputs is not None else level.shape  # type: ignore[union-attr]
-    features = int(shape) if isinstance(shape, int) else math.prod(map(int, shape))  # type: ignore[arg-type]
+    features = int(shape) if isinstance(shape, int) else math.prod(map(int, shape))
     return features, classes or (level.classes if isinstance(level, DatasetLevel) else 0) or 2

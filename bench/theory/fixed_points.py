@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import brentq
 
-from bench.theory.activations import Nonlinearity
+from bench.theory.activations import Array, Nonlinearity
 from bench.theory.maps import correlation_map, correlation_slope, moments, variance_map
 
 GRID = 1.0137 * 10.0 ** np.linspace(-10.0, 8.0, 145)  # no round number, which may be a fixed point itself
@@ -74,11 +74,40 @@ def fixed_point(
         return _described(phi, start, weight_variance, bias_variance)
     points = fixed_points(phi, weight_variance, bias_variance)
     ahead = [q for q in points if (q > start if after > start else q < start)]
-    if not ahead:
-        q = float("inf") if after > start else 0.0
-    else:
-        q = min(ahead) if after > start else max(ahead)
+    q = min(ahead, default=float("inf")) if after > start else max(ahead, default=0.0)
     return _described(phi, q, weight_variance, bias_variance)
+
+
+def growth_map(phi: Nonlinearity, weight_variances: Array, bias_variances: Array, start: float = 1.0) -> Array:
+    """Logarithm of chi at the fixed point that `start` runs to, over both variances; at q = 1e8 where q runs away.
+
+    Args:
+        weight_variances: sigma_w^2, [columns].
+        bias_variances: sigma_b^2, [rows].
+
+    Returns:
+        ln chi, [rows, columns], by lines between 8 values of q a decade: for maps, to three digits.
+    """
+    at = [moments(phi, float(q), 16) for q in GRID]
+    square, slope = (np.array([getattr(m, name) for m in at]) for name in ("square", "slope_square"))
+    weight, bias = weight_variances[None, :, None], bias_variances[:, None, None]
+    excess = (weight * square + bias) / GRID - 1.0
+    first = int(np.searchsorted(GRID, start))
+    rising = excess[..., first] > 0.0
+    index = np.arange(len(GRID))
+    falls = (excess <= FLAT) & (index >= first)  # where a rising q stops
+    rises = (excess >= -FLAT) & (index <= first)  # where a falling q stops
+    above = np.where(falls.any(-1), falls.argmax(-1), len(GRID) - 1)
+    below = np.where(rises.any(-1), len(GRID) - 1 - rises[..., ::-1].argmax(-1), 0)
+    right = np.where(rising, above, np.minimum(below + 1, len(GRID) - 1))
+    left = np.maximum(right - 1, 0)
+    gap = np.take_along_axis(excess, right[..., None], -1)[..., 0]
+    other = np.take_along_axis(excess, left[..., None], -1)[..., 0]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.clip(np.nan_to_num(other / (other - gap)), 0.0, 1.0)
+    logs = np.log(np.maximum(slope, 1e-300))
+    found: Array = np.log(weight_variances)[None] + (1.0 - part) * logs[left] + part * logs[right]
+    return found
 
 
 def depth_scale(factor: float) -> float:

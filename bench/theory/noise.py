@@ -14,6 +14,7 @@ import numpy as np
 
 from bench.theory.activations import Array, Nonlinearity
 from bench.theory.maps import PairMoments
+from bench.theory.quadrature import LEAST
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,12 @@ class Noise:
         two = self.backward[1] + self.forward[1] - 2.0 * self.both[1]
         bend, tilt = (0.0, self.bend[1] - self.bend[0]), (0.0, self.tilt[1] - self.tilt[0])
         return replace(
-            self, forward=(0.0, 0.0), backward=(max(one, 0.0), two, self.backward[2]), both=(0.0, 0.0), bend=bend, tilt=tilt
+            self,
+            forward=(0.0, 0.0),
+            backward=(max(one, 0.0), two, self.backward[2]),
+            both=(0.0, 0.0),
+            bend=bend,
+            tilt=tilt,
         )
 
     def parts(self, gradients: float, scatter: float) -> tuple[Covariance, Covariance]:
@@ -97,9 +103,7 @@ class Noise:
         shared = Covariance(
             float(np.clip(both.forward, 0.0, one.forward)), float(np.clip(both.backward, 0.0, one.backward)), both.both
         )
-        return shared, Covariance(
-            one.forward - shared.forward, one.backward - shared.backward, one.both - shared.both
-        )
+        return shared, Covariance(one.forward - shared.forward, one.backward - shared.backward, one.both - shared.both)
 
 
 def noise_of(
@@ -119,7 +123,7 @@ def noise_of(
         center: what is taken off phi before it is squared.
     """
     x, weights = nodes
-    z = np.sqrt(max(at[0], 1e-20)) * x
+    z = np.sqrt(max(at[0], LEAST)) * x
     squares, slopes = (phi.value(z) - center) ** 2, phi.slope(z) ** 2
     p, a = float(weights @ squares), float(weights @ slopes)
     if not (p > 0.0 and a > 0.0):

@@ -93,13 +93,17 @@ def profile(
         raise BenchError("The inputs' mean square must be above 0, and their cosine between -1 and 1.")
     layers = list(islice(states(described, input_mean_square, input_cosine), described.depth))
     weights, growth, above = (
-        _log([getattr(layer, "weight_variance") for layer in layers]),
+        _log([layer.weight_variance for layer in layers]),
         _log([layer.response.growth for layer in layers]),
         _log([layer.response.above for layer in layers]),
     )
     limit = _relative(*log_gradients(described, weights, growth), above)
+    if not described.head.variance:  # the head passes no gradient at all
+        limit = (np.full(described.depth, np.nan), np.full(described.depth, np.nan))
     found = _moved(described, layers, limit, (samples or described.batch_size, networks), above)
-    next_weight = described.hidden.settled(np.array([layer.response.square for layer in layers]), described.bias_variance)
+    next_weight = described.hidden.settled(
+        np.array([layer.response.square for layer in layers]), described.bias_variance
+    )
     return Profile(
         mean_square=np.array([layer.q for layer in layers]),
         weight_variance=np.exp(weights),
@@ -107,7 +111,7 @@ def profile(
         pair_correlation=np.array([layer.response.cosine for layer in layers]),
         preactivation=limit[0],
         activation=limit[1],
-        **found,
+        **found,  # type: ignore[arg-type]
     )
 
 

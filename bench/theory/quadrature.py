@@ -19,7 +19,7 @@ from bench.theory.panels import panel_nodes, piece_nodes
 REACH = 10.0  # standard deviations that are integrated; beyond them the density is under 1e-22
 ORDERS = (40, 28)  # nodes in a panel: the value, and the coarser one that it is compared with
 PAIR_ORDERS = (16, 11)
-LEAST = 1e-20  # stands for a variance of 0, of which the limit is meant
+LEAST = 1e-60  # stands for variances of 0 and near it, of which the limit is meant
 ROUNDING = 1e-14
 
 

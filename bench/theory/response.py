@@ -1,7 +1,7 @@
 """One hidden layer in the limit of many units: from the pre-activation's covariance to what the next layer reads.
 
-s is the pre-activation of a layer, of mean square q and of covariance k between two samples; phi its activation with the
-normalization that the run has, before it or after it; h what the next layer reads. Sources: Poole et al. 2016 and
+s is the pre-activation of a layer, of mean square q and of covariance k between two samples; phi its activation, with
+the normalization that the run has before it or after it; h what the next layer reads. Sources: Poole et al. 2016 and
 Schoenholz et al. 2017 without normalization; Yang et al. 2019 (arXiv:1902.08129) for batch normalization; for layer and
 RMS normalization the Jacobian of x / |x|, by the same argument over units instead of samples.
 """
@@ -21,7 +21,12 @@ from bench.theory.noise import Noise, noise_of
 from bench.theory.quadrature import LEAST, gaussian_nodes
 from bench.theory.sphere import Sphere, centered_gain
 
-EPSILON = {"batch_normalization": 1e-3, "layer_normalization": 1e-3, "group_normalization": 1e-3, "rms_normalization": 1e-6}
+EPSILON = {
+    "batch_normalization": 1e-3,
+    "layer_normalization": 1e-3,
+    "group_normalization": 1e-3,
+    "rms_normalization": 1e-6,
+}
 LEAST_BATCH = 4  # batch normalization's expected growth is infinite below
 
 
@@ -145,10 +150,7 @@ class Unit:
         at, pair = moments(phi, q), pair_moments(phi, q, c)
         batch = self.kind == "batch_normalization"
         mean_square = at.mean**2 if self.centered else 0.0
-        left, growth, above = self._scattered(q, k) if batch else (at.square - mean_square, 0.0, 0.0)
-        if not batch:
-            above = 1.0 / max(left + epsilon, LEAST)
-            growth = at.slope_square * above
+        left, growth, above = self._scattered(q, k) if batch else self._of_batch(phi, q, 0.0, epsilon)
         square = left * above if batch else left / max(left + epsilon, LEAST)
         product = -square / (self.count - 1) if batch else (pair.product - mean_square) / max(left + epsilon, LEAST)
         if self.kind == "unit_normalization":
@@ -157,14 +159,16 @@ class Unit:
         center = at.mean if self.centered else 0.0
         noise = noise_of(phi, gaussian_nodes(q, phi.kinks), (q, c), pair, center=center).normalized()
         cosine = pair.product / at.square if at.square else float("nan")
-        return Response(square, product, growth, above, cosine, _squared_ratio(pair.slope_product, at.slope_square), noise)
+        return Response(
+            square, product, growth, above, cosine, _squared_ratio(pair.slope_product, at.slope_square), noise
+        )
 
     def _scattered(self, q: float, k: float) -> tuple[float, float, float]:
         """Batch normalization after the activation: variance of phi over a batch, and the two growths.
 
         The units differ in the part that a batch has in common, which is averaged over. Finite batches to first order:
-        growth = E[phi'^2] / V (1 + c / (B - 3)), c = E[h^4] - 2 E[h^2 phi'^2] / E[phi'^2] with h = (phi - mean) / sqrt(V):
-        1 for linear, where it is exact.
+        growth = E[phi'^2] / V (1 + c / (B - 3)), c = E[h^4] - 2 E[h^2 phi'^2] / E[phi'^2], h = (phi - mean) / sqrt(V);
+        c = 1 for linear, where it is exact.
         """
         phi, epsilon = self.network.phi, EPSILON[self.kind]
         shared = float(np.sqrt(min(max(k, 0.0), q)))
@@ -176,10 +180,11 @@ class Unit:
         return float(found[0]), float(found[1]), float(found[2])
 
     def _of_batch(self, phi: Nonlinearity, apart: float, shift: float, epsilon: float) -> tuple[float, float, float]:
+        """The same for values of variance `apart` around `shift`, and for normalization over units."""
         x, weights = gaussian_nodes(apart, [kink - shift for kink in phi.kinks])
         z = shift + np.sqrt(max(apart, LEAST)) * x
         value, slopes = phi.value(z), phi.slope(z) ** 2
-        mean = float(weights @ value)
+        mean = float(weights @ value) if self.centered else 0.0
         away: Array = (value - mean) ** 2
         left, slope_square = float(weights @ away), float(weights @ slopes)
         above = 1.0 / max(left + epsilon, LEAST)
@@ -202,5 +207,11 @@ def _squared_ratio(product: float, square: float) -> float:
 def _response(square: float, pair: PairMoments, growth: float, noise: Noise, slopes: float | None = None) -> Response:
     cosine = pair.product / square if square > 0.0 else float("nan")
     return Response(
-        square, pair.product, growth, 1.0, cosine, _squared_ratio(pair.slope_product, growth if slopes is None else slopes), noise
+        square,
+        pair.product,
+        growth,
+        1.0,
+        cosine,
+        _squared_ratio(pair.slope_product, growth if slopes is None else slopes),
+        noise,
     )

@@ -1,8 +1,8 @@
 """Expectations over normalized vectors: Gaussian before normalization, uniform on a sphere after it.
 
 A normalization over m values, with their mean removed or not, maps independent Gaussians to a uniform direction in a
-space of d = m - 1 or m dimensions, times a fixed length R. One value is then u = R e t, t a coordinate of a uniform unit
-vector and e the length of a unit axis in that space (sqrt((m - 1) / m) where the mean is removed).
+space of d = m - 1 or m dimensions, times a fixed length R. One value is then u = R e t, t a coordinate of a uniform
+unit vector and e the length of a unit axis in that space (sqrt((m - 1) / m) where the mean is removed).
 """
 
 from __future__ import annotations

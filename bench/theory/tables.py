@@ -18,7 +18,7 @@ LEAST = 1e-250
 
 @dataclass(frozen=True)
 class LogTable:
-    """ln f over ln q, continued as straight lines: `table(x)` gives ln f and its derivative by ln q."""
+    """Values of ln f over ln q, continued as straight lines: `table(x)` gives ln f and its derivative by ln q."""
 
     start: float
     step: float
@@ -26,7 +26,7 @@ class LogTable:
     slopes: Array
 
     def __call__(self, x: Array | float) -> tuple[Array, Array]:
-        """ln f and d ln f / d ln q at x = ln q, each of x's shape."""
+        """Natural logarithm of f, and d ln f / d ln q at x = ln q, each of x's shape."""
         place = (np.asarray(x, np.float64) - self.start) / self.step
         index = np.clip(place.astype(np.int64), 0, len(self.values) - 1)
         slope = self.slopes[index]

@@ -64,7 +64,9 @@ def states(network: DenseNetwork, input_mean_square: float = 1.0, input_cosine: 
         square, product, layer = response.square, response.product, layer + 1
 
 
-def log_gradients(network: DenseNetwork, weight: Array, growth: Array) -> tuple[Array, Array]:
+def log_gradients(
+    network: DenseNetwork, weight: Array, growth: Array, crossed: Array | None = None
+) -> tuple[Array, Array]:
     """Natural logarithms of the squared gradient norms of each layer's pre-activation and h, from h of the last as 0.
 
     |d_h|^2 = sigma_w^2 |d_z above|^2 and |d_s|^2 = growth |d_h|^2, plus that of the stream where a block begins.
@@ -73,6 +75,7 @@ def log_gradients(network: DenseNetwork, weight: Array, growth: Array) -> tuple[
         network: for where the blocks are.
         weight: ln sigma_w^2 of each layer's kernel, [depth, ...]; row 0 is not used.
         growth: ln of each layer's growth from h to its pre-activation, [depth, ...].
+        crossed: cosine of the gradients of branch and stream where a block begins, [depth, ...]; 0 in the limit.
 
     Returns:
         ln |d_s|^2 and ln |d_h|^2, each of the shape of `growth`.
@@ -87,5 +90,8 @@ def log_gradients(network: DenseNetwork, weight: Array, growth: Array) -> tuple[
         signal[layer] = growth[layer] + read[layer]
         end = min(layer + network.skip_layers, last)
         if network.skip_layers and layer < last and layer % network.skip_layers == 0:
-            signal[layer] = np.logaddexp(signal[layer], signal[end])
+            both = np.logaddexp(signal[layer], signal[end])
+            if crossed is not None:
+                both = both + np.log1p(2.0 * np.exp(0.5 * (signal[layer] + signal[end]) - both) * crossed[layer])
+            signal[layer] = both
     return signal, read

@@ -1,7 +1,7 @@
 """The variance of the weights and biases that each initializer of the catalogue draws.
 
-Formulas: Keras 3.15, `keras/src/initializers/random_initializers.py`. Everywhere fan_in and fan_out are those of a dense
-kernel [fan_in, fan_out], and what enters the theory is sigma_w^2 = fan_in Var(W).
+Formulas: Keras 3.15, `keras/src/initializers/random_initializers.py`. Everywhere fan_in and fan_out are those of a
+dense kernel [fan_in, fan_out], and what enters the theory is sigma_w^2 = fan_in Var(W).
 """
 
 from __future__ import annotations
@@ -94,7 +94,9 @@ def bias_of(initializer: Choice) -> float | None:
     return float(given) if isinstance(given, (int, float)) and not isinstance(given, bool) and given >= 0.0 else None
 
 
-def bias_variance(bias_initializer: Choice, initializer: Choice | None = None, phi: Nonlinearity | None = None) -> float:
+def bias_variance(
+    bias_initializer: Choice, initializer: Choice | None = None, phi: Nonlinearity | None = None
+) -> float:
     """sigma_b^2: the variance of each bias; with the initializer `critical`, which draws both, that of its point.
 
     Raises:

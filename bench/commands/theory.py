@@ -1,0 +1,189 @@
+"""`bench theory`: what mean-field theory predicts for a network before it is trained, as a table and a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bench.errors import BenchError, ResultsError
+from bench.factors import FACTORS
+from bench.theory import (
+    CriticalPoint,
+    DenseNetwork,
+    Profile,
+    TrainableDepth,
+    critical_point,
+    fixed_point,
+    network_of,
+    profile,
+    trainable_depth,
+)
+
+FOLDER = Path("reports") / "theory"
+FORMATS = (".png", ".svg", ".pdf")
+MOST_ROWS = 24
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the command line asked.
+
+    Attributes:
+        levels: factor to label, as `network_of` takes them.
+        input_mean_square, input_cosine: of the inputs.
+        inputs: features of a sample; None: as many as the width.
+        out: the picture's file; None: a name of its own under reports/theory/.
+        named: whether an initializer was given, which decides the map's axes.
+    """
+
+    levels: Mapping[str, object]
+    input_mean_square: float = 1.0
+    input_cosine: float = 0.0
+    inputs: int | None = None
+    out: Path | None = None
+    named: bool = True
+
+
+def show_theory(question: Question, console: Console | None = None) -> None:
+    """Print the predicted profile of a network, and write and name its picture.
+
+    Raises:
+        SuiteError: a level that does not exist.
+        BenchError: what the theory does not cover.
+    """
+    from bench.commands.theory_charts import draw_profile
+
+    console = console or Console()
+    network = _network(question)
+    found = profile(network, question.input_mean_square, question.input_cosine)
+    console.print(_table(found, f"{title(question.levels)}, width {network.width}, batch {network.batch_size}"))
+    depth = trainable_depth(network, question.input_mean_square, question.input_cosine)
+    for line in (*_fixed_lines(network, question.input_mean_square), _depth_line(depth), _critical_line(network)):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    path = _path(question, "profile")
+    draw_profile(found, title(question.levels), path)
+    print(path)
+
+
+def show_map(question: Question) -> None:
+    """Draw the trainability map of an activation, over the variances or over depth and gain, and name the file.
+
+    Raises:
+        SuiteError: a level that does not exist.
+        BenchError: what the theory does not cover.
+    """
+    from bench.commands.theory_charts import draw_gain_map, draw_variance_map
+
+    network = _network(question)
+    path = _path(question, "map")
+    if question.named:
+        draw_gain_map(network, title(question.levels), question.input_mean_square, path)
+    else:
+        draw_variance_map(network.phi, path)
+    print(path)
+
+
+def title(levels: Mapping[str, object]) -> str:
+    """The levels that were given, in the order of the factors."""
+    shown = [
+        str(levels[name])
+        for name in ("activation", "initializer", "bias_initializer", "normalization", "skip")
+        if levels.get(name) and (name in ("activation", "initializer") or levels[name] != FACTORS[name].default)
+    ]
+    return ", ".join(shown)
+
+
+def _network(question: Question) -> DenseNetwork:
+    width = question.levels.get("width")
+    inputs = question.inputs if question.inputs is not None else int(str(width)) if width else None
+    return network_of(question.levels, inputs=inputs)
+
+
+def _table(found: Profile, heading: str) -> Table:
+    table = Table(title=escape(heading), title_justify="left", box=None, pad_edge=False)
+    table.caption = (
+        "limit: log10 of the pre-activation gradient's norm over that of the last layer, in infinite width; mean, low, "
+        f"high: at this width, and the band of {found.coverage:.0%} of networks. corr.: cosine of two samples' phi."
+    )
+    table.caption_justify = "left"
+    names = ("layer", "q", "σ_w²", "χ", "corr.", "limit", "mean", "low", "high")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+    layers = np.arange(found.depth)
+    if found.depth > MOST_ROWS:
+        layers = np.unique(np.linspace(0, found.depth - 1, MOST_ROWS).round().astype(int))
+    for layer in layers:
+        table.add_row(
+            str(layer),
+            f"{found.mean_square[layer]:.3g}",
+            f"{found.weight_variance[layer]:.4g}",
+            f"{found.chi[layer]:.4f}",
+            f"{found.pair_correlation[layer]:.3f}",
+            f"{found.preactivation[layer]:.3f}",
+            f"{found.preactivation[layer] + found.preactivation_shift[layer]:.3f}",
+            f"{found.preactivation_low[layer]:.3f}",
+            f"{found.preactivation_high[layer]:.3f}",
+        )
+    return table
+
+
+def _fixed_lines(network: DenseNetwork, start: float) -> list[str]:
+    """What the variance runs to, where neither a normalization nor a skip connection changes the map."""
+    if network.position or network.skip_layers or network.hidden.tolerance is not None or not network.hidden.variance:
+        return []
+    at = fixed_point(network.phi, network.hidden.variance, network.bias_variance, start)
+    if not np.isfinite(at.q):
+        return ["Fixed point: none; the mean square grows without bound."]
+    return [
+        f"Fixed point: q* = {at.q:.4g}, chi = {at.chi:.4f}, chi_parallel = {at.chi_parallel:.4f}, c* = "
+        f"{at.correlation:.3g}.",
+        f"Depth scales in layers: gradient {at.gradient_depth:.3g}, variance {at.variance_depth:.3g}, correlation "
+        f"{at.correlation_depth:.3g}.",
+    ]
+
+
+def _depth_line(found: TrainableDepth) -> str:
+    if found.reason == "none":
+        return f"Trainable at initialization to {found.depth} layers and beyond."
+    why = {
+        "vanishing": "gradients vanish",
+        "exploding": "gradients explode",
+        "collapse": "samples become alike",
+    }[found.reason]
+    return f"Trainable at initialization to {found.depth} layers; beyond, {why}."
+
+
+def _critical_line(network: DenseNetwork) -> str:
+    try:
+        point: CriticalPoint = critical_point(network.phi)
+    except BenchError as error:
+        return str(error)
+    return (
+        f"Critical point of {network.phi.name} ({point.kind.replace('_', ' ')}): sigma_w = {point.weight_stddev:.5f}, "
+        f"sigma_b = {point.bias_stddev:.5f}, q = {point.q:.4g}."
+    )
+
+
+def _path(question: Question, kind: str) -> Path:
+    """The picture's file, its folder made.
+
+    Raises:
+        ResultsError: a format that cannot be drawn, or a folder that cannot be made.
+    """
+    levels = question.levels
+    words = [str(levels[name]) for name in ("activation", "initializer", "normalization", "skip") if levels.get(name)]
+    name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in "-".join([kind, *words])).rstrip("-")
+    path = question.out or FOLDER / f"{name}.png"
+    if path.suffix not in FORMATS:
+        raise ResultsError(f'"{path}": pictures end in {", ".join(FORMATS)}.')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ResultsError(f"{path.parent}: cannot be made ({error.strerror}).") from error
+    return path
