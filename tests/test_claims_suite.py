@@ -50,6 +50,7 @@ WRONG = {
         ('bast = "learning_rate"', 'rule bast is not a key. Did you mean "best"?'),
         ('best = "activation"', "best: activation needs two levels that every side has; here it is relu."),
         ('best_by = "loss"', "best_by: it belongs to best."),
+        ('best = "depth"\nexclude = 1', "exclude is not a key"),
     ],
     "learned = 0.9": [
         ("learned = 2", "rule: number: learned: 2 is not allowed: it must be at most 1.0."),
@@ -170,6 +171,12 @@ def test_an_id_that_is_there_twice_and_a_missing_key_are_refused() -> None:
         parse_suite(text.replace('paper = "Its numbers."', "", 1), Path("planted.toml"))
     with pytest.raises(SuiteError, match="nested more than 14 deep"):
         parse_suite(text + "lost = " + "[" * 40 + "]" * 40, Path("planted.toml"))
+
+
+def test_both_sides_must_choose_from_the_same_levels() -> None:
+    more = "steps = 60" + '\n[[include]]\ninitializer = "orthogonal"\nlearning_rate = 0.5\n'
+    with pytest.raises(SuiteError, match=r"best: learning_rate 0\.5: only one side has it"):
+        suite_of(FACTORS, RULE, fixed=more)
 
 
 def test_a_table_that_is_never_recorded_is_refused() -> None:

@@ -62,7 +62,7 @@ def _together(needs: str, parts: Sequence[JudgedPart], shared: Sequence[JudgedPa
         return alone, f"{deciding[0].name}: {deciding[0].why}"
     left = [part for part in parts if part.verdict is not together]
     if not left:
-        return together, f"all {len(parts)} parts {'hold' if together is Verdict.HELD else 'fail'}"
+        return together, "every part holds" if together is Verdict.HELD else "no part holds"
     close = " At the level that the parts share this decides nothing." if left[0].verdict is alone else ""
     return Verdict.UNDECIDED, f"{left[0].name}: {left[0].why}{close}"
 

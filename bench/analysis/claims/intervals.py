@@ -62,16 +62,21 @@ def mean_estimate(value: Reals, low: Reals, high: Reals, level: float, region: R
     below, lower_p = _student(low, level, region.least)
     above, upper_p = _student(-high, level, -region.most)
     p_values = [p for p, edge in ((lower_p, region.least), (upper_p, region.most)) if np.isfinite(edge)]
-    return Estimate(effect, below, -above, max(p_values))
+    return Estimate(effect, below, -above, max(p_values, default=np.nan))
 
 
 def _too_few(value: Reals, low: Reals, high: Reals) -> str:
     if len(value) < LEAST_REPLICATES:
         return f"{len(value)} of at least {LEAST_REPLICATES} replicates"
-    alike = len({*value, *low[np.isfinite(low)], *high[np.isfinite(high)]}) == 1
-    if alike and len(value) < LEAST_ALIKE:
+    ends = np.concatenate([value, low, high])
+    if _alike(ends[np.isfinite(ends)]) and len(value) < LEAST_ALIKE:
         return f"{len(value)} replicates have the same value, which says too little below {LEAST_ALIKE}"
     return ""
+
+
+def _alike(values: Reals) -> bool:
+    """Whether they are one value, but for rounding."""
+    return len(values) > 0 and float(np.ptp(values)) <= 1e-9 * float(np.abs(values).max())
 
 
 def _student(values: Reals, level: float, edge: float) -> tuple[float, float]:
@@ -80,7 +85,7 @@ def _student(values: Reals, level: float, edge: float) -> tuple[float, float]:
         return -np.inf, 1.0
     count, mean = len(values), float(values.mean())
     error = float(values.std(ddof=1)) / np.sqrt(count)
-    if error <= 1e-12 * float(np.abs(values).max(initial=0.0)):
+    if _alike(values):
         return mean, 0.5**count if mean > edge else 1.0
     below = mean - float(student.ppf((1.0 + level) / 2.0, count - 1)) * error
     return below, float(student.sf((mean - edge) / error, count - 1))
@@ -100,7 +105,9 @@ def median_estimate(value: Reals, low: Reals, high: Reals, level: float, region:
         return Estimate(effect, np.nan, np.nan, short=f"{count} of at least {needed} replicates")
     tests = [(low > region.least, region.least), (high < region.most, region.most)]
     p_values = [float(binom.sf(beyond.sum() - 1, count, 0.5)) for beyond, edge in tests if np.isfinite(edge)]
-    return Estimate(effect, float(np.sort(low)[rank - 1]), float(np.sort(high)[count - rank]), max(p_values))
+    return Estimate(
+        effect, float(np.sort(low)[rank - 1]), float(np.sort(high)[count - rank]), max(p_values, default=np.nan)
+    )
 
 
 def each_estimate(value: Reals, low: Reals, high: Reals, region: Region) -> Estimate:
@@ -114,7 +121,9 @@ def each_estimate(value: Reals, low: Reals, high: Reals, region: Region) -> Esti
 
 
 def share_estimate(low: Reals, high: Reals, level: float, region: Region) -> Estimate:
-    """A share of runs, 0 or 1 each, with Wilson's interval (1927); p is the exact binomial test's.
+    """A share of runs, 0 or 1 each, with Clopper and Pearson's interval (1934); p is the exact binomial test's.
+
+    Wilson's is narrower, but for 5 runs one of its ends can miss the truth in 14 % of data sets instead of 2.5.
 
     A run that was not measured counts as 0 for the lower end and as 1 for the upper one.
     """
@@ -129,12 +138,12 @@ def share_estimate(low: Reals, high: Reals, level: float, region: Region) -> Est
         p_values.append(float(binomtest(hits, count, region.least, "greater").pvalue))
     if 0.0 < region.most < 1.0:
         p_values.append(float(binomtest(most, count, region.most, "less").pvalue))
-    p_value = max(p_values) if p_values else np.nan
-    return Estimate(hits / count, wilson(hits, count, level)[0], wilson(most, count, level)[1], p_value)
+    p_value = max(p_values, default=np.nan)
+    return Estimate(hits / count, exact(hits, count, level)[0], exact(most, count, level)[1], p_value)
 
 
 def share_difference(of: tuple[Reals, Reals], against: tuple[Reals, Reals], level: float, region: Region) -> Estimate:
-    """A difference of shares with Newcombe's interval (1998, method 10); p is Fisher's exact test's.
+    """A difference of shares with the interval of `square_and_add`; p is Fisher's exact test's.
 
     Each side is the lower and upper bounds of its runs. The runs of both sides of a replicate share their draw; taking
     them as independent makes the interval wider than it needs to be where that helps both or neither. Where the region
@@ -146,7 +155,7 @@ def share_difference(of: tuple[Reals, Reals], against: tuple[Reals, Reals], leve
         both = float(of[0].mean() - against[0].mean()) if min(counts) else np.nan
         return Estimate(both, np.nan, np.nan, short=few)
     least, most = (int(of[0].sum()), int(against[1].sum())), (int(of[1].sum()), int(against[0].sum()))
-    below, above = newcombe(least, counts, level)[0], newcombe(most, counts, level)[1]
+    below, above = square_and_add(least, counts, level)[0], square_and_add(most, counts, level)[1]
     effect = float(of[0].mean() - against[0].mean())
     if not region.sign:
         return Estimate(effect, below, above)
@@ -156,16 +165,19 @@ def share_difference(of: tuple[Reals, Reals], against: tuple[Reals, Reals], leve
     return Estimate(effect, below, above, p_value, passes=p_value <= 1.0 - level)
 
 
-def wilson(hits: int, count: int, level: float) -> tuple[float, float]:
-    """Wilson's interval of hits / count (1927, eq. 7)."""
-    found = binomtest(hits, count).proportion_ci(level, "wilson")
+def exact(hits: int, count: int, level: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval of hits / count (1934): neither end misses more often than it may."""
+    found = binomtest(hits, count).proportion_ci(level, "exact")
     return float(found.low), float(found.high)
 
 
-def newcombe(hits: tuple[int, int], counts: tuple[int, int], level: float) -> tuple[float, float]:
-    """Newcombe's interval of the difference of two independent shares: 1998, method 10, from Wilson's intervals."""
-    (p, q), ((p_low, p_high), (q_low, q_high)) = (
-        [hits[side] / counts[side] for side in (0, 1)],
-        [wilson(hits[side], counts[side], level) for side in (0, 1)],
-    )
+def square_and_add(hits: tuple[int, int], counts: tuple[int, int], level: float) -> tuple[float, float]:
+    """Interval of the difference of two independent shares from those of each: Newcombe 1998, method 10.
+
+    Newcombe takes Wilson's limits. With them, over all pairs of shares and 5 to 20 runs a side, one end at 0.95 misses
+    the truth in up to 11 % of data sets; with the exact limits used here in up to 7.4 %, where one share is near 0 and
+    the other near 1. The end that holds a claim, that towards no difference, misses in up to 2.1 %.
+    """
+    p, q = (hits[side] / counts[side] for side in (0, 1))
+    (p_low, p_high), (q_low, q_high) = (exact(hits[side], counts[side], level) for side in (0, 1))
     return p - q - float(np.hypot(p - p_low, q_high - q)), p - q + float(np.hypot(p_high - p, q - q_low))

@@ -29,8 +29,10 @@ def run_numbers(tables: Tables, part: Part) -> pd.DataFrame:
     lost = runs["status"] != RunStatus.COMPLETED
     found = _measured(tables, part.number, runs)
     unmeasured = found["value"].isna()
-    if _needs_the_end(part.number):
-        found, kept = _stand_in(found, part.lost, lost, tables)
+    if needs_the_end(part.number):
+        # At a step by its number a run may have been measured before it was lost.
+        early = isinstance(part.number, ColumnNumber) and isinstance(part.number.step, int)
+        found, kept = _stand_in(found, part.lost, lost & unmeasured if early else lost, tables)
     else:
         kept = pd.Series(True, index=runs.index)
     unknown = found["value"].isna()
@@ -73,7 +75,7 @@ def _censor(steps: pd.Series, runs: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"value": stands, "low": stands, "high": stands.mask(never, np.inf), "censored": never})
 
 
-def _needs_the_end(number: Number) -> bool:
+def needs_the_end(number: Number) -> bool:
     """Whether a run that was lost has not the number that it would have had."""
     if isinstance(number, LearnedNumber):
         return False

@@ -31,6 +31,7 @@ class Units:
         lost: of the judged runs, those that diverged or failed.
         excluded: those of them that the part leaves out.
         unpaired: runs' means without a partner on the other side.
+        compared: whether there are two sides.
     """
 
     runs: pd.DataFrame
@@ -40,12 +41,12 @@ class Units:
     lost: int
     excluded: int
     unpaired: int
+    compared: bool
 
     @property
     def judged(self) -> pd.DataFrame:
         """The rows on which the verdict rests: the differences, or the one side's."""
-        sides = self.units["side"]
-        return self.units[sides == (PAIRED if (sides == PAIRED).any() or (sides == AGAINST).any() else OF)]
+        return self.units[self.units["side"] == (PAIRED if self.compared else OF)]
 
 
 def units_of(tables: Tables, part: Part) -> Units:
@@ -61,7 +62,7 @@ def units_of(tables: Tables, part: Part) -> Units:
     rows, left = _reduce(kept, part, context)
     units, unpaired = _paired(rows, part, left)
     told = frame[["side", "replicate", *varied(frame), *BOUNDS, "lost", "censored", "unmeasured", "kept"]]
-    return Units(told, units, best, found, lost, excluded, unpaired)
+    return Units(told, units, best, found, lost, excluded, unpaired, part.against is not None)
 
 
 def _sided(tables: Tables, part: Part) -> pd.DataFrame:

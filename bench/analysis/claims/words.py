@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from bench.analysis.claims.numbers import needs_the_end
 from bench.analysis.responses import response
 from bench.schema import TABLES
 from bench.suite.claims import Cells, Claim, ColumnNumber, LearnedNumber, Number, Part, Reduction, ResponseNumber
@@ -48,11 +49,7 @@ def rule_in_words(claim: Claim) -> str:
 
 def part_in_words(part: Part) -> str:
     """One part's rule in a sentence."""
-    subject = number_in_words(part.number)
-    if part.ln:
-        subject = f"ln of {subject}"
-    for reduction in part.reduce:
-        subject = f"{_reduction(reduction)} of {subject}"
+    subject = _subject(part)
     shared = {} if part.against is None else {k: v for k, v in part.of.items() if part.against.get(k) == v}
     if part.against is None:
         compared = f"for {cells_in_words(part.of)}"
@@ -67,9 +64,26 @@ def part_in_words(part: Part) -> str:
         said[0] += f" with its whole {100 * part.level:g} % interval"
     if part.best:
         said.append(f"each network at its best {' and '.join(part.best)} ({_BEST[part.best_by]})")
-    if not isinstance(part.number, LearnedNumber) and not _is_step(part.number):
+    if needs_the_end(part.number):
         said.append(_LOST[part.lost] if isinstance(part.lost, str) else f"a lost run counts as {number(part.lost)}")
     return "; ".join(said) + "."
+
+
+def _subject(part: Part) -> str:
+    """The number and what the reductions make of it, without an article."""
+    said = number_in_words(part.number)
+    if part.ln:
+        said = f"ln of the {said}"
+    for place, reduction in enumerate(part.reduce):
+        if isinstance(part.number, LearnedNumber) and not place and reduction.take in ("largest", "smallest"):
+            said = f"{reduction.take} {_axis(reduction)} at which a run ends with {_accuracy(part.number)}"
+        else:
+            said = f"{_reduction(reduction)} of the {said}"
+    return said
+
+
+def _accuracy(each: LearnedNumber) -> str:
+    return f"a {each.split} accuracy of {each.learned:g} or more"
 
 
 def number_in_words(each: Number) -> str:
@@ -77,7 +91,7 @@ def number_in_words(each: Number) -> str:
     if isinstance(each, ResponseNumber):
         return each.response
     if isinstance(each, LearnedNumber):
-        return f"share of runs that end with a {each.split} accuracy of {each.learned:g} or more"
+        return f"share of runs that end with {_accuracy(each)}"
     name = f"{each.column} over {each.over}" if each.over else each.column
     name += f" ({each.split})" if each.source == "evaluations" else ""
     name = name if each.transform == "none" else f"{each.transform}({name})"
@@ -93,25 +107,35 @@ def number_in_words(each: Number) -> str:
 def _layers(each: ColumnNumber) -> str:
     if "layer_index" not in TABLES[each.source].columns:
         return ""
-    if not isinstance(each.layers, list):
-        named = f"layer {each.layers}" if isinstance(each.layers, int) else f"the {each.layers} hidden layer"
-        return f"{'the head' if each.layers == 'head' else named}'s "
+    if isinstance(each.layers, int):
+        return f"layer {each.layers}'s "
+    if isinstance(each.layers, str):
+        return "head's " if each.layers == "head" else f"{each.layers} hidden layer's "
     low, high = each.layers
     where = "hidden layers" if [low, high] == [0, -1] else f"layers {low} to {high}"
     against = " against ln(1 + layer)" if each.take == "slope" and each.on == "ln_layer" else ""
     return f"{_TAKEN[each.take]} over {where}{against} of "
 
 
+def _axis(reduction: Reduction) -> str:
+    plain = all(len(cells) == 1 and len(levels) == 1 for _, cells in reduction.rows for levels in cells.values())
+    if plain and len(reduction.factors) == 1 and all(_at_its_level(*row) for row in enumerate(reduction.rows)):
+        return f"ln {reduction.factors[0]}" if reduction.log else reduction.factors[0]
+    points = "; ".join(f"{number(x)}: {cells_in_words(cells)}" for x, cells in reduction.rows)
+    return f"{len(reduction.rows)} points ({points})"
+
+
+def _at_its_level(place: int, row: tuple[float, Cells]) -> bool:
+    """Whether a point stands where its level does: a number at itself, a word at its place."""
+    x, cells = row
+    level = next(iter(cells.values()))[0]
+    return x == (place if isinstance(level, str) else level)
+
+
 def _reduction(reduction: Reduction) -> str:
-    if all(len(cells) == 1 for _, cells in reduction.rows) and len(reduction.factors) == 1:
-        factor = reduction.factors[0]
-        axis = f"ln {factor}" if reduction.log else factor
-    else:
-        axis = f"{len(reduction.rows)} points ({', '.join(cells_in_words(cells) for _, cells in reduction.rows)})"
-    if reduction.take in ("largest", "smallest"):
-        return f"{reduction.take} {axis} with a majority"
-    named = "rank correlation" if reduction.take == "rank_correlation" else _TAKEN[reduction.take]
-    return f"{named} {'against' if named in ('slope', 'rank correlation') else 'over'} {axis}"
+    if reduction.take in ("slope", "rank_correlation"):
+        return f"{reduction.take.replace('_', ' ')} against {_axis(reduction)}"
+    return f"{_TAKEN[reduction.take]} over {_axis(reduction)}"
 
 
 def cells_in_words(cells: Cells) -> str:
@@ -140,10 +164,6 @@ def number(value: float | None) -> str:
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     return f"{value:.3g}".replace("-", "−")
-
-
-def _is_step(each: Number) -> bool:
-    return isinstance(each, ColumnNumber) and each.counts_steps
 
 
 def unit_of(part: Part) -> str:

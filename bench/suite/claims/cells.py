@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from bench.errors import SuiteError, nearest
@@ -71,6 +72,18 @@ class CellNames:
             (float(place if choice.value is None else choice.value), {factor: (choice.column,)})
             for place, choice in enumerate(ordered)
         )
+
+    def check_same_levels(self, factor: str, sides: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse sides of which one has levels of a factor that the other has not: the choice would not be fair.
+
+        Raises:
+            SuiteError: they differ.
+        """
+        each = [{self._cells[place][factor].label for place in self.matching(self.read(side))} for side in sides]
+        for one, other in pairwise(each):
+            if one != other:
+                shown = ", ".join(sorted(one ^ other))
+                raise SuiteError(f"{factor} {shown}: only one side has it. Both must choose from the same levels.")
 
     def check_recorded(self, table: str, step: int | None = None) -> None:
         """Refuse a table that no run of the suite records, or not at this step.

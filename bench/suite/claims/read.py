@@ -199,6 +199,7 @@ def _read_best(table: PartTable, named: _Named, reductions: Sequence[Reduction],
     for factor in factors:
         with _during("best:"):
             cells.levels(factor, named.sides, numeric=False)
+            cells.check_same_levels(factor, named.sides)
             if any(factor in reduction.factors for reduction in reductions):
                 raise SuiteError(f"{factor} is in reduce too: it is either chosen or reduced.")
     return factors
