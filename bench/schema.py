@@ -161,6 +161,16 @@ TABLES: dict[str, TableSpec] = {
                 "normalization before it."
             ),
             "pair_correlation": _real("Mean cosine between the h of two probe samples; 1 is collapse."),
+            "layer_jacobian_singular_value_mean": _real(
+                "Mean singular value of dh/d(h of the layer below), over a few probe samples. This and the next two "
+                "are null unless [record] asks for jacobians, and with a normalization or a skip connection."
+            ),
+            "jacobian_mean_square": _real(
+                "Mean squared singular value of dh/d(h of the first hidden layer), likewise."
+            ),
+            "jacobian_square_dispersion": _real(
+                "Variance of that Jacobian's squared singular values over their mean squared; 0 is an isometry."
+            ),
         },
     ),
     "loss_curves": TableSpec(

@@ -183,7 +183,7 @@ def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
     # A network that loses twice the severe threshold maps all samples to one point: 1 - c falls to 1e-4 at the top.
     collapsed = (batch.growth[run] * (batch.depth - 1) < -2 * SEVERE)[:, None]
     cosine = np.where(collapsed, 1.0 - 10.0 ** (-4.0 * (layer + 1) / batch.depth), 0.5)
-    return _table(
+    return conform(
         "activations",
         {
             "run_id": batch.ids.take(pa.array(np.repeat(run, batch.depth))),

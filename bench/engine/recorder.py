@@ -96,7 +96,7 @@ class Recorder:
         for name, values in inner.items():
             columns[name] = np.broadcast_to(values[None, None], shape)[keep]
         for name in kept[0][1]:
-            stacked = np.stack([columns_at[name] for _, columns_at in kept], axis=1)
+            stacked = np.ma.stack([columns_at[name] for _, columns_at in kept], axis=1)
             columns[name] = stacked.reshape(shape)[keep]
         return columns
 

@@ -16,6 +16,7 @@ from bench.engine.datasets import Dataset, load
 from bench.engine.divergence import Event, diagnose, locate, weight_facts
 from bench.engine.ensemble import Ensemble
 from bench.engine.initial import initial_ensemble
+from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_columns
 from bench.engine.kernels import KERNEL_COLUMNS, kernel_columns
 from bench.engine.lsuv import apply_lsuv
 from bench.engine.network import build_network
@@ -137,7 +138,17 @@ class Training:
             self.recorder.add("evaluations", step, means)
         if self.recorder.wants("activations", step):
             found = self.probe(self.data.probe_x).numpy()
-            self.recorder.add("activations", step, {n: found[:, k].T for k, n in enumerate(STATISTICS)})
+            columns = {n: found[:, k].T for k, n in enumerate(STATISTICS)}
+            self.recorder.add("activations", step, columns | self._jacobians(step))
+
+    def _jacobians(self, step: int) -> dict[str, np.ndarray]:
+        """The Jacobians' columns; null at a step for which the suite does not ask."""
+        if "jacobians" not in self.cohort.schedules or not has_jacobians(self.cohort.structure):
+            return {}
+        if self.recorder.wants("jacobians", step):
+            return jacobian_columns(self.ensemble, self.data.probe_x)
+        shape = (len(self.cohort.runs), self.ensemble.network.depth)
+        return {name: np.ma.masked_array(np.zeros(shape), mask=True) for name in JACOBIAN_COLUMNS}
 
     def _record(self, step: int, found: dict[str, np.ndarray]) -> None:
         if self.recorder.wants("loss_curves", step):

@@ -52,16 +52,23 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Record:
-    """When each table is recorded; `runs` and `divergence_events` always are."""
+    """When each table is recorded; `runs` and `divergence_events` always are.
+
+    `jacobians` is no table but some columns of `activations`, which take long.
+    """
 
     gradient_norms: Schedule = Schedule("log_spaced", 20)
     activations: Schedule = Schedule("log_spaced", 6)
     loss_curves: Schedule = Schedule("every_step")
     evaluations: Schedule = Schedule("log_spaced", 10)
+    jacobians: Schedule = Schedule("never")
 
     def schedules(self, steps: int) -> dict[str, tuple[int, ...]]:
-        """The recorded steps of each table in a run of `steps` updates."""
-        return {table: getattr(self, table).steps(last_step(table, steps)) for table in RECORDED}
+        """The recorded steps of each table in a run of `steps` updates; `jacobians` only where they are asked for."""
+        found = {table: getattr(self, table).steps(last_step(table, steps)) for table in RECORDED}
+        if not found["jacobians"]:
+            del found["jacobians"]  # a cohort's key hashes what is here, and theirs were without it
+        return found
 
 
 RECORDED = tuple(field.name for field in fields(Record))
@@ -87,6 +94,7 @@ def read_record(written: Mapping[str, object], steps: int) -> Record:
         except SuiteError as error:
             raise SuiteError(f"[record] {table}: {error}") from None
     record = Record(**schedules)
+    _check_jacobians(record, steps)
     for table in RECORDED:
         schedule = getattr(record, table)
         count = schedule.count_steps(last_step(table, steps))
@@ -96,6 +104,19 @@ def read_record(written: Mapping[str, object], steps: int) -> Record:
                 f"Write {table} = {{ every = {-(-steps // MAX_RECORDED) + 1} }}, or fewer."
             )
     return record
+
+
+def _check_jacobians(record: Record, steps: int) -> None:
+    """They are columns of `activations`: at a step without a row they would have no place."""
+    if record.jacobians.rule == "never" or record.activations.rule == "every_step":
+        return
+    if record.jacobians.count_steps(steps) > MAX_RECORDED or record.activations.count_steps(steps) > MAX_RECORDED:
+        return  # refused below
+    missing = sorted(set(record.jacobians.steps(steps)) - set(record.activations.steps(steps)))
+    if missing:
+        raise SuiteError(
+            f"[record] jacobians: {record.jacobians} includes step {missing[0]}, at which activations are not recorded."
+        )
 
 
 def _read_schedule(written: object, last: int) -> Schedule:
