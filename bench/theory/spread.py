@@ -21,10 +21,9 @@ import numpy as np
 
 from bench.theory.activations import Array
 from bench.theory.description import DenseNetwork
-from bench.theory.maps import moments
+from bench.theory.likeness import LEAST, scatter, sphere_corrections, stream_shares
 from bench.theory.noise import Covariance, Noise
 from bench.theory.response import Unit
-from bench.theory.sphere import Sphere
 from bench.theory.tables import LogTable
 from bench.theory.trajectory import LayerState, log_gradients
 
@@ -33,7 +32,6 @@ MOST_SAMPLES = 64
 # Batch normalization's Gram matrix fluctuates by 1 / n, which the formula for its mean neglects; by simulation at width
 # 256 and batches of 64 the growth per layer then lies within 1 % of the formula.
 BATCH_ALLOWANCE = 0.006
-LEAST = 1e-250
 
 
 @dataclass(frozen=True)
@@ -79,9 +77,9 @@ class _Walker:
         self.weights, self.growths, self.slopes, self.states, self.logs, self.measured = (
             np.zeros(full) for _ in range(6)
         )
-        self.shares = self._shares()
+        self.shares = stream_shares(network, layers)
         self.gradient_cosines = self._gradient_cosines()
-        self.scatter = self._scatter()
+        self.scatter = scatter(network, layers)
 
     def _gradient_cosines(self) -> Array:
         """Mean squared cosine of two samples' gradients at each layer's h, from that of softmax's on the head down."""
@@ -103,40 +101,6 @@ class _Walker:
             cosines[index] = behind
             at = min(behind**2 + 1.0 / self.network.width, 1.0)
         return found
-
-    def _shares(self) -> Array:
-        """Share of the squared gradient norm that the stream brings, where a block begins; in the limit."""
-        weights = np.log([max(layer.weight_variance, LEAST) for layer in self.layers])
-        growth = np.log([max(layer.response.growth, LEAST) for layer in self.layers])
-        with np.errstate(invalid="ignore"):
-            signal, _ = log_gradients(self.network, weights, growth)
-        ends = np.minimum(np.arange(len(signal)) + max(self.network.skip_layers, 1), len(signal) - 1)
-        with np.errstate(invalid="ignore"):
-            found: Array = np.exp(np.minimum(np.nan_to_num(signal[ends] - signal), 0.0))
-        return found
-
-    def _scatter(self) -> Array:
-        """Variance over pairs of the cosine of two pre-activations, from random inputs and finite width."""
-        found, at = np.zeros(len(self.layers)), 1.0 / self.network.inputs
-        for index, layer in enumerate(self.layers):
-            at = min(at + (1.0 - layer.response.noise.cosine**2) ** 2 / self.network.width, 1.0)
-            found[index] = at
-            above = self.layers[min(index + 1, len(self.layers) - 1)]
-            slope = above.weight_variance * layer.response.growth * layer.q / max(above.branch, LEAST)
-            at *= min(slope**2 * layer.response.decorrelation, 1.0)
-        return found
-
-    def _on_sphere(self, index: int) -> tuple[float, float]:
-        """Natural logarithm of of E[phi^2] and E[phi'^2] at a fixed length over those of a Gaussian: of order 1 / n."""
-        q, phi = self.layers[index].q, self.network.phi
-        if self.network.position or q < 1e-12 or self.network.width < 4:
-            return 0.0, 0.0
-        u, weights = Sphere(self.network.width, False, float(np.sqrt(q * self.network.width))).nodes(phi)
-        limit = moments(phi, q)
-        found = (float(weights @ phi.value(u) ** 2), float(weights @ phi.slope(u) ** 2))
-        if min(*found, limit.square, limit.slope_square) <= 0.0:
-            return 0.0, 0.0
-        return float(np.log(found[0] / limit.square)), float(np.log(found[1] / limit.slope_square))
 
     def noise(self, shared: float, own: float) -> Array:
         """Natural logarithm of of factors of mean 1; variances are over the width."""
@@ -180,7 +144,7 @@ class _Walker:
             self.weights[index] = np.log(np.maximum(weight, LEAST))
             read = self._unit_sums(index, noise)
             if exact:
-                ahead, behind = self._on_sphere(index)
+                ahead, behind = sphere_corrections(network, self.layers, index)
                 read, self.logs[index] = read + ahead, self.logs[index] + ahead
                 self.growths[index] += behind
 
