@@ -21,10 +21,10 @@ import numpy as np
 
 from bench.theory.activations import Array
 from bench.theory.description import DenseNetwork
-from bench.theory.maps import moments
-from bench.theory.noise import Covariance, Noise
+from bench.theory.draws import joint_noise, log_mean, read_below, softmax_gradients
+from bench.theory.likeness import LEAST, scatter, sphere_corrections, stream_shares
+from bench.theory.noise import Noise
 from bench.theory.response import Unit
-from bench.theory.sphere import Sphere
 from bench.theory.tables import LogTable
 from bench.theory.trajectory import LayerState, log_gradients
 
@@ -33,7 +33,6 @@ MOST_SAMPLES = 64
 # Batch normalization's Gram matrix fluctuates by 1 / n, which the formula for its mean neglects; by simulation at width
 # 256 and batches of 64 the growth per layer then lies within 1 % of the formula.
 BATCH_ALLOWANCE = 0.006
-LEAST = 1e-250
 
 
 @dataclass(frozen=True)
@@ -55,16 +54,7 @@ def walk(network: DenseNetwork, layers: Sequence[LayerState], networks: int, sam
     walker = _Walker(network, layers, (networks, min(samples, MOST_SAMPLES)))
     walker.forward()
     signal, read = walker.backward()
-    return Walks(_mean(signal), _mean(read), _mean(walker.measured))
-
-
-def _mean(logs: Array) -> Array:
-    """Natural logarithm of of the mean over samples, from logarithms [depth, networks, samples]."""
-    top = logs.max(axis=2, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0.0)
-    with np.errstate(divide="ignore"):
-        found: Array = np.log(np.exp(logs - top).mean(axis=2)) + top[..., 0]
-    return found
+    return Walks(log_mean(signal), log_mean(read), log_mean(walker.measured))
 
 
 class _Walker:
@@ -79,14 +69,14 @@ class _Walker:
         self.weights, self.growths, self.slopes, self.states, self.logs, self.measured = (
             np.zeros(full) for _ in range(6)
         )
-        self.shares = self._shares()
+        self.shares = stream_shares(network, layers)
         self.gradient_cosines = self._gradient_cosines()
-        self.scatter = self._scatter()
+        self.scatter = scatter(network, layers)
 
     def _gradient_cosines(self) -> Array:
         """Mean squared cosine of two samples' gradients at each layer's h, from that of softmax's on the head down."""
         last = self.layers[-1].response
-        _, shares = self._logits(np.full((20, self.shape[1]), last.square))
+        _, shares = softmax_gradients(self.network, last, np.full((20, self.shape[1]), last.square), self.draw)
         largest = np.abs(shares).max(axis=-1, keepdims=True)
         directions = shares / np.maximum(largest, LEAST)
         directions /= np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), LEAST)
@@ -103,40 +93,6 @@ class _Walker:
             cosines[index] = behind
             at = min(behind**2 + 1.0 / self.network.width, 1.0)
         return found
-
-    def _shares(self) -> Array:
-        """Share of the squared gradient norm that the stream brings, where a block begins; in the limit."""
-        weights = np.log([max(layer.weight_variance, LEAST) for layer in self.layers])
-        growth = np.log([max(layer.response.growth, LEAST) for layer in self.layers])
-        with np.errstate(invalid="ignore"):
-            signal, _ = log_gradients(self.network, weights, growth)
-        ends = np.minimum(np.arange(len(signal)) + max(self.network.skip_layers, 1), len(signal) - 1)
-        with np.errstate(invalid="ignore"):
-            found: Array = np.exp(np.minimum(np.nan_to_num(signal[ends] - signal), 0.0))
-        return found
-
-    def _scatter(self) -> Array:
-        """Variance over pairs of the cosine of two pre-activations, from random inputs and finite width."""
-        found, at = np.zeros(len(self.layers)), 1.0 / self.network.inputs
-        for index, layer in enumerate(self.layers):
-            at = min(at + (1.0 - layer.response.noise.cosine**2) ** 2 / self.network.width, 1.0)
-            found[index] = at
-            above = self.layers[min(index + 1, len(self.layers) - 1)]
-            slope = above.weight_variance * layer.response.growth * layer.q / max(above.branch, LEAST)
-            at *= min(slope**2 * layer.response.decorrelation, 1.0)
-        return found
-
-    def _on_sphere(self, index: int) -> tuple[float, float]:
-        """Natural logarithm of of E[phi^2] and E[phi'^2] at a fixed length over those of a Gaussian: of order 1 / n."""
-        q, phi = self.layers[index].q, self.network.phi
-        if self.network.position or q < 1e-12 or self.network.width < 4:
-            return 0.0, 0.0
-        u, weights = Sphere(self.network.width, False, float(np.sqrt(q * self.network.width))).nodes(phi)
-        limit = moments(phi, q)
-        found = (float(weights @ phi.value(u) ** 2), float(weights @ phi.slope(u) ** 2))
-        if min(*found, limit.square, limit.slope_square) <= 0.0:
-            return 0.0, 0.0
-        return float(np.log(found[0] / limit.square)), float(np.log(found[1] / limit.slope_square))
 
     def noise(self, shared: float, own: float) -> Array:
         """Natural logarithm of of factors of mean 1; variances are over the width."""
@@ -159,7 +115,7 @@ class _Walker:
         stream = np.zeros(self.shape)
         for index, layer in enumerate(self.layers):
             law = network.hidden if index else network.first
-            below = np.exp(read) * _below(layer, network.bias_variance)
+            below = np.exp(read) * read_below(layer, network.bias_variance)
             weight = law.settled(below.mean(axis=1, keepdims=True), network.bias_variance)
             variance = weight * below + network.bias_variance
             exact = (law.isometric and not network.bias_variance) or bool(law.tolerance)
@@ -180,7 +136,7 @@ class _Walker:
             self.weights[index] = np.log(np.maximum(weight, LEAST))
             read = self._unit_sums(index, noise)
             if exact:
-                ahead, behind = self._on_sphere(index)
+                ahead, behind = sphere_corrections(network, self.layers, index)
                 read, self.logs[index] = read + ahead, self.logs[index] + ahead
                 self.growths[index] += behind
 
@@ -200,7 +156,7 @@ class _Walker:
         shared, own = noise.parts(float(self.gradient_cosines[index]), float(self.scatter[index]))
         ahead, behind = np.zeros(self.shape), np.zeros(self.shape)
         for part, size in ((shared, (self.shape[0], 1)), (own, self.shape)):
-            first, second = _joint(part, self.network.width, self.draw.standard_normal((2, *size)))
+            first, second = joint_noise(part, self.network.width, self.draw.standard_normal((2, *size)))
             ahead, behind = ahead + first, behind + second
         square, slope = self.square(state)
         self.slopes[index] = slope
@@ -285,45 +241,11 @@ class _Walker:
         drawn: Array = np.sqrt(alike) * common + np.sqrt(1.0 - alike) * self.draw.standard_normal(self.shape)
         return drawn
 
-    def _logits(self, square: Array) -> tuple[Array, Array]:
-        """Logits, and the gradient of the cross-entropy for them, [networks, samples, classes].
-
-        Args:
-            square: mean square of h, [networks, samples].
-        """
-        last, classes = self.layers[-1].response, self.network.classes
-        weight = self.network.head.settled(square.mean(axis=1, keepdims=True), self.network.bias_variance)
-        cosine = float(np.clip(np.nan_to_num(last.product / max(last.square, LEAST)), 0.0, 1.0))
-        drawn = np.sqrt(cosine) * self.draw.standard_normal((len(square), 1, classes))
-        drawn = drawn + np.sqrt(1.0 - cosine) * self.draw.standard_normal((*square.shape, classes))
-        logits = np.sqrt(weight * square + self.network.bias_variance)[..., None] * drawn
-        shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
-        shares /= shares.sum(axis=-1, keepdims=True)
-        samples = np.arange(square.shape[1])
-        shares[:, samples, samples % classes] -= 1.0
-        return logits, shares
-
     def _head(self) -> tuple[Array, Array]:
         """Natural logarithm of |d_h|^2 of the last layer by softmax cross-entropy, and h . d_h over |d_h|."""
         square = np.exp(self.logs[-1])
-        logits, shares = self._logits(square)
+        logits, shares = softmax_gradients(self.network, self.layers[-1].response, square, self.draw)
         weight = self.network.head.settled(square.mean(axis=1, keepdims=True), self.network.bias_variance)
         norm = np.maximum(weight * (shares**2).sum(axis=-1), LEAST)
         pull: Array = (logits * shares).sum(axis=-1) / np.sqrt(norm)
         return np.log(norm), pull
-
-
-def _joint(part: Covariance, width: int, normal: Array) -> tuple[Array, Array]:
-    """Natural logarithm of of two factors of mean 1 with that covariance over the width, from two standard normals."""
-    forward, backward = part.forward / width, part.backward / width
-    lean = part.both / part.forward if part.forward > 1e-12 else 0.0
-    rest = max(part.backward - lean * part.both, 0.0) / width
-    ahead = np.sqrt(forward) * normal[0]
-    return ahead - 0.5 * forward, lean * ahead + np.sqrt(rest) * normal[1] - 0.5 * max(backward, 0.0)
-
-
-def _below(layer: LayerState, bias_variance: float) -> float:
-    """Mean square of what the layer reads, in the limit."""
-    if layer.weight_variance <= 0.0:
-        return 0.0
-    return max(layer.branch - bias_variance, 0.0) / layer.weight_variance
