@@ -19,7 +19,7 @@ from bench.analysis.claims.intervals import (
 )
 from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
 from bench.analysis.claims.units import AGAINST, OF, Units, units_of
-from bench.analysis.claims.words import number, part_in_words, rule_in_words, unit_of
+from bench.analysis.claims.words import number, part_in_words, rule_in_words, sides_in_words, unit_of
 from bench.analysis.tables import Tables
 from bench.suite.claims import Claim, LearnedNumber, Part
 
@@ -95,6 +95,8 @@ def _judged_part(part: Part, units: Units) -> JudgedPart:
         p_value=estimate.p_value,
         scale=_scale(part, units),
         unit=unit_of(part),
+        statistic=part.statistic,
+        sides=sides_in_words(part),
         counts=counts,
         best=units.best,
         units=units.units,
