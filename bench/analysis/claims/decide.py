@@ -95,6 +95,7 @@ def _judged_part(part: Part, units: Units) -> JudgedPart:
         p_value=estimate.p_value,
         scale=_scale(part, units),
         unit=unit_of(part),
+        side_unit=unit_of(replace(part, compare="difference")),
         statistic=part.statistic,
         sides=sides_in_words(part),
         counts=counts,

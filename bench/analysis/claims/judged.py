@@ -61,6 +61,7 @@ class JudgedPart:
         p_value: one-sided, against the region's edge (for two shares: against no difference); NaN without a test.
         scale: value, difference, ratio, share or difference of shares.
         unit: of the effect.
+        side_unit: of the numbers of one side.
         statistic: over replicates: mean, median or each; the interval of each is the range.
         sides: what the sides are called in words, the one it is about first.
         counts: of runs.
@@ -82,6 +83,7 @@ class JudgedPart:
     p_value: float
     scale: str
     unit: str
+    side_unit: str
     statistic: str
     sides: tuple[str, ...]
     counts: Counts
