@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.analysis.claims import Judged, JudgedPart
 from bench.analysis.claims.words import number
-from bench.report.claims_words import MARKS
+from bench.report.claims_words import MARKS, readable
 from bench.report.view import ChartGroup, Grid, Panel, Scale
 
 SIDES = ("of", "against")
@@ -39,7 +39,7 @@ def figure_rows(part: JudgedPart) -> pd.DataFrame:
     if part.scale == "ratio":
         with np.errstate(over="ignore"):
             values[compared] = np.exp(values[compared])
-    names = dict(zip(SIDES, part.sides, strict=False)) | {COMPARED: _compared(part)}
+    names = dict(zip(SIDES, map(readable, part.sides), strict=False)) | {COMPARED: _compared(part)}
     rows = pd.DataFrame({
         "what": units["side"].replace({COMPARED: "compared"}).to_numpy(), "series": units["side"].map(names).to_numpy(),
         "replicate": units["replicate"].to_numpy(), **{name: values[name].to_numpy() for name in values},

@@ -11,7 +11,7 @@ from bench.analysis import Tables
 from bench.analysis.claims import Judged, JudgedPart, judge_stored
 from bench.errors import SuiteError
 from bench.report.claims_figure import claim_figure, number_tables
-from bench.report.claims_words import MARKS, best_levels, claimed, counted, effect, interval, sentence, tally
+from bench.report.claims_words import MARKS, best_levels, claimed, counted, effect, interval, readable, sentence, tally
 from bench.report.claims_words import verdict_counts as counts_of
 from bench.report.view import ClaimCard, ClaimPart, Claims, Grid, Sentence
 from bench.report.wording import integer, p_value, plural, spoken
@@ -58,7 +58,7 @@ def _card(claim: Judged) -> ClaimCard:
         why=sentence(claim.why),
         paper=claim.paper,
         differs=claim.differs,
-        rule=claim.rule,
+        rule=readable(claim.rule),
         parts=parts,
         table=_table(claim, parts) if len(parts) > 1 else None,
         figure=claim_figure(claim),
@@ -77,7 +77,7 @@ def _part(part: JudgedPart) -> ClaimPart:
         claimed=claimed(part),
         counts=counted(part.counts),
         p_value="" if tested == "–" else f"one-sided {tested}",
-        rule=part.rule,
+        rule=readable(part.rule),
         why=sentence(part.why),
         best=best_levels(part),
         runs=part.runs[columns].reset_index(names="run_id"),
@@ -85,7 +85,7 @@ def _part(part: JudgedPart) -> ClaimPart:
 
 
 def _table(claim: Judged, parts: Sequence[ClaimPart]) -> Grid:
-    rows = tuple((p.name, p.verdict, p.effect, p.claimed, p.counts, p.p_value) for p in parts)
+    rows = tuple((p.name, p.verdict, p.effect, p.claimed, p.counts, p.p_value or "–") for p in parts)
     needed = "All of them must hold." if claim.needs == "all" else "One of them must hold."
     heads = ("part", "verdict", "effect", "claimed", "counts", "test")
     return Grid("Parts of the claim", heads, rows, note=needed)
@@ -97,8 +97,8 @@ def _best(claim: Judged) -> Grid | None:
     if not found:
         return None
     rows = [
-        (*([row.part] if len(claim.parts) > 1 else []), row.named, row.network or "–", spoken(row.factor),
-         f"{row.level}", f"{row.tried}", "yes" if row.on_edge else "no")
+        (*([row.part] if len(claim.parts) > 1 else []), row.named, readable(row.network) or "–", spoken(row.factor),
+         readable(str(row.level)), str(row.tried), "yes" if row.on_edge else "no")
         for row in pd.concat(found).itertuples()
     ]  # fmt: skip
     heads = (*(["part"] if len(claim.parts) > 1 else []), "side", "network", "factor", "best", "tried", "on the edge")
@@ -107,5 +107,5 @@ def _best(claim: Judged) -> Grid | None:
 
 
 def _side(part: JudgedPart) -> pd.Series:
-    names = dict(zip(("of", "against"), part.sides, strict=False))
+    names = dict(zip(("of", "against"), map(readable, part.sides), strict=False))
     return part.best["side"].map(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -75,3 +76,8 @@ def best_levels(part: JudgedPart) -> tuple[str, ...]:
 def sentence(text: str) -> str:
     """With a capital first and a full stop last."""
     return (text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
+
+
+def readable(text: str) -> str:
+    """With four digits of a number that has many: 0.3333 for 0.3333333333333333."""
+    return re.sub(r"\d+\.\d{5,}", lambda found: f"{float(found[0]):.4g}", text)

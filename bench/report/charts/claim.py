@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -93,7 +91,8 @@ def _draw_rows(axes: Axes, rows: pd.DataFrame, lines: list[pd.DataFrame]) -> Non
     low, high, log = _limits(rows)
     axes.set(xlim=(low, high), ylim=(0.55 - len(lines), 0.6), xscale="log" if log else "linear")
     for place, line in enumerate(lines):
-        label = textwrap.shorten(str(line["series"].iloc[0]), LONGEST, placeholder=" …")
+        label = str(line["series"].iloc[0])
+        label = label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…"
         axes.text(
             0.0, 0.53 - place, label, transform=axes.get_yaxis_transform(), va="top", fontsize=8.5, parse_math=False
         )
