@@ -18,8 +18,9 @@ from bench.analysis.claims.intervals import (
     share_estimate,
 )
 from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
+from bench.analysis.claims.sides import sides_in_words
 from bench.analysis.claims.units import AGAINST, OF, Units, units_of
-from bench.analysis.claims.words import number, part_in_words, rule_in_words, sides_in_words, unit_of
+from bench.analysis.claims.words import number, part_in_words, rule_in_words, unit_of
 from bench.analysis.tables import Tables
 from bench.suite.claims import Claim, LearnedNumber, Part
 

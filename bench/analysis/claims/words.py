@@ -53,10 +53,11 @@ def part_in_words(part: Part) -> str:
         subject = f"ln of {subject}"
     for reduction in part.reduce:
         subject = f"{_reduction(reduction)} of {subject}"
+    shared = {} if part.against is None else {k: v for k, v in part.of.items() if part.against.get(k) == v}
     if part.against is None:
         compared = f"for {cells_in_words(part.of)}"
     else:
-        of, against, shared = _told_apart(part)
+        of, against = ({k: v for k, v in side.items() if k not in shared} for side in (part.of, part.against))
         joined = "over" if part.compare == "ratio" else "less"
         compared = f"for {cells_in_words(of)} {joined} that for {cells_in_words(against)}"
         compared += f", where {cells_in_words(shared)}" if shared else ""
@@ -69,21 +70,6 @@ def part_in_words(part: Part) -> str:
     if not isinstance(part.number, LearnedNumber) and not _is_step(part.number):
         said.append(_LOST[part.lost] if isinstance(part.lost, str) else f"a lost run counts as {number(part.lost)}")
     return "; ".join(said) + "."
-
-
-def sides_in_words(part: Part) -> tuple[str, ...]:
-    """What a part's sides are called: of two, by what tells them apart."""
-    if part.against is None:
-        return (cells_in_words(part.of),)
-    of, against, _ = _told_apart(part)
-    return cells_in_words(of), cells_in_words(against)
-
-
-def _told_apart(part: Part) -> tuple[Cells, Cells, Cells]:
-    """Of two sides, the cells of each that the other has not, and those that they share."""
-    shared = {name: levels for name, levels in part.of.items() if (part.against or {}).get(name) == levels}
-    of, against = ({k: v for k, v in side.items() if k not in shared} for side in (part.of, part.against or {}))
-    return of, against, shared
 
 
 def number_in_words(each: Number) -> str:
