@@ -142,11 +142,14 @@ def claims(
     suite: Annotated[Path | None, typer.Option(metavar="FILE", help="Judge by this suite's claims instead.")] = None,
     fail_on: Annotated[list[str] | None, typer.Option(metavar="VERDICT", help=FAIL_ON_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown document.")] = False,
 ) -> None:
     """Judge a suite's claims by its results: held, not held or undecided, each with its effect and interval."""
     from bench.commands.claims import show_claims
 
-    show_claims(results, suite, fail_on or [], as_json=as_json)
+    if as_json and markdown:
+        raise SuiteError("--json and --markdown: give one of them.")
+    show_claims(results, suite, fail_on or [], "json" if as_json else "markdown" if markdown else "table")
 
 
 @app.command()

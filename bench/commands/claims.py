@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 from rich.console import Console
@@ -16,9 +16,11 @@ from rich.table import Table
 from bench.analysis.claims import Judged, JudgedPart, Verdict, judge_claims
 from bench.analysis.claims.words import number
 from bench.errors import BenchError, ResultsError, SuiteError, nearest, printable
+from bench.report.claims_markdown import JudgedResults, claims_markdown
 from bench.store import read_manifest, read_tables
 from bench.suite import Suite, load_suite, parse_suite
 
+Form = Literal["table", "json", "markdown"]
 FAIL_ON = ("not-held", "undecided")
 _STYLES = {Verdict.HELD: "green", Verdict.NOT_HELD: "red", Verdict.UNDECIDED: "yellow"}
 
@@ -29,8 +31,10 @@ class ClaimsFailed(BenchError):  # noqa: N818 (named for what happened, as the e
     exit_code = 3
 
 
-def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[str], *, as_json: bool) -> None:
+def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[str], form: Form = "table") -> None:
     """Judge the claims of results folders by their own suites, or by the claims of one suite file, and print them.
+
+    `form` is a table for a terminal, JSON, or a Markdown document with everything that a reader needs.
 
     Raises:
         ResultsError: a folder has no results, or its suite cannot be read.
@@ -42,11 +46,19 @@ def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[s
             raise SuiteError(f'--fail-on "{verdict}" is not a verdict. {nearest(verdict, FAIL_ON)}')
     edited = load_suite(suite) if suite else None
     suites = [(folder, edited or _stored(folder)) for folder in folders]
-    judged = [(folder, each.name, judge_claims(_tables(folder, each), each.claims)) for folder, each in suites]
-    if as_json:
+    tables = [_tables(folder, each) for folder, each in suites]
+    judged = [
+        (folder, each.name, judge_claims(found, each.claims))
+        for (folder, each), found in zip(suites, tables, strict=True)
+    ]
+    if form == "json":
         print(
             json.dumps([_plain(folder, name, claim) for folder, name, claims in judged for claim in claims], indent=2)
         )
+    elif form == "markdown":
+        manifests = [read_manifest(folder, required=("suite", "question")) for folder in folders]
+        rows = zip(manifests, tables, judged, strict=True)
+        print(claims_markdown([JudgedResults(manifest, found, claims) for manifest, found, (*_, claims) in rows]))
     else:
         for folder, name, claims in judged:
             _print(folder, name, claims)
