@@ -11,7 +11,7 @@ from typing import Any
 from bench.commands.found import Found, look
 from bench.commands.interrupts import Interrupts
 from bench.commands.keeping import Keeper
-from bench.commands.manifest import earlier_incidents, new_manifest, now
+from bench.commands.manifest import kept_entries, new_manifest, now
 from bench.commands.only import cells_that_fit
 from bench.commands.progress import Progress
 from bench.errors import DataError, RunsFailed, SuiteError
@@ -62,7 +62,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
         if options.fresh:
             shutil.rmtree(options.out / "tables", ignore_errors=True)
         manifest = new_manifest(suite, plan, dry=options.dry, command=options.command)
-        manifest["incidents"] = earlier_incidents(results, manifest)
+        manifest |= kept_entries(results, manifest)
         found = look(results, plan, fits, retry_failed=options.retry_failed)
         failed = _train(suite, options, found, Keeper(results, found, manifest))
     if failed:
