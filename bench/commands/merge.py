@@ -138,7 +138,7 @@ def _write(results: Results, plan: Plan, sources: Sequence[Source]) -> int:
 
 
 def _manifest(folders: Sequence[Path], manifests: Sequence[Manifest], command: str) -> Manifest:
-    """The first folder's manifest, with all machines and incidents, the first start, the last end, each folder's own."""
+    """The first folder's manifest, with all machines and incidents, the first start and the last end."""
     own = [
         manifest.get("sources")
         or [{"folder": folder.resolve().name} | {k: manifest.get(k) for k in ("started", "ended", "machine")}]
