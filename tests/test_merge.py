@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +75,7 @@ def altered(folder: Path, table: str, change: Callable[[list[dict[str, Any]]], o
     rows = pq.read_table(path).to_pylist()
     change(rows)
     pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table].arrow), path)
+    shutil.rmtree(folder / "digests", ignore_errors=True)  # as in a folder of an older version
     return path.stem
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
     results = Results(options.out)
     with results.locked():
         if options.fresh:
-            shutil.rmtree(options.out / "tables", ignore_errors=True)
+            results.clear()
         manifest = new_manifest(suite, plan, dry=options.dry, command=options.command)
         manifest |= kept_entries(results, manifest)
         found = look(results, plan, fits, retry_failed=options.retry_failed)
