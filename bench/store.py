@@ -32,6 +32,7 @@ from bench.reading import check_tables, read_json
 from bench.schema import TABLES, RunStatus
 
 SUPERSEDED = "superseded"
+DISCARDED = ".discarded"
 DONE_MARK_LAST = (*(table for table in TABLES if table != DONE_MARK), DONE_MARK)
 REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
 
@@ -71,16 +72,20 @@ class Results:
                 raise ResultsError(message) from error
             for left in self.folder.rglob(f"*{ASIDE}"):
                 left.unlink(missing_ok=True)  # a driver was killed while it wrote
+            shutil.rmtree(self.folder / DISCARDED, ignore_errors=True)  # or while it discarded
             yield
 
     def clear(self) -> None:
-        """Discard all tables, those set aside too: they go at one moment, and no power failure brings them back."""
-        gone = self.folder / ".discarded"
-        for name in ("tables", SUPERSEDED, DIGESTS):
-            shutil.rmtree(gone, ignore_errors=True)
-            if (self.folder / name).exists():
-                set_down(self.folder / name, gone)
-        shutil.rmtree(gone, ignore_errors=True)
+        """Discard all tables, those set aside too: each folder goes at one moment and stays away.
+
+        Raises:
+            ResultsError: the folder cannot be written to.
+        """
+        for name in (SUPERSEDED, "tables", DIGESTS):  # what could come back beside newer tables first
+            with self._writable():
+                if (self.folder / name).exists():
+                    set_down(self.folder / name, self.folder / DISCARDED)
+                shutil.rmtree(self.folder / DISCARDED, ignore_errors=True)
 
     def done(self, cohorts: Iterable[str]) -> set[str]:
         """Those of the cohorts whose files are all here and whole, with some or all of their runs.

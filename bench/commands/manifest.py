@@ -9,7 +9,7 @@ from typing import Any
 from bench import environment
 from bench.errors import ResultsError
 from bench.plan import Plan
-from bench.store import Results, read_manifest
+from bench.store import SUPERSEDED, Results, read_manifest
 from bench.suite import Suite
 
 
@@ -50,7 +50,7 @@ def kept_entries(results: Results, manifest: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ResultsError: the folder holds results of another kind or of other versions, or its manifest cannot be read.
     """
-    if not any((results.folder / "tables").glob("*/*.parquet")):
+    if not any(any((results.folder / name).glob("*/*.parquet")) for name in ("tables", SUPERSEDED)):
         return {}
     if not results.manifest_path.exists():
         raise ResultsError(
