@@ -13,7 +13,7 @@ from bench.engine import dry
 from bench.executors import deadline
 from bench.plan import Cohort
 
-SECONDS = 0.15
+SECONDS = float(os.environ.get("DRILL_SECONDS", "0.15"))
 
 
 def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
