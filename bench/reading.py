@@ -53,20 +53,23 @@ _MANIFEST: Mapping[str, tuple[type, ...]] = {
 }
 
 
-def read_file(path: Path, table: str, words: tuple[str, ...] = ()) -> pa.Table:
-    """One file's rows with the table's columns and types; those named in `words` come as dictionaries.
+def read_rows(content: bytes, path: Path, table: str, words: tuple[str, ...] = ()) -> pa.Table:
+    """The rows in a file's content, with the table's columns and types; those in `words` come as dictionaries.
 
     Raises:
-        ResultsError: it is missing, damaged, or not of this table.
+        ResultsError: it is damaged, or not of this table; the message names `path`.
     """
     try:
-        metadata = pq.read_metadata(path)
+        source = pa.BufferReader(content)
+        metadata = pq.read_metadata(source)
         there = [name for name in words if name in metadata.schema.names]
-        with pq.ParquetFile(path, metadata=metadata, read_dictionary=there, page_checksum_verification=True) as file:
+        with pq.ParquetFile(source, metadata=metadata, read_dictionary=there, page_checksum_verification=True) as file:
             found = file.read()
         found.validate(full=True)  # text that is not UTF-8 would fail much later
     except UNREADABLE as error:
-        raise ResultsError(f"{path}: cannot be read ({_reason(error)}). `bench run` mends it.") from error
+        raise ResultsError(
+            f"{path}: cannot be read ({_reason(error)}). `bench run` trains that cohort again."
+        ) from error
     return _fitted(found, table, path, words)
 
 
@@ -117,7 +120,9 @@ def check_tables(frames: Mapping[str, pd.DataFrame], folder: Path) -> None:
             foreign = sorted(set(frame["run_id"].cat.categories) - known)
             if foreign:
                 shown = printable(str(foreign[0]))[:200]
-                raise ResultsError(f'{folder}: table {table} has rows of "{shown}", a run that table runs lacks.')
+                raise ResultsError(
+                    f'{folder}: table {table} has rows of "{shown}", a run that table runs lacks. `bench run` mends it.'
+                )
 
 
 def _each_once(frame: pd.DataFrame, names: list[str]) -> bool:

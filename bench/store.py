@@ -2,20 +2,21 @@
 
     <folder>/manifest.json
     <folder>/tables/<table>/<cohort>.parquet
+    <folder>/digests/<cohort>.json
 
-A cohort's files are written aside, flushed to disk and renamed, its `runs` file last: where that file exists, the
-cohort is done.
+A cohort's files are written aside, flushed to disk and renamed, its digests first and its `runs` file last: where that
+file exists, the cohort is done.
 """
 
 from __future__ import annotations
 
 import fcntl
+import io
 import json
-import os
+import shutil
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from bench.digests import DIGESTS, DONE_MARK, CohortFiles, digest_of, record_text
 from bench.errors import ResultsError
-from bench.reading import UNREADABLE, check_tables, read_file, read_json
+from bench.placing import ASIDE, aside, make_folder, place, set_down, write_aside
+from bench.reading import check_tables, read_json
 from bench.schema import TABLES, RunStatus
 
-ASIDE = ".writing"
-DONE_MARK = "runs"
+SUPERSEDED = "superseded"
+DISCARDED = ".discarded"
+DONE_MARK_LAST = (*(table for table in TABLES if table != DONE_MARK), DONE_MARK)
 REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
 
 
@@ -46,7 +50,7 @@ class Results:
 
     def table_path(self, table: str, cohort: str) -> Path:
         """The file of a cohort's rows of a table."""
-        return self.folder / "tables" / table / f"{cohort}.parquet"
+        return CohortFiles(self.folder, cohort).path(table)
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -56,7 +60,7 @@ class Results:
             ResultsError: another driver has it, or it cannot be written to.
         """
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             handle = (self.folder / ".lock").open("w")
         except OSError as error:
             raise ResultsError(f"{self.folder}: cannot be written to ({error.strerror}). Try another --out.") from error
@@ -68,36 +72,47 @@ class Results:
                 raise ResultsError(message) from error
             for left in self.folder.rglob(f"*{ASIDE}"):
                 left.unlink(missing_ok=True)  # a driver was killed while it wrote
+            shutil.rmtree(self.folder / DISCARDED, ignore_errors=True)  # or while it discarded
             yield
+
+    def clear(self) -> None:
+        """Discard all tables, those set aside too: each folder goes at one moment and stays away.
+
+        Raises:
+            ResultsError: the folder cannot be written to.
+        """
+        for name in (SUPERSEDED, "tables", DIGESTS):  # what could come back beside newer tables first
+            with self._writable():
+                if (self.folder / name).exists():
+                    set_down(self.folder / name, self.folder / DISCARDED)
+                shutil.rmtree(self.folder / DISCARDED, ignore_errors=True)
 
     def done(self, cohorts: Iterable[str]) -> set[str]:
         """Those of the cohorts whose files are all here and whole, with some or all of their runs.
 
-        Others run again: a file is missing beside a done-mark, cannot be read or does not fit its checksums.
+        Others run again: a file is missing beside a done-mark, cannot be read or does not fit its digest.
         """
         present = set(done_cohorts(self.folder))
-        return {cohort for cohort in cohorts if cohort in present and self._whole(cohort)}
-
-    def _whole(self, cohort: str) -> bool:
-        try:
-            return all(rows.schema.equals(TABLES[table].arrow) for table, rows in self.read(cohort).items())
-        except UNREADABLE:
-            return False
+        return {each for each in cohorts if each in present and CohortFiles(self.folder, each).whole()}
 
     def read(self, cohort: str) -> dict[str, pa.Table]:
-        """A cohort's tables; one of UNREADABLE is raised where a file is missing, cut short or altered."""
-        return {table: _read_checked(self.table_path(table, cohort)) for table in TABLES}
+        """A cohort's tables: the rows of the runs that are done.
+
+        Raises:
+            ResultsError: a file is missing, cut short or altered.
+        """
+        files = CohortFiles(self.folder, cohort)
+        # Without digests nothing else says whether a driver was killed between two files.
+        return {table: files.of_done(files.read(table)) for table in TABLES}
 
     def statuses(self, cohort: str) -> dict[str, str]:
         """The status of each run of a cohort that is done."""
-        rows = pq.read_table(self.table_path(DONE_MARK, cohort), columns=["run_id", "status"])
-        return dict(zip(rows["run_id"].to_pylist(), rows["status"].to_pylist(), strict=True))
+        return CohortFiles(self.folder, cohort).statuses()
 
     def forget(self, cohort: str, runs: Collection[str]) -> None:
         """Take these runs out of a cohort's done-mark: they are to be tried again."""
         kept = self.read(cohort)[DONE_MARK]
-        kept = kept.filter(pc.invert(pc.is_in(kept["run_id"], value_set=pa.array(runs))))
-        self._place(self.table_path(DONE_MARK, cohort), partial(_write_parquet, kept))
+        self._replace(cohort, {DONE_MARK: kept.filter(pc.invert(pc.is_in(kept["run_id"], value_set=pa.array(runs))))})
 
     def write(self, cohort: str, tables: Mapping[str, pa.Table]) -> None:
         """Write a cohort's tables; they appear one by one, the done-mark last.
@@ -105,8 +120,24 @@ class Results:
         Raises:
             ResultsError: the disk is full or the folder cannot be written to. Nothing half-written is left visible.
         """
-        for table in [*(table for table in TABLES if table != DONE_MARK), DONE_MARK]:
-            self._place(self.table_path(table, cohort), partial(_write_parquet, tables[table]))
+        self._replace(cohort, {table: tables[table] for table in DONE_MARK_LAST})
+
+    def _replace(self, cohort: str, tables: Mapping[str, pa.Table]) -> None:
+        """Replace some of a cohort's files: all aside first, then their digests, then one name after the other."""
+        files = CohortFiles(self.folder, cohort)
+        try:
+            with self._writable():
+                digests = {}
+                for table, rows in tables.items():
+                    content = _parquet(rows)
+                    digests[table] = digest_of(content)
+                    write_aside(files.path(table), content)
+                place(files.record_path, record_text(digests, files.digests()))
+                for table in tables:
+                    set_down(aside(files.path(table)), files.path(table))
+        finally:
+            for table in tables:
+                aside(files.path(table)).unlink(missing_ok=True)
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace the manifest.
@@ -114,8 +145,8 @@ class Results:
         Raises:
             ResultsError: the disk is full or the folder cannot be written to.
         """
-        text = json.dumps(manifest, indent=2) + "\n"
-        self._place(self.manifest_path, lambda aside: aside.write_text(text, encoding="utf-8"))
+        with self._writable():
+            place(self.manifest_path, (json.dumps(manifest, indent=2) + "\n").encode())
 
     def arrange(self, planned: Iterable[str]) -> int:
         """Set aside the cohorts that the suite no longer plans, and take back those that it plans again.
@@ -123,27 +154,28 @@ class Results:
         Nothing is deleted: files move between `tables` and `superseded`. Returns how many cohorts were set aside.
         """
         wanted = set(planned)
-        tables, aside = self.folder / "tables", self.folder / "superseded"
-        moved = [path for path in tables.glob("*/*.parquet") if path.stem not in wanted]
-        for path in moved:
-            _move(path, aside / path.parent.name / path.name)
-        for path in aside.glob("*/*.parquet"):
-            if path.stem in wanted:
-                _move(path, tables / path.parent.name / path.name)
-        return len({path.stem for path in moved})
+        superseded = self.folder / SUPERSEDED
+        moved = {path.stem for path in (self.folder / "tables").glob("*/*.parquet")} - wanted
+        for cohort in moved:
+            self._move(CohortFiles(self.folder, cohort), superseded)
+        for cohort in wanted & {path.stem for path in superseded.glob("*/*.parquet")}:
+            self._move(CohortFiles(self.folder, cohort), superseded, back=True)
+        return len(moved)
 
-    def _place(self, path: Path, write: Callable[[Path], object]) -> None:
-        """Write a file aside, flush it to disk and rename it."""
-        aside = path.with_name(f"{path.name}{ASIDE}")
+    def _move(self, files: CohortFiles, superseded: Path, *, back: bool = False) -> None:
+        """Move a cohort's files aside, the done-mark first; or back, the done-mark last."""
+        pairs = [(files.record_path, superseded / DIGESTS / files.record_path.name)]
+        pairs += [(files.path(table), superseded / table / files.path(table).name) for table in DONE_MARK_LAST]
+        for here, there in pairs if back else reversed(pairs):
+            source, to = (there, here) if back else (here, there)
+            if source.exists():
+                make_folder(to.parent)
+                source.replace(to)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                write(aside)
-                _flush(aside)
-                aside.replace(path)
-            finally:
-                aside.unlink(missing_ok=True)
-            _flush(path.parent)  # the rename itself survives a power loss
+            yield
         except OSError as error:
             raise ResultsError(
                 f"{self.folder}: cannot be written to ({error.strerror or error}). What was written before is whole; "
@@ -151,25 +183,10 @@ class Results:
             ) from error
 
 
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _move(path: Path, to: Path) -> None:
-    to.parent.mkdir(parents=True, exist_ok=True)
-    path.replace(to)
-
-
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    pq.write_table(table, path, compression="zstd", store_schema=True, write_page_checksum=True)
-
-
-def _read_checked(path: Path) -> pa.Table:
-    return pq.ParquetFile(path, page_checksum_verification=True).read()
+def _parquet(table: pa.Table) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(table, sink, compression="zstd", store_schema=True, write_page_checksum=True)
+    return sink.getvalue()
 
 
 def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
@@ -183,10 +200,10 @@ def read_tables(folder: Path) -> dict[str, pd.DataFrame]:
     done = done_cohorts(folder)
     if not done:
         raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
-    frames = {}
+    frames, files = {}, [CohortFiles(folder, cohort) for cohort in done]
     for table in TABLES:
         words = repeated_words(table)
-        parts = [read_file(folder / "tables" / table / f"{cohort}.parquet", table, words) for cohort in done]
+        parts = [each.read(table, words) for each in files]
         frames[table] = pa.concat_tables(parts).unify_dictionaries().to_pandas()
     check_tables(frames, folder)
     return frames
@@ -228,8 +245,5 @@ def count_statuses(folder: Path) -> dict[str, int]:
         raise ResultsError(f"{folder}: no table {DONE_MARK} here.")
     found: Counter[str] = Counter()
     for cohort in done:
-        try:
-            found.update(Results(folder).statuses(cohort).values())
-        except UNREADABLE as error:
-            raise ResultsError(f"{folder}: table {DONE_MARK} cannot be read ({error}).") from error
+        found.update(Results(folder).statuses(cohort).values())
     return {status.value: found[status] for status in RunStatus}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ def add_noise(results: Path) -> None:
     for table in CURVES:
         for path in sorted((results / "tables" / table).glob("*.parquet")):
             pq.write_table(_noisy(pq.read_table(path), rng), path, compression="zstd", store_schema=True)
+    shutil.rmtree(results / "digests", ignore_errors=True)  # they are of the tables before
 
 
 def _noisy(table: pa.Table, rng: np.random.Generator) -> pa.Table:

@@ -36,7 +36,9 @@ ROOMS = {
     "engine": _room("plan factors schema theory errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
     "executors": _room("environment plan schema errors", "pyarrow ray"),
     "reading": _room("schema factors errors", "pyarrow pandas"),
-    "store": _room("reading schema errors", "pyarrow pandas"),
+    "digests": _room("reading schema errors", "pyarrow"),
+    "placing": _room(),
+    "store": _room("digests placing reading schema errors", "pyarrow pandas"),
     "theory": _room("factors errors", "numpy scipy"),
     "analysis": _room("suite rules schema theory errors", "numpy pandas scipy"),
     "report": _room(
@@ -44,7 +46,8 @@ ROOMS = {
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "commands": _room(
-        "environment executors engine reading store report analysis theory plan suite rules factors schema errors",
+        "environment executors engine reading digests store report analysis theory plan suite rules factors schema "
+        "errors",
         "numpy pandas pyarrow rich matplotlib",
     ),
     "cli": _room("commands report suite errors", "typer rich"),

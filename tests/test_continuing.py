@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
+from bench.commands.merge import merge
 from bench.commands.run import Options, run_suite
-from bench.errors import RunsFailed, SuiteError
+from bench.commands.show import show_run
+from bench.errors import ResultsError, RunsFailed, SuiteError
+from bench.placing import set_down
+from bench.report import write_report
 from bench.schema import TABLES
-from bench.store import Results, read_manifest, read_tables
+from bench.store import count_statuses, read_manifest, read_tables
 from bench.suite import Suite, load_suite
 
 SUITE = """
@@ -51,6 +58,20 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def poison(monkeypatch: pytest.MonkeyPatch, target: str = "crash_if_poisoned") -> None:
     monkeypatch.setattr("bench.commands.run.DRY", f"tests.targets:{target}")
+
+
+@contextmanager
+def killed_before(table: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A driver that ends when it is about to put a file of this table in its place."""
+
+    def killed(written: Path, path: Path) -> None:
+        if path.parent.name == table:
+            raise KeyboardInterrupt
+        set_down(written, path)
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("bench.store.set_down", killed)
+        yield
 
 
 def test_only_runs_what_fits_and_the_rest_joins_it_later(
@@ -117,16 +138,61 @@ def test_a_folder_whose_driver_was_killed_between_two_files_is_made_whole(
 ) -> None:
     out = tmp_path / "out"
     run_suite(suite, Options(out, dry=True, only='clipping == "none"'))
-    place = Results._place
-
-    def killed(self: Results, path: Path, write: object) -> None:
-        if path.parent.name == table:
-            raise KeyboardInterrupt
-        place(self, path, write)  # type: ignore[arg-type]
-
-    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr(Results, "_place", killed)
+    before = read_tables(out)
+    with killed_before(table, monkeypatch):
         run_suite(suite, Options(out, dry=True))
+    after = read_tables(out)
+    for name in TABLES.keys() - {"timings"}:  # what was finished is there, of the rest nothing
+        pd.testing.assert_frame_equal(before[name], after[name])
+    run_suite(suite, Options(out, dry=True))
+    assert files(out) == undisturbed
+
+
+@pytest.mark.parametrize("digests", [True, False])
+def test_rows_of_runs_that_were_not_finished_do_not_stay_when_others_are_trained(
+    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch, digests: bool
+) -> None:
+    out = tmp_path / "out"
+    run_suite(suite, Options(out, dry=True, only='clipping == "none"'))
+    with killed_before("runs", monkeypatch):
+        run_suite(suite, Options(out, dry=True))
+    if not digests:
+        shutil.rmtree(out / "digests")
+        with pytest.raises(ResultsError, match=r"a run that table runs lacks\. `bench run` mends it"):
+            read_tables(out)
+    run_suite(suite, Options(out, dry=True, only='clipping == "value"'))
+    assert set(read_tables(out)["loss_curves"]["run_id"]) == set(read_tables(out)["runs"]["run_id"])
+    run_suite(suite, Options(out, dry=True))
+    assert files(out) == undisturbed
+
+
+def test_every_command_reads_a_cohort_whose_driver_was_killed_between_two_files(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = run_suite(suite, Options(tmp_path / "out", dry=True, only='clipping == "none"'))
+    with killed_before("timings", monkeypatch):
+        run_suite(suite, Options(out, dry=True))
+    rows = pd.read_parquet(out / "tables" / "loss_curves")
+    assert len(set(rows["run_id"])) > len(pd.read_parquet(out / "tables" / "runs"))  # files are read as they are
+    assert "8 not run yet" in write_report(out).read_text()
+    assert count_statuses(out)["completed"] == 4
+    merge([out], tmp_path / "merged")
+    assert "4 of 12 runs" in capsys.readouterr().out
+    assert len(set(pd.read_parquet(tmp_path / "merged" / "tables" / "loss_curves")["run_id"])) == 4
+    show_run(out, read_tables(out)["runs"]["run_id"].iloc[0])
+    with pytest.raises(ResultsError, match="no run"):
+        show_run(out, "d6-w4-relu-s5-value")
+
+
+def test_a_second_kill_between_two_files_changes_nothing(
+    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    run_suite(suite, Options(out, dry=True, only='clipping == "none"'))
+    for table, only in (("evaluations", ""), ("activations", 'clipping == "value"'), ("runs", "")):
+        with killed_before(table, monkeypatch):
+            run_suite(suite, Options(out, dry=True, only=only))
+        assert set(read_tables(out)["runs"]["clipping"]) == {"none"}
     run_suite(suite, Options(out, dry=True))
     assert files(out) == undisturbed
 
@@ -180,8 +246,6 @@ def test_progress_for_people_counts_failed_and_left(
 
 
 def test_tables_without_a_manifest_are_refused(suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes]) -> None:
-    from bench.errors import ResultsError
-
     (tmp_path / "undisturbed" / "manifest.json").unlink()
     with pytest.raises(ResultsError, match="no manifest"):
         run_suite(suite, Options(tmp_path / "undisturbed", dry=True))
@@ -190,8 +254,6 @@ def test_tables_without_a_manifest_are_refused(suite: Suite, tmp_path: Path, und
 def test_a_full_disk_is_one_message_and_what_was_written_stays(
     suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from bench.errors import ResultsError
-
     out = tmp_path / "out"
     write = pa.parquet.write_table
     calls: list[int] = []

@@ -104,7 +104,7 @@ def test_only_folders_with_a_manifest_and_a_page_are_listed(tmp_path: Path) -> N
         ("{", "manifest.json: cannot be read"),
         ("[1]", "manifest.json: cannot be read"),
         ('{"suite": "x"}', "manifest.json lacks question, planned, versions, started"),
-        (None, "table runs cannot be read"),
+        (None, "tables/runs/1.parquet: is not as it was written"),
     ],
 )
 def test_a_folder_that_cannot_be_read_is_listed_with_the_reason(

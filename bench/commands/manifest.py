@@ -9,7 +9,7 @@ from typing import Any
 from bench import environment
 from bench.errors import ResultsError
 from bench.plan import Plan
-from bench.store import Results, read_manifest
+from bench.store import SUPERSEDED, Results, read_manifest
 from bench.suite import Suite
 
 
@@ -42,14 +42,16 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def earlier_incidents(results: Results, manifest: dict[str, Any]) -> list[dict[str, Any]]:
-    """The incidents of earlier runs in this folder, after a check that their results may stay.
+def kept_entries(results: Results, manifest: dict[str, Any]) -> dict[str, Any]:
+    """What stays of this folder's manifest: incidents, and the folders it was merged from.
+
+    First it is checked that the results here may stay beside new ones.
 
     Raises:
         ResultsError: the folder holds results of another kind or of other versions, or its manifest cannot be read.
     """
-    if not any((results.folder / "tables").glob("*/*.parquet")):
-        return []
+    if not any(any((results.folder / name).glob("*/*.parquet")) for name in ("tables", SUPERSEDED)):
+        return {}
     if not results.manifest_path.exists():
         raise ResultsError(
             f"{results.folder} holds tables but no manifest.json, so that nobody knows which versions made them. "
@@ -66,4 +68,4 @@ def earlier_incidents(results: Results, manifest: dict[str, Any]) -> list[dict[s
             f"{results.folder} holds results of other versions ({', '.join(changed)}), which are never mixed. "
             "Use --fresh to train all again, or --out for another folder."
         )
-    return list(before.get("incidents", []))
+    return {name: before[name] for name in ("incidents", "sources") if name in before}

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bench.commands.merge_rows import Source, join
 from bench.environment import DECIDING
 from bench.errors import ResultsError
-from bench.plan import Plan, make_plan, part_of
+from bench.plan import Plan, make_plan
 from bench.store import Results, read_manifest
 from bench.suite import Suite, parse_suite
 
@@ -124,17 +125,20 @@ def _source(folder: Path, plan: Plan) -> Source:
 
 
 def _write(results: Results, plan: Plan, sources: Sequence[Source]) -> int:
-    """Write every cohort of which there are runs; returns how many runs there are."""
+    """Write every cohort of which there are runs; returns how many runs there are.
+
+    An incomplete one keeps its name, as after `bench run --only`: `bench run` trains the runs that it lacks.
+    """
     known = set().union(*(source.files for source in sources))
     for cohort in plan.cohorts:
-        part = part_of(cohort, known)
-        if part.runs:
-            results.write(part.key, join(part, sources))
+        runs = tuple(run for run in cohort.runs if run.run_id in known)
+        if runs:
+            results.write(cohort.key, join(replace(cohort, runs=runs), sources))
     return len(known)
 
 
 def _manifest(folders: Sequence[Path], manifests: Sequence[Manifest], command: str) -> Manifest:
-    """The first folder's manifest, with all machines, the first start, the last end, and what each folder was."""
+    """The first folder's manifest, with all machines and incidents, the first start and the last end."""
     own = [
         manifest.get("sources")
         or [{"folder": folder.resolve().name} | {k: manifest.get(k) for k in ("started", "ended", "machine")}]
@@ -148,6 +152,7 @@ def _manifest(folders: Sequence[Path], manifests: Sequence[Manifest], command: s
         "command": command,
         "started": min(started, default=None),
         "ended": max(ended) if len(ended) == len(manifests) else None,
+        "incidents": [incident for manifest in manifests for incident in manifest.get("incidents", [])],
         "sources": [source for sources in own for source in sources],
     }
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from bench.digests import CohortFiles
 from bench.errors import ResultsError
 from bench.executors.joining import in_order
 from bench.plan import Cohort
-from bench.reading import check_tables, read_file
+from bench.reading import check_tables
 from bench.schema import TABLES, conform
 from bench.store import done_cohorts, repeated_words
 
@@ -61,9 +62,7 @@ class Source:
                 yield row, count / self.sizes[file]
 
     def _read(self, table: str, file: str, *, words: bool = False) -> pa.Table:
-        return read_file(
-            self.folder / "tables" / table / f"{file}.parquet", table, repeated_words(table) if words else ()
-        )
+        return CohortFiles(self.folder, file).read(table, repeated_words(table) if words else ())
 
 
 def join(cohort: Cohort, sources: Sequence[Source]) -> dict[str, pa.Table]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from bench.commands.executor import HERE, Where, open_executor
 from bench.commands.found import Found, look
 from bench.commands.interrupts import Interrupts
 from bench.commands.keeping import Keeper
-from bench.commands.manifest import earlier_incidents, new_manifest, now
+from bench.commands.manifest import kept_entries, new_manifest, now
 from bench.commands.only import cells_that_fit
 from bench.commands.progress import Progress
 from bench.errors import DataError, RunsFailed, SuiteError
@@ -61,9 +60,9 @@ def run_suite(suite: Suite, options: Options) -> Path:
     results = Results(options.out)
     with results.locked():
         if options.fresh:
-            shutil.rmtree(options.out / "tables", ignore_errors=True)
+            results.clear()
         manifest = new_manifest(suite, plan, dry=options.dry, command=options.command)
-        manifest["incidents"] = earlier_incidents(results, manifest)
+        manifest |= kept_entries(results, manifest)
         found = look(results, plan, fits, retry_failed=options.retry_failed)
         failed = _train(suite, options, found, Keeper(results, found, manifest))
     if failed:

@@ -10,8 +10,9 @@ INTRODUCTION = """\
 Made by `bench schema --tables > docs/tables.md`; a test fails when it is not current.
 
 A results folder holds `manifest.json` (the suite's text and hash, versions, machine, start and end, command) and
-`tables/<table>/<cohort>.parquet`. Read a table whole with `pandas.read_parquet("reports/default/tables/runs")`, or with
-DuckDB: `select * from 'reports/default/tables/runs/*.parquet'`. Units and meanings are in the parquet metadata too:
+`tables/<table>/<cohort>.parquet`; by `digests/<cohort>.json` an altered file is found out (docs/reliability.md). Read
+a table whole with `pandas.read_parquet("reports/default/tables/runs")`, or with DuckDB:
+`select * from 'reports/default/tables/runs/*.parquet'`. Units and meanings are in the parquet metadata too:
 `pyarrow.parquet.read_schema(file).field("loss").metadata`.
 
 NaN and infinity are stored as they are; null means *not measured*. A run's rows end with the step at which it diverged,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.drills import disks, processes
+from benchmarks.drills import disks, power, processes
 from benchmarks.drills.scene import Scene
 
 
@@ -39,6 +39,8 @@ DRILLS = (
     Drill("read-only", "a folder that may only be read", disks.read_only, 1, 1),
     Drill("cut", "parquet files cut short at random places", disks.cut_files, 20, 5),
     Drill("altered", "one byte of parquet files altered at random places", disks.alter_files, 20, 5),
+    Drill("flipped", "one bit of any file of the results flipped at random", disks.flip_bits, 200, 5),
+    Drill("power", "the power failed, as the disk may be left", power.fail, 60, 1),
     Drill("driver-trained", "as the first, networks really trained", processes.kill_driver, 3, 1, trained=True),
     Drill("worker-trained", "as the second, networks really trained", processes.kill_worker, 2, 2, trained=True),
 )

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bench.digests import CohortFiles
+from bench.errors import ResultsError
+from bench.schema import TABLES
 from benchmarks.drills.processes import Losses
 from benchmarks.drills.scene import Scene
 
@@ -68,6 +71,33 @@ def alter_files(scene: Scene, out: Path, times: int) -> Losses:
         return content[:place] + bytes([content[place] ^ scene.chance.randrange(1, 256)]) + content[place + 1 :]
 
     return _damage(scene, out, times, altered)
+
+
+def flip_bits(scene: Scene, out: Path, times: int) -> Losses:
+    """Flip a bit anywhere in a file of the tables or digests: it is noticed, or the tables are the same."""
+    shutil.copytree(scene.folder / "undisturbed", out)
+    files = sorted(path for name in ("tables", "digests") for path in (out / name).rglob("*.*"))
+    losses = []
+    for _ in range(times):
+        path = scene.chance.choice(files)
+        content = path.read_bytes()
+        place, bit = scene.chance.randrange(len(content)), 1 << scene.chance.randrange(8)
+        path.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
+        losses.append("" if _noticed(out, path) or scene.differs(out) == "" else f"a bit of {path.name} went unnoticed")
+        path.write_bytes(content)
+    path.write_bytes(b"")  # and the last is mended
+    return [*losses[:-1], losses[-1] or scene.lost(out)]
+
+
+def _noticed(out: Path, path: Path) -> bool:
+    """Whether the cohort of a file is refused, by readers and by what looks for finished cohorts."""
+    try:
+        files = CohortFiles(out, path.stem)
+        for table in TABLES:
+            files.read(table)
+    except ResultsError as error:
+        return "`bench run` trains that cohort again" in str(error) and not files.whole()
+    return False
 
 
 def _damage(scene: Scene, out: Path, times: int, change: Change) -> Losses:

@@ -60,7 +60,7 @@ def interrupt(scene: Scene, out: Path, times: int) -> Losses:
     driver = scene.start(out)
     while not any(out.glob("tables/runs/*.parquet")):
         time.sleep(0.05)
-    time.sleep(scene.chance.uniform(0.0, 1.0))
+    time.sleep(scene.chance.uniform(0.0, scene.seconds / 5))
     for _ in range(times):
         driver.send_signal(signal.SIGINT)
         time.sleep(0.02)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
+import io
 import random
 import signal
 import subprocess
@@ -10,11 +13,16 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import patch
 
 import pandas as pd
 
+from bench.commands.run import Options, run_suite
 from bench.errors import BenchError
+from bench.executors.answers import Answer, Status
+from bench.executors.local import LocalExecutor
 from bench.store import read_tables
+from bench.suite import load_suite
 
 DRY = """
 [suite]
@@ -41,6 +49,7 @@ class Scene:
 
     folder: Path
     trained: bool = False
+    text: str = ""  # of another suite than the drills' own
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     seconds: float = 0.0  # of the undisturbed run
     tables: dict[str, pd.DataFrame] = field(default_factory=dict)
@@ -53,7 +62,7 @@ class Scene:
     def prepare(self) -> Scene:
         """Run the suite undisturbed."""
         self.folder.mkdir(parents=True)
-        self.suite.write_text(TRAINED if self.trained else DRY, encoding="utf-8")
+        self.suite.write_text(self.text or (TRAINED if self.trained else DRY), encoding="utf-8")
         began = time.monotonic()
         done = self.start(self.folder / "undisturbed")
         said = done.communicate()[1]
@@ -77,6 +86,20 @@ class Scene:
             preexec_fn=heard,
         )
 
+    def run_here(self, out: Path, only: str = "") -> None:
+        """The same, but all in this process: quick, for the dry engine alone.
+
+        Raises:
+            BenchError: as `bench run` ends.
+        """
+
+        def call(_: LocalExecutor, target: str, argument: object, __: object) -> Answer:
+            module, _, name = target.partition(":")
+            return Answer(Status.OK, getattr(importlib.import_module(module), name)(argument), seconds=1.0)
+
+        with patch.object(LocalExecutor, "_call", call), contextlib.redirect_stderr(io.StringIO()):
+            run_suite(load_suite(self.suite), Options(out, workers=1, dry=True, only=only))
+
     def wait(self) -> None:
         """Let a random part of the undisturbed run's time pass."""
         time.sleep(self.chance.uniform(0.0, self.seconds))
@@ -85,9 +108,17 @@ class Scene:
         """What is missing or other than in the undisturbed run's tables, timings apart, after continuing."""
         said = self.start(out).communicate()[1]
         try:
-            tables = read_tables(out)
+            return self.differs(out)
         except BenchError as error:
             return f"{error} {said}"
+
+    def differs(self, out: Path) -> str:
+        """Which tables are other than the undisturbed run's, timings apart.
+
+        Raises:
+            ResultsError: they cannot be read.
+        """
+        tables = read_tables(out)
         other = [name for name in tables if name != "timings" and not tables[name].equals(self.tables[name])]
         return f"differs: {', '.join(other)}" if other else ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pyarrow as pa
@@ -9,9 +10,10 @@ import pyarrow as pa
 from bench import cli
 from bench.commands import run
 from bench.engine import dry
+from bench.executors import deadline
 from bench.plan import Cohort
 
-SECONDS = 0.15
+SECONDS = float(os.environ.get("DRILL_SECONDS", "0.15"))
 
 
 def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
@@ -21,5 +23,6 @@ def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
 
 
 if __name__ == "__main__":
+    deadline.GRACE_SECONDS = float(os.environ.get("DRILL_GRACE", deadline.GRACE_SECONDS))
     run.DRY = "benchmarks.drills.slow:train_cohort"
     cli.main()

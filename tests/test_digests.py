@@ -1,0 +1,147 @@
+"""Digests of whole files: no bit of a results folder's tables changes unnoticed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.digests import CohortFiles
+from bench.engine.dry import train_cohort
+from bench.errors import ResultsError
+from bench.schema import TABLES
+from bench.store import Results, count_statuses, read_tables
+from tests.cohorts import cohorts
+
+FLIPS = 300
+
+
+@pytest.fixture(autouse=True)
+def _unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # no power loss threatens these files
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Results:
+    """Two cohorts of two runs."""
+    results = Results(tmp_path / "out")
+    for cohort in cohorts("depth = [2, 4]", "steps = 3\nwidth = 4", replicates=2):
+        results.write(cohort.key, train_cohort(cohort))
+    return results
+
+
+def keys(results: Results) -> list[str]:
+    return sorted(path.stem for path in (results.folder / "tables" / "runs").iterdir())
+
+
+def test_every_table_has_one_digest_and_the_tables_hold_nothing_else(results: Results) -> None:
+    for cohort in keys(results):
+        record = json.loads((results.folder / "digests" / f"{cohort}.json").read_text())
+        assert {table: len(known) for table, known in record.items()} == dict.fromkeys(TABLES, 1)
+    for table in TABLES:
+        assert len(pd.read_parquet(results.folder / "tables" / table)) == len(read_tables(results.folder)[table])
+
+
+def test_a_bit_that_flips_anywhere_is_noticed(results: Results) -> None:
+    """In a table always; in the digests too, unless their text means the same."""
+    chance, sound = random.Random(0), read_tables(results.folder)
+    files = sorted(path for path in results.folder.rglob("*") if path.suffix in (".parquet", ".json"))
+    for _ in range(FLIPS):
+        path = chance.choice(files)
+        content = path.read_bytes()
+        altered, place = bytearray(content), chance.randrange(len(content))
+        altered[place] ^= 1 << chance.randrange(8)
+        path.write_bytes(altered)
+        harmless = path.suffix == ".json" and _read(bytes(altered)) == json.loads(content)
+        assert (path.stem in results.done(keys(results))) is harmless
+        try:
+            tables = read_tables(results.folder)
+            assert harmless
+            for table, frame in tables.items():
+                pd.testing.assert_frame_equal(frame, sound[table])
+        except ResultsError as error:
+            assert not harmless
+            assert path.stem in str(error) and "`bench run` trains that cohort again" in str(error)
+        path.write_bytes(content)
+
+
+def _read(content: bytes) -> object:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"runs": []}', '{"runs": "x"}', "[" * 9000, "\xff"])
+def test_digests_that_cannot_be_read_are_named(results: Results, text: str) -> None:
+    first, second = keys(results)
+    path = CohortFiles(results.folder, first).record_path
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(ResultsError, match=rf"{path.name}.*`bench run` trains that cohort again"):
+        read_tables(results.folder)
+    with pytest.raises(ResultsError, match=path.name):
+        count_statuses(results.folder)
+    assert results.done([first, second]) == {second}
+
+
+def test_a_digest_that_is_not_there_fits_no_file(results: Results) -> None:
+    cohort = keys(results)[0]
+    path = CohortFiles(results.folder, cohort).record_path
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({table: record[table] for table in record if table != "activations"}))
+    with pytest.raises(ResultsError, match="activations"):
+        read_tables(results.folder)
+
+
+def test_folders_of_older_versions_have_none_and_are_read(results: Results) -> None:
+    sound = read_tables(results.folder)
+    shutil.rmtree(results.folder / "digests")
+    for table, frame in read_tables(results.folder).items():
+        pd.testing.assert_frame_equal(frame, sound[table])
+    assert results.done(keys(results)) == set(keys(results))
+    run = sound["runs"]["run_id"].iloc[0]
+    cohort = sound["runs"]["cohort"].iloc[0]
+    results.forget(cohort, [run])
+    assert results.done(keys(results)) == set(keys(results))
+    assert run not in results.statuses(cohort)
+    assert CohortFiles(results.folder, cohort).record is not None
+
+
+def test_a_damaged_cohort_that_is_written_anew_is_never_taken_for_sound_in_between(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cohort = keys(results)[0]
+    tables = results.read(cohort)
+    path = results.table_path("activations", cohort)
+    path.write_bytes(path.read_bytes() + b"x")
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("bench.store.set_down", _killed)
+        results.write(cohort, tables)
+    assert cohort not in results.done([cohort])
+    results.write(cohort, tables)
+    assert results.done([cohort]) == {cohort}
+
+
+def _killed(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_digests_move_aside_and_back_with_their_cohort(results: Results) -> None:
+    first, second = keys(results)
+    assert results.arrange([first]) == 1
+    assert not CohortFiles(results.folder, second).record_path.exists()
+    results.arrange([first, second])
+    assert CohortFiles(results.folder, second).record is not None
+    assert results.done([first, second]) == {first, second}
+
+
+def test_clearing_leaves_no_table_digest_or_superseded_cohort(results: Results) -> None:
+    results.arrange(keys(results)[:1])
+    results.clear()
+    assert not [path for path in results.folder.rglob("*") if path.is_file()]
+    results.clear()

@@ -1,0 +1,77 @@
+"""Every drill of `make drill`, once and briefly: that it can be done, loses nothing, and would say so if it did."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+
+from bench import placing
+from bench.errors import BenchError
+from benchmarks.drills import disks, power
+from benchmarks.drills.__main__ import DRILLS, Drill
+from benchmarks.drills.scene import DRY, Scene
+
+SMALL = DRY.replace("[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]", "[2, 3, 4, 5]").replace(
+    "replicates = 3", "replicates = 1"
+)
+TIMES = {"two": 2, "cut": 5, "altered": 5, "flipped": 30, "power": 6}
+BRIEF = [drill for drill in DRILLS if not drill.trained]  # the others do the same to networks that are really trained
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    """16 dry runs in 8 cohorts."""
+    scene = Scene(tmp_path_factory.mktemp("drills") / "dry", text=SMALL).prepare()
+    scene.seconds = 1.2  # a moment to wait at most
+    return scene
+
+
+def lost(scene: Scene, out: Path) -> str:
+    """As the scene's own, but without a driver of its own."""
+    try:
+        scene.run_here(out)
+        return scene.differs(out)
+    except BenchError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("drill", BRIEF, ids=lambda drill: drill.name)
+def test_a_drill_loses_nothing(drill: Drill, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scene, "lost", lost)
+    monkeypatch.setattr(disks, "SMALL_DISK", 200)
+    monkeypatch.setenv("DRILL_GRACE", "0.2")
+    if drill.name in ("once", "twice"):
+        monkeypatch.setenv("DRILL_SECONDS", "0.6")  # the driver must not have ended when it is interrupted
+    try:
+        losses = drill.act(scene, scene.folder / drill.name, TIMES.get(drill.name, 2 if drill.name == "twice" else 1))
+    except PermissionError as error:
+        pytest.skip(str(error))
+    assert losses and not any(losses)
+
+
+def test_names_that_are_not_flushed_are_lost_to_a_power_failure(scene: Scene) -> None:
+    with patch.object(placing, "flush", lambda folder: None):
+        losses = power.fail(scene, scene.folder / "unflushed-names", 20)
+    assert any("finished runs" in loss and "are gone" in loss for loss in losses)
+
+
+def test_content_that_is_not_flushed_is_lost_to_a_power_failure(scene: Scene) -> None:
+    def written(path: Path, content: bytes) -> Path:
+        placing.make_folder(path.parent)
+        placing.aside(path).write_bytes(content)
+        return placing.aside(path)
+
+    with patch("bench.store.write_aside", written):
+        losses = power.fail(scene, scene.folder / "unflushed-content", 20)
+    assert any("finished runs" in loss and "are gone" in loss for loss in losses)
+
+
+def test_a_flipped_bit_that_goes_unnoticed_is_told(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    noticed: Callable[..., bool] = lambda *_: False  # noqa: E731
+    monkeypatch.setattr(disks, "_noticed", noticed)
+    monkeypatch.setattr(Scene, "differs", lambda *_: "differs")
+    monkeypatch.setattr(Scene, "lost", lost)
+    assert any("went unnoticed" in loss for loss in disks.flip_bits(scene, scene.folder / "unnoticed", 3))
