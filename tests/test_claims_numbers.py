@@ -275,6 +275,16 @@ least = 0"""
     assert units.best["level"].tolist() == [0.01] and units.judged["value"].tolist() == [60.0] * 3
 
 
+@pytest.mark.parametrize("by", ["accuracy", "loss"])
+def test_what_a_lost_run_measured_before_does_not_make_its_rate_the_best(by: str) -> None:
+    rule = f'number = {{ learned = 0.9 }}\nbest = "learning_rate"\nbest_by = "{by}"\nleast = 0'
+    suite = suite_of("learning_rate = [0.01, 0.1]", rule, replicates=1)
+    runs = runs_of(suite, lambda run: "diverged" if run["learning_rate"] == 0.1 else "completed")
+    rows = evaluations(runs, pd.Series([0.5, 0.9]), pd.Series([0.5, 0.1]))
+    units = units_of(tables_of(runs, evaluations=rows), suite.claims[0].parts[0])
+    assert units.best["level"].tolist() == [0.01]
+
+
 def test_runs_without_a_partner_are_counted() -> None:
     rule = """number = { column = "accuracy" }
 of = { initializer = "he_normal" }

@@ -196,6 +196,7 @@ def test_a_censored_side_bounds_the_ratio_from_one_end() -> None:
     )
     longer, bounded, quicker, reverse = _judge(suite, runs, loss_curves=curves)
     assert [each.verdict for each in (longer, bounded, quicker, reverse)] == [HELD, UNDECIDED, NOT_HELD, HELD]
+    assert (reverse.decisive.low, reverse.decisive.high < 0.2) == (0.0, True)
     assert longer.decisive.high == math.inf and longer.decisive.counts.censored == 5
 
 
@@ -309,10 +310,9 @@ def test_the_intervals_of_shares_cover_near_their_level(count: int) -> None:
             assert misses[0] <= 0.025 or p < q, (p, q, misses)  # the end that holds a claim
 
 
-DATA_SETS = 60
+DATA_SETS = 50
 NULLS = (
     f"{LOSS}{SIDES}least = 0.0",
-    f'{LOSS}{SIDES}most = 1.0\ncompare = "ratio"',
     f'{LOSS}{SIDES}least = 0.0\nreduce = {{ over = "depth", take = "slope" }}',
     f"number = {{ learned = 0.9 }}\nwhere = {{ depth = 4 }}\n{SIDES}least = 0.0",
     f'{LOSS}{SIDES}any = [{{ name = "a", where = {{ depth = 4 }}, least = 0.0 }}, '
@@ -325,12 +325,12 @@ NULLS = (
 
 def test_noise_alone_is_decided_wrongly_at_most_at_the_stated_level() -> None:
     """At the region's very edge, with no effect, either decision is wrong: each must be rare."""
-    suite = suite_of(f"depth = [4, 8]\n{PAIR}\nlearning_rate = [0.01, 0.1]", *NULLS, replicates=6)
+    suite = suite_of(f"depth = [4, 8]\n{PAIR}\nlearning_rate = [0.01, 0.1]", *NULLS, replicates=5)
     runs = runs_of(suite)
     rng = np.random.default_rng(5)
     verdicts = []
     for _ in range(DATA_SETS):
-        draw = rng.normal(0.0, 0.2, 6)[runs["replicate"]]
+        draw = rng.normal(0.0, 0.2, 5)[runs["replicate"]]
         loss = np.exp(draw + rng.normal(0.0, 0.2, len(runs)))
         accuracy = pd.Series(np.where(rng.random(len(runs)) < 0.5, 0.95, 0.85))
         rows = evaluations(runs, accuracy, pd.Series(loss))

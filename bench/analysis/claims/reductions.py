@@ -46,6 +46,8 @@ def reduced(frame: pd.DataFrame, reduction: Reduction, keys: list[str]) -> pd.Da
 
 def averages(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """The mean of value, low and high by `keys`. A run without a value is left out of the value, not of the bounds."""
+    if not frame.duplicated(keys).any():  # one run each, as most are: nothing to average
+        return frame[[*keys, "value", "low", "high"]].reset_index(drop=True)
     grouped = frame.groupby(keys, sort=False, observed=True, dropna=False)[["value", "low", "high"]]
     found = grouped.mean().reset_index()
     return found.assign(low=found["low"].fillna(-np.inf), high=found["high"].fillna(np.inf))
