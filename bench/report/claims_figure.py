@@ -38,7 +38,8 @@ def figure_rows(part: JudgedPart) -> pd.DataFrame:
     compared = (units["side"] == COMPARED).to_numpy()
     if part.scale == "ratio":
         with np.errstate(over="ignore"):
-            values[compared] = np.exp(values[compared])
+            ratios = np.exp(values[compared])
+        values[compared] = ratios.assign(low=ratios["low"].where(ratios["low"] > 0.0, -np.inf))  # 0: nothing is known
     names = dict(zip(SIDES, map(readable, part.sides), strict=False)) | {COMPARED: _compared(part)}
     rows = pd.DataFrame({
         "what": units["side"].replace({COMPARED: "compared"}).to_numpy(), "series": units["side"].map(names).to_numpy(),
@@ -59,6 +60,8 @@ def _compared(part: JudgedPart) -> str:
 
 
 def _effect(part: JudgedPart) -> str:
+    if np.isnan(part.effect) and np.isnan(part.low):
+        return "no effect: too few numbers"
     if part.statistic == "each":
         return "median, and the range over replicates"
     kind = {"ratio": "geometric mean" if part.statistic == "mean" else "median", "share": "share",

@@ -138,7 +138,7 @@ def escaped(text: str) -> str:
     line = " ".join(text.split())
     line = re.sub(r"([\\`*|~$]|<(?=[\w/!?])|&(?=[\w#])|\](?=[(\[:])|\[(?=\^)|(?<!\w)_|_(?!\w))", r"\\\1", line)
     line = re.sub(r"^([#>+=-])", r"\\\1", line)
-    return re.sub(r"^(\d+)([.)])", r"\1\\\2", line)
+    return re.sub(r"^(\d+)([.)])(?=\s)", r"\1\\\2", line)
 
 
 def anchors(ids: Sequence[str]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 
 from bench.analysis.claims import Counts, Judged, JudgedPart, Verdict
 from bench.analysis.claims.words import number
-from bench.report.wording import of, plural, spoken
+from bench.report.wording import listed, of, plural, spoken
 
 MARKS: Mapping[Verdict, str] = {Verdict.HELD: "✓", Verdict.NOT_HELD: "✗", Verdict.UNDECIDED: "?"}
+MOST_NAMED = 4  # networks of which a sentence names the best level
 _COUNTED = {
     "lost": "lost",
     "excluded": "of them left out",
@@ -66,11 +67,22 @@ def best_levels(part: JudgedPart) -> tuple[str, ...]:
     """Per tuned factor: of how many levels each network has its best, and how many lie on the edge of those tried."""
     said = []
     for factor, rows in part.best.groupby("factor", sort=False):
-        edge, networks = int(rows["on_edge"].astype(bool).sum()), plural(len(rows), "network")
-        text = f"{spoken(str(factor))}: the best of {rows['tried'].max()} for each of {networks}"
-        beyond = f"; for {edge} of them the smallest or largest tried, so that a better one may lie beyond"
+        edge = int(rows["on_edge"].astype(bool).sum())
+        text = f"{spoken(str(factor))}: the best of {rows['tried'].max()} tried"
+        text += f" for each of {plural(len(rows), 'network')}" if len(rows) > 1 else ""
+        if len(rows) <= MOST_NAMED:
+            text += f" ({listed([_named(part, row) for row in rows.to_dict('records')])})"
+        beyond = f"; {of(edge, len(rows))} on the edge of those tried, so that a better one may lie beyond"
         said.append(text + (beyond if edge else ""))
     return tuple(said)
+
+
+def _named(part: JudgedPart, row: Mapping[Hashable, object]) -> str:
+    """A network's best level: with its side, where there are two, and what tells it from the side's other networks."""
+    sides = dict(zip(("of", "against"), map(readable, part.sides), strict=False)) if len(part.sides) > 1 else {}
+    network = str(row["network"])
+    told = [sides.get(str(row["side"]), ""), readable(network) if network not in part.sides else ""]
+    return " ".join([*filter(None, [", ".join(filter(None, told))]), str(row["level"])])
 
 
 def sentence(text: str) -> str:

@@ -21,6 +21,8 @@ REGION = SERIES[2]
 def draw(panel: Panel, scale: Scale) -> Drawing:
     """Two sides on the axis of their numbers, and below it the effect; one side and its effect share an axis."""
     rows = panel.rows
+    # A ratio of which nothing is known from below ends at 0, where a logarithmic axis has no place.
+    rows = rows.assign(low=rows["low"].mask((rows["compare"] == "ratio") & (rows["low"] <= 0.0), -np.inf))
     against = "against" in set(rows["what"])
     upper = rows[rows["what"].isin(["of", "against"])] if against else rows.iloc[:0]
     lower = rows.drop(upper.index)
@@ -67,6 +69,8 @@ def _limits(rows: pd.DataFrame) -> tuple[float, float, bool]:
     neutral = {"difference": 0.0, "difference of shares": 0.0, "ratio": 1.0}.get(str(rows["compare"].iloc[0]))
     if neutral is not None and "effect" in set(rows["what"]):
         numbers = np.append(numbers, neutral)
+    if rows["compare"].iloc[0] == "share":
+        numbers = np.append(numbers, [0.0, 1.0])
     if not len(numbers):
         return 0.0, 1.0, False
     low, high = float(numbers.min()), float(numbers.max())
