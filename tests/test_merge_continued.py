@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.commands.executor import Where
 from bench.commands.keeping import Keeper
 from bench.commands.merge import merge
 from bench.commands.run import Options, run_suite
@@ -130,9 +131,9 @@ def test_a_continued_merge_still_says_where_its_runs_are_from(suite: Suite, tmp_
 
 def test_networks_that_were_really_trained_are_joined_to_the_bit(tmp_path: Path, trained: list[str]) -> None:
     suite = suite_of(tmp_path, TRAINED)
-    whole = files(run_suite(suite, Options(tmp_path / "undisturbed", workers=1)))
+    whole = files(run_suite(suite, Options(tmp_path / "undisturbed", Where(workers=1))))
     out = merged(suite, tmp_path, ('clipping == "value"', 'clipping == "global_norm"'), dry=False)
     trained.clear()
-    run_suite(suite, Options(out, workers=1))
+    run_suite(suite, Options(out, Where(workers=1)))
     assert len(trained) == 2
     assert files(out) == whole
