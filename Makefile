@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RAY := $(VENV)/.installed-ray
+CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 
-.PHONY: help install bench quick test browser check schema speed drill clean
+.PHONY: help install bench quick claims test browser check schema speed drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -28,6 +29,12 @@ quick: install ## Run suites/quick.toml and write its report (half a minute)
 $(RAY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
 	@touch $@
+
+claims: install ## Put the literature's claims to the test and write docs/claims.md (about 35 minutes on 2 cores)
+	@for suite in $(CLAIMS); do $(BIN)/bench run suites/claims/$$suite.toml || exit 1; done
+	$(BIN)/bench claims $(CLAIMS:%=reports/%) --markdown > docs/claims.md.new
+	@mv docs/claims.md.new docs/claims.md
+	@echo docs/claims.md
 
 test: install $(RAY) ## Run the tests (those in a browser only where there is one: see make browser)
 	$(BIN)/python -m pytest -n 2

@@ -17,6 +17,7 @@ from unittest.mock import patch
 
 import pandas as pd
 
+from bench.commands.executor import Where
 from bench.commands.run import Options, run_suite
 from bench.errors import BenchError
 from bench.executors.answers import Answer, Status
@@ -98,7 +99,7 @@ class Scene:
             return Answer(Status.OK, getattr(importlib.import_module(module), name)(argument), seconds=1.0)
 
         with patch.object(LocalExecutor, "_call", call), contextlib.redirect_stderr(io.StringIO()):
-            run_suite(load_suite(self.suite), Options(out, workers=1, dry=True, only=only))
+            run_suite(load_suite(self.suite), Options(out, Where(workers=1), dry=True, only=only))
 
     def wait(self) -> None:
         """Let a random part of the undisturbed run's time pass."""
