@@ -8,10 +8,58 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser import Report, Visit
+from tests.browser import MIXED, Report, Visit
+from tests.browser import _report as made_report
 
+# Claims that are held, not held and undecided; the last has two parts, of which one has two sides.
+CLAIMS = """
+[[claims]]
+id = "vanish"
+statement = "The signal of deep sigmoid networks vanishes on its way back."
+source = "A paper, 2020"
+paper = "Five decades in thirty layers."
+differs = "The data."
+[claims.rule]
+number = { response = "signal_ratio_start" }
+where = { depth = 30, activation = "sigmoid", clipping = "none" }
+statistic = "each"
+most = -5.0
+
+[[claims]]
+id = "shallow"
+statement = "Shallow networks explode."
+source = "A paper, 2020"
+paper = "None."
+differs = "The data."
+[claims.rule]
+number = { response = "signal_ratio_start" }
+where = { depth = 4 }
+least = 3.0
+
+[[claims]]
+id = "parts"
+statement = "Deep linear networks keep more of their signal than sigmoid ones, and learn late."
+source = "A paper, 2020"
+paper = "None."
+differs = "The data."
+[claims.rule]
+number = { response = "signal_ratio_start" }
+where = { depth = 30 }
+least = 0.5
+all = [
+  { name = "sides", of = { activation = "linear" }, against = { activation = "sigmoid" } },
+  { name = "alone", number = { column = "loss", table = "evaluations", below = 1e-9 }, least = 500.0 },
+]
+"""
+CLAIMING = MIXED.replace("replicates = 2", "replicates = 3") + CLAIMS
 STATIC = "main svg[role=img]:not(.vega svg)"  # the figures that need no JavaScript
 RESPONSES = "Responses: one number for each run"
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report with claims on it."""
+    return made_report(tmp_path_factory.mktemp("claims"), CLAIMING)
 
 
 def diverged(report: Report) -> str:
@@ -23,6 +71,19 @@ def test_opened_offline_it_is_ready_and_silent(mixed: Report, visit: Visit) -> N
     expect(page.locator("#filtered")).to_have_text(mixed.counts(mixed.judged))
     expect(page.locator("#scatter-note")).to_contain_text(f"{len(mixed.judged)} runs drawn")
     expect(page.locator("#run")).to_be_hidden()
+
+
+def test_the_claims_lead_to_their_cards(mixed: Report, visit: Visit) -> None:
+    page = visit(mixed)
+    expect(page.locator("#claims .tally")).to_have_text("3 claims: 1 held, 1 not held, 1 undecided.")
+    expect(page.locator("#claims .verdicts .verdict")).to_have_text(["✓ held", "✗ not held", "? undecided"])
+    page.get_by_role("link", name="Shallow networks explode.").click()
+    expect(page.locator("#card-shallow")).to_be_in_viewport()
+    expect(page.locator("#claims figure svg[role=img]").locator("visible=true")).to_have_count(4)
+    numbers = page.locator("#card-vanish table")
+    expect(numbers).to_be_hidden()
+    page.locator("#card-vanish summary").click()
+    expect(numbers.locator("tbody tr")).to_have_count(3)  # one a replicate
 
 
 def test_nothing_is_called_by_the_name_of_its_column(mixed: Report, visit: Visit) -> None:
@@ -60,7 +121,7 @@ def colours(page: Page) -> dict[str, tuple[int, int, int]]:
     """The page's variables, each as red, green, blue."""
     found: dict[str, tuple[int, int, int]] = page.evaluate(
         """() => {
-          const names = ["paper", "card", "ink", "muted", "accent", "warning", ...Array(8).keys()];
+          const names = ["paper", "card", "ink", "muted", "accent", "warning", "held", "refuted", ...Array(8).keys()];
           const probe = document.body.appendChild(document.createElement("i"));
           return Object.fromEntries(names.map(name => {
             probe.style.color = `var(--${Number.isInteger(name) ? "series-" : ""}${name})`;

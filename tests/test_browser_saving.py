@@ -14,17 +14,25 @@ from playwright.sync_api import Page, expect
 
 from bench.report import build_page
 from bench.report.render import csv
-from tests.browser import MIXED, Report, Visit
+from tests.browser import Report, Visit
+from tests.browser import _report as made_report
 from tests.dry_results import dry_results
+from tests.test_browser_page import CLAIMING
 
 SVG = "{http://www.w3.org/2000/svg}"
 LIVE = ["scatter", "run-heatmap", "run-loss", "run-accuracy"]
 
 
 @pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report with claims on it, whose figures are saved too."""
+    return made_report(tmp_path_factory.mktemp("claims"), CLAIMING)
+
+
+@pytest.fixture(scope="module")
 def static() -> dict[str, pd.DataFrame]:
     """The rows of one static chart of each kind, by the chart's key."""
-    results = dry_results(MIXED)
+    results = dry_results(CLAIMING)
     groups = [group for group in build_page(results.tables, results.manifest).chart_groups() if group is not None]
     first = {group.kind: group for group in reversed(groups)}
     return {group.key: pd.read_csv(io.StringIO(csv(group))) for group in first.values()}

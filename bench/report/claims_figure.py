@@ -84,7 +84,7 @@ def _numbers(part: JudgedPart) -> Grid:
         for replicate in sorted(points["replicate"].unique())
     )
     unit = f" Unit: {part.side_unit}." if part.side_unit != "1" else ""
-    caption = f"Numbers of {part.name}" if part.name else "Numbers"
+    caption = f"Numbers: {part.name}" if part.name else "Numbers"
     note = f"The mean over a replicate's runs.{unit}"
     return Grid(caption, ("replicate", *series), lines, tuple(range(1, len(series) + 1)), note)
 

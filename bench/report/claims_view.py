@@ -11,7 +11,18 @@ from bench.analysis import Tables
 from bench.analysis.claims import Judged, JudgedPart, judge_stored
 from bench.errors import SuiteError
 from bench.report.claims_figure import claim_figure, number_tables
-from bench.report.claims_words import MARKS, best_levels, claimed, counted, effect, interval, readable, sentence, tally
+from bench.report.claims_words import (
+    MARKS,
+    beside,
+    best_levels,
+    claimed,
+    counted,
+    effect,
+    interval,
+    readable,
+    sentence,
+    tally,
+)
 from bench.report.claims_words import verdict_counts as counts_of
 from bench.report.view import ClaimCard, ClaimPart, Claims, Grid, Sentence
 from bench.report.wording import integer, p_value, plural, spoken
@@ -92,18 +103,22 @@ def _table(claim: Judged, parts: Sequence[ClaimPart]) -> Grid:
 
 
 def _best(claim: Judged) -> Grid | None:
-    """Every network's best level of what the claim tunes."""
+    """Every network's best level of what the claim tunes; columns that would say nothing are left out."""
     found = [part.best.assign(part=part.name, named=_side(part)) for part in claim.parts if len(part.best)]
     if not found:
         return None
-    rows = [
-        (*([row.part] if len(claim.parts) > 1 else []), row.named, readable(row.network) or "–", spoken(row.factor),
-         readable(str(row.level)), str(row.tried), "yes" if row.on_edge else "no")
-        for row in pd.concat(found).itertuples()
-    ]  # fmt: skip
-    heads = (*(["part"] if len(claim.parts) > 1 else []), "side", "network", "factor", "best", "tried", "on the edge")
+    rows = pd.concat(found)
+    networks = [beside(side, network) for side, network in zip(rows["named"], rows["network"], strict=True)]
+    columns = {"part": rows["part"], "side": rows["named"], "network": pd.Series(networks, rows.index, dtype=object)}
+    shown = {name: column.replace("", "–") for name, column in columns.items() if (column != "").any()}
+    shown |= {
+        "factor": rows["factor"].map(spoken),
+        "best": rows["level"].astype(str).map(readable),
+        "tried": rows["tried"].astype(str),
+        "on the edge": rows["on_edge"].astype(bool).map({True: "yes", False: "no"}),
+    }
     note = "On the edge: the smallest or largest tried, so that a better one may lie beyond."
-    return Grid("Best levels", heads, tuple(rows), note=note)
+    return Grid("Best levels", tuple(shown), tuple(zip(*shown.values(), strict=True)), note=note)
 
 
 def _side(part: JudgedPart) -> pd.Series:

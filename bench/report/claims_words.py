@@ -78,11 +78,16 @@ def best_levels(part: JudgedPart) -> tuple[str, ...]:
 
 
 def _named(part: JudgedPart, row: Mapping[Hashable, object]) -> str:
-    """A network's best level: with its side, where there are two, and what tells it from the side's other networks."""
-    sides = dict(zip(("of", "against"), map(readable, part.sides), strict=False)) if len(part.sides) > 1 else {}
-    network = str(row["network"])
-    told = [sides.get(str(row["side"]), ""), readable(network) if network not in part.sides else ""]
-    return " ".join([*filter(None, [", ".join(filter(None, told))]), str(row["level"])])
+    """A network's best level, with its side where there are two, and what tells it from others of its side."""
+    sides = dict(zip(("of", "against"), part.sides, strict=False)) if len(part.sides) > 1 else {}
+    side = readable(sides.get(str(row["side"]), ""))
+    told = ", ".join(filter(None, [side, beside(side, str(row["network"]))]))
+    return readable(f"{told} {row['level']}".strip())
+
+
+def beside(side: str, network: str) -> str:
+    """What the levels of a network say that the name of its side does not."""
+    return readable(network).replace(side, "").replace(", , ", ", ").strip(", ")
 
 
 def sentence(text: str) -> str:
