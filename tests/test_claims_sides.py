@@ -1,4 +1,4 @@
-"""Each network at its best level, where the number itself cannot tell which that is."""
+"""The two sides of a claim: each network at its best level, and who is compared with whom."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pytest
 from claims_tables import evaluations, runs_of, suite_of, tables_of
 
 from bench.analysis.claims.units import units_of
+from bench.errors import SuiteError
 
 RULE = """
 number = { column = "loss", table = "loss_curves", below = 0.5 }
@@ -37,3 +38,24 @@ def test_the_number_goes_before_the_loss() -> None:
     curves = pd.DataFrame({"run_id": runs["run_id"], "step": 0, "loss": reached})
     tables = tables_of(runs, loss_curves=curves, evaluations=evaluations(runs, 0.1, 2.7 - reached))
     assert units_of(tables, suite.claims[0].parts[0]).best["level"].tolist() == [0.001]
+
+
+def test_sides_of_which_no_cell_has_a_partner_are_refused() -> None:
+    rule = """
+    number = { learned = 0.9 }
+    of = { activation = "selu" }
+    against = { activation = "relu" }
+    best = "learning_rate"
+    least = 0.3
+    """
+    factors = """
+    activation = ["selu"]
+    initializer = ["lecun_normal"]
+    learning_rate = [0.01, 0.1]
+    """
+    own = '[[include]]\nactivation = "relu"\ninitializer = "he_normal"\n'
+    with pytest.raises(SuiteError, match="no pair: they differ in initializer too; name its levels on both sides"):
+        suite_of(factors, rule, fixed=f"steps = 60\n{own}")
+    named = rule.replace('"selu" }', '"selu", initializer = "lecun_normal" }')
+    named = named.replace('"relu" }', '"relu", initializer = "he_normal" }')
+    assert suite_of(factors, named, fixed=f"steps = 60\n{own}").claims[0].parts[0].against
