@@ -15,10 +15,10 @@ from bench.suite.claims import ColumnNumber, Part
 def at_best(tables: Tables, part: Part, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs of each network at its best level, and which level that was.
 
-    A level is judged by its runs' median final training accuracy, a lost run having none, and among equals by their
-    median final training loss, a lost run's being infinite; or by `best_by`. Of what is still equal the smaller
-    level, or the first word, is chosen. Choosing by the numbers that are then compared flatters each side the more,
-    the more levels there are: sides should have the same.
+    A level is judged by its runs' median final training accuracy, a lost run having none, or by `best_by`, and among
+    equals by their median final training loss, a lost run's being infinite, where evaluations are recorded. Of what is
+    still equal the smaller level, or the first word, is chosen. Choosing by the numbers that are then compared flatters
+    each side the more, the more levels there are: sides should have the same.
 
     Args:
         tables: the tables.
@@ -48,15 +48,15 @@ def varied(frame: pd.DataFrame) -> list[str]:
 
 def _scores(tables: Tables, part: Part, frame: pd.DataFrame) -> dict[str, pd.Series]:
     """Two numbers per run, the lower the better."""
-    if part.best_by in ("lowest", "highest"):
-        sign = 1.0 if part.best_by == "lowest" else -1.0
-        # What is not known exactly counts as the worst that it may be.
-        worst = frame["high"] if part.best_by == "lowest" else frame["low"]
-        return {"_first": sign * worst, "_second": pd.Series(0.0, index=frame.index)}
     runs = tables["runs"].set_index("run_id")
     lost = (runs["status"] != RunStatus.COMPLETED).reindex(frame.index)
     loss = column_numbers(tables, ColumnNumber(column="loss", table="evaluations"), runs).reindex(frame.index)
     loss = loss.fillna(np.inf).mask(lost, np.inf)
+    if part.best_by in ("lowest", "highest"):
+        sign = 1.0 if part.best_by == "lowest" else -1.0
+        # What is not known exactly counts as the worst that it may be; where all are censored, the loss tells.
+        worst = frame["high"] if part.best_by == "lowest" else frame["low"]
+        return {"_first": sign * worst, "_second": loss}
     if part.best_by == "loss":
         return {"_first": loss, "_second": pd.Series(0.0, index=frame.index)}
     accuracy = column_numbers(tables, ColumnNumber(column="accuracy"), runs).reindex(frame.index)

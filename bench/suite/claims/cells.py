@@ -46,6 +46,23 @@ class CellNames:
             if all(cell[factor].column in levels for factor, levels in cells.items())
         }
 
+    def unpaired(self, of: Cells, against: Cells, free: Sequence[str]) -> list[str]:
+        """Factors by which no cell of one side has a partner on the other; empty where some cells pair.
+
+        Cells pair that agree in every factor but the `free` ones and those that name the two sides.
+        """
+        own = {factor for factor in {*of, *against} if of.get(factor) != against.get(factor)}
+        sides = [[self._cells[place] for place in sorted(self.matching(side))] for side in (of, against)]
+        shared = [factor for factor in sides[0][0] if factor not in own and factor not in free]
+        first, second = ({tuple(cell[factor].column for factor in shared) for cell in cells} for cells in sides)
+        if first & second:
+            return []
+        return [
+            factor
+            for place, factor in enumerate(shared)
+            if not {key[place] for key in first} & {key[place] for key in second}
+        ] or shared
+
     def levels(
         self, factor: str, sides: Sequence[Mapping[str, Any]], *, numeric: bool
     ) -> tuple[tuple[float, Cells], ...]:

@@ -95,6 +95,13 @@ def _read_part(name: str, table: PartTable, cells: CellNames) -> Part:
         raise SuiteError("of and against share cells: nothing can be compared with itself.")
     reductions = _reductions(table, named, cells)
     best = _read_best(table, named, reductions, cells)
+    if len(read) == 2:
+        free = [*best, *(factor for reduction in reductions for factor in reduction.factors)]
+        alone = cells.unpaired(read[0], read[1], free)
+        if alone:
+            raise SuiteError(
+                f"of and against have no pair: they differ in {' and '.join(alone)} too; name its levels on both sides."
+            )
     _check_levels(reductions, number)
     return Part(
         name=name,
