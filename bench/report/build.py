@@ -21,6 +21,7 @@ from bench.analysis import (
 )
 from bench.report import charting
 from bench.report.agreement_view import agreement_view, set_definitions
+from bench.report.claims_view import claims_sentence, claims_view
 from bench.report.depth_tables import depth_grids, depth_sentences
 from bench.report.effect_tables import effect_grids, effect_sentences, effects_of, share_sentence
 from bench.report.explorer import explorer
@@ -48,18 +49,21 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
     events = tables["divergence_events"]
     agreed = agreement_view(found.measured, found.plain, varied, found.choice)
     fair, fair_said = _fair(found)
+    claims = claims_view(tables, manifest)
     return Page(
         suite=str(manifest["suite"]),
         title=str(manifest.get("title") or manifest["suite"]),
         question=str(manifest["question"]).strip(),
         answer=(
             *overall(judged, found.choice),
+            *claims_sentence(claims),
             *depth_sentences(found.worded, axes),
             *remedy_sentences(remedied),
             *share_sentence(effects),
             *agreed.short,
         ),
         counts=_counts(judged, manifest),
+        claims=claims,
         fair=fair_said,
         depths=depth_grids(found.worded, axes),
         grids=(_factors(manifest),),

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +21,7 @@ FOLDER_NAME = "reports"  # a folder of this name is made for reports; any other 
 PAGE = "index.html"
 MARK = '<meta name="generator" content="gradbench reports">'
 MARK_WITHIN = 1000  # characters from the start of a page
+CLAIMS = re.compile(r'<meta name="gradbench-claims" content="([^"<]*)">')  # what a report says of its claims
 REQUIRED = ("suite", "question", "planned", "versions", "started")
 STACK = ("keras", "tensorflow")
 
@@ -34,6 +37,7 @@ class Entry:
     moment: datetime
     ended: str
     runs: str
+    claims: str  # how many came out how; "" without any
     versions: str
     remark: str
 
@@ -116,6 +120,7 @@ def _entry(results: Path) -> Entry:
         moment=moment,
         ended=f"{'ended' if ended else 'not ended, started'} {moment:%Y-%m-%d %H:%M} UTC",
         runs=_runs(count_statuses(results), int(manifest["planned"]["runs"])),
+        claims=_claims(results / PAGE),
         versions=_versions(manifest["versions"]),
         remark="Dry: these numbers were made by formula, not by training." if manifest.get("dry") else "",
     )
@@ -134,6 +139,13 @@ def _runs(counts: Mapping[str, int], planned: int) -> str:
     """`864 of 864 runs: 810 completed, 54 diverged, 0 failed`."""
     by_status = ", ".join(f"{integer(count)} {status}" for status, count in counts.items())
     return f"{of(sum(counts.values()), planned)} runs: {by_status}"
+
+
+def _claims(page: Path) -> str:
+    """What a report says of its claims, read from its head: to judge them again would take all of its tables."""
+    with page.open(encoding="utf-8", errors="replace") as text:
+        found = CLAIMS.search(text.read(MARK_WITHIN))
+    return unescape(found[1]) if found else ""
 
 
 def _versions(versions: Mapping[str, Any]) -> str:

@@ -108,6 +108,52 @@ class Agreement:
 
 
 @dataclass(frozen=True)
+class ClaimPart:
+    """One test of a claim as ready text, and the runs it rests on, by run_id."""
+
+    name: str
+    verdict: str
+    effect: str  # with its interval
+    claimed: str
+    counts: str
+    p_value: str
+    rule: str
+    why: str
+    best: tuple[str, ...]  # of tuned factors: of how many levels, and how often on the edge of those tried
+    runs: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class ClaimCard:
+    """A claim of the suite and what became of it; `mark` stands beside the verdict, whatever its colour."""
+
+    id: str
+    statement: str
+    source: str
+    verdict: str
+    mark: str
+    why: str
+    paper: str
+    differs: str
+    rule: str
+    parts: tuple[ClaimPart, ...]
+    table: Grid | None  # of the parts, where there are several
+    figure: ChartGroup
+    numbers: tuple[Grid, ...]  # behind the figure
+    best: Grid | None  # the levels chosen for each network
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The section on claims: how many came out how, and a card for each; `unread` says why there is none."""
+
+    summary: str
+    counts: Mapping[str, int]
+    cards: tuple[ClaimCard, ...]
+    unread: str = ""
+
+
+@dataclass(frozen=True)
 class RemedyNote:
     """A kind of remedy as the lesson tells it: what it does, and when it helped in these data."""
 
@@ -137,6 +183,7 @@ class Page:
     question: str
     answer: tuple[Sentence, ...]
     counts: tuple[Count, ...]
+    claims: Claims | None  # none where the suite carries none
     grids: tuple[Grid, ...]
     fair: str  # which view the map shows where the learning rate varies
     depths: tuple[Grid, ...]
@@ -164,7 +211,8 @@ class Page:
 
     def chart_groups(self) -> tuple[ChartGroup | None, ...]:
         """Every static chart, in the page's order."""
+        claimed = [card.figure for card in self.claims.cards] if self.claims else []
         return (
-            self.trainability, *self.gradients, self.heatmaps, self.losses, self.divergence, self.survival,
+            *claimed, self.trainability, *self.gradients, self.heatmaps, self.losses, self.divergence, self.survival,
             self.agreement.tradeoff, self.lesson.activations,
         )  # fmt: skip

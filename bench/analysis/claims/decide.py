@@ -18,6 +18,7 @@ from bench.analysis.claims.intervals import (
     share_estimate,
 )
 from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
+from bench.analysis.claims.sides import sides_in_words
 from bench.analysis.claims.units import AGAINST, OF, Units, units_of
 from bench.analysis.claims.words import number, part_in_words, rule_in_words, unit_of
 from bench.analysis.tables import Tables
@@ -95,6 +96,9 @@ def _judged_part(part: Part, units: Units) -> JudgedPart:
         p_value=estimate.p_value,
         scale=_scale(part, units),
         unit=unit_of(part),
+        side_unit=unit_of(replace(part, compare="difference")),
+        statistic=part.statistic,
+        sides=sides_in_words(part),
         counts=counts,
         best=units.best,
         units=units.units,

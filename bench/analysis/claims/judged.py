@@ -61,6 +61,9 @@ class JudgedPart:
         p_value: one-sided, against the region's edge (for two shares: against no difference); NaN without a test.
         scale: value, difference, ratio, share or difference of shares.
         unit: of the effect.
+        side_unit: of the numbers of one side.
+        statistic: over replicates: mean, median or each; the interval of each is the range.
+        sides: what the sides are called in words, the one it is about first.
         counts: of runs.
         best: per network the best level: side, network, factor, level, tried, on_edge.
         units: side, replicate, value, low, high: what a figure shows; a ratio's differences are of logarithms.
@@ -80,6 +83,9 @@ class JudgedPart:
     p_value: float
     scale: str
     unit: str
+    side_unit: str
+    statistic: str
+    sides: tuple[str, ...]
     counts: Counts
     best: pd.DataFrame
     units: pd.DataFrame

@@ -158,11 +158,13 @@ def _region(part: Part) -> str:
 
 
 def number(value: float | None) -> str:
-    """A number in three digits; open or unknown ends as signs."""
+    """A number in three digits, or as many as it has before its point; open or unknown ends as signs."""
     if value is None or math.isnan(value):
         return "–"
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
+    if 1e3 <= abs(value) < 1e6:
+        return f"{value:,.0f}".replace("-", "−")
     return f"{value:.3g}".replace("-", "−")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.report.charts import activation, curve, events, heatmap, profile, survival, tiles, tradeoff
+from bench.report.charts import activation, claim, curve, events, heatmap, profile, survival, tiles, tradeoff
 from bench.report.charts.canvas import Drawing
 from bench.report.view import Panel, Scale
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "activation": activation.draw,
+    "claim": claim.draw,
     "heatmap": heatmap.draw,
     "tiles": tiles.draw,
     "profile": profile.draw,

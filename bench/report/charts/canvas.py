@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
@@ -62,6 +62,14 @@ def canvas(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context({**sns.axes_style("whitegrid"), **SETTINGS}):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots()
+
+
+@contextmanager
+def stacked(width: float, heights: Sequence[float]) -> Iterator[tuple[Figure, list[Axes]]]:
+    """The same with axes of these heights, in inches, one below the other."""
+    with mpl.rc_context({**sns.axes_style("whitegrid"), **SETTINGS}):
+        figure = Figure(figsize=(width, sum(heights)), layout="constrained")
+        yield figure, list(figure.subplots(len(heights), height_ratios=list(heights), squeeze=False)[:, 0])
 
 
 def finish(figure: Figure, text: str) -> Drawing:

@@ -1,0 +1,111 @@
+"""The suite's claims as cards: what is claimed, by whom, and what these results say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from bench.analysis import Tables
+from bench.analysis.claims import Judged, JudgedPart, judge_stored
+from bench.errors import SuiteError
+from bench.report.claims_figure import claim_figure, number_tables
+from bench.report.claims_words import MARKS, best_levels, claimed, counted, effect, interval, readable, sentence, tally
+from bench.report.claims_words import verdict_counts as counts_of
+from bench.report.view import ClaimCard, ClaimPart, Claims, Grid, Sentence
+from bench.report.wording import integer, p_value, plural, spoken
+
+
+def claims_view(tables: Tables, manifest: Mapping[str, Any]) -> Claims | None:
+    """The section's data; None where the suite carries no claims.
+
+    Where it has some that this version cannot read, the section says so and the rest of the page stands.
+    """
+    try:
+        judged = judge_stored(tables, str(manifest["text"]))
+    except SuiteError as error:
+        return Claims("", {}, (), f"The suite's claims cannot be read by this version of gradbench. {error}")
+    return claim_cards(judged) if judged else None
+
+
+def claim_cards(judged: Sequence[Judged]) -> Claims:
+    """The same of claims that were judged."""
+    counts = counts_of(judged)
+    return Claims(tally(counts), counts, tuple(_card(claim) for claim in judged))
+
+
+def claims_sentence(claims: Claims | None) -> tuple[Sentence, ...]:
+    """How many claims came out how, for the answer."""
+    if claims is None or not claims.cards:
+        return ()
+    held, refuted, open_ = claims.counts.values()
+    text = (
+        f"Of {plural(len(claims.cards), 'claim')} put to the test {integer(held)} held, {integer(refuted)} did not, "
+        f"and {integer(open_)} {'is' if open_ == 1 else 'are'} undecided."
+    )
+    return (Sentence(text, "each judged by its own rule, which stands on its card", "#claims"),)
+
+
+def _card(claim: Judged) -> ClaimCard:
+    parts = tuple(_part(part) for part in claim.parts)
+    return ClaimCard(
+        id=claim.id,
+        statement=claim.statement,
+        source=claim.source,
+        verdict=str(claim.verdict),
+        mark=MARKS[claim.verdict],
+        why=sentence(claim.why),
+        paper=claim.paper,
+        differs=claim.differs,
+        rule=readable(claim.rule),
+        parts=parts,
+        table=_table(claim, parts) if len(parts) > 1 else None,
+        figure=claim_figure(claim),
+        numbers=number_tables(claim),
+        best=_best(claim),
+    )
+
+
+def _part(part: JudgedPart) -> ClaimPart:
+    tested = p_value(part.p_value)
+    columns = ["side", "replicate", "value", "low", "high", "lost", "censored", "unmeasured", "kept"]
+    return ClaimPart(
+        name=part.name,
+        verdict=f"{MARKS[part.verdict]} {part.verdict}",
+        effect=f"{effect(part)}, {interval(part)}",
+        claimed=claimed(part),
+        counts=counted(part.counts),
+        p_value="" if tested == "–" else f"one-sided {tested}",
+        rule=readable(part.rule),
+        why=sentence(part.why),
+        best=best_levels(part),
+        runs=part.runs[columns].reset_index(names="run_id"),
+    )
+
+
+def _table(claim: Judged, parts: Sequence[ClaimPart]) -> Grid:
+    rows = tuple((p.name, p.verdict, p.effect, p.claimed, p.counts, p.p_value or "–") for p in parts)
+    needed = "All of them must hold." if claim.needs == "all" else "One of them must hold."
+    heads = ("part", "verdict", "effect", "claimed", "counts", "test")
+    return Grid("Parts of the claim", heads, rows, note=needed)
+
+
+def _best(claim: Judged) -> Grid | None:
+    """Every network's best level of what the claim tunes."""
+    found = [part.best.assign(part=part.name, named=_side(part)) for part in claim.parts if len(part.best)]
+    if not found:
+        return None
+    rows = [
+        (*([row.part] if len(claim.parts) > 1 else []), row.named, readable(row.network) or "–", spoken(row.factor),
+         readable(str(row.level)), str(row.tried), "yes" if row.on_edge else "no")
+        for row in pd.concat(found).itertuples()
+    ]  # fmt: skip
+    heads = (*(["part"] if len(claim.parts) > 1 else []), "side", "network", "factor", "best", "tried", "on the edge")
+    note = "On the edge: the smallest or largest tried, so that a better one may lie beyond."
+    return Grid("Best levels", heads, tuple(rows), note=note)
+
+
+def _side(part: JudgedPart) -> pd.Series:
+    names = dict(zip(("of", "against"), map(readable, part.sides), strict=False))
+    return part.best["side"].map(names)
