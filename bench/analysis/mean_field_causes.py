@@ -94,9 +94,9 @@ def settings(tables: Tables, theory: Theory, found: pd.DataFrame) -> pd.DataFram
     grouped = drawn.reset_index().groupby("setting", sort=False, observed=True)
     table = grouped.agg(
         run_id=("run_id", "first"), network=("network", "first"), predicted=("predicted", "first"),
-        low=("low", "first"), high=("high", "first"), measured=("measured", "median"), departure=("departure", "median"),
-        compared=("inside", "size"), inside=("inside", "sum"), layers=("layers", "sum"),
-        layers_inside=("layers_inside", "sum"),
+        low=("low", "first"), high=("high", "first"), measured=("measured", "median"),
+        departure=("departure", "median"), compared=("inside", "size"), inside=("inside", "sum"),
+        layers=("layers", "sum"), layers_inside=("layers_inside", "sum"),
     )  # fmt: skip
     sizes = theory.runs.groupby("setting").size()
     table = table.assign(runs=sizes.reindex(table.index), outside=table["compared"] - table.pop("inside").astype(int))

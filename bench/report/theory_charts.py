@@ -31,7 +31,7 @@ def theory_charts(
     """
     worst = furthest(ranked)
     common = typical(ranked[~ranked["setting"].isin(worst)])
-    groups = []
+    groups: list[ChartGroup] = []
     for key, title, chosen in (
         ("theory-furthest", "Furthest from theory", worst),
         ("theory-typical", "Typical agreement", common),
@@ -39,7 +39,7 @@ def theory_charts(
         if chosen:
             panels = tuple(Panel(titles[each], _rows(rows, later, each)) for each in chosen)
             scale = Scale(X_LABEL, "log10 ratio", series=SERIES if len(later) else SERIES[:2])
-            groups.append(ChartGroup(key, "theory", title, scale, panels, 3, "lines", (_caption(key), READ)))
+            groups.append(ChartGroup(key, "theory", title, scale, panels, 3, "lines", (_caption(key), *_read(groups))))
     return tuple(groups)
 
 
@@ -58,6 +58,11 @@ def typical(ranked: pd.DataFrame) -> list[int]:
         return []
     near = (size - float(size[np.isfinite(size)].median())).abs().sort_values(kind="stable").index[:MOST_PANELS]
     return [int(each) for each in ranked.loc[near, "setting"]]
+
+
+def _read(before: Sequence[ChartGroup]) -> tuple[str, ...]:
+    """How to read the panels, once."""
+    return ("Read as the figure above.",) if before else (READ,)
 
 
 def _caption(key: str) -> str:

@@ -26,7 +26,7 @@ from bench.report.view import Definition, Grid, Sentence, TheorySection
 from bench.report.wording import integer, listed, number, of, percent, plural, signed
 
 MOST_NETWORKS = 160  # whose predictions a page computes: a tenth of a second each
-MOST_ROWS, MOST_REASONS = 24, 8
+MOST_ROWS, MOST_REASONS = 16, 8
 INSIDE = (
     "band: from the lowest to the highest of 95 % of networks of this width; counted are the hidden layers but the "
     "last, and of runs that theory cannot tell apart one a replicate; layers of a network go together"
@@ -47,7 +47,7 @@ def theory_view(tables: Tables, axes: Sequence[Axis]) -> TheorySection | None:
     drawn, ranked = one_a_draw(tables, found), settings(tables, theory, found)
     later = predictions(tables, theory, Moment.END)
     kept = [frame[frame["run_id"].isin(drawn.index)] for frame in (rows, later)]
-    titles = _titles(tables["runs"], ranked, axes)
+    titles = setting_titles(tables["runs"], ranked, axes)
     return TheorySection(
         short=_short(drawn, ranked),
         sentences=(*_coverage(drawn), *_parted(ranked), *_moved(moved(tables, theory)), *_without(theory.runs)),
@@ -58,7 +58,7 @@ def theory_view(tables: Tables, axes: Sequence[Axis]) -> TheorySection | None:
     )
 
 
-def _titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis]) -> dict[int, str]:
+def setting_titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis]) -> dict[int, str]:
     """The levels of a setting's factors that vary, in words."""
     known = [axis for axis in axes if axis.factor in SETTINGS]
     levels = runs.set_index("run_id").loc[ranked["run_id"], [axis.factor for axis in known]]

@@ -132,7 +132,7 @@ def _branch_scale(skip: Choice, depth: int) -> float:
     if skip.name != "residual_damped":
         return 1.0
     blocks = max(math.ceil((depth - 1) / int(skip.setting("layers"))), 1)
-    return float(skip.setting("scale")) / blocks ** float(skip.setting("exponent"))
+    return float(float(skip.setting("scale")) / blocks ** float(skip.setting("exponent")))
 
 
 def choice_of(factor: str, written: object) -> Choice:
