@@ -110,7 +110,7 @@ def test_what_has_no_prediction_is_counted_with_its_reason() -> None:
     assert reasons.sum() == len(runs) == 36
     assert reasons[""] == 2
     assert sum(count for text, count in reasons.items() if "mine:phi" in text) == 6
-    assert sum(count for text, count in reasons.items() if "dense layers" in text) == 6
+    assert sum(count for text, count in reasons.items() if "cnn" in text) == 6
     assert sum(count for text, count in reasons.items() if text.startswith("Lost before")) == 1
     assert sum(count for text, count in reasons.items() if text.startswith("No gradient")) == 3
     assert sum(count for text, count in reasons.items() if text.startswith("A single")) == 18

@@ -181,18 +181,17 @@ def _input_mean_squares(
     known = [name for name in _INPUTS if name in runs]
     first = tables["activations"]
     first = first[(first["step"] == 0) & (first["layer_index"] == 0)].set_index("run_id")["preactivation_mean_square"]
-    usable = [isinstance(found, DenseNetwork) and found.first.tolerance is None for found in described]
-    weight, bias = (
-        np.array([getter(found) if ok else np.nan for found, ok in zip(described, usable, strict=True)], np.float64)
-        for getter in (lambda net: net.first.variance, lambda net: net.bias_variance)
-    )
+    weight, bias = (np.full(len(described), np.nan) for _ in range(2))
+    for place, network in enumerate(described):
+        if isinstance(network, DenseNetwork) and network.first.tolerance is None:
+            weight[place], bias[place] = network.first.variance, network.bias_variance
     code = runs["_code"].to_numpy()
     with np.errstate(divide="ignore", invalid="ignore"):
         square = (runs["run_id"].map(first).to_numpy(np.float64) - bias[code]) / weight[code]
     good = runs.assign(_square=np.where(np.isfinite(square) & (square > 0.0), square, np.nan))
     medians = good.groupby(known, observed=True, dropna=False)["_square"].median().dropna() if known else {}
-    found = {key if isinstance(key, tuple) else (key,): float(f"{value:.2e}") for key, value in dict(medians).items()}
-    return {key: 1.0 if "unit_mean_square" in key else value for key, value in found.items()}
+    keyed = {key if isinstance(key, tuple) else (key,): float(value) for key, value in dict(medians).items()}
+    return {key: 1.0 if "unit_mean_square" in key else float(f"{value:.2e}") for key, value in keyed.items()}
 
 
 def _profiles(

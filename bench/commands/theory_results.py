@@ -13,7 +13,7 @@ from rich.table import Table
 from bench.analysis import CAUSES, disagreement, one_a_draw, parted_by_chance, predictions, settings, theory_of
 from bench.analysis.mean_field import SETTINGS
 from bench.report.levels import Axis, labelled, varied_axes
-from bench.report.theory_view import setting_titles
+from bench.report.theory_view import departed, setting_titles
 from bench.report.wording import number, of, percent, plural, signed
 from bench.store import read_manifest, read_tables
 
@@ -55,7 +55,8 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Table:
         inside = f"{row.layers_inside}/{row.layers}"
         table.add_row(
             escape(titles[int(row.setting)]), signed(row.predicted), f"{signed(row.low)} to {signed(row.high)}",
-            signed(row.measured), number(float(row.departure)), f"{row.outside}/{row.compared}", inside, str(row.cause),
+            signed(row.measured), departed(float(row.departure)), f"{row.outside}/{row.compared}", inside,
+            str(row.cause),
         )  # fmt: skip
     return table
 

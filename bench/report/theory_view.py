@@ -121,7 +121,7 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Grid:
     rows = tuple(
         (
             titles[int(row.setting)], signed(row.predicted), f"{signed(row.low)} to {signed(row.high)}",
-            signed(row.measured), _departure(float(row.departure)), f"{row.outside}/{row.compared}",
+            signed(row.measured), departed(float(row.departure)), f"{row.outside}/{row.compared}",
             percent(int(row.layers_inside), int(row.layers)), row.cause or "–",
         )
         for row in ranked.head(MOST_ROWS).itertuples()
@@ -134,7 +134,8 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Grid:
     return Grid("Where theory and measurement part", heads, rows, (1, 2, 3, 4, 5, 6), note)
 
 
-def _departure(value: float) -> str:
+def departed(value: float) -> str:
+    """A departure with its sign; ±∞ where only one of prediction and measurement is 0."""
     return signed(value) if np.isfinite(value) else ("+∞" if value > 0 else "−∞")
 
 
