@@ -55,7 +55,7 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Table:
         inside = f"{row.layers_inside}/{row.layers}"
         table.add_row(
             escape(titles[int(row.setting)]), signed(row.predicted), f"{signed(row.low)} to {signed(row.high)}",
-            signed(row.measured), departed(float(row.departure)), f"{row.outside}/{row.compared}", inside,
+            departed(float(row.measured)), departed(float(row.departure)), f"{row.outside}/{row.compared}", inside,
             str(row.cause),
         )  # fmt: skip
     return table

@@ -52,12 +52,15 @@ def furthest(ranked: pd.DataFrame) -> list[int]:
 
 
 def typical(ranked: pd.DataFrame) -> list[int]:
-    """The settings whose departure is nearest the median of its magnitude."""
-    size = ranked["departure"].abs()
-    if not np.isfinite(size).any():
-        return []
-    near = (size - float(size[np.isfinite(size)].median())).abs().sort_values(kind="stable").index[:MOST_PANELS]
-    return [int(each) for each in ranked.loc[near, "setting"]]
+    """Of settings in groups by their predicted total, the one in each whose departure is nearest the group's median."""
+    known = ranked[np.isfinite(ranked["departure"])].sort_values("predicted", kind="stable")
+    chosen = []
+    for places in np.array_split(np.arange(len(known)), MOST_PANELS):
+        group = known.iloc[places]
+        size = group["departure"].abs()
+        near = (size - size.median()).abs().sort_values(kind="stable")
+        chosen += [int(group.loc[place, "setting"]) for place in near.index[:1]]
+    return chosen
 
 
 def _read(before: Sequence[ChartGroup]) -> tuple[str, ...]:
@@ -67,7 +70,10 @@ def _read(before: Sequence[ChartGroup]) -> tuple[str, ...]:
 
 def _caption(key: str) -> str:
     if key == "theory-typical":
-        return "The settings whose total is as far from the middle of its band as the median setting's."
+        return (
+            "The other settings in groups, from the smallest to the largest predicted total; of each group the one "
+            "whose departure from the middle of its band is nearest the median."
+        )
     return "At least one setting for each cause, then those whose total is furthest from the middle of its band."
 
 

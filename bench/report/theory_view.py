@@ -29,7 +29,8 @@ MOST_NETWORKS = 160  # whose predictions a page computes: a tenth of a second ea
 MOST_ROWS, MOST_REASONS = 16, 8
 INSIDE = (
     "band: from the lowest to the highest of 95 % of networks of this width; counted are the hidden layers but the "
-    "last, and of runs that theory cannot tell apart one a replicate; layers of a network go together"
+    "last, and of runs that theory cannot tell apart one a replicate; layers of a network go together, "
+    "and all settings of a replicate share its draws"
 )
 PARTED = (
     "a setting parts where more than half of its networks have a total outside the band; the cause is the first in "
@@ -81,7 +82,7 @@ def _short(drawn: pd.DataFrame, ranked: pd.DataFrame) -> tuple[Sentence, ...]:
 def _coverage(drawn: pd.DataFrame) -> tuple[Sentence, ...]:
     inside, layers, totals = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum()), int(drawn["inside"].sum())
     text = (
-        f"At step 0 {of(inside, layers)} layers of {plural(len(drawn), 'network')} lie in their bands "
+        f"Before the first update {of(inside, layers)} layers of {plural(len(drawn), 'network')} lie in their bands "
         f"({percent(inside, layers)}), and {of(totals, len(drawn))} totals, the first hidden layer over the last "
         f"({percent(totals, len(drawn))}). The bands are meant to hold 95 %."
     )
@@ -93,7 +94,7 @@ def _parted(ranked: pd.DataFrame) -> tuple[Sentence, ...]:
     by_chance = f"by chance alone it would be {number(round(parted_by_chance(ranked), 1))}"
     if apart.empty:
         return (Sentence(f"None of {plural(len(ranked), 'setting')} parts from theory; {by_chance}.", PARTED),)
-    causes = [f"{cause} {integer(int(count))}" for cause, count in apart["cause"].value_counts(sort=True).items()]
+    causes = [f"{cause} ({integer(int(count))})" for cause, count in apart["cause"].value_counts(sort=True).items()]
     text = f"{of(len(apart), len(ranked))} settings part from theory: {listed(causes)}; {by_chance}."
     return (Sentence(text, PARTED),)
 
@@ -121,7 +122,7 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Grid:
     rows = tuple(
         (
             titles[int(row.setting)], signed(row.predicted), f"{signed(row.low)} to {signed(row.high)}",
-            signed(row.measured), departed(float(row.departure)), f"{row.outside}/{row.compared}",
+            departed(float(row.measured)), departed(float(row.departure)), f"{row.outside}/{row.compared}",
             percent(int(row.layers_inside), int(row.layers)), row.cause or "–",
         )
         for row in ranked.head(MOST_ROWS).itertuples()
@@ -135,7 +136,7 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Grid:
 
 
 def departed(value: float) -> str:
-    """A departure with its sign; ±∞ where only one of prediction and measurement is 0."""
+    """A departure or a total with its sign; ±∞ where a gradient is 0."""
     return signed(value) if np.isfinite(value) else ("+∞" if value > 0 else "−∞")
 
 
