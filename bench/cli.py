@@ -222,6 +222,10 @@ def show(
 
 @app.command()
 def theory(  # noqa: PLR0913 (one parameter an option)
+    context: typer.Context,
+    results: Annotated[
+        Path | None, typer.Argument(metavar="[RESULTS]", help="Compare a results folder; without options.")
+    ] = None,
     activation: Annotated[str, typer.Option(help="As in a suite, settings in brackets: 'elu(alpha=1)'.")] = "relu",
     initializer: Annotated[str | None, typer.Option(help="E.g. 'random_normal(stddev=0.3)'.")] = None,
     depth: Annotated[int, typer.Option(min=1, max=2000, help="Hidden layers.")] = 32,
@@ -237,8 +241,14 @@ def theory(  # noqa: PLR0913 (one parameter an option)
         Path | None, typer.Option(help="The picture: .png, .svg or .pdf. Default: in reports/theory/.")
     ] = None,
 ) -> None:
-    """Predict a network's gradients before training, from its levels alone."""
+    """Predict a network's gradients before training, from its levels alone; or hold RESULTS against the prediction."""
     from bench.commands.theory import Question, show_map, show_theory
+    from bench.commands.theory_results import show_agreement
+
+    if results is not None:
+        _refuse_options(context)
+        show_agreement(results)
+        return
 
     levels = {
         "activation": activation, "initializer": initializer or "glorot_uniform", "normalization": normalization,
@@ -247,6 +257,21 @@ def theory(  # noqa: PLR0913 (one parameter an option)
     given = {name: level for name, level in levels.items() if level != "none"}
     question = Question(given, input_mean_square, inputs=inputs, out=out, named=initializer is not None)
     show_map(question) if map_ else show_theory(question)
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """Options describe one network; results bring their own levels.
+
+    Raises:
+        SuiteError: an option was given.
+    """
+    given = [
+        f"--{name.strip('_').replace('_', '-')}"
+        for name in context.params
+        if name != "results" and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+    ]
+    if given:
+        raise SuiteError(f"{', '.join(given)}: results bring their own levels, so that no option goes with them.")
 
 
 def main() -> None:

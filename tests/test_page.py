@@ -153,6 +153,31 @@ def test_norms_that_are_not_finite_do_not_break_the_page(small: Results) -> None
     parsed(render(build_page(tables | {"gradient_norms": norms}, manifest)))
 
 
+def test_theory_has_a_section_with_charts_ranking_and_rules(small: Results, html: str) -> None:
+    page = build_page(*small)
+    theory = page.theory
+    assert theory is not None
+    told = "".join(parsed(html).text)
+    assert all(sentence.text in told for sentence in (*theory.sentences, *theory.short))
+    assert all(cell in told for row in theory.ranking.rows for cell in row)
+    assert all(cause.meaning in told for cause in theory.causes)
+    assert [group.key for group in theory.charts] == ["theory-furthest", "theory-typical"]
+    assert f"All {len(small[0]['runs'])} runs have a prediction." in told
+    panels = [panel for group in theory.charts for panel in group.panels]
+    assert len({panel.title for panel in panels}) == len(panels) == 12
+    assert all((panel.rows["kind"] == "measured").any() for panel in panels)
+
+
+def test_without_any_prediction_there_is_no_section_on_theory(small: Results) -> None:
+    tables, manifest = small
+    plugins = {level: f"mine:{level}" for level in tables["runs"]["activation"].unique()}
+    page = build_page(tables | {"runs": tables["runs"].replace({"activation": plugins})}, manifest)
+    html = render(page)
+    assert page.theory is None
+    assert 'id="theory"' not in html
+    assert 'href="#theory"' not in html
+
+
 def test_the_page_stays_small() -> None:
     suite = SMALL.replace("[2, 12, 40]", "[4, 16, 32]").replace("replicates = 3", "replicates = 18")
     tables, manifest = dry_results(suite)

@@ -95,6 +95,18 @@ def test_the_dump_is_json_and_says_what_the_page_says(folder: Path, exploding: D
         assert f"{row['y']} {row['x']}: {row['learned']}/{row['runs']}" in html
 
 
+def test_the_dump_has_theory_s_section_and_runs_without_a_prediction(exploding: DryResults) -> None:
+    runs = exploding.tables["runs"].copy()
+    runs.loc[runs["depth"] == 4, "activation"] = "mine:phi"
+    page = page_of(exploding, runs=runs)
+    dump = as_data(page)["theory"]
+    assert page.theory is not None and page.theory.unpredicted is not None
+    assert [row[1] for row in dump["unpredicted"]["rows"]] == ["12"]
+    assert "12 of 24 runs have no prediction, for the reasons below." in {s["text"] for s in dump["sentences"]}
+    rows = [row for group in dump["charts"] for panel in group["panels"] for row in panel["rows"]]
+    assert {row["kind"] for row in rows} == {"predicted", "measured", "trained"}
+
+
 def test_a_dump_has_no_number_that_json_lacks(folder: Path) -> None:
     json.dumps(dump_report(folder), allow_nan=False)
 

@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 
 from bench.cli import app, guarded
 from bench.commands.theory import Question, show_map, show_theory
+from bench.commands.theory_results import show_agreement
 from bench.errors import ResultsError, SuiteError
+from tests.dry_results import SMALL, dry_results
+from tests.test_report import save
 
 PNG = b"\x89PNG"
 
@@ -58,3 +61,24 @@ def test_mistakes_are_named_and_end_with_2(tmp_path: Path) -> None:
         raise result.exception  # type: ignore[misc]
 
     assert guarded(mistaken) == 2
+
+
+def test_results_are_held_against_the_prediction(tmp_path: Path) -> None:
+    suite = SMALL.replace('["sigmoid", "relu", "tanh"]', '["tanh"]').replace("[2, 12, 40]", "[2, 12]")
+    console = Console(record=True, width=120)
+    show_agreement(save(dry_results(suite), tmp_path / "out"), console)
+    text = console.export_text()
+    rows = [line for line in text.splitlines() if line.startswith("depth ") and "tanh" not in line and "/3" in line]
+    assert len(rows) == 8
+    assert "Coverage of the 95 % bands: " in text
+    assert " of 144 layers (" in text
+    assert "By normalization" in text
+    assert "of 8 settings part" in text
+    assert "All 24 runs have a prediction." in text
+
+
+def test_results_take_no_options_and_must_be_there(tmp_path: Path) -> None:
+    given = CliRunner().invoke(app, ["theory", str(tmp_path), "--depth", "3", "--batch-size", "8"])
+    assert isinstance(given.exception, SuiteError)
+    assert str(given.exception).startswith("--depth, --batch-size: ")
+    assert isinstance(CliRunner().invoke(app, ["theory", str(tmp_path)]).exception, ResultsError)

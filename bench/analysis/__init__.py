@@ -18,6 +18,8 @@ from bench.analysis.contrasts import main_effects
 from bench.analysis.curves import gradient_profile, loss_bands
 from bench.analysis.effects import interactions, variance_shares
 from bench.analysis.estimates import counts, estimate, estimate_iqm, median_interval
+from bench.analysis.mean_field import Theory, disagreement, predictions, theory_of
+from bench.analysis.mean_field_causes import CAUSES, moved, one_a_draw, parted_by_chance, settings
 from bench.analysis.measurements import Measurements, measurements
 from bench.analysis.onset import onset
 from bench.analysis.remedies import remedies, remedies_by, wilson
@@ -31,6 +33,7 @@ from bench.analysis.verdicts import Outcome, judge
 from bench.rules import Symptom
 
 __all__ = [
+    "CAUSES",
     "RESPONSES",
     "Interval",
     "LostRule",
@@ -40,6 +43,7 @@ __all__ = [
     "Response",
     "Symptom",
     "Tables",
+    "Theory",
     "agreement",
     "alarms",
     "areas",
@@ -47,6 +51,7 @@ __all__ = [
     "counts",
     "deepest_trainable",
     "detection",
+    "disagreement",
     "estimate",
     "estimate_iqm",
     "gate_open",
@@ -62,17 +67,23 @@ __all__ = [
     "measurements",
     "median_interval",
     "median_survival",
+    "moved",
+    "one_a_draw",
     "onset",
+    "parted_by_chance",
+    "predictions",
     "probability_of_improvement",
     "remedies",
     "remedies_by",
     "response",
     "rules_held",
+    "settings",
     "stratified_bootstrap",
     "survival",
     "sweep",
     "symptoms",
     "tally",
+    "theory_of",
     "variance_shares",
     "wilson",
 ]

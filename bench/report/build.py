@@ -32,6 +32,7 @@ from bench.report.lesson import lesson
 from bench.report.levels import Axis, labelled, level_label, varied_axes
 from bench.report.remedy_tables import depth_remedies, remedy_grids, remedy_sentences
 from bench.report.survival_chart import survival_chart
+from bench.report.theory_view import theory_view
 from bench.report.view import Count, Definition, Grid, Page
 from bench.report.wording import condition_text, integer, listed, number, percent, plural, spoken
 from bench.rules import MEASURES, RulesChoice, choose_rules
@@ -49,7 +50,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
     events = tables["divergence_events"]
     agreed = agreement_view(found.measured, found.plain, varied, found.choice)
     fair, fair_said = _fair(found)
-    claims = claims_view(tables, manifest)
+    claims, theory = claims_view(tables, manifest), theory_view(tables, axes)
     return Page(
         suite=str(manifest["suite"]),
         title=str(manifest.get("title") or manifest["suite"]),
@@ -61,6 +62,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
             *remedy_sentences(remedied),
             *share_sentence(effects),
             *agreed.short,
+            *(theory.short if theory else ()),
         ),
         counts=_counts(judged, manifest),
         claims=claims,
@@ -75,6 +77,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
         losses=charting.losses(tables, judged, lines),
         divergence=charting.divergence(events, int(found.plain["depth"].max())),
         survival=survival_chart(judged, axes),
+        theory=theory,
         agreement=agreed,
         events=_events(events, judged),
         explorer=explorer(tables, judged, axes, found.choice),

@@ -154,6 +154,18 @@ class Claims:
 
 
 @dataclass(frozen=True)
+class TheorySection:
+    """The section on mean-field theory: how often it is right, where it is not, and why."""
+
+    short: tuple[Sentence, ...]  # for the answer
+    sentences: tuple[Sentence, ...]
+    charts: tuple[ChartGroup, ...]
+    ranking: Grid
+    causes: tuple[Definition, ...]
+    unpredicted: Grid | None  # why runs have no prediction, and how many
+
+
+@dataclass(frozen=True)
 class RemedyNote:
     """A kind of remedy as the lesson tells it: what it does, and when it helped in these data."""
 
@@ -195,6 +207,7 @@ class Page:
     losses: ChartGroup | None
     divergence: ChartGroup | None
     survival: ChartGroup | None
+    theory: TheorySection | None  # none where no run has a prediction
     agreement: Agreement
     events: Grid | None
     divergence_text: str
@@ -213,6 +226,6 @@ class Page:
         """Every static chart, in the page's order."""
         claimed = [card.figure for card in self.claims.cards] if self.claims else []
         return (
-            *claimed, self.trainability, *self.gradients, self.heatmaps, self.losses, self.divergence, self.survival,
-            self.agreement.tradeoff, self.lesson.activations,
+            *claimed, self.trainability, *self.gradients, self.heatmaps, *(self.theory.charts if self.theory else ()),
+            self.losses, self.divergence, self.survival, self.agreement.tradeoff, self.lesson.activations,
         )  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from inspect import signature
 from typing import Any
 
@@ -54,8 +54,8 @@ def activation(name: str, settings: Mapping[str, object] | None = None) -> Nonli
     """
     if name not in _MAKERS:
         raise SuiteError(f'No formula is known for the activation "{name}". {nearest(name, _MAKERS)}')
-    make, given = _MAKERS[name], dict(settings or {})
-    known = tuple(signature(make).parameters)
+    given = dict(settings or {})
+    known = tuple(signature(_MAKERS[name]).parameters)
     for setting, value in given.items():
         if setting not in known:
             raise SuiteError(
@@ -63,7 +63,13 @@ def activation(name: str, settings: Mapping[str, object] | None = None) -> Nonli
             )
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise SuiteError(f"{setting} of {name} must be a number, not {value!r}.")
-    formula, value, slope, *kinks = make(**given)
+    return _made(name, tuple(sorted(given.items())))
+
+
+@lru_cache(maxsize=256)
+def _made(name: str, settings: tuple[tuple[str, Any], ...]) -> Nonlinearity:
+    """One object for each activation, so that networks with the same one are equal."""
+    formula, value, slope, *kinks = _MAKERS[name](**dict(settings))
     return Nonlinearity(name, formula, partial(_on_array, value), partial(_on_array, slope), tuple(map(float, kinks)))
 
 

@@ -32,7 +32,8 @@ class DenseNetwork:
         bias_variance: sigma_b^2.
         normalization: the choice of that factor.
         skip_layers: hidden layers in a block with a skip connection; 0 without.
-        branch_scale: what the branch is multiplied by before the stream is added: 1, or 0 for residual_scaled.
+        branch_scale: what the branch is multiplied by before the stream is added: 1, 0 for residual_scaled, or
+            scale / blocks^exponent for residual_damped.
         batch_size: samples in a training batch.
     """
 
@@ -102,6 +103,8 @@ def network_of(
     normalization = choices["normalization"]
     if FACTORS["normalization"].level(normalization.name) is None:
         raise BenchError(f'The theory knows nothing of the normalization "{normalization.name}".')
+    if choices["skip"].name == "residual_post_norm" and dict(normalization.settings).get("position") == "before":
+        raise BenchError("The theory does not cover a skip connection with its normalization on the path.")
     features, targets = _data(levels, inputs, classes)
     width, skip = int(choices["width"].value or 0), choices["skip"]
     start, normalized = choices["initializer"], normalization.name == "weight_normalization"
@@ -117,9 +120,19 @@ def network_of(
         bias_variance=bias_variance(choices["bias_initializer"], start, phi),
         normalization=normalization,
         skip_layers=0 if skip.is_none else int(skip.setting("layers")),
-        branch_scale=0.0 if skip.name == "residual_scaled" else 1.0,
+        branch_scale=_branch_scale(skip, int(choices["depth"].value or 0)),
         batch_size=int(choices["batch_size"].value or 0),
     )
+
+
+def _branch_scale(skip: Choice, depth: int) -> float:
+    """What a block's output is multiplied by before it is added to the stream."""
+    if skip.name == "residual_scaled":
+        return 0.0
+    if skip.name != "residual_damped":
+        return 1.0
+    blocks = max(math.ceil((depth - 1) / int(skip.setting("layers"))), 1)
+    return float(float(skip.setting("scale")) / blocks ** float(skip.setting("exponent")))
 
 
 def choice_of(factor: str, written: object) -> Choice:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -119,14 +120,15 @@ def _moved(
     network: DenseNetwork, layers: list[LayerState], limit: tuple[Array, Array], counts: tuple[int, int], above: Array
 ) -> dict[str, Array]:
     """Shift, spread and band of each quantity from networks of finite width."""
-    ends = np.array([0.5 * (1.0 - COVERAGE), 0.5 * (1.0 + COVERAGE)])
+    # Weibull's quantiles: a new network lies between them with a chance of exactly COVERAGE, however few were drawn.
+    ends: Any = {"q": np.array([0.5 * (1.0 - COVERAGE), 0.5 * (1.0 + COVERAGE)]), "axis": 1, "method": "weibull"}
     walks = walk(network, layers, counts[1], counts[0])
-    variance = np.exp(np.quantile(walks.mean_square, ends, axis=1))
+    variance = np.exp(np.quantile(walks.mean_square, **ends))
     found = {"mean_square_low": variance[0], "mean_square_high": variance[1]}
     relative = _relative(walks.signal, walks.read, above[:, None])
     for name, at, drawn in zip(("preactivation", "activation"), limit, relative, strict=True):
         known = np.isfinite(at) & np.isfinite(drawn).all(axis=1)
-        low, high = np.where(known, np.quantile(np.where(known[:, None], drawn, 0.0), ends, axis=1), at)
+        low, high = np.where(known, np.quantile(np.where(known[:, None], drawn, 0.0), **ends), at)
         away = np.where(known[:, None], drawn, 0.0) - np.where(known, at, 0.0)[:, None]
         found |= {
             f"{name}_low": low,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bench.report.charts import activation, claim, curve, events, heatmap, profile, survival, tiles, tradeoff
+from bench.report.charts import activation, claim, curve, events, heatmap, profile, survival, theory, tiles, tradeoff
 from bench.report.charts.canvas import Drawing
 from bench.report.view import Panel, Scale
 
@@ -17,6 +17,7 @@ CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "curve": curve.draw,
     "events": events.draw,
     "survival": survival.draw,
+    "theory": theory.draw,
     "tradeoff": tradeoff.draw,
 }
 
