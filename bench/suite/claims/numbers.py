@@ -9,7 +9,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from bench.errors import SuiteError, nearest
 from bench.factors import show
-from bench.schema import TABLES
 from bench.suite.claims.responses import RESPONSE_NAMES
 
 # What a number can be read from: a row a run and step, and in some a layer.
@@ -173,6 +172,8 @@ def _check_names(number: ColumnNumber) -> None:
 
 
 def _columns(table: str) -> list[str]:
+    from bench.schema import TABLES  # with it comes pyarrow, which a suite without claims need not wait for
+
     return [name for name in TABLES[table].columns if name not in _NOT_NUMBERS]
 
 
