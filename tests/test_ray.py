@@ -32,7 +32,7 @@ question = "Are the tables the same?"
 replicates = 2
 
 [factors]
-depth = [2, 3, 4]
+depth = [2, 3]
 activation = ["tanh", "relu"]
 clipping = ["none", "value"]
 
@@ -98,7 +98,7 @@ def test_a_node_that_dies_in_mid_run_loses_nothing(tmp_path: Path) -> None:
                 second = None
         assert running.wait() == 0, running.stderr and running.stderr.read()
     assert lines[0]["workers"] == 2
-    assert (lines[-1]["done"], lines[-1]["failed"]) == (24, 0)
+    assert (lines[-1]["done"], lines[-1]["failed"]) == (16, 0)
     lost = [line for line in lines if line["event"] == "incident"]
     assert {line["status"] for line in lost} == {"lost"}
     assert {line["measure"] for line in lost} == {"tried again"}

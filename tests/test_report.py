@@ -198,11 +198,12 @@ def test_a_hostile_level_is_text_wherever_it_is_drawn(small: DryResults, factor:
         ElementTree.fromstring(svg)
 
 
-@pytest.mark.parametrize("field", ["suite", "title", "question", "text", "command"])
-def test_a_hostile_manifest_is_text(small: DryResults, field: str) -> None:
-    page = build_page(small.tables, small.manifest | {field: HOSTILE})
-    assert "&lt;script&gt;" in render_without_charts(page)
-    assert "<script" not in render_without_charts(page)
+def test_a_hostile_manifest_is_text(small: DryResults) -> None:
+    fields = ("suite", "title", "question", "text", "command")
+    planted = {field: f"<script>{field}</script>" for field in fields}
+    html = render_without_charts(build_page(small.tables, small.manifest | planted))
+    assert [field for field in fields if f"&lt;script&gt;{field}&lt;" not in html] == []
+    assert "<script" not in html
 
 
 def visible(html: str) -> str:
