@@ -64,7 +64,7 @@ speed: install ## Measure the engine against a plain Keras loop and a JAX vmap (
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,speed]'
 	$(BIN)/python -m benchmarks.speed
 
-drill: install ## Kill, freeze, fill and damage on purpose, continue, compare (about 8 minutes)
+drill: install ## Kill, freeze, fill and damage on purpose, continue, compare (about 6 minutes)
 	$(BIN)/python -m benchmarks.drills
 
 clean: ## Remove .venv, caches and build leftovers; results stay
