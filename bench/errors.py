@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -14,6 +15,15 @@ class BenchError(Exception):
 
 class SuiteError(BenchError):
     """A suite file, or a command-line choice about it, that cannot be run."""
+
+
+@contextmanager
+def during(where: str) -> Iterator[None]:
+    """Put the place in a suite in front of the message of a `SuiteError`."""
+    try:
+        yield
+    except SuiteError as error:
+        raise SuiteError(f"{where} {error}") from None
 
 
 class DataError(BenchError):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, during, nearest
 from bench.factors import FACTORS, Choice, choose, show
 from bench.rules import choose_rules
 from bench.suite.cells import Levels, check_size, expand, read_partial
@@ -34,7 +33,7 @@ def parse_suite(text: str, path: Path, *, plugins: bool = True) -> Suite:
     Raises:
         SuiteError: it cannot be run.
     """
-    with _during(f"{path}:"):
+    with during(f"{path}:"):
         file = parse(text)
         suite = _build(file, text, path)
         if not plugins:
@@ -73,7 +72,7 @@ def _read_factors(written: Mapping[str, object]) -> dict[str, tuple[Choice, ...]
 
 
 def _read_levels(name: str, written: object) -> tuple[Choice, ...]:
-    with _during(f"[factors] {name}:"):
+    with during(f"[factors] {name}:"):
         _check_factor(name)
         if not isinstance(written, list):
             raise SuiteError(f"{show(written)} is not a list. Write [{show(written)}], or move it to [fixed].")
@@ -91,7 +90,7 @@ def _read_levels(name: str, written: object) -> tuple[Choice, ...]:
 def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object]) -> dict[str, Choice]:
     fixed = {name: choose(factor, factor.default) for name, factor in FACTORS.items() if name not in varied}
     for name, value in written.items():
-        with _during(f"[fixed] {name}:"):
+        with during(f"[fixed] {name}:"):
             _check_factor(name)
             if name in varied:
                 raise SuiteError("it is in [factors] too. A factor either varies or is fixed.")
@@ -104,7 +103,7 @@ def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object]) -> 
 def _read_parts(kind: str, levels: Levels, written: list[dict[str, object]]) -> tuple[PartialCell, ...]:
     parts = []
     for number, part in enumerate(written, 1):
-        with _during(f"[[{kind}]] {number}:"):
+        with during(f"[[{kind}]] {number}:"):
             parts.append(read_partial(levels, part, add=kind == "include"))
     return tuple(parts)
 
@@ -112,12 +111,3 @@ def _read_parts(kind: str, levels: Levels, written: list[dict[str, object]]) -> 
 def _check_factor(name: str) -> None:
     if name not in FACTORS:
         raise SuiteError(f"{show(name)} is not a factor. {nearest(name, FACTORS)}")
-
-
-@contextmanager
-def _during(where: str) -> Iterator[None]:
-    """Put the place in front of an error's message."""
-    try:
-        yield
-    except SuiteError as error:
-        raise SuiteError(f"{where} {error}") from None

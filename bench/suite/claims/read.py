@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import SuiteError
+from bench.errors import SuiteError, during
 from bench.factors import show
 from bench.suite.claims.cells import CellNames
 from bench.suite.claims.file import ClaimTable, PartTable, ReduceTable, RowTable, RuleTable
@@ -40,7 +39,7 @@ def read_claims(written: Sequence[Mapping[str, Any]], cells: CellNames) -> tuple
     claims: list[Claim] = []
     for number, table in enumerate(written, 1):
         named = f" ({table['id']})" if isinstance(table.get("id"), str) else ""
-        with _during(f"[[claims]] {number}{named}:"):
+        with during(f"[[claims]] {number}{named}:"):
             claim = _read_claim(table, cells)
             if any(claim.id == other.id for other in claims):
                 raise SuiteError(f"id: {show(claim.id)} is there twice.")
@@ -53,7 +52,7 @@ def _read_claim(written: Mapping[str, Any], cells: CellNames) -> Claim:
     needs, tables = _parts(table.rule)
     parts = []
     for name, part in tables:
-        with _during(f"rule {show(name)}:" if name else "rule:"):
+        with during(f"rule {show(name)}:" if name else "rule:"):
             parts.append(_read_part(name, part, cells))
     return Claim(table.id, table.statement, table.source, table.paper, table.differs, needs, tuple(parts))
 
@@ -89,7 +88,7 @@ def _read_part(name: str, table: PartTable, cells: CellNames) -> Part:
     )
     read = []
     for key, side in zip(("of" if table.of is not None else "where", "against"), named.sides, strict=False):
-        with _during(f"{key}:"):
+        with during(f"{key}:"):
             read.append(cells.read(side))
     if len(read) == 2 and cells.matching(read[0]) & cells.matching(read[1]):
         raise SuiteError("of and against share cells: nothing can be compared with itself.")
@@ -126,7 +125,7 @@ def _read_number(table: PartTable, cells: CellNames) -> Number:
     if table.number is None:
         raise SuiteError('number is missing: what each run is judged by, such as { response = "signal_ratio_start" }.')
     kind = number_model(table.number)
-    with _during("number:"):
+    with during("number:"):
         number: Number = validated(kind, table.number)
         check_number(number)
         if isinstance(number, LearnedNumber):
@@ -157,7 +156,7 @@ def _reductions(table: PartTable, named: _Named, cells: CellNames) -> tuple[Redu
     written = table.reduce if isinstance(table.reduce, list) else [table.reduce]
     found = []
     for number, each in enumerate(written, 1):
-        with _during("reduce:" if len(written) == 1 else f"reduce {number}:"):
+        with during("reduce:" if len(written) == 1 else f"reduce {number}:"):
             found.append(_reduction(each, named, cells))
     return tuple(found)
 
@@ -186,7 +185,7 @@ def _reduction(table: ReduceTable, named: _Named, cells: CellNames) -> Reduction
 
 
 def _row(number: int, row: RowTable, named: _Named, cells: CellNames) -> tuple[float, Cells]:
-    with _during(f"over {number}: cells:"):
+    with during(f"over {number}: cells:"):
         read = cells.read(row.cells)
         for side in named.sides:
             if not cells.matching(read) & cells.matching(cells.read(side)):
@@ -200,22 +199,13 @@ def _read_best(table: PartTable, named: _Named, reductions: Sequence[Reduction],
             raise SuiteError("best_by: it belongs to best.")
         return ()
     if table.best_by in ("accuracy", "loss"):
-        with _during("best:"):
+        with during("best:"):
             cells.check_recorded("evaluations")
     factors = (table.best,) if isinstance(table.best, str) else tuple(table.best)
     for factor in factors:
-        with _during("best:"):
+        with during("best:"):
             cells.levels(factor, named.sides, numeric=False)
             cells.check_same_levels(factor, named.sides)
             if any(factor in reduction.factors for reduction in reductions):
                 raise SuiteError(f"{factor} is in reduce too: it is either chosen or reduced.")
     return factors
-
-
-@contextmanager
-def _during(where: str) -> Iterator[None]:
-    """Put the place in front of an error's message."""
-    try:
-        yield
-    except SuiteError as error:
-        raise SuiteError(f"{where} {error}") from None
