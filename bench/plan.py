@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from math import ceil, prod
@@ -98,18 +98,6 @@ def make_plan(suite: Suite) -> Plan:
         key = f"{_slug(cell)}-{_digest(_meaning(cell, suite.seed))}"
         runs += [Run(f"{key}-r{index}", key, index, seed, cell) for index, seed in enumerate(seeds)]
     return Plan(tuple(runs), _cohorts(suite, runs))
-
-
-def part_of(cohort: Cohort, run_ids: Collection[str]) -> Cohort:
-    """The cohort of some of its runs, in its order: itself if they are all among `run_ids`, else with a key of its own.
-
-    The key follows from its runs and schedules, as every cohort's does.
-    """
-    runs = tuple(run for run in cohort.runs if run.run_id in run_ids)
-    if len(runs) == len(cohort.runs):
-        return cohort
-    digest = _digest([[run.run_id for run in runs], cohort.schedules])
-    return replace(cohort, key=f"{cohort.key.rpartition('-')[0]}-{digest}", runs=runs)
 
 
 def estimate_seconds(cohort: Cohort) -> float:
