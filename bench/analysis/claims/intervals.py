@@ -67,11 +67,15 @@ def mean_estimate(value: Reals, low: Reals, high: Reals, level: float, region: R
 
 def _too_few(value: Reals, low: Reals, high: Reals) -> str:
     if len(value) < LEAST_REPLICATES:
-        return f"{len(value)} of at least {LEAST_REPLICATES} replicates"
+        return _few(len(value))
     ends = np.concatenate([value, low, high])
     if _alike(ends[np.isfinite(ends)]) and len(value) < LEAST_ALIKE:
         return f"{len(value)} replicates have the same value, which says too little below {LEAST_ALIKE}"
     return ""
+
+
+def _few(count: int, needed: int = LEAST_REPLICATES) -> str:
+    return f"{count} of at least {needed} replicates"
 
 
 def _alike(values: Reals) -> bool:
@@ -102,7 +106,7 @@ def median_estimate(value: Reals, low: Reals, high: Reals, level: float, region:
     rank = int(binom.ppf((1.0 - level) / 2.0, count, 0.5)) if count else 0
     if rank < 1 or binom.cdf(rank - 1, count, 0.5) > (1.0 - level) / 2.0:
         needed = int(np.ceil(1.0 - np.log2(1.0 - level)))
-        return Estimate(effect, np.nan, np.nan, short=f"{count} of at least {needed} replicates")
+        return Estimate(effect, np.nan, np.nan, short=_few(count, needed))
     tests = [(low > region.least, region.least), (high < region.most, region.most)]
     p_values = [float(binom.sf(beyond.sum() - 1, count, 0.5)) for beyond, edge in tests if np.isfinite(edge)]
     return Estimate(
@@ -115,7 +119,7 @@ def each_estimate(value: Reals, low: Reals, high: Reals, region: Region) -> Esti
     known = value[~np.isnan(value)]
     effect = float(np.median(known)) if len(known) else np.nan
     if len(value) < LEAST_REPLICATES:
-        return Estimate(effect, np.nan, np.nan, short=f"{len(value)} of at least {LEAST_REPLICATES} replicates")
+        return Estimate(effect, np.nan, np.nan, short=_few(len(value)))
     refuted = bool(((high < region.least) | (low > region.most)).any())
     return Estimate(effect, float(low.min()), float(high.max()), refuted=refuted)
 
@@ -129,9 +133,7 @@ def share_estimate(low: Reals, high: Reals, level: float, region: Region) -> Est
     """
     count = len(low)
     if count < LEAST_REPLICATES:
-        return Estimate(
-            float(low.mean()) if count else np.nan, np.nan, np.nan, short=f"{count} of at least 3 replicates"
-        )
+        return Estimate(float(low.mean()) if count else np.nan, np.nan, np.nan, short=_few(count))
     hits, most = int(low.sum()), int(high.sum())
     p_values = []
     if 0.0 < region.least < 1.0:
@@ -151,9 +153,8 @@ def share_difference(of: tuple[Reals, Reals], against: tuple[Reals, Reals], leve
     """
     counts = len(of[0]), len(against[0])
     if min(counts) < LEAST_REPLICATES:
-        few = f"{min(counts)} of at least {LEAST_REPLICATES} replicates"
         both = float(of[0].mean() - against[0].mean()) if min(counts) else np.nan
-        return Estimate(both, np.nan, np.nan, short=few)
+        return Estimate(both, np.nan, np.nan, short=_few(min(counts)))
     least, most = (int(of[0].sum()), int(against[1].sum())), (int(of[1].sum()), int(against[0].sum()))
     below, above = square_and_add(least, counts, level)[0], square_and_add(most, counts, level)[1]
     effect = float(of[0].mean() - against[0].mean())
