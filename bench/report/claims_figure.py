@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.claims import Judged, JudgedPart
+from bench.analysis.claims.units import AGAINST, OF, PAIRED
 from bench.analysis.claims.words import number
 from bench.report.claims_words import MARKS, readable
 from bench.report.view import ChartGroup, Grid, Panel, Scale
 
-SIDES = ("of", "against")
-COMPARED = "of less against"  # as in the units of a judged part
+SIDES = (OF, AGAINST)
 _OVER = {"ratio": "ratio", "difference": "difference"}
 
 
@@ -33,16 +33,16 @@ def figure_rows(part: JudgedPart) -> pd.DataFrame:
     between `low` and `high`, or the interval, or the region's edges (infinite where open); `unit`, and how the two
     sides are compared in `compare`. A ratio's rows are ratios.
     """
-    units = part.units[part.units["side"].isin([*SIDES, *([COMPARED] if part.scale in _OVER else [])])]
+    units = part.units[part.units["side"].isin([*SIDES, *([PAIRED] if part.scale in _OVER else [])])]
     values = units[["value", "low", "high"]].astype(np.float64)
-    compared = (units["side"] == COMPARED).to_numpy()
+    compared = (units["side"] == PAIRED).to_numpy()
     if part.scale == "ratio":
         with np.errstate(over="ignore"):
             ratios = np.exp(values[compared])
         values[compared] = ratios.assign(low=ratios["low"].where(ratios["low"] > 0.0, -np.inf))  # 0: nothing is known
-    names = dict(zip(SIDES, map(readable, part.sides), strict=False)) | {COMPARED: _compared(part)}
+    names = dict(zip(SIDES, map(readable, part.sides), strict=False)) | {PAIRED: _compared(part)}
     rows = pd.DataFrame({
-        "what": units["side"].replace({COMPARED: "compared"}).to_numpy(), "series": units["side"].map(names).to_numpy(),
+        "what": units["side"].replace({PAIRED: "compared"}).to_numpy(), "series": units["side"].map(names).to_numpy(),
         "replicate": units["replicate"].to_numpy(), **{name: values[name].to_numpy() for name in values},
         "unit": np.where(compared, part.unit, part.side_unit),
     })  # fmt: skip

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.analysis import Tables
 from bench.analysis.claims import Judged, JudgedPart, judge_stored
+from bench.analysis.claims.units import AGAINST, OF
 from bench.errors import SuiteError
 from bench.report.claims_figure import claim_figure, number_tables
 from bench.report.claims_words import (
@@ -122,5 +123,5 @@ def _best(claim: Judged) -> Grid | None:
 
 
 def _side(part: JudgedPart) -> pd.Series:
-    names = dict(zip(("of", "against"), map(readable, part.sides), strict=False))
+    names = dict(zip((OF, AGAINST), map(readable, part.sides), strict=False))
     return part.best["side"].map(names)

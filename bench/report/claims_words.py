@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
 from bench.analysis.claims import Counts, Judged, JudgedPart, Verdict
+from bench.analysis.claims.units import AGAINST, OF
 from bench.analysis.claims.words import number
 from bench.report.wording import listed, of, plural, spoken
 
@@ -79,7 +80,7 @@ def best_levels(part: JudgedPart) -> tuple[str, ...]:
 
 def _named(part: JudgedPart, row: Mapping[Hashable, object]) -> str:
     """A network's best level, with its side where there are two, and what tells it from others of its side."""
-    sides = dict(zip(("of", "against"), part.sides, strict=False)) if len(part.sides) > 1 else {}
+    sides = dict(zip((OF, AGAINST), part.sides, strict=False)) if len(part.sides) > 1 else {}
     side = readable(sides.get(str(row["side"]), ""))
     told = ", ".join(filter(None, [side, beside(side, str(row["network"]))]))
     return readable(f"{told} {row['level']}".strip())
