@@ -33,7 +33,8 @@ def claims_markdown(results: Sequence[JudgedResults]) -> str:
     The free text of suites is escaped, so that it can neither end a cell of a table nor mark up anything.
     """
     judged = [claim for each in results for claim in each.claims]
-    cards = [card for each in results for card in claim_cards(each.claims).cards]
+    by_suite = [claim_cards(each.claims).cards for each in results]
+    cards = [card for suite in by_suite for card in suite]
     links = anchors([card.id for card in cards])
     dry = any(each.manifest.get("dry") for each in results)
     return "\n".join([
@@ -52,7 +53,7 @@ def claims_markdown(results: Sequence[JudgedResults]) -> str:
                 [_measured(each) for each in results]),
         "",
         "Seconds: what training took on that machine, summed over the cohorts, with building, tracing and measuring.",
-        *(line for each in results for line in _suite(each)),
+        *(line for each, own in zip(results, by_suite, strict=True) for line in _suite(each, own)),
         "",
     ])  # fmt: skip
 
@@ -91,10 +92,10 @@ def _span(low: int, high: int) -> str:
     return integer(int(low)) if low == high else f"{integer(int(low))} to {integer(int(high))}"
 
 
-def _suite(each: JudgedResults) -> list[str]:
+def _suite(each: JudgedResults, cards: Sequence[ClaimCard]) -> list[str]:
     """A suite's question and its claims."""
     lines = ["", f"## Suite {escaped(str(each.manifest['suite']))}", "", escaped(str(each.manifest["question"]))]
-    for card in claim_cards(each.claims).cards:
+    for card in cards:
         lines += ["", f"### {escaped(card.id)}", "", *_claim(card)]
     return lines
 
