@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from bench.errors import BenchError, ResultsError
 from bench.theory import DenseNetwork, Nonlinearity, Profile, critical_point, moments
+from bench.theory.activations import Array
 from bench.theory.fixed_points import growth_map
 from bench.theory.trainable import HIGHEST, LOWEST, gain_rates
 
@@ -69,12 +70,7 @@ def draw_variance_map(phi: Nonlinearity, path: Path, points: int = 61) -> None:
         critical = 2.0
     weights, biases = np.linspace(0.05, 2.5, points) * critical, np.linspace(0.0, 0.5, max(points // 3, 2))
     chi = growth_map(phi, weights, biases)
-    figure, axis = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-    limit = 2.0
-    mesh = axis.pcolormesh(weights, biases, np.clip(chi, -limit, limit), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    mesh.set_rasterized(True)
-    bar = figure.colorbar(mesh, ax=axis, extend="both")
-    bar.set_label("ln χ at the fixed point")
+    figure, axis = _heat_map((weights, biases, chi), 2.0, "ln χ at the fixed point")
     line = np.array([_critical(phi, q) for q in np.geomspace(1e-6, 1e4, 400)])
     inside = (line[:, 1] >= -1e-9) & (line[:, 0] <= weights[-1]) & (line[:, 1] <= biases[-1])
     if inside.any():
@@ -100,12 +96,7 @@ def draw_gain_map(network: DenseNetwork, title: str, input_mean_square: float, p
     """
     gains = np.geomspace(0.3, 3.0, 41)
     total = gain_rates(network, gains, int(DEPTHS[-1]), input_mean_square)[:, DEPTHS - 1]
-    figure, axis = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
-    limit = 6.0
-    mesh = axis.pcolormesh(DEPTHS, gains, np.clip(total, -limit, limit), cmap="RdBu_r", vmin=-limit, vmax=limit)
-    mesh.set_rasterized(True)
-    bar = figure.colorbar(mesh, ax=axis, extend="both")
-    bar.set_label("log10 gradient norm, first over last hidden layer")
+    figure, axis = _heat_map((DEPTHS, gains, total), 6.0, "log10 gradient norm, first over last hidden layer")
     lines = axis.contour(DEPTHS, gains, total, levels=[LOWEST, HIGHEST], colors="k", linewidths=1.2)
     handles, _ = lines.legend_elements()
     names = [f"{LOWEST:g}: below, gradients vanish", f"{HIGHEST:g}: above, they explode"]
@@ -121,6 +112,16 @@ def draw_gain_map(network: DenseNetwork, title: str, input_mean_square: float, p
     axis.set_title(f"{title}: trainable between the lines", loc="left", fontsize=11, wrap=True)
     _plain(axis, grid=False)
     _save(figure, path)
+
+
+def _heat_map(data: tuple[Array, Array, Array], limit: float, label: str) -> tuple[Figure, Axes]:
+    """A map of x, y and values [y, x], blue below 0, red above, its colours clipped at the limit, named by its bar."""
+    x, y, values = data
+    figure, axis = plt.subplots(figsize=(7.2, 4.8), layout="constrained")
+    mesh = axis.pcolormesh(x, y, np.clip(values, -limit, limit), cmap="RdBu_r", vmin=-limit, vmax=limit)
+    mesh.set_rasterized(True)
+    figure.colorbar(mesh, ax=axis, extend="both").set_label(label)
+    return figure, axis
 
 
 def _critical(phi: Nonlinearity, q: float) -> tuple[float, float]:
