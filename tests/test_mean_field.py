@@ -199,7 +199,7 @@ def test_what_training_moves_leaves_the_band() -> None:
     norms.loc[late, "preactivation_grad_norm"] = 10.0 ** (3.0 * norms.loc[late, "layer_index"])
     changed = tables | {"gradient_norms": norms}
     theory = theory_of(changed)
-    table = moved(changed, theory).set_index("moment")
+    table = moved(predictions(changed, theory), predictions(changed, theory, Moment.END)).set_index("moment")
     assert table.loc["start", "layers"] == table.loc["end", "layers"] == 12 * (2 + 7)
     assert table.loc["start", "layers_inside"] == table.loc["start", "layers"]
     assert table.loc["end", "layers_inside"] == 0

@@ -30,7 +30,6 @@ SETTINGS = (
 )  # fmt: skip
 _INPUTS = ("dataset", "preprocessing")
 _SIGNAL = "preactivation_grad_norm"
-_BAND = ("low", "high", "mean_square_low", "mean_square_high")
 
 Reals = NDArray[np.float64]
 
@@ -45,8 +44,8 @@ class Theory:
             come to the same are one network.
         networks: as the theory describes them.
         layers: network, layer_index, `predicted` (mean over networks of this width of log10 of the pre-activation
-            gradient norm over the last hidden layer's), `low` and `high` (its 95 % band), mean_square_low and
-            mean_square_high (that of the pre-activation), pair_correlation.
+            gradient norm over the last hidden layer's), `low` and `high` (its 95 % band), mean_square (of the
+            pre-activation), pair_correlation.
         input_mean_square: by network.
     """
 
@@ -215,15 +214,16 @@ def _profiles(
         frame = pd.DataFrame({"network": place, "layer_index": np.arange(found.depth)})
         frame = frame.assign(
             predicted=columns["preactivation"] + columns["preactivation_shift"], low=columns["preactivation_low"],
-            high=columns["preactivation_high"], chi=columns["chi"], mean_square=columns["mean_square"],
-            **{name: columns[name] for name in ("mean_square_low", "mean_square_high", "pair_correlation")},
+            high=columns["preactivation_high"], mean_square=columns["mean_square"],
+            pair_correlation=columns["pair_correlation"],
         )  # fmt: skip
         frames.append(frame)
         if network.depth < 2:
             refused[place] = "A single hidden layer has no other to compare with."
         elif not np.isfinite(columns["preactivation_high"][:-1]).all():
             refused[place] = "No gradient passes these weights: there is no ratio to compare."
-    empty = pd.DataFrame(columns=["network", "layer_index", "predicted", *_BAND, "pair_correlation"])
+    names = ["network", "layer_index", "predicted", "low", "high", "mean_square", "pair_correlation"]
+    empty = pd.DataFrame(columns=names)
     return pd.concat(frames, ignore_index=True) if frames else empty.astype(np.float64), refused
 
 

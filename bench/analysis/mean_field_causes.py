@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from bench.analysis.mean_field import Theory, disagreement, predictions
+from bench.analysis.mean_field import Theory, disagreement
 from bench.analysis.tables import Moment, Tables
 from bench.theory import DenseNetwork, variance_slope
 
@@ -29,15 +29,7 @@ DEPTH_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Cause:
-    """An assumption that may break, and the condition that says so."""
-
-    name: str
-    rule: str
-
-
-@dataclass(frozen=True)
-class _Facts:
+class Facts:
     """What the conditions read of one setting."""
 
     network: DenseNetwork
@@ -48,29 +40,53 @@ class _Facts:
     elasticity: float
 
 
+@dataclass(frozen=True)
+class Cause:
+    """An assumption that may break, the rule that says so in words, and the same as a condition."""
+
+    name: str
+    rule: str
+    holds: Callable[[Facts], bool]
+
+
 CAUSES: tuple[Cause, ...] = (
-    Cause("float32 underflow", "a layer's gradient is so small that its numbers are below 1.2e-37, or 0"),
-    Cause("batch statistics", "batch normalization, whose mean and variance see that samples come in classes and "
-          "differ in size"),
-    Cause("sums of non-zero mean", f"a skip connection, and in some layer the mean makes up over {MEAN_SHARE:.0%} of "
-          "the mean square of h"),
-    Cause("unstable variance", f"a relative error of the mean square grows more than {UNSTABLE:g} times from the first "
-          "layer to the last: chi_parallel q / q' above 1"),
-    Cause("unequal inputs", "inputs differ in mean square: the preprocessing is not unit_mean_square"),
-    Cause("correlated inputs", f"the cosine of two samples in the first hidden layer is more than {COSINE_GAP:g} from "
-          "the predicted"),
-    Cause("finite width", f"the depth is at least {DEPTH_SHARE:g} of the width: the band is of first order in it"),
-    Cause("unexplained", "none of these"),
-)  # fmt: skip
-_CONDITIONS: tuple[Callable[[_Facts], bool], ...] = (
-    lambda cell: cell.least < ROOM * FLOAT32_LEAST,
-    lambda cell: cell.network.normalization.name == "batch_normalization",
-    lambda cell: cell.network.skip_layers > 0 and cell.mean_share > MEAN_SHARE,
-    lambda cell: cell.elasticity > UNSTABLE,
-    lambda cell: not cell.scaled,
-    lambda cell: cell.cosine_gap > COSINE_GAP,
-    lambda cell: cell.network.depth >= DEPTH_SHARE * cell.network.width,
-    lambda cell: True,
+    Cause(
+        "float32 underflow",
+        "a layer's gradient is so small that its numbers are below 1.2e-37, or 0",
+        lambda facts: facts.least < ROOM * FLOAT32_LEAST,
+    ),
+    Cause(
+        "batch statistics",
+        "batch normalization, whose mean and variance see that samples come in classes and differ in size",
+        lambda facts: facts.network.normalization.name == "batch_normalization",
+    ),
+    Cause(
+        "sums of non-zero mean",
+        f"a skip connection, and in some layer the mean makes up over {MEAN_SHARE:.0%} of the mean square of h",
+        lambda facts: facts.network.skip_layers > 0 and facts.mean_share > MEAN_SHARE,
+    ),
+    Cause(
+        "unstable variance",
+        f"a relative error of the mean square grows more than {UNSTABLE:g} times from the first layer to the last: "
+        "chi_parallel q / q' above 1",
+        lambda facts: facts.elasticity > UNSTABLE,
+    ),
+    Cause(
+        "unequal inputs",
+        "inputs differ in mean square: the preprocessing is not unit_mean_square",
+        lambda facts: not facts.scaled,
+    ),
+    Cause(
+        "correlated inputs",
+        f"the cosine of two samples in the first hidden layer is more than {COSINE_GAP:g} from the predicted",
+        lambda facts: facts.cosine_gap > COSINE_GAP,
+    ),
+    Cause(
+        "finite width",
+        f"the depth is at least {DEPTH_SHARE:g} of the width: the band is of first order in it",
+        lambda facts: facts.network.depth >= DEPTH_SHARE * facts.network.width,
+    ),
+    Cause("unexplained", "none of these", lambda facts: True),
 )
 
 
@@ -102,8 +118,7 @@ def settings(tables: Tables, theory: Theory, found: pd.DataFrame) -> pd.DataFram
     table = table.assign(runs=sizes.reindex(table.index), outside=table["compared"] - table.pop("inside").astype(int))
     table = table.assign(parted=2 * table["outside"] > table["compared"], cause="")
     for setting, facts in _facts(tables, theory, table[table["parted"]]).items():
-        held = next(cause for cause, condition in zip(CAUSES, _CONDITIONS, strict=True) if condition(facts))
-        table.loc[setting, "cause"] = held.name
+        table.loc[setting, "cause"] = next(cause.name for cause in CAUSES if cause.holds(facts))
     ranked = table.assign(_size=table["departure"].abs()).sort_values(
         ["parted", "_size"], ascending=False, kind="stable"
     )
@@ -122,12 +137,16 @@ def parted_by_chance(table: pd.DataFrame) -> float:
     return float(binom.sf(compared // 2, compared, 1.0 - COVERAGE).sum())
 
 
-def moved(tables: Tables, theory: Theory) -> pd.DataFrame:
+def moved(start: pd.DataFrame, end: pd.DataFrame) -> pd.DataFrame:
     """Layers in the band at step 0 and at the last recorded step, of the runs that have both: moment, layers, inside.
 
     Theory speaks of weights as drawn. What leaves the band between the two has been moved by training.
+
+    Args:
+        start: `predictions` at the start.
+        end: those at the end.
     """
-    both = {moment: predictions(tables, theory, moment) for moment in Moment}
+    both = {Moment.START: start, Moment.END: end}
     shared = set(both[Moment.START]["run_id"]) & set(both[Moment.END]["run_id"])
     rows = []
     for moment, frame in both.items():
@@ -136,7 +155,7 @@ def moved(tables: Tables, theory: Theory) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["moment", "runs", "layers", "layers_inside"])
 
 
-def _facts(tables: Tables, theory: Theory, parted: pd.DataFrame) -> dict[int, _Facts]:
+def _facts(tables: Tables, theory: Theory, parted: pd.DataFrame) -> dict[int, Facts]:
     """What the conditions read, for each setting that parts."""
     of_run = theory.runs["setting"][theory.runs["setting"].isin(parted.index) & (theory.runs["reason"] == "")]
     norms, activations = (
@@ -156,7 +175,7 @@ def _facts(tables: Tables, theory: Theory, parted: pd.DataFrame) -> dict[int, _F
     for setting, row in parted.iterrows():
         key, place = int(str(setting)), int(row["network"])
         network = theory.networks[place]
-        found[key] = _Facts(
+        found[key] = Facts(
             network=network,
             scaled=bool(scaled[row["run_id"]]),
             least=float(hidden.get(key, np.inf)) / (network.batch_size * np.sqrt(network.width)),
@@ -173,7 +192,7 @@ def _elasticity(network: DenseNetwork, mean_squares: pd.Series) -> float:
     1 where normalization, a skip connection or lsuv sets the mean square anew.
     """
     q = mean_squares.to_numpy(np.float64)
-    if network.position or network.skip_layers or network.hidden.tolerance is not None or not (q > 0.0).all():
+    if not network.plain or not (q > 0.0).all():
         return 1.0
     slopes = [variance_slope(network.phi, float(at), network.hidden.variance) for at in q[:-1]]
     return float(np.prod(np.array(slopes) * q[:-1] / q[1:]))

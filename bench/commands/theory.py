@@ -135,7 +135,7 @@ def _table(found: Profile, heading: str) -> Table:
 
 def _fixed_lines(network: DenseNetwork, start: float) -> list[str]:
     """What the variance runs to, where neither a normalization nor a skip connection changes the map."""
-    if network.position or network.skip_layers or network.hidden.tolerance is not None or not network.hidden.variance:
+    if not network.plain or not network.hidden.variance:
         return []
     at = fixed_point(network.phi, network.hidden.variance, network.bias_variance, start)
     if not np.isfinite(at.q):

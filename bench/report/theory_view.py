@@ -51,7 +51,7 @@ def theory_view(tables: Tables, axes: Sequence[Axis]) -> TheorySection | None:
     titles = setting_titles(tables["runs"], ranked, axes)
     return TheorySection(
         short=_short(drawn, ranked),
-        sentences=(*_coverage(drawn), *_parted(ranked), *_moved(moved(tables, theory)), *_without(theory.runs)),
+        sentences=(*_coverage(drawn), *_parted(ranked), *_moved(moved(rows, later)), *_without(theory.runs)),
         charts=theory_charts(ranked, kept[0], kept[1], titles),
         ranking=_ranking(ranked, titles),
         causes=_causes(ranked),

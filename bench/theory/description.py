@@ -58,6 +58,14 @@ class DenseNetwork:
             return ""
         return str(self.normalization.setting("position"))
 
+    @property
+    def plain(self) -> bool:
+        """Whether each layer's mean square follows from the one below by the variance map alone.
+
+        A normalization, a skip connection and lsuv set it anew.
+        """
+        return not self.position and not self.skip_layers and self.hidden.tolerance is None
+
     def ends_block(self, layer: int) -> bool:
         """Whether the stream of a skip connection is added in this layer, counted from 0."""
         if not self.skip_layers or layer == 0:
