@@ -12,7 +12,7 @@ CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
-install: $(INSTALLED) ## Install gradbench and its tools into .venv
+install: $(INSTALLED) ## Install gradtrial and its tools into .venv
 
 $(INSTALLED): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make needs Python 3.11: set PYTHON=/path/to/python3.11"; exit 1; }

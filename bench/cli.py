@@ -35,7 +35,7 @@ TIMEOUT_HELP = "Stop a cohort that takes longer. Default: 30 times its estimated
 EXECUTOR_HELP = "Where cohorts run: local, or ray (extra `ray`; docs/cluster.md)."
 ADDRESS_HELP = "Of a Ray cluster: auto on one of its nodes, or host:port. Default: Ray on this machine."
 MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its estimated need."
-FAIL_ON_HELP = "End with exit code 3 if a claim is not-held or undecided; may be given twice."
+FAIL_ON_HELP = "End with exit code 3 if a claim is refuted or inconclusive; may be given twice."
 MAP_HELP = "Draw where networks train: over weight and bias variance, or with --initializer over depth and gain."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
@@ -144,7 +144,7 @@ def claims(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown document.")] = False,
 ) -> None:
-    """Judge a suite's claims by its results: held, not held or undecided, each with its effect and interval."""
+    """Judge a suite's claims by its results: supported, refuted or inconclusive, each with its effect and interval."""
     from bench.commands.claims import show_claims
 
     if as_json and markdown:

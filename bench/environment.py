@@ -8,7 +8,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("gradbench", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "scikit-learn", "seaborn")
+PACKAGES = ("gradtrial", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "scikit-learn", "seaborn")
 DECIDING = ("tensorflow", "keras", "numpy", "python")  # results of other versions of these are never mixed
 
 

@@ -1,9 +1,9 @@
-"""The same rows as a page of benchopt and of gradbench: `python -m benchmarks.benchopt_report --benchopt PROGRAM`.
+"""The same rows as a page of benchopt and of gradtrial: `python -m benchmarks.benchopt_report --benchopt PROGRAM`.
 
 benchopt is no dependency: make it an environment of its own (`python -m venv DIR`, then
 `DIR/bin/pip install benchopt==1.10.0`) and name its program, `DIR/bin/benchopt`. Equal on both sides: the runs, the
 steps at which they were evaluated, and the four numbers of each evaluation; benchopt gets their gap as a fifth metric,
-and a time. Not equal: gradbench's folder also holds each layer's gradient norms at 20 steps and its activations at 6,
+and a time. Not equal: gradtrial's folder also holds each layer's gradient norms at 20 steps and its activations at 6,
 and its page shows them.
 """
 
@@ -28,7 +28,7 @@ class Pages:
     """What both programs read, took and wrote."""
 
     rows: pd.DataFrame  # benchopt's
-    table_rows: int  # gradbench's, of all tables
+    table_rows: int  # gradtrial's, of all tables
     spent: dict[str, Spent]
     sizes: dict[str, int]  # of the pages, in bytes
 

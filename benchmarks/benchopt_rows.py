@@ -1,4 +1,4 @@
-"""The same evaluations twice: as a gradbench results folder and as a benchopt benchmark with its result file."""
+"""The same evaluations twice: as a gradtrial results folder and as a benchopt benchmark with its result file."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from bench.commands.executor import Where
 from bench.plan import Cohort
 from bench.suite import load_suite
 
-NOTES = "GRADBENCH_ISOLATION_NOTES"
+NOTES = "GRADTRIAL_ISOLATION_NOTES"
 
 
 def main() -> None:

@@ -118,7 +118,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Report:
 def chromium() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        if os.environ.get("GRADBENCH_BROWSER") == "required":
+        if os.environ.get("GRADTRIAL_BROWSER") == "required":
             pytest.fail(MISSING)
         pytest.skip(MISSING)
     with sync_playwright() as playwright:  # launch() gives each browser a user data folder of its own, and removes it

@@ -14,47 +14,47 @@ BENCH = Path(__file__).parent.parent / "bench"
 
 
 @dataclass(frozen=True)
-class Room:
-    """A file or folder of bench/, the other rooms it may import, and the packages from outside."""
+class Package:
+    """A file or folder of bench/, the other packages it may import, and the packages from outside."""
 
     inside: frozenset[str]
     outside: frozenset[str] = frozenset()
 
 
-def _room(inside: str = "", outside: str = "") -> Room:
-    return Room(frozenset(inside.split()), frozenset(outside.split()))
+def _package(inside: str = "", outside: str = "") -> Package:
+    return Package(frozenset(inside.split()), frozenset(outside.split()))
 
 
-ROOMS = {
-    "errors": _room(),
-    "environment": _room(),
-    "factors": _room("errors"),
-    "rules": _room("errors", "pydantic"),
-    "schema": _room("factors", "pyarrow"),
-    "suite": _room("factors rules schema errors", "pydantic pydantic_core"),
-    "plan": _room("suite factors errors"),
-    "engine": _room("plan factors schema theory errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
-    "executors": _room("environment plan schema errors", "pyarrow ray"),
-    "reading": _room("schema factors errors", "pyarrow pandas"),
-    "digests": _room("reading schema errors", "pyarrow"),
-    "placing": _room(),
-    "store": _room("digests placing reading schema errors", "pyarrow pandas"),
-    "theory": _room("factors errors", "numpy scipy"),
-    "analysis": _room("suite rules schema theory errors", "numpy pandas scipy"),
-    "report": _room(
+PACKAGES = {
+    "errors": _package(),
+    "environment": _package(),
+    "factors": _package("errors"),
+    "rules": _package("errors", "pydantic"),
+    "schema": _package("factors", "pyarrow"),
+    "suite": _package("factors rules schema errors", "pydantic pydantic_core"),
+    "plan": _package("suite factors errors"),
+    "engine": _package("plan factors schema theory errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
+    "executors": _package("environment plan schema errors", "pyarrow ray"),
+    "reading": _package("schema factors errors", "pyarrow pandas"),
+    "digests": _package("reading schema errors", "pyarrow"),
+    "placing": _package(),
+    "store": _package("digests placing reading schema errors", "pyarrow pandas"),
+    "theory": _package("factors errors", "numpy scipy"),
+    "analysis": _package("suite rules schema theory errors", "numpy pandas scipy"),
+    "report": _package(
         "analysis theory rules store schema errors",
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
-    "commands": _room(
+    "commands": _package(
         "environment executors engine reading digests store report analysis theory plan suite rules factors schema "
         "errors",
         "numpy pandas pyarrow rich matplotlib",
     ),
-    "cli": _room("commands report suite errors", "typer rich"),
-    "__main__": _room("cli"),
+    "cli": _package("commands report suite errors", "typer rich"),
+    "__main__": _package("cli"),
 }
 
-# Packages that one room may import, but not in every file: TensorFlow takes seconds to import, and Ray is an extra.
+# Packages that one package may import, but not in every file: TensorFlow takes seconds to import, and Ray is an extra.
 ONLY = {"ray": ("executors/ray_cluster.py", "executors/ray.py")}
 WITHOUT_TENSORFLOW = ("engine/dry.py", "engine/formula.py")
 
@@ -82,14 +82,14 @@ def _imports(path: Path) -> Iterator[tuple[str, ...]]:
 
 @pytest.mark.parametrize("path", FILES, ids=_name)
 def test_imports_keep_to_the_table(path: Path) -> None:
-    room = _name(path).split("/")[0].removesuffix(".py")
-    assert room in ROOMS, f"{_name(path)} stands in no room of the table"
+    package = _name(path).split("/")[0].removesuffix(".py")
+    assert package in PACKAGES, f"{_name(path)} stands in no package of the table"
     for module in _imports(path):
         if module[0] == "bench":
             other = module[1] if len(module) > 1 else "bench"
-            assert other in ROOMS[room].inside | {room}, f"{_name(path)} must not import {'.'.join(module)}"
+            assert other in PACKAGES[package].inside | {package}, f"{_name(path)} must not import {'.'.join(module)}"
         elif module[0] not in sys.stdlib_module_names:
-            assert module[0] in ROOMS[room].outside, f"{_name(path)} must not import {module[0]}"
+            assert module[0] in PACKAGES[package].outside, f"{_name(path)} must not import {module[0]}"
             assert _name(path) in ONLY.get(module[0], (_name(path),)), f"{module[0]} belongs in {ONLY[module[0]]}"
 
 
@@ -98,20 +98,20 @@ def test_the_dry_engine_needs_no_tensorflow(name: str) -> None:
     assert not {module[0] for module in _imports(BENCH / name)} & {"keras", "tensorflow"}
 
 
-def test_the_table_has_no_cycle_and_every_room_exists() -> None:
-    left = {name: set(room.inside) for name, room in ROOMS.items()}
+def test_the_table_has_no_cycle_and_every_package_exists() -> None:
+    left = {name: set(package.inside) for name, package in PACKAGES.items()}
     while left:
         free = {name for name, inside in left.items() if not inside & left.keys()}
         assert free, f"a cycle among {sorted(left)}"
         left = {name: inside for name, inside in left.items() if name not in free}
     built = {_name(path).split("/")[0].removesuffix(".py") for path in FILES}
-    assert built <= ROOMS.keys()
+    assert built <= PACKAGES.keys()
 
 
-def test_heavy_packages_belong_to_one_room() -> None:
+def test_heavy_libraries_belong_to_one_package() -> None:
     owners = {
-        package: [name for name, room in ROOMS.items() if package in room.outside]
-        for package in ("keras", "tensorflow", "ray", "pydantic", "typer", "seaborn", "jinja2")
+        library: [name for name, package in PACKAGES.items() if library in package.outside]
+        for library in ("keras", "tensorflow", "ray", "pydantic", "typer", "seaborn", "jinja2")
     }
     assert owners == {
         "keras": ["engine"],

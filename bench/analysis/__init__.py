@@ -19,7 +19,7 @@ from bench.analysis.curves import gradient_profile, loss_bands
 from bench.analysis.effects import interactions, variance_shares
 from bench.analysis.estimates import counts, estimate, estimate_iqm, median_interval
 from bench.analysis.mean_field import Theory, disagreement, predictions, theory_of
-from bench.analysis.mean_field_causes import CAUSES, moved, one_a_draw, parted_by_chance, settings
+from bench.analysis.mean_field_causes import CAUSES, expected_by_chance, independent_runs, moved, settings
 from bench.analysis.measurements import Measurements, measurements
 from bench.analysis.onset import onset
 from bench.analysis.remedies import remedies, remedies_by, wilson
@@ -54,9 +54,11 @@ __all__ = [
     "disagreement",
     "estimate",
     "estimate_iqm",
+    "expected_by_chance",
     "gate_open",
     "gradient_profile",
     "improvement_interval",
+    "independent_runs",
     "interactions",
     "interquartile_mean",
     "judge",
@@ -68,9 +70,7 @@ __all__ = [
     "median_interval",
     "median_survival",
     "moved",
-    "one_a_draw",
     "onset",
-    "parted_by_chance",
     "predictions",
     "probability_of_improvement",
     "remedies",

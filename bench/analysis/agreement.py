@@ -19,8 +19,8 @@ from bench.analysis.verdicts import Outcome
 from bench.rules import RulesChoice, Symptom
 
 DETECTED = [
-    "set", "rule", "untrained", "caught", "recall", "recall_lower", "recall_upper", "trained", "false_alarms",
-    "false_rate", "false_lower", "false_upper", "unmeasured",
+    "set", "rule", "untrained", "true_positives", "recall", "recall_lower", "recall_upper", "trained",
+    "false_positives", "false_positive_rate", "false_positive_rate_lower", "false_positive_rate_upper", "unmeasured",
 ]  # fmt: skip
 WHOLE = ""  # the rule's name in a row on a whole set
 UNGATED = "without its gate"
@@ -76,16 +76,16 @@ def agreement(raised: pd.DataFrame) -> pd.DataFrame:
 
 
 def detection(raised: pd.DataFrame, at: pd.DataFrame) -> pd.DataFrame:
-    """For every set and rule: of the runs that did not learn how many it caught, of those that did how many it accused.
+    """For every set and rule: of the runs that did not learn how many raised an alarm, of those that did how many.
 
     Args:
         raised: what `alarms` returned.
         at: the runs to ask, a part of what `judge` returned; failed and unmeasured ones are left out.
 
     Returns:
-        `untrained` runs did not learn or diverged, `caught` of them raised an alarm: `recall` with its interval;
-        `trained` ones learned, `false_alarms` of them raised one: `false_rate`. Intervals count cells, not replicates.
-        Runs whose tables lack what a rule needs are only counted, as `unmeasured`.
+        `untrained` runs did not learn or diverged, `true_positives` of them raised an alarm: `recall`, with interval;
+        `trained` ones learned, `false_positives` of them raised one: `false_positive_rate`. Intervals count cells,
+        not replicates. Runs whose tables lack what a rule needs are only counted, as `unmeasured`.
     """
     known = at[~at["outcome"].isin([Outcome.FAILED, Outcome.UNMEASURED])]
     flags = raised.reindex(known["run_id"])
@@ -95,9 +95,9 @@ def detection(raised: pd.DataFrame, at: pd.DataFrame) -> pd.DataFrame:
     for name, rule in flags.columns:
         flag = flags[name, rule].to_numpy()
         asked = ~np.isnan(flag)
-        caught = _counted(flag, asked & ~learned, cells)
-        accused = _counted(flag, asked & learned, cells)
-        rows.append((name, rule, *caught, *accused, int((~asked).sum())))
+        raised_untrained = _counted(flag, asked & ~learned, cells)
+        raised_trained = _counted(flag, asked & learned, cells)
+        rows.append((name, rule, *raised_untrained, *raised_trained, int((~asked).sum())))
     return pd.DataFrame(rows, columns=DETECTED)
 
 

@@ -106,7 +106,7 @@ def settings(tables: Tables, theory: Theory, found: pd.DataFrame) -> pd.DataFram
         over replicates), runs (all of the setting), compared, outside (of those compared), layers, layers_inside,
         parted, cause (empty where not parted).
     """
-    drawn = one_a_draw(tables, found)
+    drawn = independent_runs(tables, found)
     grouped = drawn.reset_index().groupby("setting", sort=False, observed=True)
     table = grouped.agg(
         run_id=("run_id", "first"), network=("network", "first"), predicted=("predicted", "first"),
@@ -125,13 +125,13 @@ def settings(tables: Tables, theory: Theory, found: pd.DataFrame) -> pd.DataFram
     return ranked.drop(columns="_size").reset_index()
 
 
-def one_a_draw(tables: Tables, found: pd.DataFrame) -> pd.DataFrame:
+def independent_runs(tables: Tables, found: pd.DataFrame) -> pd.DataFrame:
     """The rows of `disagreement` with one run for each setting and replicate: what was drawn independently."""
     replicate = tables["runs"].set_index("run_id")["replicate"].reindex(found.index)
     return found[~pd.DataFrame({"setting": found["setting"], "replicate": replicate}).duplicated()]
 
 
-def parted_by_chance(table: pd.DataFrame) -> float:
+def expected_by_chance(table: pd.DataFrame) -> float:
     """How many rows of `settings` would part if every band held its nominal share and runs were independent."""
     compared = table["compared"].to_numpy(np.int64)
     return float(binom.sf(compared // 2, compared, 1.0 - COVERAGE).sum())

@@ -1,4 +1,4 @@
-"""Which single change of level rescues networks that are sick, by how much and at what cost.
+"""Which single change of level rescues networks that vanish, explode or collapse, by how much and at what cost.
 
 A *baseline* is a cell that is pathological: at initialization most of its runs show the symptom, and most did not
 learn. A *remedy* changes one factor of it and nothing else. Runs are paired by replicate, so both sides have the same
@@ -60,7 +60,7 @@ def remedies_by(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFra
 
     Returns:
         The columns of `remedies` after one named as `by`; its levels in order (`coded_levels`), then the pathologies,
-        and the best rescue rate first within each. A level without a sick baseline has no row.
+        and the best rescue rate first within each. A level without a pathological baseline has no row.
 
     Raises:
         ValueError: `by` does not vary.
@@ -76,12 +76,12 @@ def remedies_by(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFra
 
 
 def _pairs(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
-    """Every sick run beside every run that differs in one treatment; with `by`, its level too."""
+    """Every pathological run beside every run that differs in one treatment; with `by`, its level too."""
     frame = _prepared(judged, varied, timings)
     if by is not None:
         frame[_BY] = frame[by]
-    sick = frame[frame["pathology"].notna() & (frame["outcome"] != Outcome.LEARNED)]
-    parts = [_paired(sick, frame, factor, varied) for factor in TREATMENTS if factor in varied]
+    pathological = frame[frame["pathology"].notna() & (frame["outcome"] != Outcome.LEARNED)]
+    parts = [_paired(pathological, frame, factor, varied) for factor in TREATMENTS if factor in varied]
     return (
         pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
     )
@@ -101,10 +101,10 @@ def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame
     return frame.assign(pathology=pathology)
 
 
-def _paired(sick: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequence[str]) -> pd.DataFrame:
-    """Each sick run beside every run that differs from it in this factor alone."""
+def _paired(pathological: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequence[str]) -> pd.DataFrame:
+    """Each pathological run beside every run that differs from it in this factor alone."""
     same = [*(name for name in varied if name != factor), "replicate"]
-    pairs = sick.merge(frame, on=same, suffixes=("", "_new"))
+    pairs = pathological.merge(frame, on=same, suffixes=("", "_new"))
     pairs = pairs[pairs[factor].astype(str) != pairs[f"{factor}_new"].astype(str)]
     kept = {_BY: pairs[_BY]} if _BY in pairs else {}
     return pd.DataFrame(

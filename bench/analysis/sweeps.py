@@ -1,4 +1,4 @@
-"""How a rule's hits and false alarms change with its threshold, from every alarm to none."""
+"""How a rule's recall and false-positive rate change with its threshold, from every alarm to none."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.analysis.verdicts import Outcome
 from bench.rules import MEASURES, Comparison, Condition, Rule, RulesChoice, When
 
 MOST_POINTS = 60
-CURVE = ["measure", "when", "side", "threshold", "recall", "false_rate"]
+CURVE = ["measure", "when", "side", "threshold", "recall", "false_positive_rate"]
 AREA = ["measure", "when", "side", "area", "untrained", "trained"]
 
 
 def sweep(measured: Measurements, judged: pd.DataFrame, at: pd.DataFrame, choice: RulesChoice) -> pd.DataFrame:
-    """Recall and false alarm rate of every measure that a chosen rule tests, over thresholds.
+    """Recall and false-positive rate of every measure that a chosen rule tests, over thresholds.
 
     Args:
         measured: what `measurements` returned.
@@ -26,7 +26,7 @@ def sweep(measured: Measurements, judged: pd.DataFrame, at: pd.DataFrame, choice
 
     Returns:
         Columns `measure`, `when`, `side` (below, above or, where rules look both ways, beyond: the absolute value),
-        `threshold`, `recall`, `false_rate`; at most `MOST_POINTS` thresholds a curve.
+        `threshold`, `recall`, `false_positive_rate`; at most `MOST_POINTS` thresholds a curve.
     """
     parts = []
     for key, badness, learned in _curves(measured, judged, at, choice):
@@ -36,7 +36,7 @@ def sweep(measured: Measurements, judged: pd.DataFrame, at: pd.DataFrame, choice
         raised = badness[None, :] >= limits[:, None]
         sign = -1.0 if key[2] == Comparison.BELOW else 1.0
         part = pd.DataFrame({"threshold": sign * limits, "recall": raised[:, ~learned].mean(axis=1),
-                             "false_rate": raised[:, learned].mean(axis=1)})  # fmt: skip
+                             "false_positive_rate": raised[:, learned].mean(axis=1)})  # fmt: skip
         parts.append(part.assign(measure=key[0], when=key[1], side=key[2])[CURVE])
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CURVE)
 

@@ -21,8 +21,8 @@ from bench.store import read_manifest, read_tables
 from bench.suite import Suite, load_suite, parse_suite
 
 Form = Literal["table", "json", "markdown"]
-FAIL_ON = ("not-held", "undecided")
-_STYLES = {Verdict.HELD: "green", Verdict.NOT_HELD: "red", Verdict.UNDECIDED: "yellow"}
+FAIL_ON = ("refuted", "inconclusive")
+_STYLES = {Verdict.SUPPORTED: "green", Verdict.REFUTED: "red", Verdict.INCONCLUSIVE: "yellow"}
 
 
 class ClaimsFailed(BenchError):  # noqa: N818 (named for what happened, as the exit code is)
@@ -74,7 +74,7 @@ def _stored(folder: Path) -> Suite:
     try:
         return parse_suite(str(manifest["text"]), folder / "manifest.json")
     except SuiteError as error:
-        raise ResultsError(f"{error} It was made by another version of gradbench; give its suite by --suite.") from None
+        raise ResultsError(f"{error} It was made by another version of gradtrial; give its suite by --suite.") from None
 
 
 def _tables(folder: Path, suite: Suite) -> dict[str, pd.DataFrame]:
@@ -99,7 +99,7 @@ def _print(folder: Path, name: str, claims: Sequence[Judged]) -> None:
                 shown = f"[{_STYLES[part.verdict]}]{part.verdict}[/]"
                 last = place == len(claim.parts) - 1
                 table.add_row(_safe(f"  {part.name}"), shown, *_cells(part), end_section=last)
-        if claim.verdict is not Verdict.HELD:
+        if claim.verdict is not Verdict.SUPPORTED:
             notes.append(f"{claim.id}, {claim.verdict}: {claim.why}")
         notes += [f"{claim.id}: {edge}" for part in claim.parts for edge in part.edges]
     console = Console(highlight=False)

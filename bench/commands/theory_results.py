@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.analysis import CAUSES, disagreement, one_a_draw, parted_by_chance, predictions, settings, theory_of
+from bench.analysis import CAUSES, disagreement, expected_by_chance, independent_runs, predictions, settings, theory_of
 from bench.analysis.mean_field import SETTINGS
 from bench.report.levels import Axis, labelled, varied_axes
 from bench.report.theory_view import departed, setting_titles
@@ -33,7 +33,7 @@ def show_agreement(folder: Path, console: Console | None = None) -> None:
     found = disagreement(predictions(tables, theory))
     lines = []
     if len(found):
-        drawn, ranked = one_a_draw(tables, found), settings(tables, theory, found)
+        drawn, ranked = independent_runs(tables, found), settings(tables, theory, found)
         console.print(_ranking(ranked, setting_titles(tables["runs"], ranked, axes)))
         runs = labelled(tables["runs"], axes)
         for axis in axes:
@@ -96,7 +96,7 @@ def _coverage(drawn: pd.DataFrame) -> list[str]:
 
 def _parted(ranked: pd.DataFrame) -> list[str]:
     count = int(ranked["parted"].sum())
-    expected = number(round(parted_by_chance(ranked), 1))
+    expected = number(round(expected_by_chance(ranked), 1))
     said = [f"{of(count, len(ranked))} settings part: more than half of their totals lie outside (chance: {expected})."]
     causes = ranked["cause"].value_counts()
     return said + [f"  {cause.name} ({causes[cause.name]}): {cause.rule}." for cause in CAUSES if cause.name in causes]

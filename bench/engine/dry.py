@@ -1,4 +1,4 @@
-"""Trains a cohort by formula, without TensorFlow: a stand-in for the whole pipeline with known answers.
+"""Trains a cohort by formula, without TensorFlow: a substitute for the whole pipeline with known answers.
 
 `bench.engine.formula` says how the signal grows per layer and which runs learn or diverge; here that becomes rows.
 At layer l the pre-activation gradient norm is 10^(growth * (depth - 1 - l)) times noise. A run that learns keeps

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 
-@keras.saving.register_keras_serializable("gradbench")
+@keras.saving.register_keras_serializable("gradtrial")
 class BranchScale(keras.layers.Layer):
     """Multiplies a residual branch by one learned number that starts at 0.
 
@@ -24,7 +24,7 @@ class BranchScale(keras.layers.Layer):
         return inputs * self.scale
 
 
-@keras.saving.register_keras_serializable("gradbench")
+@keras.saving.register_keras_serializable("gradtrial")
 class WeightNormalizedDense(keras.layers.Dense):
     """A dense layer whose kernel is length times direction: column j is g_j v_j / |v_j|.
 

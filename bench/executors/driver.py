@@ -2,7 +2,7 @@
 
 Retries and deadlines are the driver's own, whatever executor stands behind `submit(target, argument, timeout)`. A
 cohort that does not come back is split in halves until the run that ends it stands alone and is given up. A half trains
-in the shape of the whole (bench.executors.stand_ins), so that its numbers are those of the undisturbed cohort to the
+in the shape of the whole (bench.executors.substitutes), so that its numbers are those of the undisturbed cohort to the
 bit; but where memory ran out the halves are smaller cohorts, and their last bits may differ.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.executors.answers import Answer, Status
-from bench.executors.stand_ins import drop_stand_ins, with_stand_ins
+from bench.executors.substitutes import drop_substitutes, with_substitutes
 from bench.plan import GRAPH_FACTORS, Cohort, estimate_seconds
 
 TIMEOUT_FLOOR = 600.0  # seconds: starting TensorFlow and reading data count too
@@ -130,7 +130,7 @@ class Driver:
         """Keep every slot busy, with as many parts waiting: none idles while the driver writes."""
         while self._queue and len(self.flying) < 2 * self.executor.slots:
             part = self._queue.popleft()
-            trained = with_stand_ins(part.cohort, part.shape)
+            trained = with_substitutes(part.cohort, part.shape)
             limit = self.timeout if self.timeout is not None else default_timeout(trained)
             self.flying[self.executor.submit(self.target, trained, limit)] = part
 
@@ -141,8 +141,8 @@ class Driver:
 
     def _judge(self, part: Part, answer: Answer, planned: Mapping[str, Cohort]) -> Iterator[Outcome | Incident]:
         if answer.status is Status.OK:
-            trained = with_stand_ins(part.cohort, part.shape)
-            yield Outcome(part.cohort, replace(answer, value=drop_stand_ins(answer.value, part.cohort, trained)))
+            trained = with_substitutes(part.cohort, part.shape)
+            yield Outcome(part.cohort, replace(answer, value=drop_substitutes(answer.value, part.cohort, trained)))
             return
         if answer.status is Status.REFUSED:
             yield Outcome(part.cohort, answer)
@@ -164,7 +164,7 @@ class Driver:
         halves = _halves(part.cohort) if len(part.cohort.runs) > 1 else []
         if incident.answer.status in (Status.MEMORY, Status.KILLED):
             if len(part.cohort.runs) < len(part.shape.runs):
-                halves = [part.cohort]  # without the stand-ins
+                halves = [part.cohort]  # without the substitutes
             return [Part(half, half, whole=False) for half in halves], "made smaller" if halves else "given up"
         if not halves or (incident.reason, _levels(part.cohort)) in self._hopeless:
             return [], "given up"

@@ -19,7 +19,7 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is import
 try:
     import ray
 except ImportError as error:
-    raise ExecutorError("--executor ray needs Ray: pip install 'gradbench[ray]'.") from error
+    raise ExecutorError("--executor ray needs Ray: pip install 'gradtrial[ray]'.") from error
 
 NODES_SECONDS = 2.0  # between two looks at which nodes are alive
 CONNECT_SECONDS = 10.0
@@ -84,7 +84,7 @@ class Cluster:
 
 
 def _connect(address: str, cpus: int, plugins: Sequence[Path]) -> None:
-    """Join the cluster at an address, or start one here; gradbench's code and the suite's plugins travel along."""
+    """Join the cluster at an address, or start one here; gradtrial's code and the suite's plugins travel along."""
     if address.startswith("ray://"):
         raise ExecutorError(
             f"--address {address}: Ray Client is not supported. Run bench on a node of the cluster with --address auto."

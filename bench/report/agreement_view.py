@@ -13,8 +13,8 @@ from bench.rules import MEASURES, OWN, RulesChoice
 MOST_CURVES = 8  # colours
 SPLIT_BY = ("optimizer", "dataset", "normalization")  # what a rule may be right under and wrong without
 BASIS = (
-    "caught: of runs that did not learn, those that raise an alarm; false alarm: one for a run that learned; Wilson "
-    "intervals that count cells, as replicates of a cell are alike"
+    "recall: of runs that did not learn, those that raise an alarm; false-positive rate: the same of runs that learned; "
+    "Wilson intervals that count cells, as replicates of a cell are alike"
 )
 
 
@@ -65,11 +65,11 @@ def _sentences(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, .
     if not len(whole) or whole["untrained"].max() == 0 or whole["trained"].max() == 0:
         return (Sentence("All runs ended alike, so that these data cannot tell a good rule from a bad one.", ""),)
     parts = [
-        f"{titles[name]} caught {_rate(row, 'caught', 'untrained', 'recall')} and accused "
-        f"{_rate(row, 'false_alarms', 'trained', 'false')}"
+        f"{titles[name]} {_rate(row, 'true_positives', 'untrained', 'recall')} and "
+        f"{_rate(row, 'false_positives', 'trained', 'false_positive_rate')}"
         for name, row in whole.to_dict("index").items()
     ]
-    text = f"Of the runs that did not learn, and of those that did: {'; '.join(parts)}."
+    text = f"Alarms for runs that did not learn (recall), and for runs that did (false positives): {'; '.join(parts)}."
     moment = (
         "The project's own rules look at the first recorded step alone, before any training; the published ones look "
         "at all recorded steps, as their tools do."
@@ -78,16 +78,17 @@ def _sentences(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, .
 
 
 def _short(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, ...]:
-    """Recall and false alarms of all sets in a sentence, the best first; nothing where runs all ended alike."""
-    whole = found[(found["rule"] == WHOLE) & found["recall"].notna() & found["false_rate"].notna()]
+    """Recall and false-positive rate of all sets in a sentence, the best first; nothing where runs all ended alike."""
+    whole = found[(found["rule"] == WHOLE) & found["recall"].notna() & found["false_positive_rate"].notna()]
     if whole.empty:
         return ()
     ranked = whole.sort_values("recall", ascending=False, kind="stable").to_dict("records")
     parts = [
-        f"{titles[r['set']]} {percent(r['caught'], r['untrained'])} and {percent(r['false_alarms'], r['trained'])}"
+        f"{titles[r['set']]} {percent(r['true_positives'], r['untrained'])} and "
+        f"{percent(r['false_positives'], r['trained'])}"
         for r in ranked
     ]
-    text = f"Of runs that did not learn diagnosis rules caught, and of those that did they accused – {listed(parts)}."
+    text = f"Recall and false-positive rate of the diagnosis rules: {listed(parts)}."
     return (Sentence(text, "", "#agreement"),)
 
 
@@ -101,14 +102,26 @@ def _bounds(row: dict[str, float], rate: str) -> str:
 
 def _cells(row: dict[str, float]) -> tuple[str, ...]:
     cells: list[str] = []
-    for hits, runs, rate in (("caught", "untrained", "recall"), ("false_alarms", "trained", "false")):
+    for hits, runs, rate in (
+        ("true_positives", "untrained", "recall"),
+        ("false_positives", "trained", "false_positive_rate"),
+    ):
         cells += [f"{integer(int(row[hits]))}/{integer(int(row[runs]))}", percent(int(row[hits]), int(row[runs])),
                   _bounds(row, rate) if row[runs] else "–"]  # fmt: skip
-    right = row["caught"] + row["trained"] - row["false_alarms"]
+    right = row["true_positives"] + row["trained"] - row["false_positives"]
     return (*cells, percent(int(right), int(row["untrained"] + row["trained"])), integer(int(row["unmeasured"])))
 
 
-_HEADS = ("caught", "share", "95 % interval", "false alarms", "share", "95 % interval", "right", "not judged")
+_HEADS = (
+    "true positives",
+    "recall",
+    "95 % interval",
+    "false positives",
+    "false-positive rate",
+    "95 % interval",
+    "right",
+    "not judged",
+)
 
 
 def _sets(found: pd.DataFrame, titles: dict[str, str]) -> Grid:
@@ -118,7 +131,7 @@ def _sets(found: pd.DataFrame, titles: dict[str, str]) -> Grid:
 
 
 def _by_level(raised: pd.DataFrame, asked: pd.DataFrame, factor: str, titles: dict[str, str]) -> Grid:
-    """Recall and false alarms of whole sets for each level of a factor, side by side."""
+    """Recall and false-positive rate of whole sets for each level of a factor, side by side."""
     levels = list(dict.fromkeys(asked[factor].astype(str)))
     found = {level: detection(raised, asked[asked[factor].astype(str) == level]) for level in levels}
     rows = []
@@ -126,10 +139,10 @@ def _by_level(raised: pd.DataFrame, asked: pd.DataFrame, factor: str, titles: di
         cells: list[str] = []
         for level in levels:
             row = found[level][(found[level]["set"] == name) & (found[level]["rule"] == WHOLE)].iloc[0].to_dict()
-            cells += [_short_rate(row, "caught", "untrained", "recall"),
-                      _short_rate(row, "false_alarms", "trained", "false")]  # fmt: skip
+            cells += [_short_rate(row, "true_positives", "untrained", "recall"),
+                      _short_rate(row, "false_positives", "trained", "false_positive_rate")]  # fmt: skip
         rows.append((title, *cells))
-    heads = [f"{level}: {what}" for level in levels for what in ("caught", "false alarms")]
+    heads = [f"{level}: {what}" for level in levels for what in ("recall", "false positives")]
     return Grid(f"The same by {spoken(factor)}", ("rule set", *heads), tuple(rows), tuple(range(1, len(heads) + 1)))
 
 
@@ -180,7 +193,7 @@ def _curve_name(row: dict[str, str]) -> str:
 
 
 def _tradeoff(curves: pd.DataFrame, ranked: pd.DataFrame) -> ChartGroup | None:
-    """Recall against false alarms as the threshold moves, for the measures that tell most."""
+    """Recall against false-positive rate as the threshold moves, for the measures that tell most."""
     if curves.empty:
         return None
     best = ranked.head(MOST_CURVES).to_dict("records")
@@ -191,8 +204,8 @@ def _tradeoff(curves: pd.DataFrame, ranked: pd.DataFrame) -> ChartGroup | None:
     return ChartGroup(
         key="tradeoff",
         kind="tradeoff",
-        title="What a threshold costs: recall against false alarms",
-        scale=Scale("share of runs that learned, accused", "share of runs that did not learn, caught",
+        title="What a threshold costs: recall against false-positive rate",
+        scale=Scale("false-positive rate", "recall",
                     x_limits=(0.0, 1.0), y_limits=(0.0, 1.0), series=tuple(names.values())),
         panels=(Panel("", rows),),
         legend_title="measure",

@@ -90,7 +90,7 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
 
 @dataclass(frozen=True)
 class _Judged:
-    """The runs as judged, in three dresses.
+    """The runs as judged, in three views.
 
     `plain` is as in the tables, `worded` has words in the suite's order and numbers as such, `labelled` has every
     varied factor as an ordered label.
@@ -109,8 +109,8 @@ class _Judged:
         choice = choose_rules(manifest.get("verdicts"))
         axes, measured = varied_axes(tables["runs"], manifest), measurements(tables)
         plain = judge(tables, choice, measured)
-        worded, dressed = labelled(plain, [axis for axis in axes if not axis.numeric]), labelled(plain, axes)
-        return cls(choice, measured, axes, plain, worded, dressed, line_layout(dressed, axes))
+        worded, ordered = labelled(plain, [axis for axis in axes if not axis.numeric]), labelled(plain, axes)
+        return cls(choice, measured, axes, plain, worded, ordered, line_layout(ordered, axes))
 
     @property
     def varied(self) -> list[str]:

@@ -41,8 +41,9 @@ def claims_markdown(results: Sequence[JudgedResults]) -> str:
         "# Claims put to the test",
         "",
         *(["**Some of these numbers were made by formula, not by training.**", ""] if dry else []),
-        f"{tally(verdict_counts(judged))}. A claim is held where the effect's whole interval lies in the claimed "
-        "region, not held where it lies wholly outside, else undecided. Made by `bench claims RESULTS... --markdown`.",
+        f"{tally(verdict_counts(judged))}. A claim is supported where the effect's whole interval lies in the claimed "
+        "region, refuted where it lies wholly outside, else inconclusive. "
+        "Made by `bench claims RESULTS... --markdown`.",
         "",
         *_table(("claim", "statement", "source", "verdict", "effect", "claimed", "counts"),
                 [_summary(card, link) for card, link in zip(cards, links, strict=True)]),
@@ -119,8 +120,8 @@ def _claim(card: ClaimCard) -> list[str]:
 def _part(part: ClaimPart) -> str:
     """One of several parts."""
     told = "; ".join(text for _, text in _numbers(part))
-    held = part.verdict == f"{MARKS[Verdict.HELD]} {Verdict.HELD}"
-    why = "" if held else f" {escaped(part.why)}"
+    supported = part.verdict == f"{MARKS[Verdict.SUPPORTED]} {Verdict.SUPPORTED}"
+    why = "" if supported else f" {escaped(part.why)}"
     return f"  - **{escaped(part.name)}**, {part.verdict}: {told}.{why} {escaped(part.rule)}"
 
 

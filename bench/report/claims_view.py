@@ -37,7 +37,7 @@ def claims_view(tables: Tables, manifest: Mapping[str, Any]) -> Claims | None:
     try:
         judged = judge_stored(tables, str(manifest["text"]))
     except SuiteError as error:
-        return Claims("", {}, (), f"The suite's claims cannot be read by this version of gradbench. {error}")
+        return Claims("", {}, (), f"The suite's claims cannot be read by this version of gradtrial. {error}")
     return claim_cards(judged) if judged else None
 
 
@@ -51,10 +51,11 @@ def claims_sentence(claims: Claims | None) -> tuple[Sentence, ...]:
     """How many claims came out how, for the answer."""
     if claims is None or not claims.cards:
         return ()
-    held, refuted, open_ = claims.counts.values()
+    supported, refuted, open_ = claims.counts.values()
     text = (
-        f"Of {plural(len(claims.cards), 'claim')} put to the test {integer(held)} held, {integer(refuted)} did not, "
-        f"and {integer(open_)} {'is' if open_ == 1 else 'are'} undecided."
+        f"Of {plural(len(claims.cards), 'claim')} put to the test {integer(supported)} "
+        f"{'is' if supported == 1 else 'are'} supported, {integer(refuted)} refuted, "
+        f"and {integer(open_)} inconclusive."
     )
     return (Sentence(text, "each judged by its own rule, which stands on its card", "#claims"),)
 

@@ -11,7 +11,7 @@ from bench.analysis.claims.units import AGAINST, OF
 from bench.analysis.claims.words import number
 from bench.report.wording import listed, of, plural, spoken
 
-MARKS: Mapping[Verdict, str] = {Verdict.HELD: "✓", Verdict.NOT_HELD: "✗", Verdict.UNDECIDED: "?"}
+MARKS: Mapping[Verdict, str] = {Verdict.SUPPORTED: "✓", Verdict.REFUTED: "✗", Verdict.INCONCLUSIVE: "?"}
 MOST_NAMED = 4  # networks of which a sentence names the best level
 _COUNTED = {
     "lost": "lost",
@@ -25,13 +25,13 @@ _SCALES = {"value": "", "difference": "difference ", "ratio": "ratio ", "share":
 
 
 def verdict_counts(claims: Sequence[Judged]) -> dict[str, int]:
-    """How many claims have each verdict, in the order held, not held, undecided."""
+    """How many claims have each verdict, in the order supported, refuted, inconclusive."""
     found = Counter(claim.verdict for claim in claims)
     return {str(verdict): found[verdict] for verdict in Verdict}
 
 
 def tally(counts: Mapping[str, int]) -> str:
-    """`12 claims: 9 held, 2 not held, 1 undecided`."""
+    """`12 claims: 9 supported, 2 refuted, 1 inconclusive`."""
     parts = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
     return f"{plural(sum(counts.values()), 'claim')}: {parts}"
 

@@ -39,7 +39,7 @@ def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Grid, ...]:
     present = {key for key, _ in _grouped(frame[by], by)}
     depths = ", ".join(by_name["depth"].levels)
     shown = [
-        ("From which depth the gradient is sick at initialization", starts, "–",
+        ("From which depth the gradient vanishes or explodes at initialization", starts, "–",
          f"Most runs show the symptom at this depth and every greater one of those tried ({depths}); in brackets: in "
          "how many of the runs at these depths. A dash: at none, or not at the greatest."),
         ("The deepest network that learned", ends, "none",
@@ -50,7 +50,7 @@ def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Grid, ...]:
 
 
 def depth_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentence, ...]:
-    """Which activations and initializers are sick at initialization, and from which depth, where no remedy is used."""
+    """Which activations and initializers vanish, explode or collapse, and from which depth, without a remedy."""
     by_name = {axis.factor: axis for axis in axes}
     keys = [name for name in ("activation", ACROSS) if name in by_name]
     if "depth" not in by_name or not keys:

@@ -19,9 +19,9 @@ from bench.store import count_statuses, read_manifest
 
 FOLDER_NAME = "reports"  # a folder of this name is made for reports; any other must hold a list already
 PAGE = "index.html"
-MARK = '<meta name="generator" content="gradbench reports">'
+MARK = '<meta name="generator" content="gradtrial reports">'
 MARK_WITHIN = 1000  # characters from the start of a page
-CLAIMS = re.compile(r'<meta name="gradbench-claims" content="([^"<]*)">')  # what a report says of its claims
+CLAIMS = re.compile(r'<meta name="gradtrial-claims" content="([^"<]*)">')  # what a report says of its claims
 REQUIRED = ("suite", "question", "planned", "versions", "started")
 STACK = ("keras", "tensorflow")
 
@@ -62,7 +62,7 @@ class Index:
 def write_index(results: Path) -> Path | None:
     """List the reports of the folder that holds a results folder in its `index.html`; None if it is left alone.
 
-    It is written where the folder is named `reports` or holds such a list already. A page that gradbench did not
+    It is written where the folder is named `reports` or holds such a list already. A page that gradtrial did not
     write is never replaced, a results folder's own page neither. A folder that cannot be written to keeps what it has:
     the list is an extra, and the report itself stands.
     """

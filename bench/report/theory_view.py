@@ -12,9 +12,9 @@ from bench.analysis import (
     Moment,
     Tables,
     disagreement,
+    expected_by_chance,
+    independent_runs,
     moved,
-    one_a_draw,
-    parted_by_chance,
     predictions,
     settings,
     theory_of,
@@ -45,7 +45,7 @@ def theory_view(tables: Tables, axes: Sequence[Axis]) -> TheorySection | None:
     found = disagreement(rows)
     if found.empty:
         return None
-    drawn, ranked = one_a_draw(tables, found), settings(tables, theory, found)
+    drawn, ranked = independent_runs(tables, found), settings(tables, theory, found)
     later = predictions(tables, theory, Moment.END)
     kept = [frame[frame["run_id"].isin(drawn.index)] for frame in (rows, later)]
     titles = setting_titles(tables["runs"], ranked, axes)
@@ -91,7 +91,7 @@ def _coverage(drawn: pd.DataFrame) -> tuple[Sentence, ...]:
 
 def _parted(ranked: pd.DataFrame) -> tuple[Sentence, ...]:
     apart = ranked[ranked["parted"]]
-    by_chance = f"by chance alone it would be {number(round(parted_by_chance(ranked), 1))}"
+    by_chance = f"by chance alone it would be {number(round(expected_by_chance(ranked), 1))}"
     if apart.empty:
         return (Sentence(f"None of {plural(len(ranked), 'setting')} parts from theory; {by_chance}.", PARTED),)
     causes = [f"{cause} ({integer(int(count))})" for cause, count in apart["cause"].value_counts(sort=True).items()]

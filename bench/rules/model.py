@@ -102,7 +102,7 @@ class Rule(_Frozen):
 class RuleSet(_Frozen):
     """Rules in the order in which they speak, and the name of the one without which no run is called healthy.
 
-    Where a `gate` is given, a run is only called sick if one of its conditions holds too.
+    Where a `gate` is given, a run only has a symptom if one of its conditions holds too.
     """
 
     name: str

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.rules.model import LearnedRule, RuleSet
 
-OWN = "gradbench"
+OWN = "gradtrial"
 NAMES = (OWN, "autotrainer", "deepdiagnosis", "sagemaker_debugger", "thedeepchecker")
 
 

@@ -24,7 +24,7 @@ def suite_schema() -> dict[str, object]:
     suite = SuiteTable.model_json_schema() | {"description": "What the suite is called, and what it asks."}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
-        "title": "A suite of gradbench",
+        "title": "A suite of gradtrial",
         "description": "docs/suites.md says how to write one.",
         "definitions": levels | claim_tables,
         "required": ["suite", "factors"],

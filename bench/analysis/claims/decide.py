@@ -57,15 +57,15 @@ def _together(needs: str, parts: Sequence[JudgedPart], shared: Sequence[JudgedPa
     """What parts say together: one of several decides alone only at the level they share (Bonferroni)."""
     if len(parts) == 1:
         return parts[0].verdict, parts[0].why
-    alone, together = (Verdict.NOT_HELD, Verdict.HELD) if needs == "all" else (Verdict.HELD, Verdict.NOT_HELD)
+    alone, together = (Verdict.REFUTED, Verdict.SUPPORTED) if needs == "all" else (Verdict.SUPPORTED, Verdict.REFUTED)
     deciding = [part for part in shared if part.verdict is alone]
     if deciding:
         return alone, f"{deciding[0].name}: {deciding[0].why}"
     left = [part for part in parts if part.verdict is not together]
     if not left:
-        return together, "every part holds" if together is Verdict.HELD else "no part holds"
+        return together, "every part holds" if together is Verdict.SUPPORTED else "no part holds"
     close = " At the level that the parts share this decides nothing." if left[0].verdict is alone else ""
-    return Verdict.UNDECIDED, f"{left[0].name}: {left[0].why}{close}"
+    return Verdict.INCONCLUSIVE, f"{left[0].name}: {left[0].why}{close}"
 
 
 def _judged_part(part: Part, units: Units) -> JudgedPart:
@@ -140,21 +140,24 @@ def _scale(part: Part, units: Units) -> str:
 def _verdict(estimate: Estimate, region: Region) -> tuple[Verdict, str]:
     """The verdict, and why as the start of a sentence."""
     if estimate.short:
-        return Verdict.UNDECIDED, f"too few: {estimate.short}"
+        return Verdict.INCONCLUSIVE, f"too few: {estimate.short}"
     if np.isnan(estimate.low) or np.isnan(estimate.high):
-        return Verdict.UNDECIDED, "nothing was measured"
+        return Verdict.INCONCLUSIVE, "nothing was measured"
     if estimate.refuted:
-        return Verdict.NOT_HELD, "some replicate lies outside the region"
+        return Verdict.REFUTED, "some replicate lies outside the region"
     if estimate.low >= region.least and estimate.high <= region.most:
         if not estimate.passes:
-            return Verdict.UNDECIDED, f"the interval lies in the region, but Fisher's p is {estimate.p_value:.2g}"
-        return Verdict.HELD, "the interval lies in the region"
+            return Verdict.INCONCLUSIVE, f"the interval lies in the region, but Fisher's p is {estimate.p_value:.2g}"
+        return Verdict.SUPPORTED, "the interval lies in the region"
     if estimate.low > region.most or estimate.high < region.least:
-        return Verdict.NOT_HELD, "the interval lies outside the region"
+        return Verdict.REFUTED, "the interval lies outside the region"
     unbounded = [name for name, end in (("lower", estimate.low), ("upper", estimate.high)) if np.isinf(end)]
     if unbounded:
-        return Verdict.UNDECIDED, f"lost or censored runs leave the interval without its {' and '.join(unbounded)} end"
-    return Verdict.UNDECIDED, "the interval crosses the region's edge"
+        return (
+            Verdict.INCONCLUSIVE,
+            f"lost or censored runs leave the interval without its {' and '.join(unbounded)} end",
+        )
+    return Verdict.INCONCLUSIVE, "the interval crosses the region's edge"
 
 
 def _why(why: str, part: Part, estimate: Estimate, counts: Counts) -> str:

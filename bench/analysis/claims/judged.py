@@ -11,9 +11,9 @@ import pandas as pd
 class Verdict(StrEnum):
     """What a claim's rule says."""
 
-    HELD = "held"
-    NOT_HELD = "not held"
-    UNDECIDED = "undecided"
+    SUPPORTED = "supported"
+    REFUTED = "refuted"
+    INCONCLUSIVE = "inconclusive"
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ class Judged:
     @property
     def decisive(self) -> JudgedPart:
         """The part that decides: of all the one that fares worst, of any the one that fares best."""
-        order = [Verdict.NOT_HELD, Verdict.UNDECIDED, Verdict.HELD]
+        order = [Verdict.REFUTED, Verdict.INCONCLUSIVE, Verdict.SUPPORTED]
         ranked = sorted(self.parts, key=lambda part: order.index(part.verdict))
         if self.needs == "any":
             best = order.index(ranked[-1].verdict)

@@ -32,7 +32,7 @@ def run_numbers(tables: Tables, part: Part) -> pd.DataFrame:
     if needs_the_end(part.number):
         # At a step by its number a run may have been measured before it was lost.
         early = isinstance(part.number, ColumnNumber) and isinstance(part.number.step, int)
-        found, kept = _stand_in(found, part.lost, lost & unmeasured if early else lost, tables)
+        found, kept = _substitute(found, part.lost, lost & unmeasured if early else lost, tables)
     else:
         kept = pd.Series(True, index=runs.index)
     unknown = found["value"].isna()
@@ -85,7 +85,7 @@ def needs_the_end(number: Number) -> bool:
     return not number.counts_steps and number.step != "start"
 
 
-def _stand_in(
+def _substitute(
     found: pd.DataFrame, rule: str | float, lost: pd.Series, tables: Tables
 ) -> tuple[pd.DataFrame, pd.Series]:
     """The numbers with what stands for lost runs, and which runs are kept."""

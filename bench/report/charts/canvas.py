@@ -1,7 +1,7 @@
 """What every chart shares: a figure without a background, colours that follow the page's theme, SVG with a text.
 
-Ink, muted and grid colours are drawn as fixed stand-ins and replaced by CSS variables, so that one SVG reads well in a
-light and in a dark page; so are the series colours, the Okabe-Ito set, told apart with any colour vision. Each series
+Ink, muted and grid colours are drawn as fixed substitutes and replaced by CSS variables, so that one SVG reads well in
+a light and in a dark page; so are the series colours, the Okabe-Ito set, told apart with any colour vision. Each series
 has a dash pattern of its own as well.
 """
 
@@ -28,7 +28,7 @@ DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.5, 1, 1.5), (7, 2), (2, 1), (6, 1, 1, 1,
 
 SETTINGS = {
     "svg.fonttype": "none",
-    "svg.hashsalt": "gradbench",
+    "svg.hashsalt": "gradtrial",
     "font.family": "sans-serif",
     "font.size": 9,
     "text.color": INK,
@@ -79,8 +79,8 @@ def finish(figure: Figure, text: str) -> Drawing:
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    for stand_in, variable in VARIABLES.items():
-        svg = svg.replace(stand_in, variable)
+    for placeholder, variable in VARIABLES.items():
+        svg = svg.replace(placeholder, variable)
     opening = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>')
     return Drawing(opening.sub(lambda m: _opening(m.group(1), text), _compact(svg), count=1), text)
 

@@ -1,0 +1,208 @@
+"""Rule sets: their files, the measures that they test, and both sides of every published threshold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.analysis import gate_open, judge, measurements, rules_held, symptoms
+from bench.analysis.measurements import Measurements, StepMeasures
+from bench.errors import SuiteError
+from bench.rules import MEASURES, NAMES, Comparison, Condition, Rule, RuleSet, Symptom, When, choose_rules, rule_set
+from bench.rules.choice import threshold_names
+from bench.schema import TABLES
+from bench.suite import load_suite
+from tests.dry_results import SMALL, dry_results
+
+RULES = [(name, rule) for name in NAMES for rule in rule_set(name).rules]
+
+
+def planted(values: Mapping[str, float]) -> Measurements:
+    """One run with one recorded step, at which every measure has the given value, else one that sets off no rule."""
+    calm = {"best_accuracy": 0.9, "largest_gain": 0.5, "nonfinite": 0.0, "mean_log_update_min": -3.0,
+            "mean_log_update_max": -2.0, "signal_ratio": 0.0, "collapse_gap": 0.5}  # fmt: skip
+    given = {name: np.array([values.get(name, calm.get(name, 0.01))]) for name in MEASURES}
+    by_table = {table: {n: given[n] for n, m in MEASURES.items() if m.table == table and not m.per_run}
+                for table in ("gradient_norms", "activations")}  # fmt: skip
+    zero = np.zeros(1, np.int64)
+    steps = {table: StepMeasures(zero, zero, found) for table, found in by_table.items()}
+    return Measurements(steps, {name: given[name] for name, measure in MEASURES.items() if measure.per_run})
+
+
+def nudged(condition: Condition, beyond: bool) -> float:
+    """A value just beyond a condition's threshold, or just short of it."""
+    size = max(abs(condition.threshold) * 1e-6, 1e-12)
+    if condition.comparison is Comparison.BELOW:
+        size = -size
+    if condition.comparison is Comparison.AT_LEAST and beyond:
+        return condition.threshold
+    return condition.threshold + (size if beyond else -size)
+
+
+@pytest.mark.parametrize(("name", "rule"), RULES, ids=[f"{name}.{rule.name}" for name, rule in RULES])
+def test_a_rule_holds_beyond_its_thresholds_and_not_short_of_any(name: str, rule: Rule) -> None:
+    activations = pd.Series([rule.activations[0] if rule.activations else "gelu"])
+    values = {each.measure: nudged(each, beyond=True) for each in rule.conditions}
+    assert rules_held(rule_set(name), planted(values), activations)[rule.name].tolist() == [1.0]
+    for short in rule.conditions:
+        held = rules_held(rule_set(name), planted(values | {short.measure: nudged(short, beyond=False)}), activations)
+        assert held[rule.name].tolist() == [0.0]
+    if rule.activations:
+        assert rules_held(rule_set(name), planted(values), pd.Series(["gelu"]))[rule.name].tolist() == [0.0]
+    missing = rules_held(rule_set(name), planted(dict.fromkeys(values, np.nan)), activations)
+    assert missing[rule.name].isna().all()
+
+
+def test_every_threshold_is_a_published_one() -> None:
+    # Pinned: the numbers that the tools ship with. A change here is a change of what this project says about them.
+    found = {f"{name}.{rule.name}": [c.threshold for c in rule.conditions] for name, rule in RULES}
+    assert found["autotrainer.vanishing"] == [1e-3, 1e-4]
+    assert found["autotrainer.exploding"] == [70.0]
+    assert found["autotrainer.dying"] == [0.7]
+    assert found["deepdiagnosis.vanishing"] == [1e-7]
+    assert (found["deepdiagnosis.slow"], found["deepdiagnosis.fast"]) == ([1e-5], [1e-1])
+    assert found["deepdiagnosis.dead_node"] == [0.7]
+    assert found["sagemaker_debugger.VanishingGradient"] == [1e-7]
+    assert found["sagemaker_debugger.WeightUpdateRatio_small"] == [1e-8]
+    assert found["sagemaker_debugger.WeightUpdateRatio_large"] == [10.0]
+    assert (found["thedeepchecker.vanishing"], found["thedeepchecker.exploding"]) == ([1e-6], [1e6])
+    assert (found["thedeepchecker.slow_updates"], found["thedeepchecker.fast_updates"]) == ([-4.0], [-1.0])
+    assert [c.threshold for c in rule_set("autotrainer").gate] == [0.7, 0.01]
+
+
+def test_every_measure_is_computed_from_the_tables() -> None:
+    found = measurements(dry_results(SMALL).tables)
+    computed = set(found.by_run) | {name for rows in found.by_step.values() for name in rows.values}
+    assert computed == set(MEASURES)
+    for name, measure in MEASURES.items():
+        assert measure.table in TABLES
+        assert (name in found.by_run) == measure.per_run
+
+
+def test_a_gate_keeps_a_rule_set_quiet_about_networks_that_do_well() -> None:
+    vanishing = {"weight_gradient_ratio": 1e-5, "weight_gradient_first": 1e-6}
+    rules = rule_set("autotrainer")
+    for accuracy, said in ((0.95, Symptom.HEALTHY), (0.3, Symptom.VANISHING)):
+        measured = planted(vanishing | {"best_accuracy": accuracy})
+        held = rules_held(rules, measured, pd.Series(["tanh"]))
+        assert symptoms(rules, held, gate_open(rules, measured)).tolist() == [said]
+        assert symptoms(rules, held).tolist() == [Symptom.VANISHING]
+
+
+def test_when_a_rule_looks_decides_what_it_sees() -> None:
+    run, step = np.zeros(3, np.int64), np.array([0, 5, 9])
+    rows = StepMeasures(run, step, {"signal_ratio": np.array([0.0, -2.0, -1.0]), "weight_gradient_first": np.ones(3)})
+    measured = Measurements(
+        {"gradient_norms": rows, "activations": StepMeasures(run, step, {"collapse_gap": np.ones(3)})}, {}
+    )
+    rules = rule_set("gradtrial")
+    for when, held in ((When.START, 0.0), (When.END, 0.0), (When.EVER, 1.0)):
+        assert rules_held(rules, measured, pd.Series(["tanh"]), when)["vanishing"].tolist() == [held]
+
+
+def test_the_order_of_rows_changes_no_verdict() -> None:
+    tables = dry_results(SMALL).tables
+    mixed = tables | {name: tables[name].sample(frac=1.0, random_state=1) for name in ("gradient_norms", "activations")}
+    columns = ["symptom_start", "symptom_end", *(f"verdict_{name}" for name in NAMES[1:])]
+    pd.testing.assert_frame_equal(judge(tables)[columns], judge(mixed)[columns])
+    assert judge(tables)["symptom_start"].nunique() > 1
+
+
+def test_measures_of_a_hand_made_run() -> None:
+    tables = {name: frame.head(0) for name, frame in dry_results(SMALL).tables.items()}
+    runs = dry_results(SMALL).tables["runs"].head(1).assign(run_id="a", learning_rate=0.1)
+    layers = pd.DataFrame(
+        {"run_id": "a", "step": [0, 0, 0, 20, 20, 20], "layer_index": [0, 1, 2] * 2,
+         "layer_name": ["hidden_0", "hidden_1", "head"] * 2,
+         "preactivation_grad_norm": [1.0, 100.0, 7.0, 0.0, 1.0, 1.0],
+         "weight_grad_norm": [2.0, 4.0, 8.0, 1.0, 1.0, np.inf], "weight_norm": [10.0, 20.0, 40.0, 10.0, 10.0, 10.0],
+         "update_norm": [1.0, 0.2, 4.0, 0.1, 0.001, 1.0], "weight_count": [4, 4, 2] * 2,
+         "weight_grad_mean_abs": [1.0, 2.0, 4.0, 1.0, 1.0, np.inf],
+         "weight_grad_zero_fraction": [0.5, 0.0, 0.0, 1.0, 1.0, 1.0]}
+    )  # fmt: skip
+    found = measurements(tables | {"runs": runs, "gradient_norms": layers})
+    rows = found.by_step["gradient_norms"]
+    assert rows.step.tolist() == [0, 20]
+    np.testing.assert_allclose(rows.values["signal_ratio"], [-2.0, -np.inf])
+    np.testing.assert_allclose(rows.values["weight_gradient_ratio"], [0.25, 0.0])
+    np.testing.assert_allclose(rows.values["mean_abs_gradient_max"], [4.0, np.inf])
+    np.testing.assert_allclose(rows.values["rate_ratio_min"], [0.02, 0.01])
+    np.testing.assert_allclose(rows.values["update_ratio_min"], [0.01, 0.0001])
+    np.testing.assert_allclose(rows.values["weight_square_max"], [800.0, 50.0])
+    np.testing.assert_allclose(rows.values["zero_gradient_fraction"], [0.2, 1.0])
+    np.testing.assert_allclose(found.by_run["mean_log_update_min"], [-4.0])
+    np.testing.assert_allclose(found.by_run["mean_log_update_max"], [-1.0])
+
+
+# A suite's choice
+
+
+def test_a_suite_chooses_sets_and_moves_thresholds() -> None:
+    choice = choose_rules(
+        {"rules": ["thedeepchecker"], "thresholds": {"thedeepchecker.vanishing.mean_abs_gradient_min": 1e-9}}
+    )
+    assert [rules.name for rules in choice.sets] == ["gradtrial", "thedeepchecker"]
+    assert choice.sets[1].rules[0].conditions[0].threshold == 1e-9
+    assert rule_set("thedeepchecker").rules[0].conditions[0].threshold == 1e-6
+    assert choose_rules(choice.as_written()) == choice
+    assert choose_rules({"thresholds": {"outcome.learned_share": 0.7}}).learned.learned_share == 0.7
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ({"rules": ["autotrain"]}, 'Did you mean "autotrainer"?'),
+        ({"rules": "gradtrial"}, "is not a list"),
+        ({"rule": []}, 'Did you mean "rules"?'),
+        ({"thresholds": {"gradtrial.vanishing.signal": 1}}, 'Did you mean "gradtrial.vanishing.signal_ratio"?'),
+        ({"thresholds": {"gradtrial.vanishing.signal_ratio": "low"}}, "is not a number"),
+        ({"thresholds": {"gradtrial.vanishing.signal_ratio": True}}, "is not a number"),
+        ({"thresholds": {"outcome.learned_share": 1.5}}, "between 0 and 1"),
+        ({"thresholds": [1]}, "is not a table"),
+    ],
+)
+def test_a_mistake_in_verdicts_is_named(written: dict[str, object], message: str, tmp_path: Path) -> None:
+    with pytest.raises(SuiteError, match=r"\[verdicts\]") as caught:
+        choose_rules(written)
+    assert message in str(caught.value)
+
+
+def test_verdicts_of_a_suite_file_reach_the_suite(tmp_path: Path) -> None:
+    path = tmp_path / "s.toml"
+    path.write_text(
+        SMALL + '\n[verdicts]\nrules = ["gradtrial"]\nthresholds = { "gradtrial.vanishing.signal_ratio" = -9.0 }\n'
+    )
+    choice = load_suite(path).verdicts
+    assert [rules.name for rules in choice.sets] == ["gradtrial"]
+    made = dry_results(SMALL).tables
+    assert (judge(made, choice)["symptom_start"] == Symptom.VANISHING).sum() < (
+        judge(made)["symptom_start"] == Symptom.VANISHING
+    ).sum()
+
+
+def test_threshold_names_are_unique() -> None:
+    assert len(set(threshold_names())) == len(threshold_names()) > 20
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"measure": "signal", "below": 1.0},
+        {"measure": "signal_ratio"},
+        {"measure": "signal_ratio", "below": 1.0, "above": 2.0},
+    ],
+)
+def test_a_condition_needs_a_known_measure_and_one_threshold(broken: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="signal"):
+        Condition.model_validate(broken)
+
+
+def test_a_rule_set_names_its_rules_once_and_the_one_it_needs() -> None:
+    rule = rule_set("gradtrial").rules[0]
+    for rules, needs in (((rule, rule), "vanishing"), ((rule,), "other")):
+        with pytest.raises(ValueError, match="different names"):
+            RuleSet(name="x", title="X", source="-", needs=needs, rules=rules)

@@ -1,0 +1,258 @@
+"""The commands as a person types them."""
+
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.store import read_manifest, read_tables
+
+ROOT = Path(__file__).parents[2]
+SUITE = """
+[suite]
+name = "tiny"
+question = "Does it run?"
+replicates = 2
+
+[factors]
+depth = [2, 6]
+activation = ["sigmoid", "relu"]
+clipping = ["none", "global_norm"]
+
+[fixed]
+steps = 12
+width = 8
+"""
+
+
+def bench(*args: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bench", *map(str, args)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(SUITE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small suite that was really trained."""
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.toml").write_text(SUITE)
+    done = bench("run", folder / "tiny.toml", "--out", folder / "out")
+    assert done.returncode == 0, done.stderr
+    assert str(folder / "out" / "index.html") in done.stdout
+    return folder / "out"
+
+
+def test_run_trains_every_run_and_writes_a_report(trained: Path) -> None:
+    runs = read_tables(trained)["runs"]
+    assert len(runs) == 16
+    assert set(runs["status"]) == {"completed"}
+    assert (trained / "index.html").stat().st_size > 10_000
+
+
+def test_the_manifest_says_what_was_run_on_what(trained: Path) -> None:
+    manifest = read_manifest(trained)
+    assert manifest["text"] == SUITE
+    assert manifest["planned"] == {"cells": 8, "runs": 16, "cohorts": 4}
+    assert manifest["versions"]["keras"][0] == "3"
+    assert manifest["ended"] >= manifest["started"]
+
+
+def test_tables_are_read_by_pandas_alone(trained: Path) -> None:
+    assert len(pd.read_parquet(trained / "tables" / "runs")) == 16
+
+
+def test_a_second_run_trains_nothing(trained: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (trained / "tables").rglob("*.parquet")}
+    again = bench("run", trained.parent / "tiny.toml", "--out", trained)
+    assert again.returncode == 0
+    assert "16 done earlier, 0 to run" in again.stderr
+    assert {path: path.stat().st_mtime_ns for path in (trained / "tables").rglob("*.parquet")} == before
+
+
+def test_show_prints_a_run(trained: Path) -> None:
+    run_id = read_tables(trained)["runs"]["run_id"].iloc[0]
+    shown = bench("show", trained, run_id)
+    assert shown.returncode == 0
+    assert "completed after 12 of 12 steps" in shown.stdout
+    assert "log10 pre-activation gradient norm" in shown.stdout
+    wrong = bench("show", trained, run_id[:-1] + "9")
+    assert wrong.returncode == 2
+    assert run_id in wrong.stderr
+
+
+def test_a_dry_run_needs_no_tensorflow_and_is_not_mixed_with_a_real_one(suite: Path, trained: Path) -> None:
+    out = suite.parent / "dry"
+    assert bench("run", suite, "--dry", "--out", out).returncode == 0
+    assert read_manifest(out)["dry"] is True
+    mixed = bench("run", trained.parent / "tiny.toml", "--dry", "--out", trained)
+    assert mixed.returncode == 2
+    assert "--fresh" in mixed.stderr
+
+
+def test_results_of_other_versions_are_refused(suite: Path) -> None:
+    out = suite.parent / "dry"
+    bench("run", suite, "--dry", "--out", out, "--no-report")
+    manifest = read_manifest(out)
+    manifest["versions"]["keras"] = "2.0.0"
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    refused = bench("run", suite, "--dry", "--out", out, "--no-report")
+    assert refused.returncode == 2
+    assert "keras 2.0.0 ->" in refused.stderr
+    assert bench("run", suite, "--dry", "--out", out, "--no-report", "--fresh").returncode == 0
+
+
+def test_a_changed_suite_keeps_what_is_still_planned(suite: Path) -> None:
+    out = suite.parent / "dry"
+    bench("run", suite, "--dry", "--out", out, "--no-report")
+    suite.write_text(SUITE.replace("depth = [2, 6]", "depth = [2, 7]"))
+    changed = bench("run", suite, "--dry", "--out", out, "--no-report")
+    assert "2 cohorts that the suite no longer plans were moved" in changed.stderr
+    assert "8 done earlier, 8 to run" in changed.stderr
+    assert set(read_tables(out)["runs"]["depth"]) == {2, 7}
+
+
+def test_options_of_run_reach_it_and_machines_read_lines_of_json(suite: Path) -> None:
+    out = suite.parent / "dry"
+    options = ["--only", "depth == 2", "--timeout", "60", "--retry-failed", "--json-progress"]
+    done = bench("run", suite, "--dry", "--out", out, *options)
+    assert done.returncode == 0, done.stderr
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [events[0]["event"], events[-2]["event"], events[-1]["event"]] == ["found", "ended", "report"]
+    assert events[-2]["done"] == len(read_tables(out)["runs"]) == 8
+    assert Path(events[-1]["path"]).is_file()
+    assert "8 not run yet" in bench("report", out, "--dump").stdout
+
+
+def test_failed_runs_are_results_and_an_exit_code(tmp_path: Path) -> None:
+    layer = "class Layer(keras.layers.Layer):\n    def call(self, x):\n        raise RuntimeError('planted')\n"
+    (tmp_path / "broken.py").write_text(f"import keras\n{layer}")
+    (tmp_path / "s.toml").write_text(
+        SUITE.replace("clipping =", "normalization =").replace("global_norm", "broken:Layer")
+    )
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{tmp_path}"}
+    command = [sys.executable, "-m", "bench", "run", str(tmp_path / "s.toml"), "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 3, done.stderr
+    assert "8 runs failed" in done.stderr
+    runs = read_tables(tmp_path / "out")["runs"]
+    assert runs["status"].value_counts().to_dict() == {"completed": 8, "failed": 8}
+    assert runs["error"].dropna().str.contains("planted").all()
+
+
+def test_a_missing_plugin_is_one_message(suite: Path) -> None:
+    suite.write_text(SUITE.replace('"sigmoid"', '"no_such_module:thing"'))
+    done = bench("run", suite, "--out", suite.parent / "out")
+    assert done.returncode == 2
+    assert "cannot import no_such_module" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_dataset_is_told_before_anything_trains(suite: Path) -> None:
+    suite.write_text(SUITE.replace("[fixed]", '[fixed]\ndataset = "nowhere.npz"'))
+    done = bench("run", suite, "--out", suite.parent / "out")
+    assert done.returncode == 2
+    assert "nowhere.npz" in done.stderr
+    assert not list((suite.parent / "out").rglob("*.parquet"))
+
+
+def test_an_interrupt_keeps_what_has_ended_and_says_how_to_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "long.toml"
+    path.write_text(SUITE.replace("steps = 12", "steps = 400").replace("[2, 6]", "[2, 3, 4, 5, 6, 7]"))
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "bench", "run", str(path), "--out", str(out), "--workers", "1"]
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell has it ignored
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heard)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("tables/runs/*.parquet")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert "same command goes on" in errors
+    kept = len(list(out.glob("tables/runs/*.parquet")))
+    assert 1 <= kept < 12
+    assert len(read_tables(out)["runs"]) == 4 * kept
+
+
+def test_plan_counts_without_training(suite: Path) -> None:
+    planned = bench("plan", suite)
+    assert planned.returncode == 0
+    assert "8 cells x 2 replicates = 16 runs in 4 cohorts" in planned.stdout
+
+
+def test_check_builds_each_structure(suite: Path) -> None:
+    checked = bench("check", suite, "--build")
+    assert checked.returncode == 0, checked.stderr
+    assert "4 structures built" in checked.stdout
+
+
+def test_check_names_what_cannot_be_built(suite: Path, tmp_path: Path) -> None:
+    suite.write_text(SUITE.replace('"sigmoid"', '"keras.ops:no_such_function"'))
+    checked = bench("check", suite, "--build")
+    assert checked.returncode == 2
+    assert "2 structures cannot be built" in checked.stderr
+
+
+def test_list_names_suites_factors_and_levels() -> None:
+    everything = bench("list").stdout
+    assert "suites/default.toml" in everything
+    assert "clipping" in everything
+    assert "Brock et al. 2021" in bench("list", "clipping").stdout
+    wrong = bench("list", "cliping")
+    assert wrong.returncode == 2
+    assert 'Did you mean "clipping"' in wrong.stderr
+
+
+def test_a_misspelt_suite_is_one_message() -> None:
+    wrong = bench("run", "defalt")
+    assert wrong.returncode == 2
+    assert "suites/default.toml" in wrong.stderr
+
+
+def test_report_of_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
+    done = bench("report", tmp_path)
+    assert done.returncode == 2
+    assert "bench run" in done.stderr
+
+
+def test_an_unknown_dataset_is_one_message() -> None:
+    done = bench("data", "minst")
+    assert done.returncode == 2
+    assert 'Did you mean "mnist"' in done.stderr
+
+
+def test_data_describes_what_is_shipped() -> None:
+    done = bench("data", "wine")
+    assert done.returncode == 0, done.stderr
+    assert "142 training and 36 validation rows" in done.stdout
+
+
+@pytest.mark.parametrize("command", [["list"], ["plan", "quick"], ["schema"], ["--help"]])
+def test_light_commands_do_not_load_tensorflow(command: list[str]) -> None:
+    code = (
+        "import sys, bench.cli\n"
+        f"sys.argv = ['bench', *{command!r}]\n"
+        "try: bench.cli.main()\n"
+        "except SystemExit as error: assert not error.code, error.code\n"
+        "assert not {'tensorflow', 'keras', 'pandas'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_page_on_tables_is_current() -> None:
+    assert bench("schema", "--tables").stdout == (ROOT / "docs" / "tables.md").read_text()

@@ -1,0 +1,127 @@
+"""Signals to a running `bench run`: what ends, what is kept, what is left behind."""
+
+from __future__ import annotations
+
+import functools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.commands.run import Options, run_suite
+from bench.store import read_tables
+from bench.suite import load_suite
+from tests.commands.test_continuing import SUITE, files
+
+ROOT = Path(__file__).parents[2]
+SLOW = "import bench.commands.run as run, bench.cli; run.DRY = 'tests.executors.targets:take_a_while'; bench.cli.main()"
+MANY = SUITE.replace("[2, 6]", "[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]")
+
+
+@pytest.fixture
+def driver(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A driver of 12 cohorts that has written two of them."""
+    (tmp_path / "many.toml").write_text(MANY)
+    command = [sys.executable, "-c", SLOW, "run", str(tmp_path / "many.toml"), "--dry", "--no-report"]
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell has it ignored
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "out"), "--workers", "2"],
+        stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heard,
+    )  # fmt: skip
+    until(lambda: len(list(tmp_path.glob("out/tables/runs/*.parquet"))) >= 2)
+    yield process
+    process.kill()
+    process.wait()
+
+
+def until(holds: object, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:  # type: ignore[operator]
+        time.sleep(0.02)
+    assert holds()  # type: ignore[operator]
+
+
+def workers(driver: subprocess.Popen[str]) -> list[int]:
+    """The process ids of a driver's workers."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in listed.splitlines()]
+    return [int(row[0]) for row in rows if int(row[1]) == driver.pid and "bench.executors.worker" in row[2]]
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except OSError:
+        return False
+
+
+def assert_continues(folder: Path) -> None:
+    """What is there is whole, and the same command makes the tables of an undisturbed run."""
+    suite = load_suite(folder / "many.toml")
+    assert 12 <= len(read_tables(folder / "out")["runs"]) < 72
+    assert not list(folder.rglob("*.writing"))
+    run_suite(suite, Options(folder / "out", dry=True))
+    run_suite(suite, Options(folder / "undisturbed", dry=True))
+    assert files(folder / "out") == files(folder / "undisturbed")
+
+
+@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)])
+def test_an_interrupted_driver_leaves_nothing_half_done_and_no_worker(
+    driver: subprocess.Popen[str], tmp_path: Path, number: signal.Signals, times: int
+) -> None:
+    children = workers(driver)
+    assert children
+    for _ in range(times):
+        driver.send_signal(number)
+        time.sleep(0.03)
+    _, said = driver.communicate(timeout=30)
+    assert driver.returncode == 130, said
+    assert "interrupt again to stop at once" in said
+    assert "the same command goes on from there" in said
+    assert "Traceback" not in said
+    until(lambda: not any(map(alive, children)), 10)
+    assert_continues(tmp_path)
+
+
+def test_a_killed_driver_takes_its_workers_with_it(driver: subprocess.Popen[str], tmp_path: Path) -> None:
+    children = workers(driver)
+    assert children
+    driver.kill()
+    driver.wait()
+    until(lambda: not any(map(alive, children)), 10)
+    for left in tmp_path.rglob("*.writing"):
+        left.unlink()
+    assert_continues(tmp_path)
+
+
+def test_a_killed_worker_costs_no_run(driver: subprocess.Popen[str], tmp_path: Path) -> None:
+    os.kill(workers(driver)[0], signal.SIGKILL)
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 0, said
+    assert "tried again (killed)" in said
+    suite = load_suite(tmp_path / "many.toml")
+    run_suite(suite, Options(tmp_path / "undisturbed", dry=True))
+    assert files(tmp_path / "out") == files(tmp_path / "undisturbed")
+
+
+def test_a_second_driver_is_one_message(driver: subprocess.Popen[str], tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "bench",
+        "run",
+        str(tmp_path / "many.toml"),
+        "--dry",
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert second.returncode == 2
+    assert second.stderr.count("\n") == 1
+    assert "another `bench run` is writing here" in second.stderr
+    assert driver.wait(60) == 0

@@ -1,0 +1,424 @@
+"""Datasets: what ships offline, what Keras keeps on disk, and local files, good and bad."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.engine.datasets import check, describe, keras_path, load, load_raw, read_npz
+from bench.errors import DataError
+from bench.factors import FACTORS, Choice, choose
+
+ROOT = Path(__file__).parents[2]
+OFFLINE = {  # training rows, validation rows, one sample, classes
+    "digits": (1438, 359, (8, 8, 1), 10),
+    "mnist1d": (4000, 1000, (40, 1), 10),
+    "breast_cancer": (455, 114, (30,), 2),
+    "wine": (142, 36, (13,), 3),
+}
+Arrays = dict[str, np.ndarray]
+
+
+def dataset(written: object) -> Choice:
+    return choose(FACTORS["dataset"], written)
+
+
+# Offline
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_an_offline_dataset_has_its_rows_shape_and_classes(name: str) -> None:
+    data = load(dataset(name), "standardize")
+    rows, validation, shape, classes = OFFLINE[name]
+    assert data.x_train.shape == (rows, *shape)
+    assert data.x_validation.shape == (validation, *shape)
+    assert (data.shape, data.classes) == (shape, classes)
+    assert (data.y_train.shape, data.y_validation.shape) == ((rows,), (validation,))
+    assert (data.x_train.dtype, data.y_train.dtype) == (np.float32, np.int32)
+    for y in (data.y_train, data.y_validation):
+        assert set(y.tolist()) == set(range(classes))
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_standardized_training_features_have_mean_0_and_deviation_1(name: str) -> None:
+    data = load(dataset(name), "standardize")
+    x = data.x_train.astype(np.float64)
+    varies = np.ptp(x, axis=0) > 0
+    np.testing.assert_allclose(x.mean(axis=0), 0.0, atol=1e-5)
+    np.testing.assert_allclose(x.std(axis=0)[varies], 1.0, atol=1e-5)
+    assert (x[:, ~varies] == 0.0).all()  # a pixel that never changes is 0, not NaN
+    assert np.isfinite(data.x_validation).all()
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_validation_rows_are_scaled_by_the_training_rows(name: str) -> None:
+    x_train, _, x_validation, _ = load_raw(dataset(name))
+    deviation = x_train.std(axis=0)
+    by_hand = (x_validation - x_train.mean(axis=0)) / np.where(deviation > 0, deviation, 1.0)
+    np.testing.assert_allclose(load(dataset(name), "standardize").x_validation, by_hand, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OFFLINE)
+def test_unit_mean_square_holds_of_every_row(name: str) -> None:
+    data = load(dataset(name), "unit_mean_square")
+    for x in (data.x_train, data.x_validation):
+        square = np.mean(np.square(x.astype(np.float64)), axis=tuple(range(1, x.ndim)))
+        np.testing.assert_allclose(square, 1.0, rtol=1e-5)
+
+
+def test_the_split_is_a_fixed_fifth_that_shares_no_row() -> None:
+    program = "from bench.engine.datasets import load_raw; from bench.factors import FACTORS, choose; "
+    program += "print(load_raw(choose(FACTORS['dataset'], 'wine'))[2].tobytes().hex())"
+    shown = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    x_train, _, x_validation, _ = load_raw(dataset("wine"))
+    assert shown.stdout.strip() == x_validation.tobytes().hex()
+    train, validation = ({row.tobytes() for row in x} for x in (x_train, x_validation))
+    assert len(train) == 142 and len(validation) == 36
+    assert not train & validation
+
+
+def test_rows_keep_their_own_labels_through_the_split() -> None:
+    from sklearn.datasets import load_wine
+
+    whole = load_wine()
+    label = {row.tobytes(): y for row, y in zip(whole.data, whole.target, strict=True)}
+    x_train, y_train, x_validation, y_validation = load_raw(dataset("wine"))
+    for x, y in ((x_train, y_train), (x_validation, y_validation)):
+        assert [label[row.tobytes()] for row in x] == y.tolist()
+
+
+def test_a_description_says_sizes_and_origin() -> None:
+    assert describe(dataset("wine")) == (
+        "wine: 142 training and 36 validation rows of (13,), 3 classes; shipped with a package"
+    )
+
+
+# What Keras keeps on disk
+
+
+@pytest.fixture
+def keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Keras folder, no network, and no comparison with the hashes of the real files."""
+    from keras.src.backend import config
+    from keras.src.utils import file_utils
+
+    def unreachable(*_: object) -> None:
+        raise urllib.error.URLError("no network here")
+
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(config, "_KERAS_DIR", str(tmp_path))  # Keras reads KERAS_HOME once, when imported
+    monkeypatch.setattr(file_utils, "urlretrieve", unreachable)
+    monkeypatch.setattr(file_utils, "validate_file", lambda *_, **__: True)
+    load.cache_clear()
+    (tmp_path / "datasets").mkdir()
+    return tmp_path
+
+
+def images(rows: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(rows).integers(0, 256, (rows, *shape), dtype=np.uint8)
+
+
+def labels(rows: int) -> np.ndarray:
+    return (np.arange(rows) % 10).astype(np.uint8)
+
+
+def write_fashion(folder: Path) -> None:
+    """The four idx files, 30 training and 20 test rows."""
+    folder.mkdir(parents=True)
+    for prefix, rows in (("train", 30), ("t10k", 20)):
+        x = struct.pack(">IIII", 2051, rows, 28, 28) + images(rows, 28, 28).tobytes()
+        y = struct.pack(">II", 2049, rows) + labels(rows).tobytes()
+        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(x))
+        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(y))
+
+
+def write_archive(path: Path, members: dict[str, dict[bytes, object]]) -> None:
+    """A tar.gz of pickled batches, as the CIFAR archives are."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, batch in members.items():
+            data = pickle.dumps(batch, protocol=4)
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+
+
+def test_mnist_is_read_from_the_file_that_keras_keeps(keras_home: Path) -> None:
+    np.savez(keras_path("mnist"), x_train=images(30, 28, 28), y_train=labels(30), x_test=images(20, 28, 28),
+             y_test=labels(20))  # fmt: skip
+    assert keras_path("mnist") == keras_home / "datasets" / "mnist.npz"
+    x_train, y_train, x_validation, y_validation = load_raw(dataset("mnist"))
+    np.testing.assert_array_equal(x_train[..., 0], images(30, 28, 28))
+    np.testing.assert_array_equal(x_validation[..., 0], images(20, 28, 28))  # Keras's test rows validate
+    assert (y_train.tolist(), y_validation.tolist()) == (labels(30).tolist(), labels(20).tolist())
+    assert load(dataset("mnist"), "standardize").shape == (28, 28, 1)
+
+
+def test_fashion_mnist_is_read_from_its_folder(keras_home: Path) -> None:
+    write_fashion(keras_path("fashion_mnist"))
+    data = load(dataset("fashion_mnist"), "standardize")
+    assert (data.x_train.shape, data.x_validation.shape, data.classes) == ((30, 28, 28, 1), (20, 28, 28, 1), 10)
+    assert str(keras_home) in describe(dataset("fashion_mnist"))
+
+
+def test_cifar10_is_read_from_its_archive(keras_home: Path) -> None:
+    def batch(rows: int) -> dict[bytes, object]:
+        return {b"data": images(rows, 3072), b"labels": [7] * rows}
+
+    members = {f"cifar-10-batches-py/data_batch_{k}": batch(1) for k in range(1, 6)}  # Keras repeats a lone row
+    write_archive(keras_path("cifar10"), members | {"cifar-10-batches-py/test_batch": batch(20)})
+    x_train, y_train, x_validation, y_validation = load_raw(dataset("cifar10"))
+    assert (x_train.shape, y_train.shape) == ((50_000, 32, 32, 3), (50_000,))
+    planes = images(20, 3072).reshape(20, 3, 32, 32)
+    np.testing.assert_array_equal(x_validation, planes.transpose(0, 2, 3, 1))
+    assert set(y_train) == set(y_validation) == {7}
+    assert keras_path("cifar10").parent == keras_home / "datasets"
+
+
+def test_cifar100_is_read_with_its_hundred_fine_classes(keras_home: Path) -> None:
+    def batch(rows: int) -> dict[bytes, object]:
+        return {b"data": images(rows, 3072), b"fine_labels": list(range(rows)), b"coarse_labels": [0] * rows}
+
+    members = {"cifar-100-python/train": batch(100), "cifar-100-python/test": batch(20)}
+    write_archive(keras_path("cifar100"), members)
+    data = load(dataset("cifar100"), "standardize")
+    assert (data.x_train.shape, data.x_validation.shape, data.classes) == ((100, 32, 32, 3), (20, 32, 32, 3), 100)
+    assert keras_path("cifar100").parent == keras_home / "datasets"
+
+
+@pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
+def test_without_network_the_error_names_the_place_and_the_command(keras_home: Path, name: str) -> None:
+    said = check(dataset(name))
+    assert said is not None
+    assert str(keras_path(name)) in said and str(keras_home) in said
+    assert f"`bench data {name}`" in said
+    assert "no network here" in said
+
+
+def bench(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    """The command with this Keras folder and without a network."""
+    closed = {"https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9", "KERAS_HOME": str(home)}
+    command = [sys.executable, "-m", "bench", *args]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | closed, check=False)
+
+
+def test_the_command_finds_a_dataset_under_keras_home(tmp_path: Path) -> None:
+    write_fashion(tmp_path / "datasets" / "fashion-mnist")
+    done = bench(tmp_path, "data", "fashion_mnist")
+    assert done.returncode == 0, done.stderr
+    assert f"30 training and 20 validation rows of (28, 28, 1), 10 classes; {tmp_path}" in done.stdout
+
+
+def test_without_network_a_suite_ends_before_it_trains(tmp_path: Path) -> None:
+    done = bench(tmp_path / "keras", "run", "mnist", "--out", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert str(tmp_path / "keras" / "datasets" / "mnist.npz") in done.stderr
+    assert "`bench data mnist`" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+# Local files
+
+
+def good() -> Arrays:
+    return {"x_train": np.eye(6, 4), "y_train": np.arange(6) % 3, "x_test": np.ones((2, 4)), "y_test": np.arange(2)}
+
+
+def saved(folder: Path, **changes: np.ndarray | None) -> Path:
+    """A file with the good arrays and these changes; None takes one away."""
+    path = folder / "mine.npz"
+    np.savez(path, **{name: array for name, array in (good() | changes).items() if array is not None})
+    return path
+
+
+def test_a_local_file_is_read_as_it_is(tmp_path: Path) -> None:
+    path = saved(tmp_path)
+    for array, wanted in zip(read_npz(path), good().values(), strict=True):
+        np.testing.assert_array_equal(array, wanted)
+    data = load(dataset(str(path)), "standardize")
+    assert (data.shape, data.classes) == ((4,), 3)
+    assert describe(dataset(str(path))).startswith(f"{path}: 6 training and 2 validation rows")
+
+
+def test_classes_are_counted_over_both_parts(tmp_path: Path) -> None:
+    path = saved(tmp_path, y_test=np.array([0, 9]))
+    assert load(dataset(str(path)), "standardize").classes == 10
+
+
+def with_one(array: np.ndarray, value: float) -> np.ndarray:
+    changed = array.copy()
+    changed[1, 2] = value
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"y_test": None}, ["lacks y_test", "it holds x_train, y_train, x_test"]),
+        ({"x_train": None, "x_test": None}, ["lacks x_train, x_test"]),
+        ({"x_train": with_one(np.eye(6, 4), np.nan)}, ["train rows", "x holds 1 NaN or infinite"]),
+        ({"x_test": with_one(np.ones((2, 4)), -np.inf)}, ["validation rows", "x holds 1 NaN or infinite"]),
+        ({"y_train": np.arange(5)}, ["train rows", "x has shape (6, 4) and y (5,)"]),
+        ({"y_test": np.zeros((2, 1), int)}, ["validation rows", "y (2, 1)"]),
+        ({"x_train": np.arange(6.0)}, ["train rows", "x has shape (6,)"]),
+        ({"x_train": np.zeros((0, 4)), "y_train": np.zeros(0, int)}, ["train rows", "x has shape (0, 4)"]),
+        ({"y_train": np.zeros(6)}, ["train rows", "y is float64", "integers for y"]),
+        ({"y_test": np.zeros(2, np.float32)}, ["validation rows", "y is float32"]),
+        ({"x_train": np.full((6, 4), "a")}, ["train rows", "x is <U1", "numbers for x"]),
+        ({"y_train": np.array([0, 1, -1, 0, 1, 2])}, ["train rows", "y holds the class -1"]),
+        ({"y_train": np.array([0, 1, 2**40, 0, 1, 2])}, ["train rows", "y holds the class 1099511627776", "at most"]),
+        ({"y_train": np.array([0, 1, 2**63, 0, 1, 2], np.uint64)}, ["y holds the class 9223372036854775808"]),
+        ({"y_train": np.full(6, 3), "y_test": np.full(2, 3)}, ["one class only"]),
+        ({"x_train": np.ones((6, 0)), "x_test": np.ones((2, 0))}, ["shape (6, 0)", "holds no number"]),
+        ({"x_train": np.eye(6, 4) * 1e300}, ["too large to be scaled"]),
+        ({"x_test": np.full((2, 4), 1e300)}, ["too large to be scaled"]),
+        ({"x_train": np.eye(6, 4) + 1j}, ["x is complex128"]),
+        ({"x_train": np.zeros((6, 4), "datetime64[s]")}, ["x is datetime64[s]"]),
+        ({"x_test": np.ones((2, 5))}, ["samples of (5,)", "the training rows' are (4,)"]),
+    ],
+)
+def test_a_bad_file_is_refused_with_its_name_and_the_array(
+    tmp_path: Path, changes: Arrays, says: list[str]
+) -> None:  # fmt: skip
+    path = saved(tmp_path, **changes)
+    with pytest.raises(DataError) as error:
+        load(dataset(str(path)), "standardize")
+    assert str(path) in str(error.value)
+    for words in says:
+        assert words in str(error.value)
+    assert check(dataset(str(path))) == str(error.value)
+
+
+def test_a_missing_file_is_named_with_the_folder_that_was_searched(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        read_npz(tmp_path / "absent.npz")
+    assert f'"{tmp_path / "absent.npz"}": there is no such file (looked in {tmp_path})' in str(error.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut short"])
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"broken\.npz.*not a readable \.npz"):
+        read_npz(path)
+
+
+class Trap:
+    """What unpickling it would do: make a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.parametrize("name", ["x_train", "y_test"])
+def test_objects_are_never_unpickled(tmp_path: Path, name: str) -> None:
+    trap = tmp_path / "sprung"
+    path = saved(tmp_path, **{name: np.array([Trap(trap)] * 6, dtype=object)})
+    with pytest.raises(DataError, match=r"mine\.npz.*plain arrays"):
+        load(dataset(str(path)), "standardize")
+    assert not trap.exists()
+    with np.load(path, allow_pickle=True) as archive:
+        archive[name].size  # noqa: B018 (reading it springs the trap: it was set)
+    assert trap.exists()
+
+
+def test_a_bare_pickle_under_the_files_name_is_not_opened(tmp_path: Path) -> None:
+    trap = tmp_path / "sprung"
+    path = tmp_path / "mine.npz"
+    path.write_bytes(pickle.dumps(Trap(trap)))
+    with pytest.raises(DataError, match=r"mine\.npz"):
+        read_npz(path)
+    assert not trap.exists()
+
+
+@pytest.mark.parametrize("name", ["a\0b.npz", "x" * 300 + ".npz", "no/" * 2000 + "x.npz"])
+def test_a_name_that_no_file_can_have_is_one_message(name: str) -> None:
+    said = check(dataset(name))
+    assert said is not None
+    assert "file" in said
+
+
+def entry(path: Path, name: str, content: bytes) -> Path:
+    """The good file with one entry of these bytes."""
+    saved(path.parent, **{name: None})
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{name}.npy", content)
+    return path
+
+
+def header(shape: str, descr: str = "'<f8'") -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no array at all",
+        header("(6, 4)"),
+        header("(1000000000000000, 1000)"),
+        header("(9, " * 50),
+        header("(-6, 4)"),
+        header("(6, 4)", "'|O'"),
+        header("(6, 4)", "'<U999999999'"),
+        header("(6, 4)", "[('a', '<f8'), ('b', '|O')]"),
+        header("(" * 500 + ")" * 500),
+    ],
+)
+@pytest.mark.parametrize("name", ["x_train", "y_test"])
+def test_an_entry_that_is_no_array_or_lies_about_its_shape_is_refused(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    said = check(dataset(str(entry(tmp_path / "mine.npz", name, content))))
+    assert said is not None
+    assert "mine.npz" in said
+    assert "\n" not in said
+
+
+def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = saved(tmp_path)
+    monkeypatch.setattr("bench.engine.npz.MAX_BYTES", 500)
+    monkeypatch.setattr(np, "load", lambda *_, **__: pytest.fail("unpacked"))
+    with pytest.raises(DataError, match="the limit is"):
+        read_npz(path)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_file_with_altered_bytes_is_read_or_refused(tmp_path: Path, seed: int) -> None:
+    path = saved(tmp_path)
+    rng = np.random.default_rng(seed)
+    content = bytearray(path.read_bytes())
+    for place in rng.integers(0, len(content), rng.integers(1, 30)):
+        content[place] = rng.integers(256)
+    path.write_bytes(content[: rng.integers(1, len(content) + 1)] if seed % 3 == 0 else content)
+    said = check(dataset(str(path)))
+    assert said is None or "mine.npz" in said
+
+
+@pytest.mark.parametrize("body", ["raise ValueError('planted')", "return 1, 2", "return [[1], [2, 3]], 1, 2, 3"])
+def test_a_plugin_that_makes_no_dataset_is_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str
+) -> None:
+    (tmp_path / "outside_data.py").write_text(f"def made():\n    {body}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "outside_data", raising=False)
+    said = check(dataset("outside_data:made"))
+    assert said is not None
+    assert "outside_data:made" in said

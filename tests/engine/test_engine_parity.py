@@ -1,0 +1,108 @@
+"""The engine against a lone Keras model: the same losses and norms, step by step, for every level that trains."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from bench.factors import FACTORS
+from bench.plan import Cohort
+from bench.schema import LARGE_INPUT
+from tests.cohorts import cohorts, of_run
+
+STEPS = 20
+FIXED = {"depth": 4, "width": 16, "steps": STEPS, "learning_rate": 0.02, "optimizer": '"momentum"', "batch_size": 32}
+COLUMNS = ("weight_grad_norm", "weight_grad_mean_abs", "preactivation_grad_norm", "update_norm")
+POSITIONED = [f"{kind}_normalization" for kind in ("batch", "layer", "rms", "group", "unit")]
+
+CASES = [
+    *(f'activation = ["{level.name}"]' for level in FACTORS["activation"].levels),
+    *(f'optimizer = ["{level.name}"]\nlearning_rate = [0.005]' for level in FACTORS["optimizer"].levels),
+    *(
+        f'normalization = [{{ level = "{name}", position = "{position}" }}]'
+        for name in POSITIONED
+        for position in ("before", "after")
+    ),
+    'normalization = ["weight_normalization"]',
+    'skip = [{ level = "residual", layers = 1 }]',
+    'skip = ["residual"]\ndepth = [6]',
+    'skip = ["residual_scaled"]\nnormalization = ["batch_normalization"]\ndepth = [5]',
+    'skip = ["residual_damped"]\ndepth = [6]\nactivation = ["tanh"]',
+    'skip = [{ level = "residual_damped", scale = 0.3, exponent = 0.0 }]\nnormalization = ["batch_normalization"]',
+    'skip = [{ level = "residual_post_norm", layers = 1 }]\nnormalization = ["layer_normalization"]',
+    'skip = ["residual_post_norm"]\nnormalization = ["batch_normalization"]\ndepth = [6]',
+    'skip = ["residual"]\nnormalization = [{ level = "layer_normalization", position = "after" }]\ndepth = [5]',
+    # All rules at once: they share a graph, so each must leave the other runs alone.
+    """clipping = ["none", { level = "value", threshold = 0.01 }, { level = "norm", threshold = 0.1 },
+    { level = "global_norm", threshold = 0.2 }, { level = "adaptive", threshold = 0.02 }]
+    regularization = ["none", { level = "l1", strength = 1e-3 }, { level = "l2", strength = 1e-2 }]""",
+    """clipping = ["none", { level = "global_norm", threshold = 0.2 }]
+    regularization = [{ level = "weight_decay", strength = 0.5 }, { level = "max_norm", limit = 0.9 }]
+    learning_rate = [0.01, 0.05]""",
+    """optimizer = ["adamw"]\nlearning_rate = [0.003]
+    regularization = ["none", { level = "weight_decay", strength = 0.1 }]
+    clipping = ["none", { level = "norm", threshold = 0.1 }]""",
+    """initializer = ["he_normal", { level = "orthogonal", gain = 1.2 }, "random_uniform"]
+    bias_initializer = ["zeros", { level = "normal", stddev = 0.1 }]""",
+    'batch_size = [7]\ndataset = ["wine"]\npreprocessing = ["unit_mean_square"]',
+    'initializer = [{ level = "random_normal", stddev = 1.5 }]\nlearning_rate = [1e-5]\nactivation = ["hard_sigmoid"]',
+    'depth = [1]\ndataset = ["breast_cancer"]',
+]
+
+
+@pytest.mark.parametrize("factors", CASES, ids=lambda factors: re.sub(r"[^a-z0-9_.]+", "-", factors)[:70])
+def test_a_cohort_trains_as_lone_keras_models_do(factors: str) -> None:
+    given = {line.partition("=")[0].strip() for line in factors.splitlines()}
+    fixed = "\n".join(f"{name} = {value}" for name, value in FIXED.items() if name not in given)
+    (cohort,) = cohorts(factors, fixed)
+    compare(cohort)
+
+
+def compare(cohort: Cohort) -> None:
+    from bench.engine.batches import batches
+    from bench.engine.train import Training
+    from tests.engine.lone import Lone
+
+    training = Training(cohort)
+    data = training.data
+    x, y = data.x.numpy(), data.y.numpy()
+    lones = [_lone(Lone, training, index) for index in range(len(cohort.runs))]
+    tables = {name: table.to_pandas() for name, table in training.run().items()}
+    rows = list(batches(cohort.runs, len(y), training.batch, STEPS))
+    for index, (run, lone) in enumerate(zip(cohort.runs, lones, strict=True)):
+        shares = lone.shares(training.data.probe_x.numpy(), LARGE_INPUT)
+        expected = lone.train((x[at[index]], y[at[index]]) for at in rows)
+        own = of_run(tables, run.run_id)
+        for column in ("loss", "global_grad_norm"):
+            np.testing.assert_allclose(own["loss_curves"][column], expected[column], rtol=1e-4, err_msg=column)
+        for column in COLUMNS:
+            got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
+            np.testing.assert_allclose(got, expected[column], rtol=1e-4, err_msg=f"{column} of {run.run_id}")
+        column = "preactivation_grad_pair_correlation"
+        got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
+        np.testing.assert_allclose(got, expected[column], rtol=1e-4, atol=1e-5, err_msg=f"{column} of {run.run_id}")
+        zeros = expected["weight_grad_zero_fraction"]
+        numbers = own["gradient_norms"]["weight_count"].to_numpy().reshape(STEPS, -1)
+        got = own["gradient_norms"]["weight_grad_zero_fraction"].to_numpy().reshape(STEPS, -1)
+        assert (np.abs(got - zeros) <= 1.01 / numbers).all()
+        entries = len(training.data.probe_x) * int(run.choices["width"].value or 0)
+        for column, share in shares.items():
+            np.testing.assert_allclose(own["activations"][column], share, atol=1.01 / entries, err_msg=column)
+
+
+def _lone(kind: type, training: object, index: int):
+    """The lone model of a run, with the run's initial kernels and biases."""
+    ensemble = training.ensemble  # type: ignore[attr-defined]
+    lone = kind(training.cohort.runs[index], training.data.x.shape[1], ensemble.head.kernel.shape[-1])  # type: ignore[attr-defined]
+    layers = [
+        [variable.numpy()[block, index] for variable in stack.affine]
+        for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True)
+        for block in range(stage.count)
+        for stack in stacks
+    ]
+    for dense, values in zip(lone.denses, [*layers, [v.numpy()[0, index] for v in ensemble.head.affine]], strict=True):
+        dense.kernel.assign(values[0])
+        dense.bias.assign(values[1])
+    return lone

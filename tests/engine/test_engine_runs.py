@@ -1,0 +1,241 @@
+"""What holds of runs in a cohort: independence, pairing, divergence, reproducibility, what is recorded when."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bench.engine.batches import batches
+from bench.engine.divergence import locate
+from bench.schema import EventKind, Tensor
+from tests.cohorts import cohorts, of_run, train
+
+SMALL = 'depth = 4\nwidth = 16\nsteps = 15\nactivation = "tanh"\noptimizer = "momentum"'
+ROOT = Path(__file__).parents[2]
+
+
+def equal(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
+    for name in ("gradient_norms", "loss_curves", "activations", "evaluations"):
+        pd.testing.assert_frame_equal(
+            one[name].reset_index(drop=True), other[name].reset_index(drop=True), check_exact=True
+        )
+
+
+def test_a_run_is_the_same_to_the_bit_beside_a_calm_and_beside_a_diverging_neighbour() -> None:
+    (calm,) = cohorts("learning_rate = [0.05, 0.06]", SMALL.replace("tanh", "relu"))
+    (wild,) = cohorts("learning_rate = [0.05, 1e9]", SMALL.replace("tanh", "relu"))
+    beside = train(wild)
+    assert beside["runs"]["status"].tolist() == ["completed", "diverged"]
+    run_id = calm.runs[0].run_id
+    assert run_id == wild.runs[0].run_id
+    equal(of_run(train(calm), run_id), of_run(beside, run_id))
+
+
+def test_a_run_alone_is_the_run_in_company() -> None:
+    (alone,) = cohorts('clipping = ["global_norm"]', SMALL)
+    (company,) = cohorts(
+        'clipping = ["global_norm", "none", "adaptive"]\ninitializer = ["glorot_uniform", "he_normal"]', SMALL
+    )
+    run_id = alone.runs[0].run_id
+    for name, frame in of_run(train(alone), run_id).items():
+        if name in ("gradient_norms", "loss_curves"):
+            other = of_run(train(company), run_id)[name].select_dtypes(float)
+            np.testing.assert_allclose(frame.select_dtypes(float), other, rtol=1e-5)
+
+
+def test_a_replicate_sees_the_same_batches_in_every_cell_and_others_see_others() -> None:
+    (cohort,) = cohorts('initializer = ["he_normal", "zeros"]', SMALL, replicates=2)
+    first = next(batches(cohort.runs, 1437, 64, 1))
+    replicates = np.array([run.replicate for run in cohort.runs])
+    for replicate in (0, 1):
+        same = first[replicates == replicate]
+        assert (same == same[0]).all()
+    assert (first[replicates == 0][0] != first[replicates == 1][0]).any()
+
+
+def test_an_epoch_is_a_permutation() -> None:
+    (cohort,) = cohorts("learning_rate = [0.1]", SMALL)
+    epoch = np.concatenate([rows[0] for rows in batches(cohort.runs, 100, 10, 10)])
+    assert sorted(epoch) == list(range(100))
+
+
+def kernels(initializer: str, depth: int = 3, replicates: int = 1) -> list[np.ndarray]:
+    from bench.engine.train import Training
+
+    (cohort,) = cohorts(f'initializer = ["{initializer}"]', SMALL.replace("depth = 4", f"depth = {depth}"), replicates)
+    return [stack.kernel.numpy() for stack in Training(cohort).ensemble.stacks]
+
+
+def test_initializers_of_one_kind_share_the_underlying_draw_and_depths_share_their_layers() -> None:
+    glorot, he, deeper = kernels("glorot_uniform"), kernels("he_uniform"), kernels("glorot_uniform", depth=6)
+    for one, other in zip(glorot, he, strict=True):
+        ratio = other / one
+        np.testing.assert_allclose(ratio, ratio.flat[0], rtol=1e-3)
+    np.testing.assert_array_equal(glorot[1], deeper[1][:2])
+    np.testing.assert_array_equal(glorot[2], deeper[2])
+
+
+def test_layers_and_replicates_draw_for_themselves() -> None:
+    hidden = kernels("he_normal", replicates=2)[1]  # [blocks, runs, in, out]
+    assert not np.allclose(hidden[0, 0], hidden[1, 0])
+    assert not np.allclose(hidden[0, 0], hidden[0, 1])
+
+
+def test_an_activation_that_overflows_is_found_at_its_step_and_layer() -> None:
+    (cohort,) = cohorts(
+        'initializer = ["he_normal", { level = "random_normal", stddev = 1e11 }]',
+        SMALL.replace("tanh", "relu"),
+    )
+    tables = train(cohort)
+    (event,) = tables["divergence_events"].itertuples()
+    # Pixels are about 1, so layer l is about (1e11 * sqrt(16))^(l + 1): the fourth leaves float32's 3e38.
+    assert (event.step, event.kind, event.tensor, event.layer_index) == (0, "infinity", "activation", 3)
+    assert np.isnan(event.value)  # nothing finite is left in that layer
+    runs = tables["runs"].set_index("run_id")
+    assert runs.loc[event.run_id, ["status", "steps_completed"]].tolist() == ["diverged", 0]
+    assert set(runs["status"]) == {"completed", "diverged"}
+    assert of_run(tables, event.run_id)["loss_curves"]["step"].tolist() == [0]
+
+
+def test_weights_that_overflow_are_found_at_the_step_after_the_update() -> None:
+    (cohort,) = cohorts("learning_rate = [1e38, 0.01]", SMALL.replace('"momentum"', '"sgd"').replace("tanh", "linear"))
+    tables = train(cohort)
+    first = tables["divergence_events"].iloc[0]
+    assert (first["step"], first["kind"]) == (1, "infinity")
+    assert first["tensor"] in ("weight", "activation")
+    ended = tables["runs"].set_index("run_id").loc[first["run_id"]]
+    assert ended["steps_completed"] == 1
+    steps = of_run(tables, first["run_id"])["gradient_norms"]["step"]
+    assert steps.max() == 1
+
+
+def test_the_last_update_is_looked_at_too() -> None:
+    fixed = 'depth = 2\nwidth = 8\nsteps = 1\nactivation = "linear"\noptimizer = "sgd"\ninitializer = "he_normal"'
+    (cohort,) = cohorts("learning_rate = [3e38, 0.01]", f'{fixed}\nregularization = {{ level = "l2", strength = 1e3 }}')
+    tables = train(cohort)
+    events = tables["divergence_events"]
+    assert events[["step", "tensor"]].to_numpy().tolist() == [[1, "weight"]]
+    assert sorted(tables["runs"]["status"]) == ["completed", "diverged"]
+
+
+def test_a_loss_over_its_limit_is_an_event_and_the_run_goes_on() -> None:
+    (cohort,) = cohorts("learning_rate = [30.0, 0.01]", SMALL)
+    tables = train(cohort)
+    (event,) = tables["divergence_events"].itertuples()
+    assert (event.kind, event.tensor) == ("loss_limit", "loss")
+    assert event.value > event.limit >= 10 * np.log(10)
+    assert set(tables["runs"]["status"]) == {"completed"}
+    curve = of_run(tables, event.run_id)["loss_curves"].set_index("step")["loss"]
+    assert curve[event.step] == pytest.approx(event.value)
+    assert (curve[: event.step - 1] <= event.limit).all()
+
+
+FINITE = np.zeros((3, 4, 3, 2), np.float32)
+
+
+def planted(kind: int, layer: int, fact: int) -> np.ndarray:
+    facts = FINITE.copy()
+    facts[kind, layer, fact, 1] = 1
+    facts[kind, layer, 2, 1] = 7.0
+    return facts
+
+
+@pytest.mark.parametrize(("kind", "tensor"), list(enumerate((Tensor.WEIGHT, Tensor.ACTIVATION, Tensor.GRADIENT))))
+@pytest.mark.parametrize(("fact", "name"), list(enumerate((EventKind.NAN, EventKind.INFINITY))))
+def test_locate_names_tensor_layer_and_kind(kind: int, tensor: Tensor, fact: int, name: EventKind) -> None:
+    event = locate(planted(kind, 2, fact), 1, 5, (1.0, 1.0))
+    assert (event.tensor, event.layer_index, event.kind, event.value, event.step) == (tensor, 2, name, 7.0, 5)
+
+
+def test_locate_takes_the_first_that_a_step_uses() -> None:
+    both = np.maximum(planted(1, 1, 0), planted(1, 3, 0))
+    assert locate(both, 1, 0, (1.0, 1.0)).layer_index == 1
+    gradients = np.maximum(planted(2, 1, 0), planted(2, 3, 0))
+    assert locate(gradients, 1, 0, (1.0, 1.0)).layer_index == 3
+    assert locate(np.maximum(planted(0, 3, 0), both), 1, 0, (1.0, 1.0)).tensor is Tensor.WEIGHT
+    event = locate(gradients, 1, 0, (np.inf, 2.5))
+    assert (event.tensor, event.kind, event.value) == (Tensor.LOSS, EventKind.INFINITY, 2.5)
+
+
+@pytest.mark.parametrize(("layer", "skip"), [(0, "none"), (2, "none"), (2, "residual"), (4, "none")])
+def test_a_nan_planted_in_a_kernel_is_found_there(layer: int, skip: str) -> None:
+    from bench.engine.train import Training
+
+    (cohort,) = cohorts(f'skip = ["{skip}"]\nlearning_rate = [0.01, 0.02]', SMALL)
+    training = Training(cohort)
+    kernel_of = [
+        (stack.kernel, block)
+        for stage, stacks in zip(training.ensemble.network.stages, training.ensemble.stages, strict=True)
+        for block in range(stage.count)
+        for stack in stacks
+    ]
+    kernel, block = [*kernel_of, (training.ensemble.head.kernel, 0)][layer]
+    values = kernel.numpy()
+    values[block, 1, 0, 0] = np.nan
+    kernel.assign(values)
+    (event,) = training.run()["divergence_events"].to_pylist()
+    assert (event["tensor"], event["layer_index"], event["kind"]) == ("weight", layer, "nan")
+    assert event["run_id"] == cohort.runs[1].run_id
+
+
+def test_exactly_the_steps_that_were_asked_for_are_recorded() -> None:
+    record = """
+[record]
+gradient_norms = { at = [0, 3, "last"] }
+loss_curves = { every = 5 }
+activations = "never"
+evaluations = { at = ["last"] }
+"""
+    (cohort,) = cohorts("depth = [3]", 'width = 8\nsteps = 12\nactivation = "tanh"', record=record)
+    tables = train(cohort)
+    assert sorted(set(tables["gradient_norms"]["step"])) == [0, 3, 11]
+    assert tables["loss_curves"]["step"].tolist() == [0, 5, 10, 11]
+    assert tables["activations"].empty
+    assert tables["evaluations"][["step", "split"]].to_numpy().tolist() == [[12, "train"], [12, "validation"]]
+    assert tables["gradient_norms"]["layer_name"].tolist()[:4] == ["hidden_0", "hidden_1", "hidden_2", "head"]
+
+
+def test_clipping_is_told_before_and_after() -> None:
+    (cohort,) = cohorts('clipping = ["none", { level = "global_norm", threshold = 0.5 }]', SMALL)
+    curves = train(cohort)["loss_curves"]
+    clipped, free = (curves[curves["run_id"].str.contains("global_norm") == flag] for flag in (True, False))
+    assert (clipped["clipped_grad_norm"] <= 0.5 * (1 + 1e-6)).all()
+    assert (clipped["clipped"] == (clipped["global_grad_norm"] > 0.5)).all()
+    assert clipped["clipped"].any()
+    assert not free["clipped"].any()
+    assert (free["clipped_grad_norm"] == free["global_grad_norm"]).all()
+
+
+def test_tables_are_the_same_to_the_bit_when_the_suite_runs_again(tmp_path: Path) -> None:
+    text = """
+[suite]
+name = "again"
+question = "?"
+replicates = 1
+
+[factors]
+depth = [3, 9]
+normalization = ["none", "batch_normalization"]
+initializer = ["lsuv", "orthogonal"]
+skip = ["none", "residual"]
+
+[fixed]
+steps = 25
+width = 16
+dataset = "mnist1d"
+"""
+    (tmp_path / "again.toml").write_text(text)
+    for name, workers in (("one", "1"), ("two", "2")):
+        command = [sys.executable, "-m", "bench", "run", str(tmp_path / "again.toml"), "--no-report"]
+        command += ["--out", str(tmp_path / name), "--workers", workers]
+        subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
+    files = sorted(path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.parquet"))
+    assert len(files) == 7 * 8
+    for path in files:
+        if path.parts[1] != "timings":
+            assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path

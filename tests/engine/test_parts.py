@@ -1,0 +1,32 @@
+"""The guarantee on which splitting rests: in training, a run's numbers do not depend on its neighbours."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.executors.answers import Status
+from bench.executors.driver import Driver, Outcome
+from bench.executors.joining import join, without
+from bench.executors.local import LocalExecutor
+from bench.schema import TABLES
+from tests.cohorts import cohorts
+
+FACTORS = 'clipping = ["none", "value", "global_norm"]'
+FIXED = 'depth = 5\nwidth = 24\nsteps = 8\nnormalization = "batch_normalization"\noptimizer = "adam"'
+
+
+def test_a_cohort_that_failed_in_one_run_holds_all_others_bit_for_bit() -> None:
+    (planned,) = cohorts(FACTORS, FIXED, replicates=2)
+    with LocalExecutor(2) as executor:
+        undisturbed = executor.submit("bench.engine.train:train_cohort", planned).result().value
+        events = Driver(executor, "tests.executors.targets:raise_in_training_if_poisoned").events([planned])
+        outcomes = [event for event in events if isinstance(event, Outcome)]
+    lost = [outcome for outcome in outcomes if outcome.answer.status is not Status.OK]
+    assert [len(outcome.cohort.runs) for outcome in lost] == [1]
+    gone = [run.run_id for outcome in lost for run in outcome.cohort.runs]
+    kept = [dict(outcome.answer.value) for outcome in outcomes if outcome not in lost]
+    joined, whole = without(join(planned, kept), gone), without(undisturbed, gone)
+    assert joined["gradient_norms"].num_rows == 5 * 8 * 6
+    for table in TABLES.keys() - {"timings"}:
+        pd.testing.assert_frame_equal(joined[table].to_pandas(), whole[table].to_pandas(), check_exact=True)
+    assert joined["timings"]["runs"].to_pylist() == [5]

@@ -1,0 +1,148 @@
+"""The driver loop: a cohort that does not come back harms no run but the one that ends it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bench.engine.dry import train_cohort
+from bench.executors.answers import Status
+from bench.executors.driver import TIMEOUT_FLOOR, Driver, Incident, Outcome, default_timeout
+from bench.executors.failures import failed_tables
+from bench.executors.joining import Tables, join, without
+from bench.executors.local import LocalExecutor
+from bench.plan import Cohort
+from bench.schema import TABLES
+from tests.cohorts import cohorts
+
+TARGETS = "tests.executors.targets:"
+FACTORS = 'depth = [2, 6]\nclipping = ["none", "value", "global_norm"]'
+
+
+@pytest.fixture(scope="module")
+def planned() -> tuple[Cohort, ...]:
+    """Two cohorts of six runs; in each, replicate 1 with clipping by value is poisoned."""
+    return cohorts(FACTORS, "steps = 5\nwidth = 4", replicates=2)
+
+
+@pytest.fixture
+def executor() -> Iterator[LocalExecutor]:
+    with LocalExecutor(2) as executor:
+        yield executor
+
+
+def run(driver: Driver, planned: tuple[Cohort, ...]) -> tuple[list[Outcome], list[Incident]]:
+    events = list(driver.events(planned))
+    return [e for e in events if isinstance(e, Outcome)], [e for e in events if isinstance(e, Incident)]
+
+
+def lost(outcomes: list[Outcome]) -> list[Outcome]:
+    return [outcome for outcome in outcomes if outcome.answer.status is not Status.OK]
+
+
+def assert_complete(outcomes: list[Outcome], planned: tuple[Cohort, ...]) -> None:
+    """Each run ended once, and the rows of those that came back are those of an undisturbed cohort."""
+    ended = Counter(run.run_id for outcome in outcomes for run in outcome.cohort.runs)
+    assert ended == Counter(run.run_id for cohort in planned for run in cohort.runs)
+    gone = [run.run_id for outcome in lost(outcomes) for run in outcome.cohort.runs]
+    for cohort in planned:
+        parts = [
+            dict(outcome.answer.value)
+            if outcome.answer.status is Status.OK
+            else failed_tables(outcome.cohort, outcome.answer.value)
+            for outcome in outcomes
+            if outcome.cohort.key == cohort.key
+        ]
+        joined, undisturbed = join(cohort, parts), train_cohort(cohort)
+        assert joined["runs"]["run_id"].to_pylist() == [run.run_id for run in cohort.runs]
+        for table in TABLES.keys() - {"timings"}:
+            assert without(joined, gone)[table].equals(without(undisturbed, gone)[table]), table
+
+
+def test_what_comes_back_is_handed_on_in_one_piece(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
+    outcomes, incidents = run(Driver(executor, "bench.engine.dry:train_cohort"), planned)
+    assert len(outcomes) == len(planned)
+    assert not incidents
+    assert_complete(outcomes, planned)
+
+
+@pytest.mark.parametrize(
+    ("target", "timeout", "status", "reason"),
+    [
+        ("crash_if_poisoned", None, Status.CRASHED, "exit code 3"),
+        ("raise_if_poisoned", None, Status.ERROR, "RuntimeError: planted"),
+        ("hang_if_poisoned", 4.0, Status.TIMEOUT, "longer than 4 s"),  # a healthy part takes milliseconds
+    ],
+)
+def test_a_run_that_ends_its_cohort_is_found_and_lost_alone(
+    planned: tuple[Cohort, ...], target: str, timeout: float | None, status: Status, reason: str
+) -> None:
+    with LocalExecutor(2) as executor:
+        outcomes, incidents = run(Driver(executor, TARGETS + target, timeout), planned[:1])
+    assert_complete(outcomes, planned[:1])
+    (gone,) = lost(outcomes)
+    (only,) = gone.cohort.runs
+    assert (only.choices["clipping"].name, only.replicate) == ("value", 1)
+    assert gone.answer.status is status
+    assert reason in gone.answer.value
+    assert {incident.measure for incident in incidents} >= {"split", "given up"}
+
+
+def test_the_log_of_a_lost_run_is_kept(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
+    outcomes, _ = run(Driver(executor, TARGETS + "crash_if_poisoned"), planned[:1])
+    (gone,) = lost(outcomes)
+    assert "last words" in gone.answer.value
+
+
+def test_out_of_memory_leads_to_smaller_cohorts(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
+    outcomes, incidents = run(Driver(executor, TARGETS + "hoard_if_large"), planned)
+    assert_complete(outcomes, planned)
+    assert not lost(outcomes)
+    assert {(incident.answer.status, incident.measure) for incident in incidents} == {(Status.MEMORY, "made smaller")}
+
+
+def test_a_death_by_chance_costs_no_run(
+    planned: tuple[Cohort, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KILLED_ONCE", str(tmp_path))
+    with LocalExecutor(2) as executor:
+        outcomes, incidents = run(Driver(executor, TARGETS + "killed_once"), planned)
+    assert_complete(outcomes, planned)
+    assert not lost(outcomes)
+    assert len(incidents) == len(planned)
+
+
+def test_a_cohort_like_one_that_failed_in_every_run_is_not_taken_apart(planned: tuple[Cohort, ...]) -> None:
+    with LocalExecutor(1) as executor:
+        driver = Driver(executor, TARGETS + "raise_always")
+        outcomes, incidents = run(driver, planned[:1])
+        assert len(lost(outcomes)) == len(outcomes) == 6
+        outcomes, incidents = run(driver, planned[1:])
+    assert [len(outcome.cohort.runs) for outcome in outcomes] == [6]
+    assert [incident.measure for incident in incidents] == ["given up"]
+
+
+def test_nothing_is_started_after_a_stop(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
+    assert list(Driver(executor, "bench.engine.dry:train_cohort").events(planned, stop=lambda: True)) == []
+
+
+def test_a_plan_stands_with_the_longest_cohorts_first(planned: tuple[Cohort, ...]) -> None:
+    assert [cohort.structure["depth"].value for cohort in planned] == [6, 2]
+
+
+def test_a_deadline_is_generous(planned: tuple[Cohort, ...]) -> None:
+    assert default_timeout(planned[0]) == TIMEOUT_FLOOR
+    (long,) = cohorts("depth = [200]", "steps = 1000\nwidth = 1024\nbatch_size = 256")
+    assert default_timeout(long) > 10 * TIMEOUT_FLOOR
+
+
+def test_timings_of_parts_are_summed(planned: tuple[Cohort, ...]) -> None:
+    whole = planned[0]
+    tables: Tables = train_cohort(whole)
+    joined = join(whole, [without(tables, [whole.runs[0].run_id]), without(tables, [r.run_id for r in whole.runs[1:]])])
+    (row,) = joined["timings"].to_pylist()
+    assert (row["cohort"], row["runs"], row["steps"]) == (whole.key, 12, 5)
+    assert joined["runs"].equals(tables["runs"])

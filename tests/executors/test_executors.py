@@ -1,0 +1,107 @@
+"""Child processes: what they answer, and what happens when they die."""
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from bench.executors.answers import Status
+from bench.executors.local import LocalExecutor
+
+TARGETS = "tests.executors.targets:"
+
+
+@pytest.fixture
+def executor() -> Iterator[LocalExecutor]:
+    with LocalExecutor(1) as executor:
+        yield executor
+
+
+def test_a_value_comes_back(executor: LocalExecutor) -> None:
+    answer = executor.submit(TARGETS + "double", 21).result()
+    assert (answer.status, answer.value) == (Status.OK, 42)
+
+
+def test_prints_do_not_disturb_the_answers(executor: LocalExecutor) -> None:
+    assert executor.submit(TARGETS + "chatter", 7).result().value == 7
+    assert executor.submit(TARGETS + "double", 7).result().value == 14
+
+
+def test_an_exception_is_an_answer_with_its_traceback(executor: LocalExecutor) -> None:
+    answer = executor.submit(TARGETS + "fail", None).result()
+    assert answer.status is Status.ERROR
+    assert "RuntimeError: planted" in answer.value
+
+
+def test_a_users_mistake_is_told_apart(executor: LocalExecutor) -> None:
+    answer = executor.submit(TARGETS + "refuse", None).result()
+    assert (answer.status, answer.value) == (Status.REFUSED, "mend your suite")
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "how"),
+    [
+        ("die", Status.KILLED, "SIGKILL, as when memory runs out"),
+        ("leave", Status.CRASHED, "exit code 3"),
+        ("exit_early", Status.CRASHED, "exit code 4"),
+        ("segfault", Status.CRASHED, "SIGSEGV"),
+    ],
+)
+def test_a_dead_child_is_an_answer_and_the_next_request_gets_a_new_one(
+    executor: LocalExecutor, target: str, status: Status, how: str
+) -> None:
+    answer = executor.submit(TARGETS + target, None).result()
+    assert answer.status is status
+    assert how in answer.value
+    assert executor.submit(TARGETS + "double", 1).result().value == 2
+
+
+def test_the_last_words_of_a_dead_child_are_kept(executor: LocalExecutor) -> None:
+    executor.submit(TARGETS + "double", 1).result()
+    assert "last words" in executor.submit(TARGETS + "die", None).result().value
+
+
+def test_workers_are_processes_of_one_thread_that_do_not_load_tensorflow_by_themselves() -> None:
+    with LocalExecutor(2) as executor:
+        asked = [executor.submit(TARGETS + "process", None) for _ in range(4)]
+        assert len({future.result().value for future in asked}) == 2
+        assert executor.submit(TARGETS + "threads", None).result().value == "1"
+        assert executor.submit(TARGETS + "tensorflow_is_loaded", None).result().value is False
+
+
+def test_a_child_is_replaced_after_many_requests(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.executors.child.RECYCLE_AFTER", 2)
+    processes = [executor.submit(TARGETS + "process", None).result().value for _ in range(5)]
+    assert processes[0] == processes[1] != processes[2] == processes[3] != processes[4]
+
+
+def test_a_child_is_replaced_when_it_has_grown(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.executors.child.RECYCLE_GROWTH", 64 * 2**20)
+    first = executor.submit(TARGETS + "process", None).result().value
+    assert executor.submit(TARGETS + "process", None).result().value == first
+    executor.submit(TARGETS + "grow", 128 * 2**20).result()
+    assert executor.submit(TARGETS + "process", None).result().value != first
+
+
+def test_lack_of_memory_is_told_apart(executor: LocalExecutor) -> None:
+    answer = executor.submit(TARGETS + "hoard", None).result()
+    assert answer.status is Status.MEMORY
+    assert "MemoryError: planted" in answer.value
+
+
+def test_a_hang_is_interrupted_and_its_traceback_kept(executor: LocalExecutor) -> None:
+    answer = executor.submit(TARGETS + "sleep", 600.0, 1.0).result()
+    assert answer.status is Status.TIMEOUT
+    assert answer.value.startswith("it took longer than 1 s")
+    assert "in sleep" in answer.value and "KeyboardInterrupt" in answer.value
+    assert executor.submit(TARGETS + "sleep", 0.0, 60.0).result().value == "slept"
+
+
+def test_a_hang_that_hears_no_signal_is_killed_with_all_it_started(
+    executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.executors.deadline.GRACE_SECONDS", 0.2)
+    answer = executor.submit(TARGETS + "sleep_deaf", 616.5, 1.0).result()
+    assert answer.status is Status.TIMEOUT
+    lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert not [line for line in lines if "time.sleep(616.5)" in line and "defunct" not in line]

@@ -1,0 +1,193 @@
+"""The same suite on two simulated nodes of Ray: the same tables, also when one of them dies or freezes in mid-run."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.commands.executor import Where, memory_bytes, plugin_files
+from bench.errors import ExecutorError
+from bench.executors.answers import Status
+from bench.executors.driver import Driver, Incident, Outcome
+from tests.cohorts import cohorts
+
+ray = pytest.importorskip("ray", reason="the extra `ray` is not installed: make test installs it")
+
+MEASURED = ("runs", "gradient_norms", "activations", "loss_curves", "evaluations", "divergence_events")
+SUITE = """
+[suite]
+name = "nodes"
+question = "Are the tables the same?"
+replicates = 2
+
+[factors]
+depth = [2, 3]
+activation = ["tanh", "relu"]
+clipping = ["none", "value"]
+
+[fixed]
+steps = 300
+width = 8
+"""
+
+
+@contextmanager
+def two_nodes(environment: dict[str, str] | None = None, **settings: Any) -> Iterator[tuple[Any, Any]]:
+    """A cluster of two nodes of one CPU each on this machine, and the second of them, which has an environment too."""
+    from ray.cluster_utils import Cluster
+
+    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20}
+    cluster = Cluster(initialize_head=True, head_node_args=node | {"_system_config": settings})
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in (environment or {}).items():
+                patch.setenv(name, value)
+            second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+        cluster.wait_for_nodes()
+        yield cluster, second
+    finally:
+        cluster.shutdown()
+
+
+def signal_node(node: Any, number: signal.Signals) -> None:
+    """Send a signal to a node's raylet and to the workers that it started."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    children = Path(f"/proc/{raylet}/task/{raylet}/children").read_text(encoding="ascii").split()
+    for process in (*map(int, children), raylet):
+        with suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
+def bench(*arguments: object) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "bench", "run", *map(str, arguments), "--no-report", "--json-progress"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of the measured tables."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for table in MEASURED
+        for path in (folder / "tables" / table).glob("*.parquet")
+    }
+
+
+def test_a_node_that_dies_in_mid_run_loses_nothing(tmp_path: Path) -> None:
+    suite = tmp_path / "nodes.toml"
+    suite.write_text(SUITE, encoding="utf-8")
+    with two_nodes() as (cluster, second):
+        running = bench(suite, "--out", tmp_path / "ray", "--executor", "ray", "--address", cluster.address)
+        assert running.stdout
+        lines = []
+        for line in running.stdout:
+            lines.append(json.loads(line))  # Ray itself may print nothing here
+            if sum(line["event"] == "cohort" for line in lines) == 1 and second is not None:
+                time.sleep(0.7)  # until both nodes are well into their next cohorts
+                signal_node(second, signal.SIGKILL)
+                second = None
+        assert running.wait() == 0, running.stderr and running.stderr.read()
+    assert lines[0]["workers"] == 2
+    assert (lines[-1]["done"], lines[-1]["failed"]) == (16, 0)
+    lost = [line for line in lines if line["event"] == "incident"]
+    assert {line["status"] for line in lost} == {"lost"}
+    assert {line["measure"] for line in lost} == {"tried again"}
+
+    local = bench(suite, "--out", tmp_path / "local")
+    local.communicate()
+    assert local.returncode == 0
+    assert contents(tmp_path / "local") == contents(tmp_path / "ray")
+
+
+def test_a_node_that_freezes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the nodes find tests.executors.targets there
+    from bench.executors.ray import RayExecutor
+
+    planned = cohorts("depth = [2, 3, 4, 5, 6, 7]", "steps = 5\nwidth = 4")
+    checks = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 1000}
+    freeze = {"FREEZE_NODE": str(tmp_path / "frozen")}
+    with two_nodes(freeze, **checks, health_check_failure_threshold=2) as (cluster, second):
+        with RayExecutor(cluster.address) as executor:
+            assert executor.slots == 2
+            events = list(Driver(executor, "tests.executors.targets:freeze_node_once", timeout=60.0).events(planned))
+        signal_node(second, signal.SIGKILL)
+    outcomes = [event for event in events if isinstance(event, Outcome)]
+    assert {outcome.answer.status for outcome in outcomes} == {Status.OK}
+    assert sorted(outcome.cohort.key for outcome in outcomes) == sorted(cohort.key for cohort in planned)
+    lost = [event for event in events if isinstance(event, Incident)]
+    assert [(incident.answer.status, incident.measure) for incident in lost] == [(Status.LOST, "tried again")]
+
+
+def test_each_fault_of_a_cohort_is_told_apart_as_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.executors.ray import RayExecutor
+    from bench.executors.ray_cluster import Share
+
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    statuses = {"die": "killed", "segfault": "crashed", "leave": "crashed", "fail": "error", "refuse": "refused"}
+    with RayExecutor(share=Share(cpus=2.0, memory=10**8), workers=1) as executor:
+        told = {name: executor.submit(f"tests.executors.targets:{name}", 0, 60.0) for name in (*statuses, "threads")}
+        late = executor.submit("tests.executors.targets:sleep", 60.0, 0.5)
+        assert {name: told[name].result().status.value for name in statuses} == statuses
+        assert "last words" in told["die"].result().value
+        assert told["threads"].result().value == "2"
+        assert late.result().status is Status.TIMEOUT
+
+
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        (Where("rey"), '--executor "rey" is not known. Did you mean "ray"?'),
+        (Where(address="auto"), "--address is for --executor ray"),
+        (Where("ray", memory="2 GX"), '--memory "2 GX" is not a size such as 2GB'),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_named(where: Where, says: str) -> None:
+    with pytest.raises(ExecutorError, match=re.escape(says)):
+        where.check()
+
+
+def test_a_cluster_that_is_not_there_or_has_no_room_is_named() -> None:
+    from bench.executors.ray import RayExecutor
+    from bench.executors.ray_cluster import Share
+
+    with pytest.raises(ExecutorError, match=r"127\.0\.0\.1:1: nothing listens there"):
+        RayExecutor("127.0.0.1:1")
+    with pytest.raises(ExecutorError, match="--address auto: no Ray cluster answers there"):
+        RayExecutor("auto")
+    with pytest.raises(ExecutorError, match="Ray Client is not supported"):
+        RayExecutor("ray://head:10001")
+    with pytest.raises(ExecutorError, match=r"No node has 1 CPUs and 64 GPUs"):
+        RayExecutor(share=Share(gpus=64.0), workers=1)
+
+
+def test_that_ray_is_not_installed_is_said(tmp_path: Path) -> None:
+    suite = tmp_path / "nodes.toml"
+    suite.write_text(SUITE, encoding="utf-8")
+    without = "import sys; sys.modules['ray'] = None; from bench.cli import main; main()"
+    command = [sys.executable, "-c", without, "run", str(suite), "--executor", "ray", "--out", str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith("error: --executor ray needs Ray: pip install 'gradtrial[ray]'.")
+
+
+def test_sizes_are_read() -> None:
+    assert [memory_bytes(text) for text in ("2GB", "1.5 GiB", "800mib")] == [2 * 10**9, 3 * 2**29, 800 * 2**20]
+
+
+def test_the_code_of_plugins_travels_but_not_that_of_installed_packages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mine.py").write_text("def act(x): return x\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    planned = cohorts('activation = ["mine:act", "keras.activations:relu", "tanh"]', "steps = 1\nwidth = 2")
+    assert plugin_files(planned) == [tmp_path / "mine.py"]

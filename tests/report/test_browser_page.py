@@ -1,0 +1,206 @@
+"""The whole page in a browser: offline, in both themes, narrow, printed, without JavaScript, and to axe's rules."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser import MIXED, Report, Visit
+from tests.browser import _report as made_report
+
+# Claims that are supported, refuted and inconclusive; the last has two parts, of which one has two sides.
+CLAIMS = """
+[[claims]]
+id = "vanish"
+statement = "The signal of deep sigmoid networks vanishes on its way back."
+source = "A paper, 2020"
+paper = "Five decades in thirty layers."
+differs = "The data."
+[claims.rule]
+number = { response = "signal_ratio_start" }
+where = { depth = 30, activation = "sigmoid", clipping = "none" }
+statistic = "each"
+most = -5.0
+
+[[claims]]
+id = "shallow"
+statement = "Shallow networks explode."
+source = "A paper, 2020"
+paper = "None."
+differs = "The data."
+[claims.rule]
+number = { response = "signal_ratio_start" }
+where = { depth = 4 }
+least = 3.0
+
+[[claims]]
+id = "parts"
+statement = "Deep linear networks keep more of their signal than sigmoid ones, and learn late."
+source = "A paper, 2020"
+paper = "None."
+differs = "The data."
+[claims.rule]
+number = { response = "signal_ratio_start" }
+where = { depth = 30 }
+least = 0.5
+all = [
+  { name = "sides", of = { activation = "linear" }, against = { activation = "sigmoid" } },
+  { name = "alone", number = { column = "loss", table = "evaluations", below = 1e-9 }, least = 500.0 },
+]
+"""
+CLAIMING = MIXED.replace("replicates = 2", "replicates = 3") + CLAIMS
+STATIC = "main svg[role=img]:not(.vega svg)"  # the figures that need no JavaScript
+RESPONSES = "Responses: one number for each run"
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """The report with claims on it."""
+    return made_report(tmp_path_factory.mktemp("claims"), CLAIMING)
+
+
+def diverged(report: Report) -> str:
+    return f"#run={report.run(outcome='diverged')['run_id']}"
+
+
+def test_opened_offline_it_is_ready_and_silent(mixed: Report, visit: Visit) -> None:
+    page = visit(mixed)  # at its end `visit` fails on any request, message or error
+    expect(page.locator("#filtered")).to_have_text(mixed.counts(mixed.judged))
+    expect(page.locator("#scatter-note")).to_contain_text(f"{len(mixed.judged)} runs drawn")
+    expect(page.locator("#run")).to_be_hidden()
+
+
+def test_the_claims_lead_to_their_cards(mixed: Report, visit: Visit) -> None:
+    page = visit(mixed)
+    expect(page.locator("#claims .tally")).to_have_text("3 claims: 1 supported, 1 refuted, 1 inconclusive.")
+    expect(page.locator("#claims .verdicts .verdict")).to_have_text(["✓ supported", "✗ refuted", "? inconclusive"])
+    page.get_by_role("link", name="Shallow networks explode.").click()
+    expect(page.locator("#card-shallow")).to_be_in_viewport()
+    expect(page.locator("#claims figure svg[role=img]").locator("visible=true")).to_have_count(4)
+    numbers = page.locator("#card-vanish table")
+    expect(numbers).to_be_hidden()
+    page.locator("#card-vanish summary").click()
+    expect(numbers.locator("tbody tr")).to_have_count(3)  # one a replicate
+
+
+def test_nothing_is_called_by_the_name_of_its_column(mixed: Report, visit: Visit) -> None:
+    page = visit(mixed, f"#run={mixed.run(outcome='not_learned')['run_id']}")
+    expect(page.locator("#run-said")).to_contain_text("not learned; by its gradients vanishing")
+    shown = page.locator("body").inner_text()
+    assert "not_learned" not in shown
+    assert "loss_limit" not in shown
+
+
+@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 1200), ("light", 390), ("dark", 390)])
+def test_axe_finds_nothing(mixed: Report, visit: Visit, theme: str, width: int) -> None:
+    page = visit(mixed, diverged(mixed), width, color_scheme=theme)
+    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    expect(page.locator("#run-heatmap svg")).to_be_visible()
+    result = Axe().run(page)
+    assert result.violations_count == 0, result.generate_report()
+
+
+@pytest.mark.parametrize("width", [390, 320])
+def test_a_narrow_page_scrolls_one_way_only(mixed: Report, visit: Visit, width: int) -> None:
+    page = visit(mixed, diverged(mixed), width)
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+    table = page.get_by_role("region", name="Table of cells")
+    assert table.evaluate("box => box.scrollWidth > box.clientWidth")  # its own box scrolls instead
+    card = page.locator("#run").bounding_box()
+    assert card is not None
+    for each in page.locator("#run table, #run svg").all():
+        box = each.bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= card["x"] + card["width"]
+
+
+def colours(page: Page) -> dict[str, tuple[int, int, int]]:
+    """The page's variables, each as red, green, blue."""
+    found: dict[str, tuple[int, int, int]] = page.evaluate(
+        """() => {
+          const named = ["paper", "card", "ink", "muted", "accent", "warning", "supported", "refuted"];
+          const names = [...named, ...Array(8).keys()];
+          const probe = document.body.appendChild(document.createElement("i"));
+          return Object.fromEntries(names.map(name => {
+            probe.style.color = `var(--${Number.isInteger(name) ? "series-" : ""}${name})`;
+            return [name, getComputedStyle(probe).color.match(/\\d+/g).map(Number)];
+          }));
+        }"""
+    )
+    return found
+
+
+def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    """Contrast ratio of WCAG 2.2, 1 to 21."""
+
+    def luminance(rgb: tuple[int, int, int]) -> float:
+        red, green, blue = (c / 3294.6 if c <= 10 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in rgb)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    low, high = sorted([luminance(one), luminance(other)])
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_both_themes_have_colours_of_their_own_that_stand_out(mixed: Report, visit: Visit) -> None:
+    page = visit(mixed, color_scheme="light")
+    themes = [colours(page)]
+    page.emulate_media(color_scheme="dark")
+    expect(page.locator("html")).to_have_class("dark")
+    themes.append(colours(page))
+    assert not [name for name in themes[0] if themes[0][name] == themes[1][name]]
+    for theme in themes:
+        for name, ground in itertools.product(theme.keys() - {"paper", "card"}, ["paper", "card"]):
+            enough = 3.0 if name.isdigit() else 4.5  # lines and marks; text
+            assert contrast(theme[name], theme[ground]) >= enough, (name, ground)
+
+
+def test_a_change_of_theme_draws_the_charts_anew(mixed: Report, visit: Visit) -> None:
+    page = visit(mixed, diverged(mixed), color_scheme="light")
+    page.emulate_media(color_scheme="dark")
+    grid = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--grid').trim()")
+    for name in ("heatmap", "loss", "accuracy"):
+        expect(page.locator(f"#run-{name} svg path.background").first).to_have_attribute("stroke", grid)
+    page.wait_for_function(
+        """() => {
+          const canvas = document.querySelector("#scatter canvas");
+          return canvas && canvas.getContext("2d").getImageData(2, 2, 1, 1).data[0] < 60;
+        }"""
+    )
+
+
+@pytest.mark.parametrize("opened", [False, True], ids=["no run open", "a run open"])
+def test_print_shows_what_is_static_and_nothing_to_press(mixed: Report, visit: Visit, opened: bool) -> None:
+    page = visit(mixed, diverged(mixed) if opened else "")
+    figures = page.locator(STATIC).count()
+    page.emulate_media(media="print")
+    expect(page.locator("button, input, select, body > nav, #filters").locator("visible=true")).to_have_count(0)
+    expect(page.locator(STATIC).locator("visible=true")).to_have_count(figures)
+    expect(page.locator("#run-heatmap svg").locator("visible=true")).to_have_count(int(opened))
+    details = page.get_by_text(RESPONSES).locator("..").locator("dt")
+    expect(details.last).to_be_visible()  # though the reader has not unfolded them
+    assert "vanishing" in page.locator("#definitions").inner_text()
+
+
+def test_without_javascript_every_static_figure_is_there(mixed: Report, visit: Visit) -> None:
+    figures = visit(mixed).locator(STATIC).count()
+    page = visit(mixed, java_script_enabled=False)
+    expect(page.locator(STATIC).locator("visible=true")).to_have_count(figures)
+    assert figures > 8
+    expect(page.locator("noscript p")).to_be_visible()
+    expect(page.locator("noscript p")).to_contain_text("The explorer needs JavaScript.")
+    expect(page.locator("button, input, select").locator("visible=true")).to_have_count(0)
+
+
+def test_a_page_of_ten_thousand_runs_reacts(many: Report, visit: Visit) -> None:
+    page = visit(many)
+    assert len(many.judged) == 10_000
+    expect(page.locator("#filtered")).to_have_text(many.counts(many.judged))
+    page.get_by_role("checkbox", name="relu", exact=True).uncheck()
+    kept = many.judged[many.judged["activation"] != "relu"]
+    expect(page.locator("#filtered")).to_have_text(many.counts(kept))
+    expect(page.locator("#scatter-note")).to_contain_text(f"{kept['signal_ratio_start'].notna().sum():,} runs drawn")
+    page.goto(f"{many.url}#run={many.judged['run_id'].iloc[-1]}")
+    expect(page.locator("#run-heatmap svg")).to_be_visible()

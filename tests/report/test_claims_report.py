@@ -1,0 +1,413 @@
+"""Claims on the page, in its dump and as Markdown: what is said is what the analysis found, whatever a suite writes."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from markdown_it import MarkdownIt
+from typer.testing import CliRunner
+
+from bench.analysis.claims import Judged, judge_claims
+from bench.cli import app
+from bench.errors import SuiteError
+from bench.report import build_page, dump_report, render, write_report
+from bench.report.charts import CHARTS
+from bench.report.claims_figure import figure_rows
+from bench.report.claims_markdown import JudgedResults, anchors, claims_markdown, escaped
+from bench.report.claims_words import readable
+from bench.report.index import build_index
+from bench.report.render import csv
+from bench.report.view import Claims, Page, Panel, Scale
+from tests.dry_results import SMALL, DryResults, dry_results
+from tests.report.test_page import Nesting, parsed
+from tests.report.test_report import save
+
+CLAIM = """
+[[claims]]
+id = "{id}"
+statement = "{statement}"
+source = "A paper, 2020"
+paper = "Its numbers | 1 of 2."
+differs = "The data."
+[claims.rule]
+"""
+
+
+def claim(name: str, rule: str, statement: str = "It is so.") -> str:
+    return CLAIM.format(id=name, statement=statement) + rule
+
+
+SUITE = """
+[suite]
+name = "claiming"
+question = "Do deep networks learn?"
+replicates = 6
+
+[factors]
+depth = [4, 30]
+activation = ["sigmoid", "relu"]
+initializer = ["glorot_uniform", "he_normal"]
+learning_rate = [0.01, 0.1]
+
+[fixed]
+steps = 60
+"""
+LEARNED = """
+number = { learned = 0.5 }
+where = { activation = "relu", depth = 30 }
+of = { initializer = "he_normal" }
+against = { initializer = "glorot_uniform" }
+best = "learning_rate"
+least = 0.2
+"""
+VANISHES = """
+number = { response = "signal_ratio_start" }
+where = { activation = "sigmoid", depth = 30 }
+least = -5.0
+"""
+STEPS = """
+number = { column = "loss", table = "evaluations", below = 0.001 }
+where = { depth = 4, initializer = "he_normal", learning_rate = 0.1 }
+of = { activation = "sigmoid" }
+against = { activation = "relu" }
+compare = "ratio"
+least = 2.0
+"""
+PARTS = """
+number = { column = "preactivation_grad_norm", transform = "log10", take = "slope", step = "start" }
+all = [
+  { name = "deep", where.depth = 30, of.activation = "sigmoid", against.activation = "relu", least = 0 },
+  { name = "shallow", where = { depth = 4 }, statistic = "each", least = -9.0, most = 9.0 },
+]
+"""
+EVIL = "<script>alert(1)</script> | **bold** [a](b) `c` $x$"
+CLAIMING = SUITE + "".join([
+    claim("learned", LEARNED), claim("vanishes", VANISHES), claim("steps", STEPS), claim("parts.two", PARTS, EVIL),
+])  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results() -> DryResults:
+    return dry_results(CLAIMING)
+
+
+@pytest.fixture(scope="module")
+def judged(results: DryResults) -> list[Judged]:
+    return judge_claims(results.tables, results.suite.claims)
+
+
+@pytest.fixture(scope="module")
+def page(results: DryResults) -> Page:
+    return build_page(results.tables, results.manifest)
+
+
+@pytest.fixture(scope="module")
+def html(page: Page) -> str:
+    return render(page)
+
+
+def claims_of(page: Page) -> Claims:
+    assert page.claims is not None
+    return page.claims
+
+
+def visible(html: str) -> str:
+    """The text of the page, its scripts and styles aside."""
+    page = Nesting()
+    page.feed(html.partition("<body>")[2].partition("</main>")[0])
+    return "".join(page.text)
+
+
+# The page
+
+
+def test_the_planted_claims_have_every_verdict(judged: list[Judged]) -> None:
+    assert [str(each.verdict) for each in judged] == ["supported", "refuted", "inconclusive", "supported"]
+
+
+def test_counts_and_verdicts_are_those_of_the_analysis(page: Page, html: str, judged: list[Judged]) -> None:
+    claims = claims_of(page)
+    assert claims.counts == {"supported": 2, "refuted": 1, "inconclusive": 1}
+    assert claims.summary == "4 claims: 2 supported, 1 refuted, 1 inconclusive"
+    assert [(card.id, card.verdict) for card in claims.cards] == [(each.id, str(each.verdict)) for each in judged]
+    shown = visible(html)
+    assert f"{claims.summary}." in shown
+    assert "Of 4 claims put to the test 2 are supported, 1 refuted, and 1 inconclusive." in shown
+    for each in judged:
+        assert each.source in shown and each.paper in shown and each.differs in shown
+        for part in each.parts:
+            assert readable(part.rule) in shown
+
+
+def test_a_card_says_effect_interval_region_counts_and_the_best_levels(page: Page, judged: list[Judged]) -> None:
+    learned, vanishes, steps, parts = claims_of(page).cards
+    found = judged[0].parts[0]
+    (part,) = learned.parts
+    assert part.effect.startswith("difference of shares 1 [0.") and part.effect.endswith(", 1], 95 % interval")
+    assert part.claimed == "≥ 0.2"
+    assert part.counts == f"{found.counts.judged} runs, 6 replicates, 0 lost"
+    assert part.best == (
+        "learning rate: the best of 2 tried for each of 2 networks (initializer he_normal 0.01 and initializer "
+        "glorot_uniform 0.01); 2 of 2 on the edge of those tried, so that a better one may lie beyond",
+    )
+    assert learned.best is not None and len(learned.best.rows) == 2
+    assert {row[-1] for row in learned.best.rows} == {"yes"}
+    assert vanishes.best is None and vanishes.table is None
+    assert "12 runs, 6 replicates, 0 lost, 12 censored" in steps.parts[0].counts
+    assert "leave the interval without its lower and upper end" in steps.why
+    assert parts.table is not None and [row[1] for row in parts.table.rows] == ["✓ supported", "✓ supported"]
+    assert parts.parts[1].effect.endswith("range over replicates")
+
+
+def test_the_mark_of_a_verdict_is_never_its_colour_alone(page: Page, html: str) -> None:
+    assert len({card.mark for card in claims_of(page).cards}) == 3
+    for card in claims_of(page).cards:
+        assert f'<span aria-hidden="true">{card.mark}</span> {card.verdict}</span>' in html
+
+
+def test_markup_in_a_statement_is_text(html: str) -> None:
+    assert EVIL not in html
+    assert visible(html).count(EVIL) == 3  # in the list, on the card and in the suite's own text
+    assert "<script" not in html.partition("</main>")[0]
+
+
+def test_every_claim_has_a_figure_with_a_text_and_an_id_of_its_own(page: Page, html: str) -> None:
+    found = parsed(html).found
+    ids = [attributes["id"] for _, attributes in found if attributes.get("id")]
+    assert len(ids) == len(set(ids))
+    assert {f"claim-{card.id}" for card in claims_of(page).cards} <= set(ids)
+    for card in claims_of(page).cards:
+        assert card.figure in page.chart_groups()
+        for part, panel in zip(card.parts, card.figure.panels, strict=True):
+            drawing = CHARTS["claim"](panel, card.figure.scale)
+            ElementTree.fromstring(drawing.svg)
+            assert part.effect.partition("[")[2].partition("]")[0] in drawing.text
+            assert f"claimed {part.claimed}" in drawing.text
+
+
+# The numbers behind it
+
+
+def test_the_figure_shows_every_replicate_as_the_tables_have_it(results: DryResults, judged: list[Judged]) -> None:
+    rows = figure_rows(judged[0].parts[0])
+    runs, ends = results.tables["runs"], results.tables["evaluations"]
+    ends = ends[(ends["split"] == "train") & (ends["step"] == 60)].set_index("run_id")["accuracy"]
+    chosen = runs[(runs["activation"] == "relu") & (runs["depth"] == 30)]
+    chosen = chosen.assign(learned=(chosen["run_id"].map(ends) >= 0.5).astype(float))
+    best = dict(judged[0].parts[0].best[["side", "level"]].to_numpy())
+    for side, initializer in (("of", "he_normal"), ("against", "glorot_uniform")):
+        own = chosen[(chosen["initializer"] == initializer) & (chosen["learning_rate"] == best[side])]
+        shown = rows[rows["what"] == side].sort_values("replicate")
+        assert shown["value"].tolist() == own.sort_values("replicate")["learned"].tolist()
+        assert shown["series"].unique().tolist() == [f"initializer {initializer}"]
+    assert rows["what"].tolist()[-2:] == ["effect", "claimed"]
+
+
+def test_the_effect_and_the_region_are_rows_of_the_csv(page: Page, judged: list[Judged]) -> None:
+    for each, card in zip(judged, claims_of(page).cards, strict=True):
+        saved = pd.read_csv(io.StringIO(csv(card.figure)))
+        effects = saved[saved["what"] == "effect"]
+        for part, row in zip(each.parts, effects.to_dict("records"), strict=True):
+            assert row["value"] == pytest.approx(part.effect, rel=1e-5)
+            assert (row["low"], row["high"]) == pytest.approx((part.low, part.high), rel=1e-5)
+        region = saved[saved["what"] == "claimed"].iloc[0]
+        assert (region["low"], region["high"]) == (
+            -np.inf if each.parts[0].least is None else each.parts[0].least,
+            np.inf if each.parts[0].most is None else each.parts[0].most,
+        )
+
+
+def test_what_is_known_from_one_side_only_is_said_and_drawn_so(page: Page) -> None:
+    card = claims_of(page).cards[2]
+    assert {cell for row in card.numbers[0].rows for cell in row[1:3]} == {"≥ 60"}
+    assert {row[3] for row in card.numbers[0].rows} == {"unknown"}
+    assert card.parts[0].effect == "ratio 1 [0, ∞], 95 % interval"
+    drawing = CHARTS["claim"](card.figure.panels[0], card.figure.scale)
+    ElementTree.fromstring(drawing.svg)
+    assert "sigmoid: 60 to 60 in 6 replicates" in drawing.text
+
+
+def test_numbers_over_many_decades_stand_on_a_logarithmic_axis() -> None:
+    def drawn(values: list[float]) -> str:
+        rows = [("of", "a", k, v, v, v, "1", "value") for k, v in enumerate(values)]
+        told = [("effect", "mean", None, values[0], values[0], values[-1], "1", "value"),
+                ("claimed", "claimed", None, np.nan, values[0], np.inf, "1", "value")]  # fmt: skip
+        names = ["what", "series", "replicate", "value", "low", "high", "unit", "compare"]
+        return CHARTS["claim"](Panel("", pd.DataFrame(rows + told, columns=names)), Scale("", "")).svg
+
+    assert re.search(r">10⁻[³⁴⁵]|>1\.0·10⁻", drawn([1e-6, 1e-3, 1.0]))
+    assert "10⁻" not in drawn([0.2, 0.3, 0.4])
+
+
+# Dump, and pages without claims
+
+
+def test_the_dump_has_the_claims_and_the_runs_behind_them(
+    results: DryResults, judged: list[Judged], tmp_path: Path
+) -> None:
+    dump = json.loads(json.dumps(dump_report(save(results, tmp_path / "out")), allow_nan=False))["claims"]
+    assert dump["counts"] == {"supported": 2, "refuted": 1, "inconclusive": 1}
+    known = set(results.tables["runs"]["run_id"])
+    for each, card in zip(judged, dump["cards"], strict=True):
+        assert (card["id"], card["verdict"], card["rule"]) == (each.id, str(each.verdict), readable(each.rule))
+        for part, told in zip(each.parts, card["parts"], strict=True):
+            assert [row["run_id"] for row in told["runs"]] == list(part.runs.index)
+            assert known >= set(part.runs.index)
+
+
+def test_a_suite_without_claims_has_no_section() -> None:
+    page = build_page(*(lambda r: (r.tables, r.manifest))(dry_results(SMALL)))
+    html = render(page)
+    assert page.claims is None
+    assert 'id="claims"' not in html and "#claims" not in html and "gradtrial-claims" not in html
+
+
+def test_claims_that_cannot_be_read_leave_the_page_standing(results: DryResults) -> None:
+    text = results.suite.text.replace("signal_ratio_start", "signal_of_another_version")
+    page = build_page(results.tables, results.manifest | {"text": text})
+    assert "signal_of_another_version" in claims_of(page).unread
+    html = render(page)
+    assert "cannot be read by this version" in visible(html)
+    assert "gradtrial-claims" not in html
+    assert not claims_of(page).cards
+
+
+def without_evaluations(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return tables | {"evaluations": tables["evaluations"].iloc[:0]}
+
+
+def only(tables: dict[str, pd.DataFrame], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    kept = {n: frame[frame["run_id"].isin(runs["run_id"])] for n, frame in tables.items() if "run_id" in frame}
+    return tables | kept
+
+
+def with_one_replicate(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return only(tables, tables["runs"][tables["runs"]["replicate"] == 0])
+
+
+def all_diverged(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    kept = {name: frame[frame["step"] == 0] for name, frame in tables.items() if "step" in frame}
+    return tables | kept | {"runs": tables["runs"].assign(status="diverged", steps_completed=0)}
+
+
+def without_norms(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return tables | {"gradient_norms": tables["gradient_norms"].assign(preactivation_grad_norm=np.nan)}
+
+
+def with_no_relu(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    return only(tables, tables["runs"][tables["runs"]["activation"] != "relu"])
+
+
+ODD = [without_evaluations, with_one_replicate, all_diverged, without_norms, with_no_relu]
+
+
+@pytest.mark.parametrize("change", ODD)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_odd_results_have_cards_too(results: DryResults, change: Any) -> None:
+    tables = change(results.tables)
+    page = build_page(tables, results.manifest)
+    html = render(page)
+    for svg in re.findall(r"<svg .*?</svg>", html.partition("</main>")[0], flags=re.DOTALL):
+        ElementTree.fromstring(svg)
+    assert not re.search(r"\bnan\b", visible(html.partition('<section id="map">')[0]))
+    document = claims_markdown([JudgedResults(results.manifest, tables, judge_claims(tables, results.suite.claims))])
+    assert "nan" not in document
+    if change is all_diverged:
+        assert "12 lost" in claims_of(page).cards[0].parts[0].counts
+
+
+# The list of reports
+
+
+def test_the_list_of_reports_says_how_many_claims_came_out_how(results: DryResults, tmp_path: Path) -> None:
+    write_report(save(results, tmp_path / "reports" / "claiming"))
+    write_report(save(dry_results(SMALL), tmp_path / "reports" / "small"))
+    said = {entry.suite: entry.claims for entry in build_index(tmp_path / "reports").entries}
+    assert said == {"claiming": "4 claims: 2 supported, 1 refuted, 1 inconclusive", "small": ""}
+    assert said["claiming"] in (tmp_path / "reports" / "index.html").read_text("utf-8")
+
+
+# Markdown
+
+
+def read(document: str) -> list[Any]:
+    return MarkdownIt("commonmark", {"html": True}).enable("table").parse(document)
+
+
+def cells(document: str) -> list[list[str]]:
+    """The text of the rows of every table, markup taken away."""
+    rows: list[list[str]] = []
+    inside = False
+    for token in read(document):
+        if token.type == "tr_open":
+            rows.append([])
+        inside = {"th_open": True, "td_open": True, "th_close": False, "td_close": False}.get(token.type, inside)
+        if inside and token.type == "inline":
+            rows[-1].append("".join(each.content for each in token.children))
+    return rows
+
+
+@pytest.fixture(scope="module")
+def document(results: DryResults, judged: list[Judged]) -> str:
+    return claims_markdown([JudgedResults(results.manifest, results.tables, judged)])
+
+
+def test_the_summary_has_a_row_for_each_claim_whatever_it_says(document: str, judged: list[Judged]) -> None:
+    rows = cells(document)
+    assert {len(row) for row in rows[:5]} == {7}
+    assert [row[0] for row in rows[1:5]] == [each.id for each in judged]
+    assert [row[1] for row in rows[1:5]] == [each.statement for each in judged]  # EVIL comes back as it was written
+    assert [row[3].split(" ", 1)[1] for row in rows[1:5]] == [str(each.verdict) for each in judged]
+    assert rows[5][:2] == ["suite", "runs"]
+    assert rows[6][:3] == ["claiming", "96", "60"] and "3.13.0" in rows[6] and "3.15.1" in rows[6]
+
+
+def test_every_claim_has_its_section_and_the_table_leads_to_it(document: str, judged: list[Judged]) -> None:
+    headings = re.findall(r"^### (.*)$", document, flags=re.MULTILINE)
+    assert headings == [each.id for each in judged]
+    assert re.findall(r"\]\(#([^)]*)\)", document) == anchors(headings) == ["learned", "vanishes", "steps", "partstwo"]
+    for each in judged:
+        for text in (each.paper, each.differs, *(readable(part.rule) for part in each.parts)):
+            assert escaped(text) in document
+    assert document.count("- **Why:**") == 4
+    assert "4 claims: 2 supported, 1 refuted, 1 inconclusive." in document
+
+
+def test_the_document_is_the_same_again_and_says_where_numbers_are_by_formula(
+    results: DryResults, judged: list[Judged], document: str
+) -> None:
+    again = JudgedResults(results.manifest, results.tables, judged)
+    assert claims_markdown([again]) == document
+    assert "by formula" not in document
+    dry = JudgedResults(results.manifest | {"dry": True}, results.tables, judged)
+    assert "made by formula, not by training" in claims_markdown([again, dry])
+    assert "(#learned-1)" in claims_markdown([again, dry])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [EVIL, "# no heading", "- no list", "1. no list", "a_b _c_ d*e*f", "p < 0.001 & x > 2", "<b>", "&amp;", "![x](y)",
+     "[a, b] [1]: c", "a \\ b | c", "~~gone~~", "one\ntwo"],
+)  # fmt: skip
+def test_escaped_text_comes_back_as_it_was(text: str) -> None:
+    tokens = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"]).parse(escaped(text))
+    (paragraph,) = [token for token in tokens if token.type == "inline"]
+    assert tokens[0].type == "paragraph_open"
+    assert {each.type for each in paragraph.children} <= {"text", "text_special"}
+    assert "".join(each.content for each in paragraph.children) == " ".join(text.split())
+
+
+def test_the_command_prints_the_document(results: DryResults, document: str, tmp_path: Path) -> None:
+    folder = save(results, tmp_path / "out")
+    done = CliRunner().invoke(app, ["claims", str(folder), "--markdown"])
+    assert done.stdout.rstrip() == document.rstrip()
+    both = CliRunner().invoke(app, ["claims", str(folder), "--markdown", "--json"])
+    assert isinstance(both.exception, SuiteError)

@@ -1,0 +1,201 @@
+"""The catalogue of factors, and how a written level becomes a choice."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import bench.factors
+from bench.errors import SuiteError
+from bench.factors import FACTORS, Factor, Level, Place, choose
+
+LEVELS = [(factor, level) for factor in FACTORS.values() for level in factor.levels]
+
+
+def test_order_of_factors() -> None:
+    assert list(FACTORS) == [
+        "dataset",
+        "preprocessing",
+        "architecture",
+        "depth",
+        "width",
+        "activation",
+        "initializer",
+        "bias_initializer",
+        "normalization",
+        "skip",
+        "clipping",
+        "regularization",
+        "optimizer",
+        "learning_rate",
+        "batch_size",
+        "steps",
+    ]
+
+
+def test_what_shares_a_graph() -> None:
+    on_the_run_axis = {name for name, factor in FACTORS.items() if factor.place is Place.RUN}
+    assert on_the_run_axis == {"initializer", "bias_initializer", "clipping", "regularization", "learning_rate"}
+
+
+@pytest.mark.parametrize("factor", FACTORS.values(), ids=FACTORS)
+def test_default_is_a_level_without_changed_settings(factor: Factor) -> None:
+    choice = choose(factor, factor.default)
+    assert choice.label == str(factor.default)
+    assert bool(factor.levels) != bool(factor.number)
+    names = [level.name for level in factor.levels]
+    assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(("factor", "level"), LEVELS, ids=[f"{factor.name}-{level.name}" for factor, level in LEVELS])
+def test_every_level_says_what_it_is_and_where_it_comes_from(factor: Factor, level: Level) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", level.name)
+    assert level.summary.endswith(".") and level.source
+    for setting in level.settings.values():
+        assert setting.summary.endswith(".")
+        if setting.default != "":
+            changed = {"level": level.name} | {name: each.default for name, each in level.settings.items()}
+            assert choose(factor, changed) == choose(factor, level.name)
+
+
+@pytest.mark.parametrize(
+    ("factor", "written", "label"),
+    [
+        ("depth", 12, "12"),
+        ("learning_rate", 1, "1"),
+        ("learning_rate", 0.00001, "1e-05"),
+        ("activation", "relu", "relu"),
+        ("activation", {"level": "relu"}, "relu"),
+        ("initializer", {"level": "orthogonal", "gain": 1.5}, "orthogonal(gain=1.5)"),
+        ("initializer", {"level": "orthogonal", "gain": 1}, "orthogonal"),
+        (
+            "initializer",
+            {"level": "variance_scaling", "mode": "fan_out", "scale": 4},
+            "variance_scaling(scale=4, mode=fan_out)",
+        ),
+        ("initializer", {"level": "critical", "bias_stddev": "solved"}, "critical"),
+        ("initializer", {"level": "critical", "bias_stddev": 0}, "critical(bias_stddev=0)"),
+        ("clipping", {"level": "global_norm", "threshold": 5.0}, "global_norm(threshold=5)"),
+        (
+            "normalization",
+            {"level": "group_normalization", "groups": 4, "position": "after"},
+            "group_normalization(groups=4, position=after)",
+        ),
+        ("dataset", "data/mine.npz", "data/mine.npz"),
+        ("dataset", {"level": "npz", "path": "data/mine.npz"}, "data/mine.npz"),
+        ("activation", "mine.shapes:snake", "mine.shapes:snake"),
+        ("activation", {"level": "mine:snake", "rate": 2.0, "odd": True}, "mine:snake(odd=true, rate=2)"),
+    ],
+)
+def test_labels(factor: str, written: object, label: str) -> None:
+    assert choose(FACTORS[factor], written).label == label
+
+
+def test_settings_are_resolved_and_have_their_own_type() -> None:
+    choice = choose(FACTORS["initializer"], {"level": "variance_scaling", "scale": 4})
+    assert choice.settings == (("scale", 4.0), ("mode", "fan_in"), ("distribution", "truncated_normal"))
+    assert isinstance(choice.setting("scale"), float)
+    assert choice.meaning == [
+        "variance_scaling",
+        {"scale": 4.0, "mode": "fan_in", "distribution": "truncated_normal"},
+    ]
+
+
+def test_a_whole_number_for_a_real_factor_is_that_real() -> None:
+    assert repr(choose(FACTORS["learning_rate"], 1).value) == "1.0"
+    assert choose(FACTORS["learning_rate"], 1) == choose(FACTORS["learning_rate"], 1.0)
+    assert repr(choose(FACTORS["depth"], 3).value) == "3"
+
+
+def test_settings_of_a_plugin_pass_as_given() -> None:
+    choice = choose(FACTORS["optimizer"], {"level": "mine:Lion", "beta_1": 1, "amsgrad": False})
+    assert choice.name == "mine:Lion"
+    assert [(name, repr(value)) for name, value in choice.settings] == [("amsgrad", "False"), ("beta_1", "1")]
+
+
+@pytest.mark.parametrize(
+    ("factor", "written", "says"),
+    [
+        ("depth", 0, "0 is not allowed: it must be at least 1 and at most 10000."),
+        ("depth", True, "true is not a whole number."),
+        ("depth", 4.0, "4.0 is not a whole number."),
+        ("depth", "four", '"four" is not a whole number.'),
+        ("batch_size", 1, "it must be at least 2"),
+        ("learning_rate", 0, "it must be above 0."),
+        ("learning_rate", float("nan"), "nan is not allowed: it must be above 0."),
+        ("learning_rate", float("inf"), "inf is not allowed"),
+        ("learning_rate", False, "false is not a number."),
+        ("initializer", "he_norml", '"he_norml" is not a level. Did you mean "he_normal"? Known: random_normal, '),
+        ("initializer", "he_norml", '"module:name"'),
+        ("initializer", "mine:", "is not a level"),
+        (
+            "skip",
+            "mine:Skip",
+            '"mine:Skip" is not a level. Known: none, residual, residual_scaled, residual_damped, residual_post_norm.',
+        ),
+        ("initializer", 3, '3 is neither the name of a level nor a table such as { level = "glorot_uniform" }.'),
+        ("initializer", {"gain": 2.0}, "{ gain = 2.0 } is neither the name of a level"),
+        (
+            "initializer",
+            {"level": "orthogonal", "gian": 2.0},
+            '"gian" is not a setting of orthogonal. Did you mean "gain"? Known: gain.',
+        ),
+        ("activation", {"level": "relu", "slope": 2.0}, '"slope" is not a setting of relu. relu has none.'),
+        (
+            "initializer",
+            {"level": "orthogonal", "gain": 0},
+            "gain of orthogonal: 0 is not allowed: it must be above 0.",
+        ),
+        ("initializer", {"level": "orthogonal", "gain": "big"}, 'gain of orthogonal: "big" is not a number.'),
+        (
+            "initializer",
+            {"level": "critical", "bias_stddev": "solve"},
+            'bias_stddev of critical: "solve" is neither "solved" nor a number.',
+        ),
+        ("initializer", {"level": "critical", "bias_stddev": -0.1}, "it must be at least 0."),
+        ("initializer", {"level": "critical", "bias_stddev": True}, "true is not a number."),
+        ("skip", {"level": "residual", "layers": True}, "layers of residual: true is not a whole number."),
+        ("optimizer", {"level": "adam", "beta_1": 1.5}, "it must be at least 0 and at most 1."),
+        (
+            "normalization",
+            {"level": "layer_normalization", "position": "befor"},
+            'position of layer_normalization: "befor" is not allowed. Did you mean "before"? Known: before, after.',
+        ),
+        ("dataset", "npz", "npz needs its setting path"),
+        ("dataset", {"level": "npz", "path": ""}, "path of npz: "),
+        ("dataset", {"level": "npz", "path": 3}, "path of npz: 3 is not a text."),
+        ("activation", {"level": "mine:snake", "rates": [1]}, "rates of mine:snake: [1] is neither a number"),
+    ],
+)
+def test_refusals_say_what_was_got_and_what_is_allowed(factor: str, written: object, says: str) -> None:
+    with pytest.raises(SuiteError) as error:
+        choose(FACTORS[factor], written)
+    assert says in str(error.value)
+
+
+def test_front_page_lists_what_it_exports() -> None:
+    public = {name for name in vars(bench.factors) if not name.startswith("_") and name != "annotations"}
+    files = {"base", "choosing"} | {
+        name for name in public if getattr(vars(bench.factors)[name], "__name__", "") == f"bench.factors.{name}"
+    }
+    catalogues = {name for name in public if isinstance(vars(bench.factors)[name], Factor)}
+    assert set(bench.factors.__all__) == public - files - catalogues
+
+
+def test_suites_and_plans_need_no_heavy_package() -> None:
+    heavy = ["numpy", "pandas", "pyarrow", "scipy", "keras", "tensorflow"]
+    program = f"import sys, bench.suite, bench.plan; print([name for name in {heavy} if name in sys.modules])"
+    shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "[]"
+
+
+def test_every_factor_and_level_stands_in_the_page_on_suites() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8")
+    for factor in FACTORS.values():
+        assert f"| `{factor.name}` |" in page
+        for level in factor.levels:
+            assert f"`{level.name}`" in page, f"{factor.name} {level.name} is not in docs/suites.md"

@@ -1,0 +1,338 @@
+"""Suite files: what they mean, and the one sentence that an unusable one gets."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from bench.errors import SuiteError
+from bench.factors import FACTORS
+from bench.suite import Record, Schedule, Suite, load_suite, suite_schema
+
+SUITES = Path(__file__).parents[2] / "suites"
+HEAD = '[suite]\nname = "probe"\nquestion = "Does it load?"\nreplicates = 2\n'
+GRID = HEAD + '[factors]\ndepth = [2, 8]\nactivation = ["relu", "tanh"]\n'
+
+Load = Callable[[str], Suite]
+
+
+@pytest.fixture
+def load(tmp_path: Path) -> Load:
+    def write_and_load(text: str) -> Suite:
+        path = tmp_path / "probe.toml"
+        path.write_text(text, encoding="utf-8")
+        return load_suite(path)
+
+    return write_and_load
+
+
+def _cells(suite: Suite, *factors: str) -> list[tuple[str, ...]]:
+    return [tuple(cell[name].label for name in factors) for cell in suite.cells]
+
+
+def test_a_suite_is_its_product_with_defaults_filled_in(load: Load) -> None:
+    suite = load(GRID + "[fixed]\nwidth = 16\n")
+    assert (suite.name, suite.title, suite.replicates, suite.seed) == ("probe", None, 2, 0)
+    assert _cells(suite, "depth", "activation") == [("2", "relu"), ("2", "tanh"), ("8", "relu"), ("8", "tanh")]
+    assert list(suite.factors) == ["depth", "activation"]
+    assert set(suite.fixed) == set(FACTORS) - {"depth", "activation"}
+    assert suite.fixed["width"].value == 16
+    assert suite.fixed["initializer"].name == "glorot_uniform"
+    assert all(list(cell) == list(FACTORS) for cell in suite.cells)
+
+
+def test_the_last_factor_of_the_file_changes_fastest(load: Load) -> None:
+    suite = load(HEAD + '[factors]\nactivation = ["relu", "tanh"]\ndepth = [2, 8]\n')
+    assert _cells(suite, "activation", "depth") == [("relu", "2"), ("relu", "8"), ("tanh", "2"), ("tanh", "8")]
+
+
+def test_exclude_takes_away_every_cell_that_matches_all_its_keys(load: Load) -> None:
+    suite = load(GRID + '[[exclude]]\ndepth = 8\nactivation = "tanh"\n')
+    assert _cells(suite, "depth", "activation") == [("2", "relu"), ("2", "tanh"), ("8", "relu")]
+
+
+def test_a_list_in_exclude_means_any_of_them(load: Load) -> None:
+    suite = load(HEAD + "[factors]\ndepth = [2, 4, 8]\n[[exclude]]\ndepth = [2, 8]\n")
+    assert _cells(suite, "depth") == [("4",)]
+
+
+CLIPPINGS = '[factors]\nclipping = ["none", "global_norm", { level = "global_norm", threshold = 5.0 }, "value"]\n'
+
+
+@pytest.mark.parametrize(
+    ("written", "left"),
+    [
+        ('"global_norm"', ["none", "value"]),
+        ('{ level = "global_norm" }', ["none", "global_norm(threshold=5)", "value"]),
+        ('{ level = "global_norm", threshold = 5 }', ["none", "global_norm", "value"]),
+    ],
+)
+def test_a_bare_name_matches_any_settings_and_a_table_matches_exactly(
+    load: Load, written: str, left: list[str]
+) -> None:
+    suite = load(HEAD + CLIPPINGS + f"[[exclude]]\nclipping = {written}\n")
+    assert _cells(suite, "clipping") == [(label,) for label in left]
+
+
+def test_include_takes_all_levels_of_the_factors_it_leaves_out(load: Load) -> None:
+    suite = load(GRID + '[[include]]\nactivation = "selu"\n')
+    assert _cells(suite, "depth", "activation")[4:] == [("2", "selu"), ("8", "selu")]
+    assert [level.label for level in suite.factors["activation"]] == ["relu", "tanh", "selu"]
+
+
+def test_include_may_vary_a_fixed_factor(load: Load) -> None:
+    text = GRID + '[fixed]\nlearning_rate = 0.1\n[[include]]\ndepth = 8\nlearning_rate = 1\nactivation = "relu"\n'
+    suite = load(text)
+    assert _cells(suite, "depth", "activation", "learning_rate")[4:] == [("8", "relu", "1")]
+    assert [level.value for level in suite.factors["learning_rate"]] == [0.1, 1.0]
+    assert "learning_rate" not in suite.fixed
+    assert {cell["learning_rate"].value for cell in suite.cells[:4]} == {0.1}
+
+
+def test_include_may_bring_back_what_exclude_took_away(load: Load) -> None:
+    suite = load(GRID + '[[exclude]]\ndepth = 8\n[[include]]\ndepth = 8\nactivation = "tanh"\n')
+    assert _cells(suite, "depth", "activation") == [("2", "relu"), ("2", "tanh"), ("8", "tanh")]
+
+
+def test_plugins_and_files_are_levels(load: Load) -> None:
+    suite = load(HEAD + '[factors]\nactivation = ["relu", "mine.shapes:snake"]\n[fixed]\ndataset = "data/mine.npz"\n')
+    assert _cells(suite, "activation") == [("relu",), ("mine.shapes:snake",)]
+    assert suite.fixed["dataset"].setting("path") == "data/mine.npz"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (GRID + "seed = = 3\n", "this is not TOML: Invalid value (at line 8, column 8)."),
+        ("depth = [2]\n" + HEAD, "[depth] is not a key of a suite. Known: suite, factors, fixed, record, include, exc"),
+        (GRID + "[fixd]\n", '[fixd] is not a key of a suite. Did you mean "fixed"?'),
+        ("[factors]\ndepth = [2]\n", "[suite] is missing."),
+        (HEAD, "[factors] is missing."),
+        (GRID.replace('question = "Does it load?"\n', ""), "[suite] question is missing."),
+        (GRID.replace("replicates", "replicate"), 'replicate is not a key of a suite. Did you mean "replicates"?'),
+        (GRID.replace("replicates = 2", "replicates = 2\nsed = 1"), 'sed is not a key of a suite. Did you mean "seed"'),
+        (
+            GRID.replace("replicates = 2", "replicates = 0"),
+            "[suite] replicates: 0 is not allowed: it must be at least 1",
+        ),
+        (GRID.replace("replicates = 2", "replicates = true"), "[suite] replicates: true is not a whole number."),
+        (GRID.replace("replicates = 2", "replicates = 2.0"), "[suite] replicates: 2.0 is not a whole number."),
+        (
+            GRID.replace("replicates = 2", "replicates = 2\nseed = -1"),
+            "[suite] seed: -1 is not allowed: it must be at l",
+        ),
+        (GRID.replace('"probe"', '"../up"'), '[suite] name: "../up" is not allowed: it names files, so only letters'),
+        (GRID.replace('"probe"', "3"), "[suite] name: 3 is not a text."),
+        (GRID.replace('"Does it load?"', '""'), '[suite] question: "" is not allowed: it must not be empty.'),
+        (HEAD + "[factors]\n", "[factors] is empty: name at least one factor and its levels."),
+        (HEAD + "[factors]\ndepth = []\n", "[factors] depth: the list is empty"),
+        (HEAD + "[factors]\ndepth = 4\n", "[factors] depth: 4 is not a list. Write [4], or move it to [fixed]."),
+        (
+            HEAD + "[factors]\ndepht = [4]\n",
+            '[factors] depht: "depht" is not a factor. Did you mean "depth"? Known: da',
+        ),
+        (HEAD + "[factors]\ndepth = [4, true]\n", "[factors] depth: true is not a whole number."),
+        (HEAD + "[factors]\ndepth = [4, 2, 4]\n", "[factors] depth: 4 is there twice."),
+        (HEAD + "[factors]\nlearning_rate = [1, 1.0]\n", "[factors] learning_rate: 1.0 is there twice."),
+        (HEAD + '[factors]\nskip = ["residual", {level = "residual", layers = 2}]\n', "layers = 2 } is there twice."),
+        (
+            HEAD + '[factors]\ninitializer = ["he_norml"]\n',
+            '[factors] initializer: "he_norml" is not a level. Did you mea',
+        ),
+        (GRID + "[fixed]\ndepth = 3\n", "[fixed] depth: it is in [factors] too."),
+        (GRID + "[fixed]\nwidth = [3]\n", "[fixed] width: [3] is a list. Give one level, or move it to [factors]."),
+        (GRID + "[fixed]\nwidht = 3\n", '[fixed] widht: "widht" is not a factor. Did you mean "width"?'),
+        (GRID + "[include]\ndepth = 3\n", "[include]: { depth = 3 } is not a list of tables."),
+        (GRID + "[[include]]\n", "[[include]] 1: it names no factor."),
+        (
+            GRID + "[[include]]\ndepth = 9\n[[include]]\nbatch = 9\n",
+            '[[include]] 2: "batch" is not a factor. Did you mean',
+        ),
+        (GRID + "[[include]]\ndepth = []\n", "[[include]] 1: depth: the list is empty."),
+        (GRID + "[[include]]\ndepth = [3, 3]\n", "[[include]] 1: depth: 3 is named twice."),
+        (
+            GRID + "[[include]]\ndepth = 8\n",
+            "[[include]] 1 adds a cell that is there already: depth 8, activation relu.",
+        ),
+        (
+            GRID + '[[include]]\nskip = "residual"\n[[include]]\nskip = "residual"\ndepth = 2\n',
+            "[[include]] 2 adds a cell that is there already: depth 2, activation relu, skip residual.",
+        ),
+        (GRID + "[[exclude]]\ndepth = 3\n", "[[exclude]] 1: depth: 3 matches nothing: it is 2, 8 here."),
+        (GRID + "[[exclude]]\nwidth = 3\n", "[[exclude]] 1: width: 3 matches nothing: it is 64 here."),
+        (
+            GRID + '[[exclude]]\nactivation = "rel"\n',
+            '[[exclude]] 1: activation: "rel" is not a level. Did you mean "re',
+        ),
+        (GRID + "[[exclude]]\ndepth = 2\n[[exclude]]\ndepth = 2\n", "[[exclude]] 2 takes nothing away"),
+        (GRID + "[[exclude]]\ndepth = [2, 8]\n", "no cell is left: [[exclude]] takes all of them away."),
+        (
+            GRID + '[record]\nlosses = "never"\n',
+            '[record] "losses" is not a recorded table. Did you mean "loss_curves"?',
+        ),
+        (
+            GRID + '[record]\nactivations = "always"\n',
+            '[record] activations: "always" is not a schedule. Write "every_ste',
+        ),
+        (
+            GRID + "[record]\nactivations = { evry = 2 }\n",
+            '[record] activations: "evry" is not a rule. Did you mean "ev',
+        ),
+        (
+            GRID + "[record]\nactivations = { every = 0 }\n",
+            "every = 0 is not allowed: it must be a whole number, at le",
+        ),
+        (GRID + "[record]\nactivations = { log_spaced = true }\n", "log_spaced = true is not allowed"),
+        (GRID + "[record]\nactivations = { at = [] }\n", "[record] activations: at = [] is not a list of steps"),
+        (GRID + "[record]\nactivations = { at = [0, 201] }\n", "at: 201 is not a step. Here they go from 0 to 200"),
+        (GRID + "[record]\nloss_curves = { at = [200] }\n", "at: 200 is not a step. Here they go from 0 to 199"),
+        (GRID + "[record]\nactivations = { at = [5, 5] }\n", "at = [5, 5] names a step twice."),
+        (
+            HEAD + f"[factors]\ndepth = {list(range(1, 1001))}\nwidth = {list(range(1, 1002))}\n",
+            "1001000 cells are too many: the limit is 1000000.",
+        ),
+        (
+            HEAD + '[factors]\nnormalization = [{ level = "group_normalization", groups = 7 }]\n',
+            "normalization group_normalization(groups=7) and width 64 do not go together: groups = 7 must divide",
+        ),
+        (
+            HEAD + '[factors]\nskip = ["none", "residual"]\ndepth = [1, 2]\n',
+            "skip residual and depth 1 do not go together: the first hidden layer is outside the blocks",
+        ),
+        (
+            HEAD + '[factors]\nbatch_size = [64, 256]\ndataset = ["wine", "digits"]\n',
+            "dataset wine and batch_size 256 do not go together: wine has 142 training rows. Change one",
+        ),
+        (
+            HEAD + '[factors]\ninitializer = ["critical"]\nactivation = ["relu", "softplus"]\n',
+            "initializer critical and activation softplus do not go together: no variance of weights and biases",
+        ),
+        (
+            HEAD + '[factors]\ninitializer = ["he_normal", "critical"]\nbias_initializer = ["zeros", "normal"]\n',
+            "initializer critical and bias_initializer normal do not go together: critical draws the biases too.",
+        ),
+    ],
+)
+def test_refusals_are_one_sentence_with_the_file_and_the_place(load: Load, text: str, says: str) -> None:
+    with pytest.raises(SuiteError) as error:
+        load(text)
+    message = str(error.value)
+    assert "probe.toml: " in message
+    assert says in message
+    assert "\n" not in message
+    assert error.value.exit_code == 2
+
+
+def test_an_impossible_pair_may_be_excluded(load: Load) -> None:
+    pair = '[factors]\nskip = ["none", "residual"]\ndepth = [1, 2]\n[[exclude]]\nskip = "residual"\ndepth = 1\n'
+    assert len(load(HEAD + pair).cells) == 3
+
+
+def test_a_missing_file_offers_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "depth.toml").write_text(GRID)
+    with pytest.raises(SuiteError, match=r'dept\.toml: there is no such file\. Did you mean "depth\.toml"\?'):
+        load_suite(tmp_path / "dept.toml")
+    with pytest.raises(SuiteError, match="has no suite"):
+        load_suite(tmp_path / "nowhere" / "dept.toml")
+
+
+def test_what_is_not_a_text_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "image.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SuiteError, match="not UTF-8 text"):
+        load_suite(tmp_path / "image.toml")
+    with pytest.raises(SuiteError, match="cannot be read"):
+        load_suite(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "last", "steps"),
+    [
+        (Schedule("never"), 5, ()),
+        (Schedule("every_step"), 3, (0, 1, 2, 3)),
+        (Schedule("every", 4), 10, (0, 4, 8, 10)),
+        (Schedule("every", 5), 10, (0, 5, 10)),
+        (Schedule("at", listed=(0, 7, "last")), 10, (0, 7, 10)),
+        (Schedule("at", listed=(7, 20)), 10, (7,)),
+        (Schedule("log_spaced", 2), 100, (0, 100)),
+        (Schedule("log_spaced", 4), 100, (0, 1, 10, 100)),
+        (Schedule("log_spaced", 5), 1000, (0, 1, 10, 100, 1000)),
+        (Schedule("log_spaced", 9), 3, (0, 1, 2, 3)),
+        (Schedule("log_spaced", 9), 0, (0,)),
+        (Schedule("log_spaced", 2), 0, (0,)),
+    ],
+)
+def test_schedules(schedule: Schedule, last: int, steps: tuple[int, ...]) -> None:
+    assert schedule.steps(last) == steps
+
+
+@pytest.mark.parametrize("count", range(2, 40))
+@pytest.mark.parametrize("last", [1, 2, 7, 60, 199, 10_000])
+def test_log_spaced_gives_that_many_ascending_steps_from_first_to_last(count: int, last: int) -> None:
+    steps = Schedule("log_spaced", count).steps(last)
+    assert len(steps) == min(count, last + 1)
+    assert list(steps) == sorted(set(steps))
+    assert (steps[0], steps[-1]) == (0, last)
+
+
+def test_gradients_end_one_step_before_the_network_does(load: Load) -> None:
+    suite = load(GRID + '[record]\nevaluations = { at = ["last"] }\ngradient_norms = { at = ["last"] }\n')
+    schedules = suite.schedules(60)
+    assert list(schedules) == ["gradient_norms", "activations", "loss_curves", "evaluations"]
+    assert (schedules["gradient_norms"], schedules["evaluations"]) == ((59,), (60,))
+    assert schedules["loss_curves"] == tuple(range(60))
+    assert suite.record.activations == Record().activations
+
+
+@pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
+def test_shipped_suites_load_name_their_schema_and_obey_it(path: Path) -> None:
+    suite = load_suite(path)
+    assert suite.name == path.stem
+    assert suite.text.startswith("#:schema suite.schema.json\n")
+    jsonschema.Draft7Validator(suite_schema()).validate(tomllib.loads(suite.text))
+
+
+def test_five_suites_are_shipped() -> None:
+    assert {path.stem for path in SUITES.glob("*.toml")} >= {"default", "quick", "remedies", "mnist", "detectors"}
+
+
+def test_committed_schema_is_current() -> None:
+    committed = json.loads((SUITES / "suite.schema.json").read_text(encoding="utf-8"))
+    assert committed == suite_schema(), "run `make schema`"
+
+
+@pytest.mark.parametrize("factor", FACTORS.values(), ids=FACTORS)
+def test_schema_takes_every_level_with_all_its_settings(factor: object) -> None:
+    assert isinstance(factor, type(FACTORS["depth"]))
+    allowed = jsonschema.Draft7Validator({**suite_schema(), "required": ["factors"]})
+    for level in factor.levels:
+        settings = {name: each.default or "mine.npz" for name, each in level.settings.items()}
+        allowed.validate({"factors": {factor.name: [{"level": level.name} | settings]}})
+        if "npz" not in level.name:
+            allowed.validate({"factors": {factor.name: [level.name]}})
+    for wrong in ("nonsense", {"level": "nonsense"}, True, []):
+        assert not allowed.is_valid({"factors": {factor.name: [wrong]}})
+
+
+def test_schema_refuses_unknown_keys() -> None:
+    allowed = jsonschema.Draft7Validator(suite_schema())
+    good = tomllib.loads(GRID)
+    allowed.validate(good)
+    for wrong in (good | {"fixd": {}}, good | {"factors": {"depht": [2]}}, good | {"record": {"losses": "never"}}):
+        assert not allowed.is_valid(wrong)
+
+
+def test_the_guide_names_every_factor_level_and_setting() -> None:
+    lines = (SUITES.parent / "docs" / "suites.md").read_text(encoding="utf-8").splitlines()
+    for factor in FACTORS.values():
+        (row,) = [line for line in lines if line.startswith(f"| `{factor.name}` | ") and line.count("|") == 5]
+        assert f"| `{factor.default}` |" in row
+        assert ("`module:name`" in row) == factor.plugins
+        for level in factor.levels:
+            assert f"`{level.name}`" in row
+            for name, setting in level.settings.items():
+                assert (f"{name} = {setting.default}" if setting.default != "" else name) in row
