@@ -13,7 +13,7 @@ from bench.rules import MEASURES, OWN, RulesChoice
 MOST_CURVES = 8  # colours
 SPLIT_BY = ("optimizer", "dataset", "normalization")  # what a rule may be right under and wrong without
 BASIS = (
-    "recall: of runs that did not learn, those that raise an alarm; false-positive rate: the same of runs that learned; "
+    "recall: of runs that did not learn, the share with an alarm; false-positive rate: the same of runs that learned; "
     "Wilson intervals that count cells, as replicates of a cell are alike"
 )
 
