@@ -1,0 +1,74 @@
+"""Recipes of docs/extending.md as data, and a copy of the project in which to follow them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+
+ROOT = Path(__file__).parents[2]
+COPIED = ("bench", "suites", "docs", "pyproject.toml", "README.md", "CHANGELOG.md")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a recipe: the file it is for (the words after its language) and its text."""
+
+    place: str
+    text: str
+
+
+def recipe(heading: str) -> list[Block]:
+    """The fenced blocks under a heading of docs/extending.md, in order."""
+    page = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
+    section = re.split(rf"(?m)^## {re.escape(heading)}$", page)[1]
+    section = re.split(r"(?m)^## ", section)[0]
+    return [Block(place, text) for place, text in re.findall(r"(?ms)^```\w+ *([^\n]*)\n(.*?)^```$", section)]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A copy of the project in a temporary folder."""
+
+    folder: Path
+
+    def write(self, place: str, text: str) -> None:
+        """Make a new file."""
+        path = self.folder / place
+        assert not path.exists()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def insert(self, place: str, anchor: str, text: str) -> None:
+        """Put text in front of the only place of a file where the anchor stands; into a tuple as an entry of it."""
+        path = self.folder / place
+        before = path.read_text(encoding="utf-8")
+        assert before.count(anchor) == 1, f"{place} holds {anchor!r} {before.count(anchor)} times"
+        margin = anchor[: len(anchor) - len(anchor.lstrip())]
+        entry = indent(text.rstrip(), margin) + (",\n" if margin else "\n\n\n")
+        path.write_text(before.replace(anchor, entry + anchor), encoding="utf-8")
+
+    def run(self, *words: str, code: int = 0) -> str:
+        """A Python program of the copy, such as `-m bench list`; returns what it printed."""
+        environment = os.environ | {"PYTHONPATH": str(self.folder)}
+        done = subprocess.run(
+            [sys.executable, *words], cwd=self.folder, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+
+def copied(folder: Path) -> Copy:
+    """A copy of the project in this folder."""
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+        else:
+            shutil.copy(source, folder / name)
+    return Copy(folder)
