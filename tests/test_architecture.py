@@ -40,7 +40,7 @@ PACKAGES = {
     "placing": _package(),
     "store": _package("digests placing reading schema errors", "pyarrow pandas"),
     "theory": _package("factors errors", "numpy scipy"),
-    "analysis": _package("suite rules schema theory errors", "numpy pandas scipy"),
+    "analysis": _package("suite rules factors schema theory errors", "numpy pandas scipy"),
     "report": _package(
         "analysis theory rules store schema errors",
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",

@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis.measurements import COMPARED, Measurements, Reals
+from bench.factors import level_name
 from bench.rules import MEASURES, Condition, Rule, RuleSet, Symptom, When
 
 Flags = NDArray[np.bool_]
@@ -23,7 +24,7 @@ def rules_held(
         activations: each run's level, in the order of `runs`; a rule meant for others does not hold.
         when: look at these steps instead of those that each rule names.
     """
-    names = activations.astype(str).str.partition("(")[0]
+    names = activations.astype(str).map(level_name, na_action="ignore")
     columns = {}
     for rule in rules.rules:
         held = _held(rule, measured, when or rule.when, len(names))

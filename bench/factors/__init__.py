@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.factors.activations import ACTIVATION
 from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
-from bench.factors.choosing import PLUGIN, choose, show
+from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
 from bench.factors.clipping import CLIPPING
 from bench.factors.datasets import DATASET, PREPROCESSING, DatasetLevel
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
@@ -27,6 +27,8 @@ __all__ = [
     "Scalar",
     "Setting",
     "choose",
+    "level_name",
+    "read_label",
     "show",
 ]
 

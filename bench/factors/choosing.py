@@ -1,7 +1,8 @@
-"""From what a suite writes for a level to a checked `Choice`."""
+"""From what a suite writes for a level to a checked `Choice`, to its label in the tables, and back."""
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -12,6 +13,9 @@ from bench.factors.base import Choice, Factor, Level, Scalar, Setting
 MOST_SHOWN = 200  # characters of a value in a message
 MOST_DIGITS = 50
 PLUGIN = r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*"
+LABEL = re.compile(r"([^()]+)\((.*)\)", re.DOTALL)
+QUOTED = r'"(?:[^"\\]|\\.)*"'
+SETTING = re.compile(rf"\s*({QUOTED}|[^=,]*)=\s*({QUOTED}|[^,]*)(?:,|$)", re.DOTALL)
 
 
 def choose(factor: Factor, written: object) -> Choice:
@@ -34,6 +38,34 @@ def choose(factor: Factor, written: object) -> Choice:
     raise SuiteError(
         f'{show(written)} is neither the name of a level nor a table such as {{ level = "{factor.default}" }}.'
     )
+
+
+def read_label(factor: Factor, label: object) -> Choice:
+    """The choice that a table holds as `label`: the inverse of `Choice.column`, for every choice of every factor.
+
+    Args:
+        factor: whose column it is.
+        label: a cell of that column. A number may be one of numpy's, a float that is whole, or text.
+
+    Raises:
+        SuiteError: it is not one of the factor's values, as `choose` says.
+    """
+    if factor.number is not None:
+        value: object = label.item() if hasattr(label, "item") else label
+        value = _scalar(value) if isinstance(value, str) else value
+        if factor.number.kind is int and isinstance(value, float) and value.is_integer():
+            value = int(value)
+        return choose(factor, value)
+    if isinstance(label, str) and (found := LABEL.fullmatch(label.strip())):
+        settings = {_text(key): _scalar(value) for key, value in SETTING.findall(found[2])}
+        return choose(factor, {"level": found[1].strip(), **settings})
+    return choose(factor, label)
+
+
+def level_name(label: str) -> str:
+    """The level in a label, without its settings: `elu` of `elu(alpha=0.5)`; a level need not be known."""
+    found = LABEL.fullmatch(label.strip())
+    return found[1].strip() if found else label
 
 
 def show(written: object) -> str:
@@ -76,7 +108,8 @@ def _resolve(level: Level, given: Mapping[str, object]) -> Choice:
             raise SuiteError(f"{show(name)} is not a setting of {level.name}. {allowed}")
     settings = {name: _setting(level, name, given) for name in level.settings}
     changed = {name: value for name, value in settings.items() if value != level.settings[name].default}
-    label = str(settings["path"]) if level.name == "npz" else _label(level.name, changed)
+    path = str(settings["path"]) if level.name == "npz" else ""
+    label = path if path.endswith(".npz") else _label(level.name, changed)
     return Choice(level.name, tuple(settings.items()), label=label)
 
 
@@ -150,13 +183,34 @@ def _plugin(name: str, given: Mapping[str, object]) -> Choice:
 def _label(name: str, settings: Mapping[str, Scalar]) -> str:
     if not settings:
         return name
-    return f"{name}({', '.join(f'{key}={_word(value)}' for key, value in settings.items())})"
+    return f"{name}({', '.join(f'{_quoted(key)}={_word(value)}' for key, value in settings.items())})"
 
 
 def _word(value: Scalar) -> str:
-    """A value as labels spell it: 5.0 as 5, true for True, everything else as it is."""
+    """A value as labels spell it: 5.0 as 5, true for True, a text that would be read as something else in quotes."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         return str(int(value))
-    return str(value)
+    return _quoted(value) if isinstance(value, str) else str(value)
+
+
+def _quoted(text: str) -> str:
+    plain = text and text == text.strip() and not set(text) & set(",='\"") and _scalar(text) == text
+    return text if plain else json.dumps(text, ensure_ascii=False)
+
+
+def _scalar(word: str) -> Scalar:
+    """A value from the word that stands for it in a label: a switch, a whole number, a number, or a text."""
+    if word in ("true", "false"):
+        return word == "true"
+    for kind in (int, float):
+        try:
+            return kind(word)
+        except ValueError:
+            continue
+    return _text(word)
+
+
+def _text(word: str) -> str:
+    return str(json.loads(word)) if re.fullmatch(QUOTED, word, re.DOTALL) else word.strip(" '")

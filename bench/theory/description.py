@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.errors import BenchError, SuiteError
-from bench.factors import FACTORS, Choice, DatasetLevel, choose
+from bench.factors import FACTORS, Choice, DatasetLevel, read_label
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
-LABEL = re.compile(r"(?P<name>[^()]+)\((?P<settings>.*)\)")
 READ = (
     "architecture", "depth", "width", "activation", "initializer", "bias_initializer", "normalization", "skip",
     "batch_size",
@@ -152,37 +150,9 @@ def choice_of(factor: str, written: object) -> Choice:
     if isinstance(written, Choice):
         return written
     try:
-        return choose(FACTORS[factor], _parsed(factor, written))
+        return read_label(FACTORS[factor], written)
     except SuiteError as error:
         raise SuiteError(f"{factor}: {error}") from None
-
-
-def _parsed(factor: str, written: object) -> object:
-    number = FACTORS[factor].number
-    if number is not None:
-        value = written.item() if hasattr(written, "item") else written
-        if isinstance(value, str):
-            value = _scalar(value)
-        return int(value) if isinstance(value, float) and number.kind is int and value.is_integer() else value
-    if isinstance(written, str) and (match := LABEL.fullmatch(written.strip())):
-        table: dict[str, object] = {"level": match["name"].strip()}
-        for part in filter(None, (part.strip() for part in match["settings"].split(","))):
-            key, _, value = part.partition("=")
-            table[key.strip()] = _scalar(value.strip())
-        return table
-    return written
-
-
-def _scalar(text: str) -> object:
-    """A setting's value as labels spell it: true, a whole number, a number, or a word."""
-    if text in ("true", "false"):
-        return text == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text.strip("\"'")
 
 
 def _data(levels: Mapping[str, object], inputs: int | Sequence[int] | None, classes: int | None) -> tuple[int, int]:

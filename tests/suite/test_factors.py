@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import bench.factors
 from bench.errors import SuiteError
-from bench.factors import FACTORS, Factor, Level, Place, choose
+from bench.factors import FACTORS, Factor, Level, Place, Setting, choose, level_name, read_label
 
 LEVELS = [(factor, level) for factor in FACTORS.values() for level in factor.levels]
 
@@ -93,6 +95,59 @@ def test_every_level_says_what_it_is_and_where_it_comes_from(factor: Factor, lev
 )
 def test_labels(factor: str, written: object, label: str) -> None:
     assert choose(FACTORS[factor], written).label == label
+
+
+TEXTS = st.text("abE01.-_,='\"\\() \n\té–", max_size=9)
+FLOATS = st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = st.one_of(st.booleans(), st.integers(-(10**9), 10**9), FLOATS, TEXTS)
+
+
+def _values(setting: Setting) -> st.SearchStrategy[object]:
+    """What a setting of the catalogue may be given, within its limits."""
+    default, least = setting.default, setting.minimum if setting.minimum is not None else -1e6
+    most = setting.maximum if setting.maximum is not None else 1e6
+    if setting.allowed:
+        return st.sampled_from(setting.allowed)
+    if isinstance(default, bool):
+        return st.booleans()
+    numbers = st.floats(least, most, exclude_min=setting.exclusive)
+    if setting.or_number:
+        return st.one_of(st.just(default), numbers)
+    if isinstance(default, str):
+        return TEXTS.filter(bool)
+    return st.integers(int(least), int(most)) if isinstance(default, int) else numbers
+
+
+@st.composite
+def written_levels(draw: st.DrawFn) -> tuple[Factor, object]:
+    """A factor, and a value of it as a suite may write it: any level with any settings, any plugin, any number."""
+    factor = draw(st.sampled_from(list(FACTORS.values())))
+    if factor.number is not None:
+        least, most = factor.number.minimum, factor.number.maximum or 1e9
+        whole = st.integers(max(int(least), 1), int(most))
+        return factor, draw(whole if factor.number.kind is int else st.floats(least, most, exclude_min=True))
+    if factor.plugins and draw(st.booleans()):
+        settings = draw(st.dictionaries(TEXTS.filter(lambda key: key != "level"), SCALARS, max_size=3))
+        return factor, {"level": "outside.module:name", **settings}
+    level = draw(st.sampled_from(factor.levels))
+    given = {n: draw(_values(s)) for n, s in level.settings.items() if s.default == "" or draw(st.booleans())}
+    return factor, {"level": level.name, **given}
+
+
+@given(written_levels())
+def test_a_table_s_label_is_read_back_as_the_choice_it_was_made_from(case: tuple[Factor, object]) -> None:
+    factor, written = case
+    choice = choose(factor, written)
+    assert read_label(factor, choice.column) == choice
+    assert read_label(factor, choice.label) == choice
+    assert factor.number or choice.label.endswith(".npz") or level_name(choice.label) == choice.name
+
+
+def test_labels_of_texts_that_look_like_something_else_are_quoted() -> None:
+    choice = choose(FACTORS["activation"], {"level": "a:b", "k": "1", "l": "x, y=2", "m": "plain word", "n": 1})
+    assert choice.label == 'a:b(k="1", l="x, y=2", m=plain word, n=1)'
+    assert read_label(FACTORS["depth"], 8.0) == choose(FACTORS["depth"], 8)
+    assert level_name("elu(alpha=0.5)") == level_name("elu") == "elu"
 
 
 def test_settings_are_resolved_and_have_their_own_type() -> None:
