@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, ResultsError, RunsFailed, SuiteError, nearest, printable
+from bench.errors import BenchError, ResultsError, RunsFailed, SuiteError, printable
 
 app = typer.Typer(
     help="Which remedy for vanishing and exploding gradients helps where, on the Keras of today.",
@@ -25,7 +25,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-SuiteArg = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or the name of one in suites/.")]
+SuiteArg = Annotated[str, typer.Argument(metavar="SUITE", help="A suite file, or a suite's name: see bench list.")]
 ResultsArg = Annotated[Path, typer.Argument(metavar="RESULTS", help="A results folder, such as reports/default.")]
 PluginsOption = Annotated[bool, typer.Option("--no-plugins", help="Refuse a suite that names code as module:name.")]
 WorkersOption = Annotated[int, typer.Option(min=0, help="Worker processes; 0: one a core, or one beside a GPU.")]
@@ -40,20 +40,29 @@ MAP_HELP = "Draw where networks train: over weight and bias variance, or with --
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
-def suite_path(given: str) -> Path:
-    """The file that a suite argument means.
+def find_suite(given: str) -> Path:
+    """The file that a suite argument means; `bench.suite.find` is imported when a command asks."""
+    from bench.suite.find import find_suite
 
-    Raises:
-        SuiteError: there is none.
-    """
-    for path in (Path(given), Path("suites") / f"{given}.toml"):
-        try:
-            if path.is_file():
-                return path
-        except OSError as error:  # a name that no file can have
-            raise SuiteError(f'"{given[:60]}...": not a file\'s name ({error.strerror}).') from error
-    known = sorted(str(path) for path in Path("suites").rglob("*.toml"))
-    raise SuiteError(f'no suite file "{given}" and none of that name in suites/. {nearest(given, known)}')
+    return find_suite(given)
+
+
+def _print_versions(wanted: bool) -> None:
+    if wanted:
+        from bench.environment import versions
+
+        found = versions()
+        print(", ".join(f"{name} {found[name]}" for name in ("gradtrial", "keras", "tensorflow")))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_versions, is_eager=True, help="Print versions and end.")
+    ] = False,
+) -> None:
+    """Which remedy for vanishing and exploding gradients helps where, on the Keras of today."""
 
 
 @app.command()
@@ -80,7 +89,7 @@ def run(  # noqa: PLR0913 (one parameter an option)
     from bench.commands.run import Options, run_suite
     from bench.suite import load_suite
 
-    loaded = load_suite(suite_path(suite), plugins=not no_plugins)
+    loaded = load_suite(find_suite(suite), plugins=not no_plugins)
     folder = out or Path("reports") / loaded.name
     command = shlex.join(["bench", *sys.argv[1:]])
     failure: RunsFailed | None = None
@@ -139,7 +148,7 @@ def merge(
 @app.command()
 def claims(
     results: Annotated[list[Path], typer.Argument(metavar="RESULTS...", help="Results folders.")],
-    suite: Annotated[Path | None, typer.Option(metavar="FILE", help="Judge by this suite's claims instead.")] = None,
+    suite: Annotated[str | None, typer.Option(help="Judge by this suite's claims instead.")] = None,
     fail_on: Annotated[list[str] | None, typer.Option(metavar="VERDICT", help=FAIL_ON_HELP)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown document.")] = False,
@@ -149,7 +158,12 @@ def claims(
 
     if as_json and markdown:
         raise SuiteError("--json and --markdown: give one of them.")
-    show_claims(results, suite, fail_on or [], "json" if as_json else "markdown" if markdown else "table")
+    show_claims(
+        results,
+        find_suite(suite) if suite else None,
+        fail_on or [],
+        "json" if as_json else "markdown" if markdown else "table",
+    )
 
 
 @app.command()
@@ -161,7 +175,7 @@ def check(
     """Say whether a suite can run."""
     from bench.commands.check import check_suite
 
-    check_suite(suite_path(suite), build=build, plugins=not no_plugins)
+    check_suite(find_suite(suite), build=build, plugins=not no_plugins)
 
 
 @app.command()
@@ -173,7 +187,15 @@ def plan(
     """Say what a suite would run, how long and how much, without training."""
     from bench.commands.plan import show_plan
 
-    show_plan(suite_path(suite), workers, every=every)
+    show_plan(find_suite(suite), workers, every=every)
+
+
+@app.command()
+def new(name: Annotated[str, typer.Argument(metavar="NAME", help="Its name; suites/NAME.toml is written.")]) -> None:
+    """Write a commented suite that runs as it is."""
+    from bench.commands.new import new_suite
+
+    print(new_suite(name))
 
 
 @app.command("list")

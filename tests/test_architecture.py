@@ -50,7 +50,7 @@ PACKAGES = {
         "errors",
         "numpy pandas pyarrow rich matplotlib",
     ),
-    "cli": _package("commands report suite errors", "typer rich"),
+    "cli": _package("commands environment report suite errors", "typer rich"),
     "__main__": _package("cli"),
 }
 

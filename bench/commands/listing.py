@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -11,8 +10,7 @@ from rich.table import Table
 
 from bench.errors import SuiteError, nearest, printable
 from bench.factors import FACTORS, Factor, Level
-
-SUITES = Path("suites")
+from bench.suite.find import SHIPPED, known_suites
 
 
 def list_all(what: str | None, console: Console | None = None) -> None:
@@ -39,13 +37,16 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _suites() -> Table:
-    table = _table("Suites", "suite", "question")
-    for path in sorted(SUITES.rglob("*.toml")):
+    table = _table("Suites", "suite", "from", "question")
+    for name, path in known_suites().items():
         try:
             question = tomllib.loads(path.read_text(encoding="utf-8"))["suite"]["question"]
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            question = f"(cannot be read: `bench check {path}` says why)"
-        table.add_row(escape(printable(str(path))), escape(" ".join(map(printable, str(question).split()))))
+            question = f"(cannot be read: `bench check {name}` says why)"
+        origin = "shipped" if path.is_relative_to(SHIPPED) else path.parts[0] if path.parent.name else "."
+        said = (name, origin, *str(question).split())
+        name, origin, *words = map(escape, map(printable, said))
+        table.add_row(name, origin, " ".join(words))
     return table
 
 

@@ -13,6 +13,7 @@ from bench.errors import SuiteError, nearest, printable
 from bench.factors import show
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+MAX_NAME = 60
 MAX_REPLICATES = 10_000
 MAX_NESTING = 8  # tables and lists within each other; a suite needs 5
 MAX_CLAIM_NESTING = 14  # of the claims, which need 11
@@ -26,7 +27,10 @@ class SuiteTable(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Annotated[
-        str, Field(pattern=NAME, max_length=60, description="Names the results folder: letters, digits, _ and -.")
+        str,
+        Field(
+            pattern=NAME, max_length=MAX_NAME, description="Names the results folder: A to Z, a to z, digits, _ and -."
+        ),
     ]
     question: Annotated[str, Field(min_length=1, description="What the suite asks; the report opens with it.")]
     replicates: Annotated[
@@ -129,5 +133,5 @@ def _limit(error: ErrorDetails) -> str:
         "less_than_equal": f"it must be at most {limits.get('le')}",
         "string_too_short": "it must not be empty",
         "string_too_long": f"it must have at most {limits.get('max_length')} characters",
-        "string_pattern_mismatch": "it names files, so only letters, digits, _ and - may stand in it",
+        "string_pattern_mismatch": "it names files: A to Z, a to z, digits, _ and -, the first a letter or digit",
     }.get(error["type"], error["msg"])

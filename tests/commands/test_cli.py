@@ -209,7 +209,7 @@ def test_check_names_what_cannot_be_built(suite: Path, tmp_path: Path) -> None:
 
 def test_list_names_suites_factors_and_levels() -> None:
     everything = bench("list").stdout
-    assert "suites/default.toml" in everything
+    assert "\ndefault " in everything
     assert "clipping" in everything
     assert "Brock et al. 2021" in bench("list", "clipping").stdout
     wrong = bench("list", "cliping")
@@ -220,7 +220,7 @@ def test_list_names_suites_factors_and_levels() -> None:
 def test_a_misspelt_suite_is_one_message() -> None:
     wrong = bench("run", "defalt")
     assert wrong.returncode == 2
-    assert "suites/default.toml" in wrong.stderr
+    assert 'Did you mean "default"?' in wrong.stderr
 
 
 def test_report_of_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:

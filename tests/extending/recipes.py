@@ -12,7 +12,7 @@ from pathlib import Path
 from textwrap import indent
 
 ROOT = Path(__file__).parents[2]
-COPIED = ("bench", "suites", "docs", "pyproject.toml", "README.md", "CHANGELOG.md")
+COPIED = ("bench", "suites", "docs", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 
 @dataclass(frozen=True)

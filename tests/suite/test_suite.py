@@ -126,7 +126,10 @@ def test_plugins_and_files_are_levels(load: Load) -> None:
             GRID.replace("replicates = 2", "replicates = 2\nseed = -1"),
             "[suite] seed: -1 is not allowed: it must be at l",
         ),
-        (GRID.replace('"probe"', '"../up"'), '[suite] name: "../up" is not allowed: it names files, so only letters'),
+        (
+            GRID.replace('"probe"', '"../up"'),
+            '[suite] name: "../up" is not allowed: it names files: A to Z, a to z, digits',
+        ),
         (GRID.replace('"probe"', "3"), "[suite] name: 3 is not a text."),
         (GRID.replace('"Does it load?"', '""'), '[suite] question: "" is not allowed: it must not be empty.'),
         (HEAD + "[factors]\n", "[factors] is empty: name at least one factor and its levels."),

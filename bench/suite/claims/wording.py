@@ -94,7 +94,7 @@ def _limit(error: ErrorDetails) -> str:
         "less_than_equal": f"it must be at most {limits.get('le')}",
         "string_too_short": "it must not be empty",
         "string_too_long": f"it must have at most {limits.get('max_length')} characters",
-        "string_pattern_mismatch": "only letters, digits, _, - and dots may stand in it",
+        "string_pattern_mismatch": "only A to Z, a to z, digits, _, - and dots may stand in it",
         "too_short": f"it needs at least {limits.get('min_length')}",
         "literal_error": f"it is {limits.get('expected')}{_or_a_number(error)}",
     }.get(error["type"], error["msg"])
