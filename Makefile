@@ -6,11 +6,18 @@ INSTALLED := $(VENV)/.installed
 RAY := $(VENV)/.installed-ray
 CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 
-.PHONY: help install bench quick claims test browser check schema speed drill clean
+# A file's tests stay together, for they share what the file has made.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+MARKED := # of full-test, all unless given: MARKED="full or hypothesis" is what `make test` leaves out
+
+# What has neither TensorFlow, nor a browser, nor Ray.
+QUICK := tests/analysis tests/suite tests/theory tests/test_architecture.py tests/test_docs.py
+
+.PHONY: help install bench quick claims test quick-test full-test browser check schema speed drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 install: $(INSTALLED) ## Install gradtrial and its tools into .venv
 
@@ -37,7 +44,13 @@ claims: install ## Put the literature's claims to the test and write docs/claims
 	@echo docs/claims.md
 
 test: install $(RAY) ## Run the tests (those in a browser only where there is one: see make browser)
-	$(BIN)/python -m pytest -n 2
+	$(PYTEST)
+
+quick-test: install ## Run the tests that need neither TensorFlow nor a browser (under a minute)
+	$(PYTEST) $(QUICK) -m "not full and not slow"
+
+full-test: install $(RAY) ## Run all tests, the expensive ones too, and try every property on thousands of examples
+	$(PYTEST) --hypothesis-profile ci -m "$(MARKED)"
 
 browser: ## Install chromium with apt-get, for the tests of the report in a browser
 	@for name in chromium chromium-browser google-chrome; do \

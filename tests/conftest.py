@@ -1,6 +1,8 @@
-"""TensorFlow as the workers run it: one thread, no GPU, quiet."""
+"""How tests run: TensorFlow as the workers run it (one thread, no GPU, quiet), and how many examples are tried."""
 
 import os
+
+from hypothesis import HealthCheck, settings
 
 os.environ |= {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -9,5 +11,17 @@ os.environ |= {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
 }
+
+# `make test` tries a few examples of each property, always the same; `make full-test` as many as each asks for.
+for profile, most in (("dev", 40), ("ci", 1_000_000)):
+    settings.register_profile(
+        profile,
+        max_examples=most,
+        derandomize=True,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+settings.load_profile("dev")
 
 pytest_plugins = ("tests.browser",)

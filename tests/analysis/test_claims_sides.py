@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 import pytest
-from claims_tables import evaluations, runs_of, suite_of, tables_of
 
 from bench.analysis.claims.units import units_of
 from bench.errors import SuiteError
+from tests.analysis.claims_tables import evaluations, runs_of, suite_of, tables_of
 
 RULE = """
 number = { column = "loss", table = "loss_curves", below = 0.5 }

@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-from claims_tables import evaluations, norms, runs_of, suite_of, tables_of
 from scipy.stats import binom
 
 from bench.analysis.claims import Judged, Verdict, judge_claims, rule_in_words
@@ -21,6 +20,7 @@ from bench.analysis.claims.intervals import (
     square_and_add,
 )
 from bench.suite import Suite
+from tests.analysis.claims_tables import evaluations, norms, runs_of, suite_of, tables_of
 
 ANY = Region(-math.inf, math.inf)
 PAIR = 'initializer = ["glorot_uniform", "he_normal"]'

@@ -11,7 +11,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from bench.factors import FACTORS
@@ -75,14 +75,8 @@ values = st.recursive(
 
 
 def examples(count: int) -> settings:
-    """Settings for so many examples, the same each time unless more are asked for."""
-    return settings(
-        max_examples=count * MANY,
-        derandomize=MANY == 1,
-        deadline=None,
-        database=None,
-        suppress_health_check=list(HealthCheck),
-    )
+    """Settings for so many examples, or what the profile allows; from new seeds where more are asked for."""
+    return settings(max_examples=min(count, settings.default.max_examples) * MANY, derandomize=MANY == 1)
 
 
 def as_toml(suite: dict[str, Any]) -> str:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
-from claims_tables import CLAIM
-from dry_results import dry_results
 
 from bench.analysis.claims import Judged, Verdict, judge_claims
+from tests.analysis.claims_tables import CLAIM
+from tests.dry_results import dry_results
 
 SUITE = """
 [suite]

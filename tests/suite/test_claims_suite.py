@@ -7,13 +7,13 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from claims_tables import suite_of
 
 from bench.analysis import RESPONSES
 from bench.errors import SuiteError
 from bench.plan import make_plan
 from bench.suite import parse_suite, suite_schema
 from bench.suite.claims import RESPONSE_NAMES, LearnedNumber
+from tests.analysis.claims_tables import suite_of
 
 FACTORS = """
 depth = [4, 16, 32]
