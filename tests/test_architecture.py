@@ -27,6 +27,7 @@ def _package(inside: str = "", outside: str = "") -> Package:
 
 PACKAGES = {
     "errors": _package(),
+    "text": _package(),
     "environment": _package(),
     "factors": _package("errors"),
     "rules": _package("errors", "pydantic"),
@@ -40,14 +41,14 @@ PACKAGES = {
     "placing": _package(),
     "store": _package("digests placing reading schema errors", "pyarrow pandas"),
     "theory": _package("factors errors", "numpy scipy"),
-    "analysis": _package("suite rules factors schema theory errors", "numpy pandas scipy"),
+    "analysis": _package("suite rules factors schema theory text errors", "numpy pandas scipy"),
     "report": _package(
-        "analysis theory rules store schema errors",
+        "analysis theory rules store schema text errors",
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "commands": _package(
         "environment executors engine reading digests store report analysis theory plan suite rules factors schema "
-        "errors",
+        "text errors",
         "numpy pandas pyarrow rich matplotlib",
     ),
     "cli": _package("commands environment report suite errors", "typer rich"),

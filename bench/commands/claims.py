@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.analysis.claims import Judged, JudgedPart, Verdict, judge_claims
-from bench.analysis.claims.words import number
 from bench.errors import BenchError, ResultsError, SuiteError, nearest, printable
 from bench.report.claims_markdown import JudgedResults, claims_markdown
 from bench.store import read_manifest, read_tables
 from bench.suite import Suite, load_suite, parse_suite
+from bench.text import number
 
 Form = Literal["table", "json", "markdown"]
 FAIL_ON = ("refuted", "inconclusive")

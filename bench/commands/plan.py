@@ -8,11 +8,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bench.commands.duration import duration
 from bench.errors import printable
 from bench.executors.local import default_workers
 from bench.plan import estimate_bytes, estimate_rows, estimate_seconds, make_plan
 from bench.suite import load_suite
+from bench.text import duration
 
 SHOWN = 20
 

@@ -10,6 +10,7 @@ import pandas as pd
 from bench.errors import ResultsError, nearest, printable
 from bench.factors import FACTORS
 from bench.store import read_tables
+from bench.text import number
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
@@ -48,8 +49,8 @@ def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
 def _show_events(events: pd.DataFrame) -> None:
     for event in events.itertuples():
         where = "" if pd.isna(event.layer_index) else f" of layer {int(event.layer_index)}"
-        value = "" if pd.isna(event.value) else f", value {event.value:.4g}"
-        limit = "" if pd.isna(event.limit) else f", limit {event.limit:.4g}"
+        value = "" if pd.isna(event.value) else f", value {number(event.value, 4)}"
+        limit = "" if pd.isna(event.limit) else f", limit {number(event.limit, 4)}"
         print(printable(f"  step {event.step}: {event.kind} in the {event.tensor}{where}{value}{limit}"))
 
 
@@ -79,5 +80,5 @@ def _curve(x: pd.Series, y: pd.Series) -> None:
     scaled = (np.clip(np.nan_to_num(picked, nan=low), low, high) - low) / (high - low or 1.0)
     levels = (scaled * (len(BARS) - 1)).astype(int)
     bars = "".join(BARS[k] if ok else "×" for k, ok in zip(levels, np.isfinite(picked), strict=True))
-    ends = f"{values[0]:.4g} → {values[-1]:.4g}"
-    print(f"  {bars}  {ends}  (lowest {low:.4g}, highest {high:.4g}; at {x.min()}–{x.max()})")
+    ends = f"{number(values[0], 4)} → {number(values[-1], 4)}"
+    print(f"  {bars}  {ends}  (lowest {number(low, 4)}, highest {number(high, 4)}; at {x.min()}–{x.max()})")

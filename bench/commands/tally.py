@@ -6,11 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 
-from bench.commands.duration import duration
 from bench.commands.found import Found
 from bench.executors.driver import Driver, Outcome
 from bench.plan import estimate_seconds
 from bench.schema import RunStatus
+from bench.text import duration
 
 
 class Tally:

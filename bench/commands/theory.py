@@ -13,6 +13,7 @@ from rich.table import Table
 
 from bench.errors import BenchError, ResultsError
 from bench.factors import FACTORS
+from bench.text import number
 from bench.theory import (
     CriticalPoint,
     DenseNetwork,
@@ -121,8 +122,8 @@ def _table(found: Profile, heading: str) -> Table:
     for layer in layers:
         table.add_row(
             str(layer),
-            f"{found.mean_square[layer]:.3g}",
-            f"{found.weight_variance[layer]:.4g}",
+            number(found.mean_square[layer]),
+            number(found.weight_variance[layer], 4),
             f"{found.chi[layer]:.4f}",
             f"{found.pair_correlation[layer]:.3f}",
             f"{found.preactivation[layer]:.3f}",
@@ -141,10 +142,10 @@ def _fixed_lines(network: DenseNetwork, start: float) -> list[str]:
     if not np.isfinite(at.q):
         return ["Fixed point: none; the mean square grows without bound."]
     return [
-        f"Fixed point: q* = {at.q:.4g}, chi = {at.chi:.4f}, chi_parallel = {at.chi_parallel:.4f}, c* = "
-        f"{at.correlation:.3g}.",
-        f"Depth scales in layers: gradient {at.gradient_depth:.3g}, variance {at.variance_depth:.3g}, correlation "
-        f"{at.correlation_depth:.3g}.",
+        f"Fixed point: q* = {number(at.q, 4)}, chi = {at.chi:.4f}, chi_parallel = {at.chi_parallel:.4f}, c* = "
+        f"{number(at.correlation)}.",
+        f"Depth scales in layers: gradient {number(at.gradient_depth)}, variance {number(at.variance_depth)}, "
+        f"correlation {number(at.correlation_depth)}.",
     ]
 
 
@@ -166,7 +167,7 @@ def _critical_line(network: DenseNetwork) -> str:
         return str(error)
     return (
         f"Critical point of {network.phi.name} ({point.kind.replace('_', ' ')}): sigma_w = {point.weight_stddev:.5f}, "
-        f"sigma_b = {point.bias_stddev:.5f}, q = {point.q:.4g}."
+        f"sigma_b = {point.bias_stddev:.5f}, q = {number(point.q, 4)}."
     )
 
 

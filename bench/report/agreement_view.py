@@ -7,8 +7,9 @@ import pandas as pd
 from bench.analysis import Measurements, agreement, alarms, areas, at_best, detection, sweep
 from bench.analysis.agreement import UNGATED, WHOLE
 from bench.report.view import Agreement, ChartGroup, Grid, Panel, Scale, Sentence
-from bench.report.wording import condition_text, integer, listed, of, percent, plural, share_interval, spoken
+from bench.report.wording import condition_text
 from bench.rules import MEASURES, OWN, RulesChoice
+from bench.text import integer, listed, of, percent, plural, share_interval, spoken
 
 MOST_CURVES = 8  # colours
 SPLIT_BY = ("optimizer", "dataset", "normalization")  # what a rule may be right under and wrong without

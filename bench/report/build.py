@@ -34,9 +34,10 @@ from bench.report.remedy_tables import depth_remedies, remedy_grids, remedy_sent
 from bench.report.survival_chart import survival_chart
 from bench.report.theory_view import theory_view
 from bench.report.view import Count, Definition, Grid, Page
-from bench.report.wording import condition_text, integer, listed, number, percent, plural, spoken
+from bench.report.wording import condition_text
 from bench.rules import MEASURES, RulesChoice, choose_rules
 from bench.schema import TABLES
+from bench.text import integer, listed, number, percent, plural, spoken
 
 MOST_EVENT_ROWS = 40
 

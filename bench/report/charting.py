@@ -11,7 +11,7 @@ from bench.analysis import Moment, Outcome, Tables, gradient_profile, loss_bands
 from bench.report.layout import Facets, LineLayout, MapLayout, shown
 from bench.report.levels import Axis, level_title
 from bench.report.view import ChartGroup, Panel, Scale
-from bench.report.wording import listed, spoken
+from bench.text import listed, spoken
 
 ALL = "all runs"
 DECADES_AROUND = 0.5  # room above and below the curves

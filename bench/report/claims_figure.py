@@ -7,9 +7,9 @@ import pandas as pd
 
 from bench.analysis.claims import Judged, JudgedPart
 from bench.analysis.claims.units import AGAINST, OF, PAIRED
-from bench.analysis.claims.words import number
 from bench.report.claims_words import MARKS, readable
 from bench.report.view import ChartGroup, Grid, Panel, Scale
+from bench.text import number
 
 SIDES = (OF, AGAINST)
 _OVER = {"ratio": "ratio", "difference": "difference"}

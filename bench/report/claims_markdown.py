@@ -12,7 +12,7 @@ from bench.analysis.claims import Judged, Verdict
 from bench.report.claims_view import claim_cards
 from bench.report.claims_words import MARKS, tally, verdict_counts
 from bench.report.view import ClaimCard, ClaimPart
-from bench.report.wording import integer
+from bench.text import integer
 
 STACK = ("python", "tensorflow", "keras", "numpy")
 NAMES = {"python": "Python", "tensorflow": "TensorFlow", "keras": "Keras"}

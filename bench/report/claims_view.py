@@ -21,12 +21,11 @@ from bench.report.claims_words import (
     effect,
     interval,
     readable,
-    sentence,
     tally,
 )
 from bench.report.claims_words import verdict_counts as counts_of
 from bench.report.view import ClaimCard, ClaimPart, Claims, Grid, Sentence
-from bench.report.wording import integer, p_value, plural, spoken
+from bench.text import integer, p_value, plural, sentence, spoken
 
 
 def claims_view(tables: Tables, manifest: Mapping[str, Any]) -> Claims | None:

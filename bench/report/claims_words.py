@@ -8,8 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 from bench.analysis.claims import Counts, Judged, JudgedPart, Verdict
 from bench.analysis.claims.units import AGAINST, OF
-from bench.analysis.claims.words import number
-from bench.report.wording import listed, of, plural, spoken
+from bench.text import listed, number, of, plural, spoken
 
 MARKS: Mapping[Verdict, str] = {Verdict.SUPPORTED: "✓", Verdict.REFUTED: "✗", Verdict.INCONCLUSIVE: "?"}
 MOST_NAMED = 4  # networks of which a sentence names the best level
@@ -89,11 +88,6 @@ def _named(part: JudgedPart, row: Mapping[Hashable, object]) -> str:
 def beside(side: str, network: str) -> str:
     """What the levels of a network say that the name of its side does not."""
     return readable(network).replace(side, "").replace(", , ", ", ").strip(", ")
-
-
-def sentence(text: str) -> str:
-    """With a capital first and a full stop last."""
-    return (text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""
 
 
 def readable(text: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.analysis import deepest_trainable, onset
 from bench.report.levels import Axis, level_label
 from bench.report.view import Grid, Sentence, based
-from bench.report.wording import listed, spoken
+from bench.text import listed, spoken
 
 ACROSS = "initializer"
 DOWN = ("normalization", "skip", "activation")  # the factors that decide how a signal travels, besides the initializer

@@ -12,7 +12,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bench.analysis import interactions, main_effects, response, variance_shares
 from bench.report.view import Grid, Sentence, based
-from bench.report.wording import integer, listed, p_value, share_interval, signed, spoken
+from bench.text import integer, listed, p_value, share_interval, signed, spoken
 
 ACCURACY = "final_validation_accuracy"
 SHARED = (ACCURACY, "decay_rate_start")  # the responses whose variance is shared out

@@ -18,8 +18,8 @@ from bench.analysis import Outcome, Tables, estimate, response
 from bench.analysis.comparison import factor_columns
 from bench.report.levels import Axis, level_label
 from bench.report.traces import Traces, traces
-from bench.report.wording import spoken
 from bench.rules import RulesChoice, Symptom
+from bench.text import spoken
 
 # The responses shown for every run, the first two as the axes that the scatter opens with.
 SHOWN = (

@@ -6,8 +6,8 @@ import pandas as pd
 
 from bench.analysis import Outcome, Symptom
 from bench.report.view import Sentence
-from bench.report.wording import decades, integer, listed, number, of, percent, plural
 from bench.rules import LearnedRule, RulesChoice, RuleSet
+from bench.text import decades, integer, listed, number, of, percent, plural
 
 
 def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:

@@ -14,8 +14,8 @@ from bench.analysis.heatmaps import layer_step
 from bench.report.layout import LineLayout, held_level, shown
 from bench.report.levels import Axis, level_title
 from bench.report.view import ChartGroup, Panel, Scale
-from bench.report.wording import integer, listed, of, plural, spoken
 from bench.schema import RunStatus
+from bench.text import integer, listed, of, plural, spoken
 
 PANELS = 24
 LOW_TAIL, HIGH_TAIL = 0.02, 0.005  # shares of the medians that may lie beyond the colours

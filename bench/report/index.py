@@ -14,8 +14,8 @@ from urllib.parse import quote
 
 from bench.errors import ResultsError
 from bench.report.render import environment
-from bench.report.wording import integer, of
 from bench.store import count_statuses, read_manifest
+from bench.text import integer, of
 
 FOLDER_NAME = "reports"  # a folder of this name is made for reports; any other must hold a list already
 PAGE = "index.html"

@@ -11,8 +11,8 @@ from bench.errors import SuiteError
 from bench.report.lesson_remedies import remedy_notes
 from bench.report.levels import Axis, level_label
 from bench.report.view import ChartGroup, Definition, Lesson, Panel, Scale
-from bench.report.wording import integer, listed, number
 from bench.schema import SATURATION_FRACTION
+from bench.text import integer, listed, number
 from bench.theory import Nonlinearity, activation
 
 Z_LIMITS = (-5.0, 5.0)

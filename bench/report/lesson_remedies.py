@@ -11,7 +11,7 @@ import pandas as pd
 from bench.analysis import Symptom
 from bench.report.levels import level_label
 from bench.report.view import RemedyNote
-from bench.report.wording import integer, listed, of, plural, share_interval, spoken
+from bench.text import integer, listed, of, plural, share_interval, spoken
 
 MOST_LEVELS = 3  # named for each pathology, the best first
 WIDE = 0.5  # an interval of a share wider than this says nothing

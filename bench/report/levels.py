@@ -10,7 +10,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from bench.analysis.comparison import factor_columns
-from bench.report.wording import spoken
+from bench.text import spoken
 
 
 @dataclass(frozen=True)

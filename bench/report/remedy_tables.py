@@ -9,7 +9,7 @@ import pandas as pd
 from bench.analysis import Symptom
 from bench.report.levels import level_label
 from bench.report.view import Grid, Sentence, based
-from bench.report.wording import integer, of, plural, share_interval, signed, spoken
+from bench.text import integer, of, plural, share_interval, signed, spoken
 
 MOST = 12
 FEWEST = 10  # pairs, below which the answer ranks no remedies

@@ -9,8 +9,8 @@ import pandas as pd
 from bench.analysis import survival
 from bench.report.levels import Axis
 from bench.report.view import ChartGroup, Panel, Scale
-from bench.report.wording import spoken
 from bench.schema import RunStatus
+from bench.text import spoken
 
 MOST_SERIES = 8
 

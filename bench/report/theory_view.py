@@ -23,7 +23,7 @@ from bench.analysis.mean_field import SETTINGS
 from bench.report.levels import Axis, level_label, level_title
 from bench.report.theory_charts import theory_charts
 from bench.report.view import Definition, Grid, Sentence, TheorySection
-from bench.report.wording import integer, listed, number, of, percent, plural, signed
+from bench.text import integer, listed, number, of, percent, plural, signed
 
 MOST_NETWORKS = 160  # whose predictions a page computes: a tenth of a second each
 MOST_ROWS, MOST_REASONS = 16, 8

@@ -20,9 +20,10 @@ from bench.analysis.claims.intervals import (
 from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
 from bench.analysis.claims.sides import sides_in_words
 from bench.analysis.claims.units import AGAINST, OF, Units, units_of
-from bench.analysis.claims.words import number, part_in_words, rule_in_words, unit_of
+from bench.analysis.claims.words import part_in_words, rule_in_words, unit_of
 from bench.analysis.tables import Tables
 from bench.suite.claims import Claim, LearnedNumber, Part
+from bench.text import number
 
 
 def judge_claims(tables: Tables, claims: Sequence[Claim]) -> list[Judged]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from bench.analysis.claims.numbers import needs_the_end
 from bench.analysis.responses import response
 from bench.schema import TABLES
 from bench.suite.claims import Cells, Claim, ColumnNumber, LearnedNumber, Number, Part, Reduction, ResponseNumber
+from bench.text import exactly, number
 
 _TAKEN = {
     "mean": "mean",
@@ -146,7 +145,7 @@ def cells_in_words(cells: Cells) -> str:
 
 
 def _level(level: object) -> str:
-    return f"{level:g}" if isinstance(level, float) else str(level)
+    return exactly(level) if isinstance(level, float) else str(level)
 
 
 def _region(part: Part) -> str:
@@ -155,17 +154,6 @@ def _region(part: Part) -> str:
     if part.least is not None:
         return f"is at least {number(part.least)}"
     return f"is at most {number(part.most)}"
-
-
-def number(value: float | None) -> str:
-    """A number in three digits, or as many as it has before its point; open or unknown ends as signs."""
-    if value is None or math.isnan(value):
-        return "–"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if 1e3 <= abs(value) < 1e6:
-        return f"{value:,.0f}".replace("-", "−")
-    return f"{value:.3g}".replace("-", "−")
 
 
 def unit_of(part: Part) -> str:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from bench.report.charts.canvas import DASHES, MUTED, SERIES, Drawing, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH
 from bench.report.view import Panel, Scale
-from bench.report.wording import listed, number
+from bench.text import listed, number
 
 
 def draw(panel: Panel, scale: Scale) -> Drawing:

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from bench.report.charts.canvas import GRID, INK, SERIES, Drawing, finish, stacked
 from bench.report.view import Panel, Scale
-from bench.report.wording import number
+from bench.text import number
 
 WIDTH, ROW, FOOT = 4.0, 0.5, 0.5  # inches; the foot holds ticks and label
 LONGEST = 58  # characters of a row's label

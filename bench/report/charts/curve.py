@@ -8,7 +8,7 @@ import pandas as pd
 from bench.report.charts.canvas import Drawing, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH, draw_lines
 from bench.report.view import Panel, Scale
-from bench.report.wording import number
+from bench.text import number
 
 
 def draw(panel: Panel, scale: Scale) -> Drawing:

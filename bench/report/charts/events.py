@@ -7,7 +7,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.report.charts.canvas import SERIES, Drawing, canvas, finish
 from bench.report.view import Panel, Scale
-from bench.report.wording import plural
+from bench.text import plural
 
 
 def draw(panel: Panel, scale: Scale) -> Drawing:

@@ -16,7 +16,7 @@ from matplotlib.ticker import MaxNLocator
 from bench.report.charts.canvas import MUTED, Drawing, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH
 from bench.report.view import Panel, Scale
-from bench.report.wording import decades, integer, power_of_ten
+from bench.text import decades, integer, power_of_ten
 
 MAP = "viridis"
 TICKS = 5

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bench.report.charts.canvas import Drawing, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH, draw_lines
 from bench.report.view import Panel, Scale
-from bench.report.wording import decades
+from bench.text import decades
 
 
 def draw(panel: Panel, scale: Scale) -> Drawing:

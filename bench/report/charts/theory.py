@@ -8,7 +8,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.report.charts.canvas import DASHES, INK, SERIES, Drawing, finish, stacked
 from bench.report.view import Panel, Scale
-from bench.report.wording import signed
+from bench.text import signed
 
 WIDTH, UPPER, LOWER = 3.1, 1.75, 1.35
 
