@@ -29,7 +29,7 @@ PACKAGES = {
     "errors": _package(),
     "text": _package(),
     "environment": _package(),
-    "factors": _package("errors"),
+    "factors": _package("errors", "numpy scipy"),
     "rules": _package("errors", "pydantic"),
     "schema": _package("factors", "pyarrow"),
     "suite": _package("factors rules schema errors", "pydantic pydantic_core"),

@@ -3,11 +3,13 @@
 The signal. Back-propagated through one hidden layer its norm changes by `growth` decades:
 
     none                  0 with the initializer critical, otherwise
-                          ACTIVATION_DECADES[activation] + log10(sigma_w of the initializer)
+                          decades[activation] + log10(sigma_w of the initializer)
     batch_normalization   BATCH_DECADES, whatever the activation
-    any other             half of ACTIVATION_DECADES[activation]
+    any other             half of decades[activation]
     skip connection       SKIP_SHARE of that
     total = growth * (depth - 1),   heat = total + log10(learning_rate / 0.01)
+
+decades[activation] stands in the activation's record (`bench.factors.activations`).
 
 The gradients of two samples of one class agree at the head and in the last hidden layer; k layers further back their
 cosine is 2^-k, with a skip connection (1 + k)^(-1/2).
@@ -22,13 +24,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.factors import Choice
+from bench.factors import FACTORS, ActivationLevel, Choice
 
-# Mean-field theory: log10 of the norm growth per layer at sigma_w = 1, mean over 30 layers; 0 where not listed.
-ACTIVATION_DECADES = {
-    "sigmoid": -0.63, "hard_sigmoid": -0.78, "tanh": -0.027, "softsign": -0.05, "softplus": -0.27, "relu": -0.15,
-    "leaky_relu": -0.142, "elu": -0.034, "selu": 0.015, "gelu": -0.29, "silu": -0.3, "mish": -0.22,
-}  # fmt: skip
 BATCH_DECADES = 0.02
 SKIP_SHARE = {"none": 1.0, "residual": 0.25, "residual_scaled": 0.0, "residual_damped": 0.1, "residual_post_norm": 0.25}
 VANISHING, EXPLODING, EXPLODING_CLIPPED, SEVERE = -1.5, 1.75, 6.0, 3.0  # decades
@@ -71,7 +68,8 @@ def initializer_decades(initializer: Choice, width: int) -> float:
 
 def growth(choices: Mapping[str, Choice]) -> float:
     """Decades by which the signal grows per layer toward the input; negative where it vanishes."""
-    activation = ACTIVATION_DECADES.get(choices["activation"].name, 0.0)
+    level = FACTORS["activation"].level(choices["activation"].name)
+    activation = level.decades if isinstance(level, ActivationLevel) else 0.0
     match choices["normalization"].name:
         case "none" if choices["initializer"].name == "critical":
             decades = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.factors.activations import ACTIVATION
+from bench.factors.activations import ACTIVATION, ActivationLevel
 from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
@@ -17,6 +17,7 @@ from bench.factors.skips import SKIP
 __all__ = [
     "FACTORS",
     "PLUGIN",
+    "ActivationLevel",
     "ArchitectureLevel",
     "Choice",
     "DatasetLevel",

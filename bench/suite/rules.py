@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bench.errors import SuiteError
-from bench.factors import FACTORS, ArchitectureLevel, Choice, DatasetLevel
+from bench.factors import FACTORS, ActivationLevel, ArchitectureLevel, Choice, DatasetLevel
 from bench.suite.model import Cell
-
-NEVER_CRITICAL = ("softplus",)  # a test asks the solver of bench.theory, which takes packages that nothing here needs
 
 
 def check_combinations(cells: Iterable[Cell]) -> None:
@@ -65,7 +63,8 @@ def _skip_has_a_block(skip: Choice, depth: Choice) -> str:
 
 
 def _critical_exists(initializer: Choice, activation: Choice) -> str:
-    if initializer.name != "critical" or activation.name not in NEVER_CRITICAL:
+    level = FACTORS["activation"].level(activation.name)
+    if initializer.name != "critical" or not isinstance(level, ActivationLevel) or level.critical:
         return ""
     return f"no variance of weights and biases makes {activation.name} critical."
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bench.theory.activations import Nonlinearity, activation
+from bench.theory.activations import Nonlinearity, activation, nonlinearity_of, slope_error
 from bench.theory.critical import CriticalKind, CriticalPoint, critical_point
-from bench.theory.custom import nonlinearity_of, slope_error
 from bench.theory.description import DenseNetwork, choice_of, network_of
 from bench.theory.fixed_points import FixedPoint, depth_scale, fixed_point, fixed_points, growth_map
 from bench.theory.maps import (

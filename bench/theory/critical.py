@@ -115,7 +115,8 @@ class _Line:
 
     def with_bias(self, bias_variance: float) -> CriticalPoint | None:
         """The critical point at a given sigma_b^2: the smallest stable q, or else the smallest q."""
-        roots = [self._at(q) for q in _roots(self.bias - bias_variance, lambda q: self._bias_at(q) - bias_variance)]
+        above = np.where(np.abs(self.bias) < FLAT * GRID, 0.0, self.bias) - bias_variance
+        roots = [self._at(q) for q in _roots(above, lambda q: self._bias_at(q) - bias_variance)]
         stable = [root for root in roots if root.kind is not CriticalKind.UNSTABLE]
         return next(iter(stable or roots), None)
 
@@ -151,7 +152,9 @@ class _Line:
 
 
 def _roots(values: Array, function: Callable[[float], float]) -> list[float]:
-    """Where the function crosses 0 between neighbours of the grid, ascending."""
+    """Where the function crosses 0 between points of the grid at which it is not 0, ascending."""
+    kept = np.flatnonzero(values != 0.0)
     with np.errstate(invalid="ignore"):
-        crossings = np.flatnonzero(values[:-1] * values[1:] < 0.0)
-    return [float(brentq(function, GRID[k], GRID[k + 1], xtol=1e-13, rtol=1e-12)) for k in crossings]
+        crossings = np.flatnonzero(values[kept[:-1]] * values[kept[1:]] < 0.0)
+    ends = [(GRID[kept[k]], GRID[kept[k + 1]]) for k in crossings]
+    return [float(brentq(function, low, high, xtol=1e-13, rtol=1e-12)) for low, high in ends]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.extending.recipes import Copy, recipe
+from tests.extending.recipes import ROOT, Copy, recipe
 
 SUITE = """
 [suite]
@@ -29,6 +29,11 @@ for cohort in make_plan(load_suite(Path("s.toml"))).cohorts:
 
 
 LEVELS = {  # a recipe's factor, where each of its blocks goes, and its new levels
+    "An activation": (
+        "activation",
+        {"bench/factors/activations.py": '        _keras(\n            "tanh",'},
+        ['"hard_tanh"'],
+    ),
     "A normalization": (
         "normalization",
         {
@@ -53,3 +58,22 @@ def test_a_new_level_is_listed_and_trains(project: Copy, heading: str) -> None:
     project.write("s.toml", SUITE.format(factor=factor, levels=", ".join(levels)))
     assert project.run("-c", TRAINED).count("['completed']") == len(levels)
     assert levels[0].strip('"') in project.run("-m", "bench", "list", factor)
+
+
+def test_a_new_activation_has_a_prediction(activation: Copy) -> None:
+    said = activation.run("-m", "bench", "theory", "--activation", "hard_tanh", "--depth", "3", "--width", "16")
+    assert "Critical point of hard_tanh (vanishing): sigma_w = 1.00000, sigma_b = 0.00000" in said
+
+
+@pytest.mark.full
+def test_a_new_activation_passes_the_tests_of_activations(activation: Copy) -> None:
+    tests = "tests/theory/test_theory_activations.py"
+    activation.write(tests, (ROOT / tests).read_text(encoding="utf-8"))
+    assert "4 passed" in activation.run("-m", "pytest", tests, "-k", "hard_tanh")
+
+
+@pytest.fixture
+def activation(project: Copy) -> Copy:
+    (block,) = recipe("An activation")
+    project.insert(block.place, LEVELS["An activation"][1][block.place], block.text)
+    return project

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bench.engine.activations import make_activation
 from bench.errors import SuiteError
-from bench.factors import FACTORS
+from bench.factors import FACTORS, ActivationLevel, choose
+from bench.rules import NAMES, Symptom, rule_set
 from bench.theory import Nonlinearity, activation
 
 LEVELS = tuple(level.name for level in FACTORS["activation"].levels)
@@ -58,9 +60,38 @@ def test_far_from_zero_nothing_overflows(name: str) -> None:
     assert phi.value(0.5).shape == () and phi.slope(np.zeros((2, 3))).shape == (2, 3)
 
 
-@pytest.mark.parametrize(("name", "steepest"), [("sigmoid", 0.25), ("tanh", 1.0), ("selu", 1.0507 * 1.6733)])
-def test_the_steepest_slope(name: str, steepest: float) -> None:
-    assert activation(name).steepest == pytest.approx(steepest, rel=2e-2)
+@pytest.mark.parametrize("level", FACTORS["activation"].levels, ids=LEVELS)
+def test_the_facts_of_a_record_are_those_of_its_function(level: ActivationLevel) -> None:
+    from bench.engine.probes import steepest_slope
+
+    phi, ends = activation(level.name), np.array([-100.0, 100.0])
+    fine = np.unique(
+        np.concatenate([np.linspace(-8.0, 8.0, 2_000_001), [k + s for k in phi.kinks for s in (-1e-9, 1e-9)]])
+    )
+    assert np.abs(phi.slope(fine)).max() == pytest.approx(level.steepest, rel=4e-4)
+    assert np.abs(phi.slope(fine)).max() <= level.steepest * (1 + 1e-9)
+    assert level.saturates == bool((phi.slope(ends) < 1e-3 * level.steepest).all())
+    near = np.array([-2.5, -0.5, 0.5, 2.5])
+    assert level.homogeneous == np.allclose(phi.value(3.0 * near), 3.0 * phi.value(near))
+    at = phi.value(np.array([-5.0, 0.0, 5.0]))
+    assert level.rectifier == (abs(at[0]) < 2.0 and at[1] == 0.0 and abs(at[2] - 5.0) < 0.5)
+    measured = steepest_slope(make_activation(choose(FACTORS["activation"], level.name)))
+    # The engine seeks it by Keras's gradients, which count celu's slope at exactly 0 from both sides.
+    assert measured == pytest.approx(2.0 if level.name == "celu" else phi.steepest, rel=1e-6)
+
+
+def test_rules_for_some_activations_name_those_that_have_the_symptom() -> None:
+    known = {level.name: level for level in FACTORS["activation"].levels}
+    named = [
+        (rule.symptom, known[name])
+        for rule_name in NAMES
+        for rule in rule_set(rule_name).rules
+        for name in rule.activations
+        if name in known
+    ]
+    assert len(named) >= 6
+    for symptom, level in named:
+        assert level.saturates if symptom == Symptom.SATURATED else level.rectifier
 
 
 def test_tails_keep_their_digits() -> None:

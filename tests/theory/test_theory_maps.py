@@ -191,6 +191,10 @@ def test_a_users_own_activation() -> None:
     assert critical_point(bent).weight_stddev == pytest.approx(np.sqrt(2.0 / 1.01), abs=1e-8)
     with pytest.raises(BenchError, match="no critical point"):
         critical_point(nonlinearity_of(lambda z: 0.0 * z, name="flat"))
+    # Exactly linear near 0: without bias there every small q is a fixed point up to rounding, and none is a root.
+    clipped = critical_point(nonlinearity_of(lambda z: np.clip(z, -1.0, 1.0), kinks=(-1.0, 1.0), name="clipped"))
+    assert (clipped.kind, clipped.q) == ("vanishing", 0.0)
+    assert clipped.weight_stddev == pytest.approx(1.0, abs=1e-9)
 
 
 @pytest.mark.parametrize(
