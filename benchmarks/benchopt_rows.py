@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.store import read_tables
+from bench.results import read_tables
 from benchmarks.command import BENCH, spent
 from benchmarks.noise import add_noise
 

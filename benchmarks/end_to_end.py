@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 from bench.executors.answers import Status
 from bench.executors.local import LocalExecutor, default_workers, run_cohorts
 from bench.plan import Cohort
+from bench.results import Results, read_tables
 from bench.schema import TABLES
-from bench.store import Results, read_tables
 from benchmarks.process import ON_CPU, THREAD_NAMES, environment
 
 COMMAND = (sys.executable, "-m", "bench", "run")

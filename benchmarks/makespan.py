@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.store import read_tables
+from bench.results import read_tables
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 PARTS = (1, 2, 4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from bench.engine.dry import train_cohort
 from bench.plan import make_plan
+from bench.results import Manifest
 from bench.schema import TABLES
 from bench.suite import Suite, load_suite
 
@@ -54,7 +55,7 @@ class DryResults:
 
     suite: Suite
     tables: dict[str, pd.DataFrame]
-    manifest: dict[str, object]
+    manifest: Manifest
 
 
 def dry_results(text: str) -> DryResults:
@@ -66,23 +67,12 @@ def dry_results(text: str) -> DryResults:
     plan = make_plan(suite)
     parts = [train_cohort(cohort) for cohort in plan.cohorts]
     tables = {name: pa.concat_tables([part[name] for part in parts]).to_pandas() for name in TABLES}
-    return DryResults(suite, tables, _manifest(suite, {"runs": len(plan.runs), "cohorts": len(plan.cohorts)}))
-
-
-def _manifest(suite: Suite, planned: dict[str, int]) -> dict[str, object]:
-    return {
-        "suite": suite.name,
-        "question": suite.question,
-        "text": suite.text,
-        "sha256": "0" * 64,
-        "seed": suite.seed,
-        "replicates": suite.replicates,
-        "factors": {name: [choice.label for choice in levels] for name, levels in suite.factors.items()},
-        "fixed": {name: choice.label for name, choice in suite.fixed.items()},
-        "versions": {"python": "3.13.0", "keras": "3.15.1"},
-        "machine": {"system": "Linux", "processors": 2},
-        "started": "2026-01-01T00:00:00+00:00",
-        "ended": "2026-01-01T00:01:00+00:00",
-        "command": "bench run small.toml --dry",
-        "planned": planned | {"cells": planned["runs"] // suite.replicates},
-    }
+    manifest = replace(
+        Manifest.of(suite, plan, command="bench run small.toml --dry"),
+        sha256="0" * 64,
+        versions={"python": "3.13.0", "keras": "3.15.1"},
+        machine={"system": "Linux", "processors": 2},
+        started="2026-01-01T00:00:00+00:00",
+        ended="2026-01-01T00:01:00+00:00",
+    )
+    return DryResults(suite, tables, manifest)

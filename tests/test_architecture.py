@@ -36,19 +36,15 @@ PACKAGES = {
     "plan": _package("suite factors errors"),
     "engine": _package("plan factors schema theory errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
     "executors": _package("environment plan schema errors", "pyarrow ray"),
-    "reading": _package("schema factors errors", "pyarrow pandas"),
-    "digests": _package("reading schema errors", "pyarrow"),
-    "placing": _package(),
-    "store": _package("digests placing reading schema errors", "pyarrow pandas"),
+    "results": _package("environment plan suite schema factors errors", "pyarrow pandas"),
     "theory": _package("factors errors", "numpy scipy"),
     "analysis": _package("suite rules factors schema theory text errors", "numpy pandas scipy"),
     "report": _package(
-        "analysis theory rules store schema text errors",
+        "analysis theory rules results schema text errors",
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "commands": _package(
-        "environment executors engine reading digests store report analysis theory plan suite rules factors schema "
-        "text errors",
+        "environment executors engine results report analysis theory plan suite rules factors schema text errors",
         "numpy pandas pyarrow rich matplotlib",
     ),
     "cli": _package("commands environment report suite errors", "typer rich"),

@@ -16,7 +16,7 @@ from rich.table import Table
 from bench.analysis.claims import Judged, JudgedPart, Verdict, judge_claims
 from bench.errors import BenchError, ResultsError, SuiteError, nearest, printable
 from bench.report.claims_markdown import JudgedResults, claims_markdown
-from bench.store import read_manifest, read_tables
+from bench.results import read_manifest, read_tables
 from bench.suite import Suite, load_suite, parse_suite
 from bench.text import number
 
@@ -56,7 +56,7 @@ def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[s
             json.dumps([_plain(folder, name, claim) for folder, name, claims in judged for claim in claims], indent=2)
         )
     elif form == "markdown":
-        manifests = [read_manifest(folder, required=("suite", "question")) for folder in folders]
+        manifests = [read_manifest(folder) for folder in folders]
         rows = zip(manifests, tables, judged, strict=True)
         print(claims_markdown([JudgedResults(manifest, found, claims) for manifest, found, (*_, claims) in rows]))
     else:
@@ -70,9 +70,9 @@ def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[s
 
 def _stored(folder: Path) -> Suite:
     """The suite that results were made of."""
-    manifest = read_manifest(folder, required=("text",))
+    manifest = read_manifest(folder)
     try:
-        return parse_suite(str(manifest["text"]), folder / "manifest.json")
+        return parse_suite(manifest.text, folder / "manifest.json")
     except SuiteError as error:
         raise ResultsError(f"{error} It was made by another version of gradtrial; give its suite by --suite.") from None
 

@@ -1,14 +1,17 @@
-"""What a results folder holds of a plan, and what is left to train."""
+"""What a results folder holds of a plan, what is left to train, and the one writer of what ends."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bench.commands.only import Fits
+from bench.errors import ResultsError
+from bench.executors.joining import Tables, join, without
 from bench.plan import Cohort, Plan, Run, estimate_seconds
+from bench.results import Manifest, Results, read_manifest
 from bench.schema import RunStatus
-from bench.store import Results
 
 
 @dataclass
@@ -23,7 +26,7 @@ class Found:
     """
 
     plan: Plan
-    set_aside: int = 0
+    superseded: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     left: list[Cohort] = field(default_factory=list)
     left_out: int = 0
@@ -41,18 +44,45 @@ class Found:
             said.append(f"{failed} of those done have failed and are left alone; --retry-failed tries them again")
         if self.retried:
             said.append(f"{self.retried} of those to run have failed before")
-        if self.set_aside:
-            said.append(f"{self.set_aside} cohorts that the suite no longer plans were moved to superseded/")
+        if self.superseded:
+            said.append(f"{self.superseded} cohorts that the suite no longer plans were moved to superseded/")
         return said
 
 
+def continued(results: Results, manifest: Manifest) -> Manifest:
+    """A new manifest with what stays of the folder's own: incidents, and the folders it was merged from.
+
+    First it is checked that the results here may stay beside new ones.
+
+    Raises:
+        ResultsError: the folder holds results of another kind or of other versions, or its manifest cannot be read.
+    """
+    if not results.holds_tables():
+        return manifest
+    if not (results.folder / "manifest.json").exists():
+        raise ResultsError(
+            f"{results.folder} holds tables but no manifest.json, so that nobody knows which versions made them. "
+            "Use --fresh to train all again, or --out for another folder."
+        )
+    before = read_manifest(results.folder)
+    if before.dry != manifest.dry:
+        raise ResultsError(f"{results.folder} holds {before.kind} results. Use --fresh to replace them, or --out.")
+    changed = [f"{name} {old} -> {new}" for name, (old, new) in before.other_versions(manifest).items()]
+    if changed:
+        raise ResultsError(
+            f"{results.folder} holds results of other versions ({', '.join(changed)}), which are never mixed. "
+            "Use --fresh to train all again, or --out for another folder."
+        )
+    return replace(manifest, incidents=before.incidents, sources=before.sources)
+
+
 def look(results: Results, plan: Plan, fits: Fits | None, *, retry_failed: bool) -> Found:
-    """Compare a folder with a plan. Cohorts that are no longer planned are set aside.
+    """Compare a folder with a plan. Cohorts that are no longer planned are moved away.
 
     Failed runs that are to be tried again are taken out of the folder's tables.
     """
     keys = [cohort.key for cohort in plan.cohorts]
-    found = Found(plan, set_aside=results.arrange(keys))
+    found = Found(plan, superseded=results.arrange(keys))
     done = results.done(keys)
     for cohort in plan.cohorts:
         held = results.statuses(cohort.key) if cohort.key in done else {}
@@ -79,3 +109,34 @@ def look(results: Results, plan: Plan, fits: Fits | None, *, retry_failed: bool)
 
 def _fits(fits: Fits | None, run: Run) -> bool:
     return fits is None or fits(run.choices)
+
+
+class Keeper:
+    """The one writer of a folder's tables and of its manifest while a suite runs.
+
+    What ends stands beside the runs of the same cohort that are there already.
+    """
+
+    def __init__(self, results: Results, found: Found, manifest: Manifest) -> None:
+        self.results = results
+        self.manifest = manifest
+        self.planned = {cohort.key: cohort for cohort in found.plan.cohorts}
+        self.partial = set(found.partial)
+
+    def keep(self, part: Cohort, made: Tables) -> None:
+        """Write the tables of a cohort, or of some of its runs.
+
+        Raises:
+            ResultsError: the disk is full or the folder cannot be written to.
+        """
+        if part.key in self.partial:
+            # Rows of these runs are there already where a driver was killed between a cohort's files.
+            held = without(self.results.read(part.key), [run.run_id for run in part.runs])
+            made = join(self.planned[part.key], [held, made])
+        self.results.write(part.key, made)
+        self.partial.add(part.key)
+
+    def note(self, **changes: Any) -> None:
+        """Change fields of the manifest and write it."""
+        self.manifest = replace(self.manifest, **changes)
+        self.results.write_manifest(self.manifest)

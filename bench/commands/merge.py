@@ -7,17 +7,13 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from bench.commands.merge_rows import Source, join
-from bench.environment import DECIDING
 from bench.errors import ResultsError
 from bench.plan import Plan, make_plan
-from bench.store import Results, read_manifest
+from bench.results import Manifest, Results, read_manifest
+from bench.results.manifest import Word
 from bench.suite import Suite, parse_suite
-
-REQUIRED = ("suite", "text", "versions")
-Manifest = dict[str, Any]
 
 
 def merge(folders: Sequence[Path], out: Path, command: str = "") -> Path:
@@ -28,20 +24,20 @@ def merge(folders: Sequence[Path], out: Path, command: str = "") -> Path:
             ones; a run differs between two folders; or `out` cannot be written to. Nothing is left of `out` then.
     """
     _check_free(folders, out)
-    manifests = [read_manifest(folder, REQUIRED) for folder in folders]
+    manifests = [read_manifest(folder) for folder in folders]
     plan = _common_plan(folders, manifests)
     for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
         _refuse_other(folders[0], manifests[0], folder, manifest)
     sources = [_source(folder, plan) for folder in folders]
-    aside = out.with_name(f".{out.name}.merging-{os.getpid()}")
+    temporary = out.with_name(f".{out.name}.merging-{os.getpid()}")
     try:
-        found = _write(Results(aside), plan, sources)
-        Results(aside).write_manifest(_manifest(folders, manifests, command))
-        aside.replace(out)
+        found = _write(Results(temporary), plan, sources)
+        Results(temporary).write_manifest(_joined(folders, manifests, command))
+        temporary.replace(out)
     except OSError as error:
         raise ResultsError(f"{out}: cannot be written to ({error.strerror or error}).") from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     missing = len(plan.runs) - found
     left = f"; {missing} are in none of them, and `bench run` trains those" if missing else ""
     print(f"{found} of {len(plan.runs)} runs from {len(folders)} folders{left}\n{out}")
@@ -70,7 +66,7 @@ def _common_plan(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Plan
     first = _suite(folders[0], manifests[0])
     plan = make_plan(first)
     for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
-        if manifest["text"] == manifests[0]["text"]:
+        if manifest.text == manifests[0].text:
             continue
         other = _suite(folder, manifest)
         difference = _difference(first, plan, other)
@@ -80,7 +76,7 @@ def _common_plan(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Plan
 
 
 def _suite(folder: Path, manifest: Manifest) -> Suite:
-    return parse_suite(manifest["text"], folder / "manifest.json")
+    return parse_suite(manifest.text, folder / "manifest.json")
 
 
 def _difference(first: Suite, plan: Plan, other: Suite) -> str:
@@ -97,13 +93,11 @@ def _difference(first: Suite, plan: Plan, other: Suite) -> str:
 
 
 def _refuse_other(folder: Path, manifest: Manifest, other: Path, others: Manifest) -> None:
-    if manifest.get("dry", False) != others.get("dry", False):
-        kinds = ["dry" if each.get("dry") else "trained" for each in (manifest, others)]
-        raise ResultsError(f"{folder} holds {kinds[0]} results and {other} {kinds[1]} ones, which are never mixed.")
-    ours, theirs = manifest["versions"], others["versions"]
-    differ = [
-        f"{name} {ours.get(name)} and {theirs.get(name)}" for name in DECIDING if ours.get(name) != theirs.get(name)
-    ]
+    if manifest.dry != others.dry:
+        raise ResultsError(
+            f"{folder} holds {manifest.kind} results and {other} {others.kind} ones, which are never mixed."
+        )
+    differ = [f"{name} {ours} and {theirs}" for name, (ours, theirs) in manifest.other_versions(others).items()]
     if differ:
         raise ResultsError(
             f"{folder} and {other} hold results of different versions ({', '.join(differ)}), which are never mixed."
@@ -137,27 +131,27 @@ def _write(results: Results, plan: Plan, sources: Sequence[Source]) -> int:
     return len(known)
 
 
-def _manifest(folders: Sequence[Path], manifests: Sequence[Manifest], command: str) -> Manifest:
+def _joined(folders: Sequence[Path], manifests: Sequence[Manifest], command: str) -> Manifest:
     """The first folder's manifest, with all machines and incidents, the first start and the last end."""
     own = [
-        manifest.get("sources")
-        or [{"folder": folder.resolve().name} | {k: manifest.get(k) for k in ("started", "ended", "machine")}]
+        manifest.sources
+        or [{"folder": folder.resolve().name} | {k: getattr(manifest, k) for k in ("started", "ended", "machine")}]
         for folder, manifest in zip(folders, manifests, strict=True)
     ]
-    machines = [manifest.get("machine", {}) for manifest in manifests]
-    ended = [manifest["ended"] for manifest in manifests if manifest.get("ended")]
-    started = [manifest["started"] for manifest in manifests if manifest.get("started")]
-    return manifests[0] | {
-        "machine": {name: _together([each.get(name) for each in machines]) for name in machines[0]},
-        "command": command,
-        "started": min(started, default=None),
-        "ended": max(ended) if len(ended) == len(manifests) else None,
-        "incidents": [incident for manifest in manifests for incident in manifest.get("incidents", [])],
-        "sources": [source for sources in own for source in sources],
-    }
+    ended = [manifest.ended for manifest in manifests if manifest.ended]
+    names = manifests[0].machine
+    return replace(
+        manifests[0],
+        machine={name: _together([manifest.machine.get(name) for manifest in manifests]) for name in names},
+        command=command,
+        started=min((manifest.started for manifest in manifests if manifest.started), default=None),
+        ended=max(ended) if len(ended) == len(manifests) else None,
+        incidents=[incident for manifest in manifests for incident in manifest.incidents],
+        sources=[source for sources in own for source in sources],
+    )
 
 
-def _together(values: Sequence[Any]) -> Any:
+def _together(values: Sequence[Word]) -> Word:
     """The value that all machines share, or each of them once."""
     distinct = list(dict.fromkeys(values))
     return distinct[0] if len(distinct) == 1 else "; ".join(map(str, distinct))

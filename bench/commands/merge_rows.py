@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from bench.digests import CohortFiles
 from bench.errors import ResultsError
 from bench.executors.joining import in_order
 from bench.plan import Cohort
-from bench.reading import check_tables
+from bench.results import CohortFiles, check_tables, done_cohorts, repeated_words
 from bench.schema import TABLES, conform
-from bench.store import done_cohorts, repeated_words
 
 MAY_DIFFER = ("cohort", "error")  # in `runs`: who trained together, and the end of a log
 SECONDS = tuple(name for name in TABLES["timings"].columns if name.endswith("_seconds"))

@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands.executor import HERE, Where, open_executor
-from bench.commands.found import Found, look
+from bench.commands.found import Found, Keeper, continued, look
 from bench.commands.interrupts import Interrupts
-from bench.commands.keeping import Keeper
-from bench.commands.manifest import kept_entries, new_manifest, now
 from bench.commands.only import cells_that_fit
 from bench.commands.progress import Progress
 from bench.errors import DataError, RunsFailed, SuiteError
@@ -19,8 +17,8 @@ from bench.executors.answers import Status
 from bench.executors.driver import Driver, Executor, Incident, Outcome
 from bench.executors.failures import failed_tables
 from bench.plan import Cohort, make_plan
+from bench.results import Manifest, Results, now
 from bench.schema import RunStatus
-from bench.store import Results
 from bench.suite import Suite
 
 TRAIN = "bench.engine.train:train_cohort"
@@ -61,8 +59,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
     with results.locked():
         if options.fresh:
             results.clear()
-        manifest = new_manifest(suite, plan, dry=options.dry, command=options.command)
-        manifest |= kept_entries(results, manifest)
+        manifest = continued(results, Manifest.of(suite, plan, dry=options.dry, command=options.command))
         found = look(results, plan, fits, retry_failed=options.retry_failed)
         failed = _train(suite, options, found, Keeper(results, found, manifest))
     if failed:
@@ -83,7 +80,7 @@ def _train(suite: Suite, options: Options, found: Found, keeper: Keeper) -> int:
             with Interrupts() as interrupts:
                 for event in driver.events(found.left, keeper.planned, lambda: interrupts.asked):
                     if isinstance(event, Incident):
-                        keeper.note(incidents=[*keeper.manifest["incidents"], _record(event)])
+                        keeper.note(incidents=[*keeper.manifest.incidents, _record(event)])
                         progress.met(event)
                     else:
                         tables = _tables(suite, event)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from bench.errors import ResultsError, nearest, printable
 from bench.factors import FACTORS
-from bench.store import read_tables
+from bench.results import read_tables
 from bench.text import number
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -14,7 +14,7 @@ from bench.analysis import CAUSES, disagreement, expected_by_chance, independent
 from bench.analysis.mean_field import SETTINGS
 from bench.report.levels import Axis, labelled, varied_axes
 from bench.report.theory_view import departed, setting_titles
-from bench.store import read_manifest, read_tables
+from bench.results import read_manifest, read_tables
 from bench.text import number, of, percent, plural, signed
 
 PIPED = 120  # columns of a table that goes to a file

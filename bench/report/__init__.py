@@ -10,11 +10,9 @@ from bench.report.build import build_page
 from bench.report.index import write_index
 from bench.report.render import as_data, render
 from bench.report.view import Page
-from bench.store import read_manifest, read_tables
+from bench.results import read_manifest, read_tables
 
 __all__ = ["build_page", "dump_report", "render", "write_index", "write_report"]
-
-REQUIRED = ("suite", "question", "text", "replicates", "factors", "fixed")  # of the manifest
 
 
 def write_report(folder: Path) -> Path:
@@ -45,7 +43,7 @@ def dump_report(folder: Path) -> dict[str, Any]:
 
 
 def _page(folder: Path) -> Page:
-    tables, manifest = read_tables(folder), read_manifest(folder, REQUIRED)
+    tables, manifest = read_tables(folder), read_manifest(folder)
     try:
         return build_page(tables, manifest)
     except SuiteError as error:  # of its [verdicts]

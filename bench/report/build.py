@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,7 @@ from bench.report.survival_chart import survival_chart
 from bench.report.theory_view import theory_view
 from bench.report.view import Count, Definition, Grid, Page
 from bench.report.wording import condition_text
+from bench.results import Manifest
 from bench.rules import MEASURES, RulesChoice, choose_rules
 from bench.schema import TABLES
 from bench.text import integer, listed, number, percent, plural, spoken
@@ -42,7 +43,7 @@ from bench.text import integer, listed, number, percent, plural, spoken
 MOST_EVENT_ROWS = 40
 
 
-def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
+def build_page(tables: Tables, manifest: Manifest) -> Page:
     """Everything that the page shows, computed from the tables."""
     found = _Judged.of(tables, manifest)
     axes, judged, lines, varied = found.axes, found.labelled, found.lines, found.varied
@@ -53,9 +54,9 @@ def build_page(tables: Tables, manifest: Mapping[str, Any]) -> Page:
     fair, fair_said = _fair(found)
     claims, theory = claims_view(tables, manifest), theory_view(tables, axes)
     return Page(
-        suite=str(manifest["suite"]),
-        title=str(manifest.get("title") or manifest["suite"]),
-        question=str(manifest["question"]).strip(),
+        suite=manifest.suite,
+        title=manifest.heading,
+        question=manifest.question.strip(),
         answer=(
             *overall(judged, found.choice),
             *claims_sentence(claims),
@@ -106,8 +107,8 @@ class _Judged:
     lines: LineLayout
 
     @classmethod
-    def of(cls, tables: Tables, manifest: Mapping[str, Any]) -> _Judged:
-        choice = choose_rules(manifest.get("verdicts"))
+    def of(cls, tables: Tables, manifest: Manifest) -> _Judged:
+        choice = choose_rules(manifest.verdicts)
         axes, measured = varied_axes(tables["runs"], manifest), measurements(tables)
         plain = judge(tables, choice, measured)
         worded, ordered = labelled(plain, [axis for axis in axes if not axis.numeric]), labelled(plain, axes)
@@ -125,7 +126,7 @@ def _by_depth(found: _Judged, remedied: pd.DataFrame, tables: Tables) -> tuple[G
     return depth_remedies(remedied, remedies_by(found.worded, found.varied, tables["timings"], "depth"))
 
 
-def _colophon(manifest: Mapping[str, Any], choice: RulesChoice) -> dict[str, Any]:
+def _colophon(manifest: Manifest, choice: RulesChoice) -> dict[str, Any]:
     """Definitions, the suite, the machine, and how to do it again."""
     return {
         "words": _words(),
@@ -133,10 +134,10 @@ def _colophon(manifest: Mapping[str, Any], choice: RulesChoice) -> dict[str, Any
         "responses": tuple(
             Definition(r.name, r.definition, r.unit, f"table {r.table}; lost runs: {r.lost}") for r in RESPONSES
         ),
-        "suite_text": str(manifest["text"]),
+        "suite_text": manifest.text,
         "environment": _environment(manifest),
-        "reproduce": (str(manifest.get("command") or f"bench run {manifest['suite']}"),),
-        "remarks": {"dry": "These numbers were made by formula, not by training."} if manifest.get("dry") else {},
+        "reproduce": (manifest.command or f"bench run {manifest.suite}",),
+        "remarks": {"dry": "These numbers were made by formula, not by training."} if manifest.dry else {},
     }
 
 
@@ -161,9 +162,9 @@ def _left(axes: Sequence[Axis], fair: str) -> list[Axis]:
     return [axis for axis in axes if not fair or axis.factor != "learning_rate"]
 
 
-def _counts(judged: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[Count, ...]:
+def _counts(judged: pd.DataFrame, manifest: Manifest) -> tuple[Count, ...]:
     status = judged["status"].value_counts()
-    planned = int(manifest.get("planned", {}).get("runs", len(judged)))
+    planned = manifest.planned.runs
     learned = int((judged["outcome"] == Outcome.LEARNED).sum())
     missing = f"{integer(planned - len(judged))} not run yet" if planned != len(judged) else ""
     return (
@@ -175,14 +176,11 @@ def _counts(judged: pd.DataFrame, manifest: Mapping[str, Any]) -> tuple[Count, .
     )
 
 
-def _factors(manifest: Mapping[str, Any]) -> Grid:
+def _factors(manifest: Manifest) -> Grid:
     """What varied and what was held."""
-    rows = [
-        (spoken(name), "varied", ", ".join(map(level_label, levels))) for name, levels in manifest["factors"].items()
-    ]
-    rows += [(spoken(name), "fixed", level_label(level)) for name, level in manifest["fixed"].items()]
-    planned = manifest.get("planned", {})
-    note = f"{plural(int(planned.get('cells', 0)), 'cell')} × {plural(int(manifest['replicates']), 'replicate')}"
+    rows = [(spoken(name), "varied", ", ".join(map(level_label, levels))) for name, levels in manifest.factors.items()]
+    rows += [(spoken(name), "fixed", level_label(level)) for name, level in manifest.fixed.items()]
+    note = f"{plural(manifest.planned.cells, 'cell')} × {plural(manifest.replicates, 'replicate')}"
     return Grid("Factors and fixed settings", ("factor", "", "levels"), tuple(rows), note=note)
 
 
@@ -243,9 +241,9 @@ def _thresholds(choice: RulesChoice) -> tuple[Definition, ...]:
     return (*own, *published, Definition("learned", learned.meaning, number(learned.learned_share), learned.source))
 
 
-def _environment(manifest: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    pairs = [(name, str(version)) for name, version in manifest.get("versions", {}).items()]
-    pairs += [(spoken(name), str(value)) for name, value in manifest.get("machine", {}).items()]
-    pairs += [(name, str(manifest.get(name) or "not yet")) for name in ("started", "ended")]
-    pairs += [("seed", str(manifest.get("seed"))), ("suite sha256", str(manifest.get("sha256", ""))[:16])]
+def _environment(manifest: Manifest) -> tuple[tuple[str, str], ...]:
+    pairs = [(name, str(version)) for name, version in manifest.versions.items()]
+    pairs += [(spoken(name), str(value)) for name, value in manifest.machine.items()]
+    pairs += [("started", manifest.started or "not yet"), ("ended", manifest.ended or "not yet")]
+    pairs += [("seed", str(manifest.seed)), ("suite sha256", manifest.sha256[:16])]
     return tuple(pairs)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.analysis import Tables
 from bench.analysis.claims import Judged, Verdict
 from bench.report.claims_view import claim_cards
 from bench.report.claims_words import MARKS, tally, verdict_counts
 from bench.report.view import ClaimCard, ClaimPart
+from bench.results import Manifest
 from bench.text import integer
 
 STACK = ("python", "tensorflow", "keras", "numpy")
@@ -22,7 +22,7 @@ NAMES = {"python": "Python", "tensorflow": "TensorFlow", "keras": "Keras"}
 class JudgedResults:
     """What a results folder holds, and what became of its claims."""
 
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     tables: Tables
     claims: Sequence[Judged]
 
@@ -36,7 +36,7 @@ def claims_markdown(results: Sequence[JudgedResults]) -> str:
     by_suite = [claim_cards(each.claims).cards for each in results]
     cards = [card for suite in by_suite for card in suite]
     links = anchors([card.id for card in cards])
-    dry = any(each.manifest.get("dry") for each in results)
+    dry = any(each.manifest.dry for each in results)
     return "\n".join([
         "# Claims put to the test",
         "",
@@ -79,12 +79,12 @@ def _measured(each: JudgedResults) -> tuple[str, ...]:
     """A row of versions and cost."""
     manifest, runs, timings = each.manifest, each.tables["runs"], each.tables["timings"]
     seconds = timings[[name for name in timings if name.endswith("_seconds")]].sum().sum()
-    versions = [str(manifest.get("versions", {}).get(name, "unknown")) for name in STACK]
-    machine = manifest.get("machine", {})
+    versions = [str(manifest.versions.get(name, "unknown")) for name in STACK]
+    machine = manifest.machine
     told = [f"{machine[name]}{unit}" for name, unit in
             (("system", ""), ("processor", ""), ("cores", " cores"), ("memory_gib", " GiB"))
             if machine.get(name) not in (None, "")]  # fmt: skip
-    cells = (str(manifest["suite"]), integer(len(runs)), _span(runs["steps"].min(), runs["steps"].max()),
+    cells = (manifest.suite, integer(len(runs)), _span(runs["steps"].min(), runs["steps"].max()),
              f"{seconds:,.0f}" if seconds else "–", *versions, ", ".join(told) or "unknown")  # fmt: skip
     return tuple(escaped(cell) for cell in cells)
 
@@ -95,7 +95,7 @@ def _span(low: int, high: int) -> str:
 
 def _suite(each: JudgedResults, cards: Sequence[ClaimCard]) -> list[str]:
     """A suite's question and its claims."""
-    lines = ["", f"## Suite {escaped(str(each.manifest['suite']))}", "", escaped(str(each.manifest["question"]))]
+    lines = ["", f"## Suite {escaped(each.manifest.suite)}", "", escaped(each.manifest.question)]
     for card in cards:
         lines += ["", f"### {escaped(card.id)}", "", *_claim(card)]
     return lines

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -25,16 +24,17 @@ from bench.report.claims_words import (
 )
 from bench.report.claims_words import verdict_counts as counts_of
 from bench.report.view import ClaimCard, ClaimPart, Claims, Grid, Sentence
+from bench.results import Manifest
 from bench.text import integer, p_value, plural, sentence, spoken
 
 
-def claims_view(tables: Tables, manifest: Mapping[str, Any]) -> Claims | None:
+def claims_view(tables: Tables, manifest: Manifest) -> Claims | None:
     """The section's data; None where the suite carries no claims.
 
     Where it has some that this version cannot read, the section says so and the rest of the page stands.
     """
     try:
-        judged = judge_stored(tables, str(manifest["text"]))
+        judged = judge_stored(tables, manifest.text)
     except SuiteError as error:
         return Claims("", {}, (), f"The suite's claims cannot be read by this version of gradtrial. {error}")
     return claim_cards(judged) if judged else None

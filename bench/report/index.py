@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bench.errors import ResultsError
 from bench.report.render import environment
-from bench.store import count_statuses, read_manifest
+from bench.results import count_statuses, read_manifest
 from bench.text import integer, of
 
 FOLDER_NAME = "reports"  # a folder of this name is made for reports; any other must hold a list already
@@ -22,7 +22,6 @@ PAGE = "index.html"
 MARK = '<meta name="generator" content="gradtrial reports">'
 MARK_WITHIN = 1000  # characters from the start of a page
 CLAIMS = re.compile(r'<meta name="gradtrial-claims" content="([^"<]*)">')  # what a report says of its claims
-REQUIRED = ("suite", "question", "planned", "versions", "started")
 STACK = ("keras", "tensorflow")
 
 
@@ -109,20 +108,19 @@ def _is_list(page: Path) -> bool:
 
 
 def _entry(results: Path) -> Entry:
-    manifest = read_manifest(results, REQUIRED)
-    ended = manifest.get("ended")
-    moment = _moment(str(ended or manifest["started"]))
+    manifest = read_manifest(results)
+    moment = _moment(str(manifest.ended or manifest.started))
     return Entry(
         href=_href(results),
-        title=str(manifest.get("title") or manifest["suite"]),
-        question=str(manifest["question"]).strip(),
-        suite=str(manifest["suite"]),
+        title=manifest.heading,
+        question=manifest.question.strip(),
+        suite=manifest.suite,
         moment=moment,
-        ended=f"{'ended' if ended else 'not ended, started'} {moment:%Y-%m-%d %H:%M} UTC",
-        runs=_runs(count_statuses(results), int(manifest["planned"]["runs"])),
+        ended=f"{'ended' if manifest.ended else 'not ended, started'} {moment:%Y-%m-%d %H:%M} UTC",
+        runs=_runs(count_statuses(results), manifest.planned.runs),
         claims=_claims(results / PAGE),
-        versions=_versions(manifest["versions"]),
-        remark="Dry: these numbers were made by formula, not by training." if manifest.get("dry") else "",
+        versions=_versions(manifest.versions),
+        remark="Dry: these numbers were made by formula, not by training." if manifest.dry else "",
     )
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from bench.analysis.comparison import factor_columns
+from bench.results import Manifest
 from bench.text import spoken
 
 
@@ -22,9 +22,8 @@ class Axis:
     numeric: bool
 
 
-def varied_axes(runs: pd.DataFrame, manifest: Mapping[str, object]) -> tuple[Axis, ...]:
+def varied_axes(runs: pd.DataFrame, manifest: Manifest) -> tuple[Axis, ...]:
     """One axis per factor with more than one level in `runs`, in the order of the table's columns."""
-    given = cast(Mapping[str, Sequence[object]], manifest.get("factors") or {})
     axes = []
     for factor in factor_columns(runs):
         numeric = bool(is_numeric_dtype(runs[factor]))
@@ -32,7 +31,7 @@ def varied_axes(runs: pd.DataFrame, manifest: Mapping[str, object]) -> tuple[Axi
         if numeric:
             levels = [level_label(value) for value in sorted(found.dropna())]
         else:
-            known = [level_label(label) for label in given.get(factor, ())]
+            known = [level_label(label) for label in manifest.factors.get(factor, ())]
             present = {level_label(value) for value in found}
             levels = [label for label in known if label in present] + sorted(present - set(known))
         if found.isna().any() and numeric:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import reprlib
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from bench.rules.model import LearnedRule, Rule, RuleSet
 from bench.rules.sets import NAMES, OWN, learned_rule, rule_set
 
 LEARNED = "outcome.learned_share"
+FORMER = "gradbench"  # our own set's name before the project's was changed: suites and results of that time hold it
 MOST_SHOWN = 200  # characters of a value in a message
 
 
@@ -48,6 +50,10 @@ def choose_rules(written: Mapping[str, Any] | None = None) -> RulesChoice:
     given = dict(written or {})
     names = given.pop("rules", list(NAMES))
     moved = given.pop("thresholds", {})
+    if isinstance(names, list):
+        names = [OWN if name == FORMER else name for name in names]
+    if isinstance(moved, dict):
+        moved = {re.sub(rf"^{FORMER}\.", f"{OWN}.", str(name)): value for name, value in moved.items()}
     for key in given:
         raise SuiteError(f'[verdicts] "{_shown(key)}" is not a key. {nearest(key, ["rules", "thresholds"])}')
     if not isinstance(names, list):

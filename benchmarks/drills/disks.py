@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.digests import CohortFiles
 from bench.errors import ResultsError
+from bench.results import CohortFiles
 from bench.schema import TABLES
 from benchmarks.drills.processes import Losses
 from benchmarks.drills.scene import Scene

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from bench.commands.keeping import Keeper
+from bench.commands.found import Keeper
 from bench.errors import BenchError
-from bench.store import Results, read_tables
+from bench.results import Results, read_tables
 from benchmarks.drills.scene import Scene
 
 PARTS = ('activation == "tanh" and clipping == "none"', 'depth > 4 and activation == "tanh"', "")

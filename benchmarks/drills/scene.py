@@ -22,7 +22,7 @@ from bench.commands.run import Options, run_suite
 from bench.errors import BenchError
 from bench.executors.answers import Answer, Status
 from bench.executors.local import LocalExecutor
-from bench.store import read_tables
+from bench.results import read_tables
 from bench.suite import load_suite
 
 DRY = """

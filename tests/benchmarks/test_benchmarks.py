@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from bench.plan import make_plan
+from bench.results import Results, read_tables
 from bench.schema import TABLES
-from bench.store import Results, read_tables
 from bench.suite import load_suite
 from benchmarks.benchopt_rows import benchopt_rows
 from benchmarks.command import Spent, middle, spent

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 import pytest
 
-from bench import placing
 from bench.errors import BenchError
+from bench.results import files
 from benchmarks.drills import disks, power
 from benchmarks.drills.__main__ import DRILLS, Drill
 from benchmarks.drills.scene import DRY, Scene
@@ -53,18 +53,18 @@ def test_a_drill_loses_nothing(drill: Drill, scene: Scene, monkeypatch: pytest.M
 
 
 def test_names_that_are_not_flushed_are_lost_to_a_power_failure(scene: Scene) -> None:
-    with patch.object(placing, "flush", lambda folder: None):
+    with patch.object(files, "flush_folder", lambda folder: None):
         losses = power.fail(scene, scene.folder / "unflushed-names", 20)
     assert any("finished runs" in loss and "are gone" in loss for loss in losses)
 
 
 def test_content_that_is_not_flushed_is_lost_to_a_power_failure(scene: Scene) -> None:
     def written(path: Path, content: bytes) -> Path:
-        placing.make_folder(path.parent)
-        placing.aside(path).write_bytes(content)
-        return placing.aside(path)
+        files.make_folder(path.parent)
+        files.temporary_path(path).write_bytes(content)
+        return files.temporary_path(path)
 
-    with patch("bench.store.write_aside", written):
+    with patch("bench.results.folder.write_temporary", written):
         losses = power.fail(scene, scene.folder / "unflushed-content", 20)
     assert any("finished runs" in loss and "are gone" in loss for loss in losses)
 

@@ -16,10 +16,10 @@ from bench.commands.merge import merge
 from bench.commands.run import Options, run_suite
 from bench.commands.show import show_run
 from bench.errors import ResultsError, RunsFailed, SuiteError
-from bench.placing import set_down
 from bench.report import write_report
+from bench.results import count_statuses, read_manifest, read_tables
+from bench.results.files import replace_durably
 from bench.schema import TABLES
-from bench.store import count_statuses, read_manifest, read_tables
 from bench.suite import Suite, load_suite
 
 SUITE = """
@@ -67,10 +67,10 @@ def killed_before(table: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     def killed(written: Path, path: Path) -> None:
         if path.parent.name == table:
             raise KeyboardInterrupt
-        set_down(written, path)
+        replace_durably(written, path)
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr("bench.store.set_down", killed)
+        context.setattr("bench.results.folder.replace_durably", killed)
         yield
 
 
@@ -80,7 +80,7 @@ def test_only_runs_what_fits_and_the_rest_joins_it_later(
     out = tmp_path / "out"
     run_suite(suite, Options(out, dry=True, only='clipping == "value"'))
     assert set(read_tables(out)["runs"]["clipping"]) == {"value"}
-    assert read_manifest(out)["planned"]["runs"] == 12
+    assert read_manifest(out).planned.runs == 12
     assert "0 done earlier, 4 to run, 8 left out by --only" in capsys.readouterr().err
     run_suite(suite, Options(out, dry=True))
     assert "4 done earlier, 8 to run" in capsys.readouterr().err
@@ -125,11 +125,11 @@ def test_what_went_wrong_is_in_the_manifest(
         poison(poisoned, "hoard_if_large")
         run_suite(suite, Options(out, dry=True))
     assert files(out) == undisturbed
-    incidents = read_manifest(out)["incidents"]
+    incidents = read_manifest(out).incidents
     assert {(incident["status"], incident["measure"]) for incident in incidents} == {("out of memory", "made smaller")}
     assert "planted" in incidents[0]["reason"]
     run_suite(suite, Options(out, dry=True))
-    assert read_manifest(out)["incidents"] == incidents
+    assert read_manifest(out).incidents == incidents
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
@@ -265,7 +265,7 @@ def test_a_full_disk_is_one_message_and_what_was_written_stays(
         write(*args, **settings)
 
     with monkeypatch.context() as context:
-        context.setattr("bench.store.pq.write_table", full)
+        context.setattr("bench.results.folder.pq.write_table", full)
         with pytest.raises(ResultsError, match=r"No space left on device.*goes on from there"):
             run_suite(suite, Options(out, dry=True))
     assert len(read_tables(out)["runs"]) == 6

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bench.commands.run import Options, run_suite
-from bench.store import read_tables
+from bench.results import read_tables
 from bench.suite import load_suite
 from tests.commands.test_continuing import SUITE, files
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -20,8 +19,8 @@ from bench.engine.dry import train_cohort
 from bench.errors import BenchError, ResultsError
 from bench.plan import Cohort, Plan, make_plan
 from bench.report import write_report
+from bench.results import Manifest, Planned, Results, read_manifest, read_tables
 from bench.schema import TABLES, conform
-from bench.store import Results, read_manifest, read_tables
 from bench.suite import parse_suite
 
 TEXT = """
@@ -41,10 +40,10 @@ steps = 20
 width = 8
 """
 VERSIONS = {"python": "3.11.9", "numpy": "2.4.6", "keras": "3.15.1", "tensorflow": "2.21.0"}
-MANIFEST = {
-    "suite": "split", "question": "Is it one suite?", "replicates": 2, "factors": {}, "fixed": {}, "dry": True,
-    "versions": VERSIONS, "started": "2026-01-02T00:00:00+00:00", "ended": "2026-01-02T01:00:00+00:00",
-}  # fmt: skip
+MANIFEST = Manifest(
+    "split", "Is it one suite?", TEXT, 2, {}, {}, Planned(16, 32, 4), VERSIONS, dry=True,
+    started="2026-01-02T00:00:00+00:00", ended="2026-01-02T01:00:00+00:00",
+)  # fmt: skip
 SECONDS = {"build_seconds": 1.0, "train_seconds": 8.0}
 
 
@@ -52,14 +51,16 @@ def planned(text: str = TEXT) -> Plan:
     return make_plan(parse_suite(text, Path("split.toml")))
 
 
-def made(folder: Path, keep: Callable[[int, str], bool] = lambda *_: True, text: str = TEXT, **changed: object) -> Path:
+def made(folder: Path, keep: Callable[[int, str], bool] = lambda *_: True, text: str = TEXT, **changed: Any) -> Path:
     """A results folder with those runs of the suite that `keep` says of their cohort's number and their id."""
     results = Results(folder)
     for number, cohort in enumerate(planned(text).cohorts):
         wanted = tuple(run for run in cohort.runs if keep(number, run.run_id))
         if wanted:
             write(results, replace(cohort, runs=wanted))
-    results.write_manifest(MANIFEST | {"text": text, "machine": {"cores": 2, "system": folder.name}} | changed)
+    results.write_manifest(
+        replace(MANIFEST, **{"text": text, "machine": {"cores": 2, "system": folder.name}} | changed)
+    )
     return folder
 
 
@@ -150,18 +151,18 @@ def test_the_manifest_lists_the_sources_and_all_machines(tmp_path: Path) -> None
     early = made(tmp_path / "a", lambda number, _: number == 0, started="2026-01-01T00:00:00+00:00")
     late = made(tmp_path / "b", lambda number, _: number == 1, ended="2026-01-03T00:00:00+00:00")
     manifest = read_manifest(merge([late, early], tmp_path / "out", "bench merge b a"))
-    assert (manifest["started"][:10], manifest["ended"][:10]) == ("2026-01-01", "2026-01-03")
-    assert manifest["machine"] == {"cores": 2, "system": "b; a"}
-    assert [source["folder"] for source in manifest["sources"]] == ["b", "a"]
-    assert str(tmp_path) not in json.dumps(manifest)
+    assert (manifest.started[:10], manifest.ended[:10]) == ("2026-01-01", "2026-01-03")
+    assert manifest.machine == {"cores": 2, "system": "b; a"}
+    assert [source["folder"] for source in manifest.sources] == ["b", "a"]
+    assert str(tmp_path) not in str(manifest)
     third = made(tmp_path / "c", lambda number, _: number == 2)
     again = read_manifest(merge([tmp_path / "out", third], tmp_path / "out2"))
-    assert [source["folder"] for source in again["sources"]] == ["b", "a", "c"]
+    assert [source["folder"] for source in again.sources] == ["b", "a", "c"]
 
 
 def test_a_folder_that_has_not_ended_makes_one_that_has_not(tmp_path: Path) -> None:
     parts = [made(tmp_path / "a"), made(tmp_path / "b", ended=None)]
-    assert read_manifest(merge(parts, tmp_path / "out"))["ended"] is None
+    assert read_manifest(merge(parts, tmp_path / "out")).ended is None
 
 
 def test_merged_results_have_a_report(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from bench.commands.executor import Where
-from bench.commands.keeping import Keeper
+from bench.commands.found import Keeper
 from bench.commands.merge import merge
 from bench.commands.run import Options, run_suite
 from bench.executors.joining import Tables
 from bench.plan import Cohort
-from bench.store import read_manifest, read_tables
+from bench.results import read_manifest, read_tables
 from bench.suite import Suite, load_suite
 from tests.commands.test_continuing import SUITE, files, poison
 
@@ -114,19 +114,19 @@ def test_failed_runs_of_a_merged_folder_are_tried_again_when_asked(
             run_suite(suite, Options(tmp_path / "a", dry=True, only='clipping == "value"'))
     run_suite(suite, Options(tmp_path / "b", dry=True, only='clipping == "none"'))
     out = merge([tmp_path / "b", tmp_path / "a"], tmp_path / "merged")
-    incidents = read_manifest(out)["incidents"]
+    incidents = read_manifest(out).incidents
     assert "planted" in incidents[0]["reason"]
     run_suite(suite, Options(out, dry=True, retry_failed=True))
     assert files(out) == undisturbed
-    assert read_manifest(out)["incidents"] == incidents
+    assert read_manifest(out).incidents == incidents
 
 
 def test_a_continued_merge_still_says_where_its_runs_are_from(suite: Suite, tmp_path: Path) -> None:
     out = merged(suite, tmp_path, HALVES)
     run_suite(suite, Options(out, dry=True))
-    assert [source["folder"] for source in read_manifest(out)["sources"]] == ["machine-0", "machine-1"]
+    assert [source["folder"] for source in read_manifest(out).sources] == ["machine-0", "machine-1"]
     run_suite(suite, Options(out, dry=True, fresh=True))
-    assert "sources" not in read_manifest(out)
+    assert not read_manifest(out).sources
 
 
 def test_networks_that_were_really_trained_are_joined_to_the_bit(tmp_path: Path, trained: list[str]) -> None:

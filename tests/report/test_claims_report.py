@@ -6,6 +6,7 @@ import io
 import json
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -272,7 +273,7 @@ def test_a_suite_without_claims_has_no_section() -> None:
 
 def test_claims_that_cannot_be_read_leave_the_page_standing(results: DryResults) -> None:
     text = results.suite.text.replace("signal_ratio_start", "signal_of_another_version")
-    page = build_page(results.tables, results.manifest | {"text": text})
+    page = build_page(results.tables, replace(results.manifest, text=text))
     assert "signal_of_another_version" in claims_of(page).unread
     html = render(page)
     assert "cannot be read by this version" in visible(html)
@@ -387,7 +388,7 @@ def test_the_document_is_the_same_again_and_says_where_numbers_are_by_formula(
     again = JudgedResults(results.manifest, results.tables, judged)
     assert claims_markdown([again]) == document
     assert "by formula" not in document
-    dry = JudgedResults(results.manifest | {"dry": True}, results.tables, judged)
+    dry = JudgedResults(replace(results.manifest, dry=True), results.tables, judged)
     assert "made by formula, not by training" in claims_markdown([again, dry])
     assert "(#learned-1)" in claims_markdown([again, dry])
 

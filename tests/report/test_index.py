@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -13,26 +15,29 @@ import pytest
 from bench.errors import ResultsError
 from bench.report import write_index, write_report
 from bench.report.index import MARK, build_index
+from bench.results import Manifest, Planned, Results, count_statuses, read_manifest
 from bench.schema import TABLES
-from bench.store import Results, count_statuses, read_manifest
 from tests.dry_results import EXPLODING, dry_results
 
-MANIFEST = {
-    "suite": "small",
-    "title": "Small networks",
-    "question": " Which keep their signal? ",
-    "planned": {"cells": 2, "runs": 6, "cohorts": 2},
-    "dry": False,
-    "versions": {"keras": "3.15.1", "tensorflow": "2.21.0", "numpy": "2.4"},
-    "started": "2026-01-01T00:00:00+00:00",
-    "ended": "2026-01-01T00:01:00+00:00",
-}
+MANIFEST = Manifest(
+    suite="small",
+    title="Small networks",
+    question=" Which keep their signal? ",
+    text="",
+    replicates=3,
+    factors={},
+    fixed={},
+    planned=Planned(cells=2, runs=6, cohorts=2),
+    versions={"keras": "3.15.1", "tensorflow": "2.21.0", "numpy": "2.4"},
+    started="2026-01-01T00:00:00+00:00",
+    ended="2026-01-01T00:01:00+00:00",
+)
 
 
 def report(folder: Path, statuses: tuple[str, ...] = ("completed",) * 6, **changed: Any) -> Path:
     """A results folder with a page, a manifest and the `runs` of two cohorts."""
     store = Results(folder)
-    store.write_manifest(MANIFEST | changed)
+    store.write_manifest(replace(MANIFEST, **changed))
     empty = {name: spec.arrow.empty_table() for name, spec in TABLES.items()}
     for cohort in range(2):
         rows = [{"run_id": f"{cohort}-{k}", "status": status} for k, status in enumerate(statuses[cohort::2])]
@@ -103,7 +108,7 @@ def test_only_folders_with_a_manifest_and_a_page_are_listed(tmp_path: Path) -> N
     [
         ("{", "manifest.json: cannot be read"),
         ("[1]", "manifest.json: cannot be read"),
-        ('{"suite": "x"}', "manifest.json lacks question, planned, versions, started"),
+        ('{"suite": "x"}', "manifest.json lacks question, text, replicates, factors, fixed, planned, versions"),
         (None, "tables/runs/1.parquet: is not as it was written"),
     ],
 )
@@ -126,7 +131,8 @@ def test_a_folder_that_cannot_be_read_is_listed_with_the_reason(
 
 @pytest.mark.parametrize("changed", [{"ended": "yesterday"}, {"versions": []}, {"planned": {"runs": None}}])
 def test_a_manifest_of_another_shape_is_a_reason_too(tmp_path: Path, changed: dict[str, Any]) -> None:
-    report(tmp_path / "odd", **changed)
+    path = report(tmp_path / "odd") / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
     found = build_index(tmp_path)
     assert found.entries == ()
     assert found.unread[0].reason.startswith("manifest.json is not as `bench run` writes it")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,18 +14,19 @@ import pytest
 from bench.analysis import judge
 from bench.report import build_page, render
 from bench.report.render import as_data
+from bench.results import Manifest
 from tests import dry_results as dry
 from tests.dry_results import EXPLODING, SMALL
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "path", "use", "rect", "circle", "line", "image", "stop"}
 
 
-Results = tuple[dict[str, pd.DataFrame], dict[str, Any]]
+Results = tuple[dict[str, pd.DataFrame], Manifest]
 
 
 def dry_results(suite: str) -> Results:
     results = dry.dry_results(suite)
-    return results.tables, dict(results.manifest)
+    return results.tables, results.manifest
 
 
 class Nesting(HTMLParser):
@@ -113,7 +114,7 @@ def test_markup_in_a_suite_is_text_on_the_page(small: Results) -> None:
     tables, manifest = small
     evil = '<script>alert("x")</script>'
     renamed = tables | {"runs": tables["runs"].assign(activation=tables["runs"]["activation"].replace("relu", evil))}
-    html = render(build_page(renamed, manifest | {"title": evil, "question": evil, "text": evil, "suite": evil}))
+    html = render(build_page(renamed, replace(manifest, title=evil, question=evil, text=evil, suite=evil)))
     assert evil not in html
     assert "<script" not in html.partition("</main>")[0]
     assert "".join(parsed(html).text).count(evil) >= 3

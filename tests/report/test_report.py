@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from bench.report import build_page, dump_report, render, write_report
 from bench.report.charts.canvas import canvas, finish
 from bench.report.render import as_data, draw_group
 from bench.report.view import ChartGroup, Page
+from bench.results import Planned, Results
 from bench.schema import TABLES
-from bench.store import Results
 from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
 
 ROOT = Path(__file__).parents[2]
@@ -130,8 +131,8 @@ def test_diverged_runs_are_counted_alike_everywhere(exploding: DryResults) -> No
 
 
 def test_remaining_runs_are_said_to_be_missing(exploding: DryResults) -> None:
-    planned = {"planned": {"runs": 30, "cells": 10, "cohorts": 2}}
-    counts = build_page(exploding.tables, exploding.manifest | planned).counts
+    manifest = replace(exploding.manifest, planned=Planned(cells=10, runs=30, cohorts=2))
+    counts = build_page(exploding.tables, manifest).counts
     assert (counts[0].value, counts[0].remark) == (30, "6 not run yet")
 
 
@@ -188,9 +189,9 @@ def test_a_hostile_level_is_text_wherever_it_is_drawn(small: DryResults, factor:
     runs = small.tables["runs"]
     first = runs[factor].iloc[0]
     renamed = runs.assign(**{factor: runs[factor].replace(first, HOSTILE)})
-    factors = {name: list(levels) for name, levels in small.manifest["factors"].items()}  # type: ignore[attr-defined]
+    factors = {name: list(levels) for name, levels in small.manifest.factors.items()}
     factors[factor] = [HOSTILE if level == first else level for level in factors[factor]]
-    html = render(build_page(small.tables | {"runs": renamed}, small.manifest | {"factors": factors}))
+    html = render(build_page(small.tables | {"runs": renamed}, replace(small.manifest, factors=factors)))
     assert HOSTILE not in html
     assert "<script" not in visible(html)
     assert "&lt;script&gt;alert(" in visible(html)
@@ -201,7 +202,7 @@ def test_a_hostile_level_is_text_wherever_it_is_drawn(small: DryResults, factor:
 def test_a_hostile_manifest_is_text(small: DryResults) -> None:
     fields = ("suite", "title", "question", "text", "command")
     planted = {field: f"<script>{field}</script>" for field in fields}
-    html = render_without_charts(build_page(small.tables, small.manifest | planted))
+    html = render_without_charts(build_page(small.tables, replace(small.manifest, **planted)))
     assert [field for field in fields if f"&lt;script&gt;{field}&lt;" not in html] == []
     assert "<script" not in html
 
@@ -212,14 +213,12 @@ def visible(html: str) -> str:
 
 
 def render_without_charts(page: Page) -> str:
-    from dataclasses import replace
-
     return visible(render(replace(page, trainability=None, gradients=(), losses=None, divergence=None)))
 
 
 def test_made_up_numbers_are_said_to_be_made_up(small: DryResults) -> None:
     warning = "These numbers were made by formula, not by training."
-    assert warning in render_without_charts(build_page(small.tables, small.manifest | {"dry": True}))
+    assert warning in render_without_charts(build_page(small.tables, replace(small.manifest, dry=True)))
     assert warning not in render_without_charts(build_page(small.tables, small.manifest))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,8 +18,8 @@ from bench.engine.dry import train_cohort
 from bench.errors import ResultsError
 from bench.plan import Plan, make_plan
 from bench.report import write_report
+from bench.results import Manifest, Results
 from bench.schema import TABLES
-from bench.store import Results
 from bench.suite import parse_suite
 
 HEAD = '[suite]\nname = "s"\nquestion = "q"\nreplicates = 1\n'
@@ -67,15 +68,12 @@ def results(tmp_path: Path) -> Path:
     store = Results(tmp_path / "reports" / "s")
     for cohort in make_plan(suite).cohorts:
         store.write(cohort.key, train_cohort(cohort))
-    versions = {"python": "3", "numpy": "2", "keras": "3", "tensorflow": "2"}
-    factors = {name: [choice.column for choice in choices] for name, choices in suite.factors.items()}
     store.write_manifest(
-        {
-            "suite": "s", "question": '"><img src=x onerror=alert(1)>', "title": "</title><script>alert(2)</script>",
-            "text": suite.text, "replicates": 1, "seed": 0, "factors": factors, "fixed": {}, "dry": True,
-            "planned": {"cells": 2, "runs": 2, "cohorts": 2}, "versions": versions, "machine": {"cores": "<i>2</i>"},
-            "command": "bench run '</code><script>alert(3)</script>'", "started": "2026-01-01T00:00:00", "ended": None,
-        }
+        replace(
+            Manifest.of(suite, make_plan(suite), dry=True), question='"><img src=x onerror=alert(1)>',
+            title="</title><script>alert(2)</script>", machine={"cores": "<i>2</i>"},
+            command="bench run '</code><script>alert(3)</script>'",
+        )
     )  # fmt: skip
     return store.folder
 

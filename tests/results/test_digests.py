@@ -11,11 +11,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from bench.digests import CohortFiles
 from bench.engine.dry import train_cohort
 from bench.errors import ResultsError
+from bench.results import CohortFiles, Results, count_statuses, read_tables
 from bench.schema import TABLES
-from bench.store import Results, count_statuses, read_tables
 from tests.cohorts import cohorts
 
 FLIPS = 300
@@ -120,7 +119,7 @@ def test_a_damaged_cohort_that_is_written_anew_is_never_taken_for_sound_in_betwe
     path = results.table_path("activations", cohort)
     path.write_bytes(path.read_bytes() + b"x")
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr("bench.store.set_down", _killed)
+        context.setattr("bench.results.folder.replace_durably", _killed)
         results.write(cohort, tables)
     assert cohort not in results.done([cohort])
     results.write(cohort, tables)

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.errors import ResultsError
+from bench.results import Results, read_manifest, read_tables
 from bench.schema import TABLES, conform
-from bench.store import Results, read_manifest, read_tables
 
 
 def tables_of(cohort: str, status: str = "completed") -> dict[str, pa.Table]:
@@ -159,13 +159,6 @@ def test_empty_and_missing_folders_say_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text("{")
     with pytest.raises(ResultsError, match="cannot be read"):
         read_manifest(tmp_path)
-
-
-def test_a_manifest_is_replaced_whole(results: Results) -> None:
-    results.folder.mkdir()
-    results.write_manifest({"suite": "a"})
-    results.write_manifest({"suite": "b"})
-    assert read_manifest(results.folder) == {"suite": "b"}
 
 
 def test_a_run_in_two_files_is_named_and_not_counted_twice(results: Results) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.commands.run import Options, run_suite
 from bench.errors import ResultsError
-from bench.placing import set_down
-from bench.store import read_tables
+from bench.results import read_manifest, read_tables
+from bench.results.files import replace_durably
 from bench.suite import Suite, load_suite
 from tests.commands.test_continuing import SUITE
 
@@ -29,9 +29,8 @@ def out(tmp_path: Path) -> Path:
 
 
 def made_by_others(out: Path) -> None:
-    manifest = json.loads((out / "manifest.json").read_text())
-    manifest["versions"]["keras"] = "2.0.0"
-    (out / "manifest.json").write_text(json.dumps(manifest))
+    manifest = read_manifest(out)
+    replace(manifest, versions={**manifest.versions, "keras": "2.0.0"}).write(out)
 
 
 def test_cohorts_of_other_versions_do_not_come_back_beside_new_ones(out: Path, tmp_path: Path) -> None:
@@ -58,10 +57,10 @@ def test_a_driver_killed_while_it_discards_leaves_nothing_to_mix(
     def killed(written: Path, path: Path) -> None:
         if written.name == "tables":
             raise KeyboardInterrupt
-        set_down(written, path)
+        replace_durably(written, path)
 
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr("bench.store.set_down", killed)
+        context.setattr("bench.results.folder.replace_durably", killed)
         run_suite(suite_of(tmp_path, "[2, 6]"), Options(out, dry=True, fresh=True))
     assert not (out / "superseded").exists()
     with pytest.raises(ResultsError, match="other versions"):

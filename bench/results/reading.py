@@ -1,0 +1,125 @@
+"""A results folder's tables as frames: what does not belong together is one message."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from bench.errors import ResultsError, nearest, printable
+from bench.factors import FACTORS
+from bench.results.files import DONE_MARK, KEYS, MAX_REASON, CohortFiles
+from bench.schema import TABLES, RunStatus
+
+COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index")
+MOST_COUNTED = 2**31 - 1
+MOST_KEYS = 2**62
+REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
+
+
+def read_tables(folder: Path, columns: Mapping[str, Collection[str]] | None = None) -> dict[str, pd.DataFrame]:
+    """Every table of a results folder, with the schema's columns; empty where nothing was recorded.
+
+    Rows come in the order of their cohorts' names. `run_id`, `layer_name` and `split` are categories but in `runs`.
+
+    Args:
+        columns: what to read of a table, beside its keys (`files.KEYS`); a table that is not named is read whole.
+
+    Raises:
+        ResultsError: there are no results, a file cannot be read or is not one of ours, or two hold the same run.
+    """
+    done = done_cohorts(folder)
+    if not done:
+        raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
+    files = [CohortFiles(folder, cohort) for cohort in done]
+    frames = {table: _frame(files, table, (columns or {}).get(table)) for table in TABLES}
+    check_tables(frames, folder)
+    return frames
+
+
+def _frame(files: list[CohortFiles], table: str, columns: Collection[str] | None) -> pd.DataFrame:
+    """One table; each column leaves Arrow's memory as it enters pandas', so that there are never two copies of all."""
+    words = repeated_words(table)
+    rows = pa.concat_tables([each.read(table, words, columns) for each in files]).unify_dictionaries()
+    frame: pd.DataFrame = rows.to_pandas(split_blocks=True, self_destruct=True)
+    del rows
+    pa.default_memory_pool().release_unused()
+    return frame
+
+
+def repeated_words(table: str) -> tuple[str, ...]:
+    """The columns of a table that are read as categories."""
+    return tuple(name for name in REPEATED if name in TABLES[table].columns and table != DONE_MARK)
+
+
+def done_cohorts(folder: Path) -> list[str]:
+    """The names of a folder's done-marks, sorted; none where no folder of that name can be."""
+    try:
+        return sorted(path.stem for path in (folder / "tables" / DONE_MARK).glob("*.parquet"))
+    except (OSError, ValueError):
+        return []
+
+
+def check_tables(frames: Mapping[str, pd.DataFrame], folder: Path) -> None:
+    """Refuse tables that do not belong together, or whose counts no run can have.
+
+    Raises:
+        ResultsError: a status is unknown, a count is negative or huge, a run or cohort is there twice, or a row is of
+            a run that is not in `runs`.
+    """
+    for status in frames["runs"]["status"].unique():
+        if status not in set(RunStatus):
+            raise ResultsError(f'{folder}: status "{printable(str(status))[:60]}". {nearest(status, RunStatus)}')
+    _check_one_file_a_run(frames["runs"], folder)
+    _check_unique(frames["runs"], ["replicate", *(name for name in FACTORS if name in frames["runs"])], folder)
+    _check_unique(frames["timings"], ["cohort"], folder)
+    known = set(frames["runs"]["run_id"])
+    for table, frame in frames.items():
+        for name in COUNTS:
+            if name in frame and ((frame[name] < 0) | (frame[name] > MOST_COUNTED)).any():
+                wrong = int(frame[name].max() if frame[name].max() > MOST_COUNTED else frame[name].min())
+                raise ResultsError(f"{folder}: table {table}: {name} {wrong} is not from 0 to {MOST_COUNTED}.")
+        if "run_id" in frame and table != "runs":
+            if not _each_once(frame, [name for name in KEYS[table][1:] if name in ("step", "layer_index", "split")]):
+                raise ResultsError(f"{folder}: table {table} has rows that are there twice.")
+            foreign = sorted(set(frame["run_id"].cat.categories) - known)
+            if foreign:
+                shown = printable(str(foreign[0]))[:200]
+                raise ResultsError(
+                    f'{folder}: table {table} has rows of "{shown}", a run that table runs lacks. `bench run` mends it.'
+                )
+
+
+def _each_once(frame: pd.DataFrame, names: list[str]) -> bool:
+    """Whether no two rows share `run_id` and these columns; events may, so for those it is not asked."""
+    if "kind" in frame:
+        return True
+    key, room = frame["run_id"].cat.codes.to_numpy("int64"), max(1, len(frame["run_id"].cat.categories))
+    for name in names:
+        values = (frame[name].cat.codes if name == "split" else frame[name]).to_numpy("int64")
+        size = int(values.max()) + 1 if len(values) else 1
+        key, room = key * size + values, room * size
+    if room > MOST_KEYS:  # the products above may have wrapped round
+        return not bool(frame.duplicated(["run_id", *names]).any())
+    return bool(pd.Series(key).is_unique)
+
+
+def _check_one_file_a_run(runs: pd.DataFrame, folder: Path) -> None:
+    twice = runs["run_id"].duplicated()
+    if twice.any():
+        run = runs.loc[twice, "run_id"].iloc[0]
+        files = sorted(set(runs.loc[runs["run_id"] == run, "cohort"]))
+        raise ResultsError(
+            f"{folder}: run {run} is in several files ({', '.join(files)}). `bench run` sets aside those that the "
+            "suite does not plan."
+        )
+
+
+def _check_unique(frame: pd.DataFrame, names: list[str], folder: Path) -> None:
+    twice = frame.duplicated(names)
+    if twice.any():
+        at = frame.loc[twice].iloc[0]
+        shown = printable(str(at.get("run_id", at["cohort"])))[:200]
+        raise ResultsError(f'{folder}: "{shown}" is there twice: same {", ".join(names)[:MAX_REASON]}.')
