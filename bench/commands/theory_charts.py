@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from bench.errors import BenchError, ResultsError
 from bench.theory import DenseNetwork, Nonlinearity, Profile, critical_point, moments
 from bench.theory.activations import Array
-from bench.theory.fixed_points import growth_map
-from bench.theory.trainable import HIGHEST, LOWEST, gain_rates
+from bench.theory.maps import growth_map
+from bench.theory.trajectory import HIGHEST, LOWEST, gain_rates
 
 INK, BAND, SECOND, GRID = "#1f3b6f", "#9db7e0", "#b4501e", "#d9d9d9"
 DEPTHS = np.unique(np.round(np.geomspace(2, 200, 60)).astype(int))

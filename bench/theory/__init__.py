@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from bench.theory.activations import Nonlinearity, activation, nonlinearity_of, slope_error
 from bench.theory.critical import CriticalKind, CriticalPoint, critical_point
-from bench.theory.description import DenseNetwork, choice_of, network_of
-from bench.theory.fixed_points import FixedPoint, depth_scale, fixed_point, fixed_points, growth_map
+from bench.theory.describe import DenseNetwork, choice_of, network_of
 from bench.theory.maps import (
+    FixedPoint,
     Moments,
     PairMoments,
     correlation_map,
     correlation_slope,
+    depth_scale,
+    fixed_point,
+    fixed_points,
     growth_factor,
+    growth_map,
     moments,
     pair_moments,
     variance_map,
@@ -19,7 +23,7 @@ from bench.theory.maps import (
 )
 from bench.theory.profile import Profile, profile
 from bench.theory.quadrature import Expectation, expectation, pair_expectation
-from bench.theory.trainable import TrainableDepth, gain_rates, trainable_depth
+from bench.theory.trajectory import TrainableDepth, gain_rates, trainable_depth
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
 __all__ = [

@@ -11,8 +11,8 @@ import numpy as np
 
 from bench.errors import BenchError
 from bench.theory.activations import Array
-from bench.theory.description import DenseNetwork, network_of
-from bench.theory.spread import walk
+from bench.theory.bands import walk
+from bench.theory.describe import DenseNetwork, network_of
 from bench.theory.trajectory import LayerState, log_gradients, states
 
 NETWORKS = 600

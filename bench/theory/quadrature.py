@@ -2,25 +2,31 @@
 
 Gauss-Hermite quadrature is wrong by per cents where a function has a kink or turns fast against the width of the
 Gaussian (softsign at variance 1, any saturating function at large variance). Here the range is cut at the kinks, and
-panels of Gauss-Legendre nodes grow away from each cut.
+panels of Gauss-Legendre nodes grow away from each cut. What is asked for at a million places is put into a `LogTable`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from scipy.interpolate import make_interp_spline
 
 from bench.errors import BenchError
 from bench.theory.activations import Array, Function
-from bench.theory.panels import panel_nodes, piece_nodes
 
 REACH = 10.0  # standard deviations that are integrated; beyond them the density is under 1e-22
 ORDERS = (40, 28)  # nodes in a panel: the value, and the coarser one that it is compared with
 PAIR_ORDERS = (16, 11)
 LEAST = 1e-60  # stands for variances of 0 and near it, of which the limit is meant
 ROUNDING = 1e-14
+GROWTH = 1.8  # each panel is that much longer than the one nearer the cut
+SPACING, MARGIN = 0.3, 9.0  # of ln q: where the function is computed, and how far beyond the values asked for
+MOST = 400
+FINE = 8192  # entries of the table, by a cubic spline
+TINY = 1e-250  # stands for 0 under a logarithm
 
 
 @dataclass(frozen=True)
@@ -145,3 +151,115 @@ def _compared(values: list[float], size: float) -> Expectation:
     if not np.isfinite(values).all():
         raise BenchError("The function is not finite within ten standard deviations of the Gaussian.")
     return Expectation(values[0], abs(values[0] - values[1]) + ROUNDING * size)
+
+
+@lru_cache(maxsize=32)
+def legendre(order: int) -> tuple[Array, Array]:
+    """Nodes and weights of Gauss-Legendre quadrature on [0, 1], each [order]."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    return 0.5 * (nodes + 1.0), 0.5 * weights
+
+
+def panel_nodes(low: float, high: float, cuts: Sequence[float], smallest: float, order: int) -> tuple[Array, Array]:
+    """Nodes and weights on [low, high], in panels that grow from `smallest` away from each cut.
+
+    Returns:
+        nodes and weights, each [panels * order], nodes ascending.
+    """
+    inside = sorted({cut for cut in cuts if low < cut < high})
+    ends = [low, *inside, high]
+    edges: list[float] = []
+    for k in range(len(ends) - 1):
+        edges += _graded(ends[k], ends[k + 1], (k > 0, k < len(ends) - 2), smallest)
+    edges.append(high)
+    lengths = np.diff(edges)
+    nodes, weights = legendre(order)
+    spread = np.asarray(edges[:-1])[:, None] + lengths[:, None] * nodes
+    return spread.ravel(), (lengths[:, None] * weights).ravel()
+
+
+def _graded(low: float, high: float, fine: tuple[bool, bool], smallest: float) -> list[float]:
+    """Left edges of the panels of one piece, short at the ends that are `fine`."""
+    steps: list[float] = []
+    length = smallest
+    half = (high - low) / (2.0 if all(fine) else 1.0)
+    while sum(steps) + length < half:
+        steps.append(length)
+        length *= GROWTH
+    offsets = np.cumsum(steps)
+    left = [low, *(low + offsets)] if fine[0] else [low]
+    right = list(high - offsets[::-1]) if fine[1] else []
+    middle = [0.5 * (low + high)] if all(fine) else []
+    return [*left, *middle, *right]
+
+
+def piece_nodes(cuts: Array, ends: tuple[float, float], smallest: float, order: int) -> tuple[Array, Array]:
+    """Nodes and weights on [low, high] for many sets of cuts at once.
+
+    Args:
+        cuts: [rows, cuts], ascending along the second axis; those outside the interval make empty pieces.
+        ends: low and high.
+        smallest: length below which no panel is needed.
+        order: nodes in a panel.
+
+    Returns:
+        nodes and weights, each [rows, nodes].
+    """
+    low, high = ends
+    rows = len(cuts)
+    edges = np.concatenate([np.full((rows, 1), low), np.clip(cuts, low, high), np.full((rows, 1), high)], axis=1)
+    nodes, weights = _template(max(2, int(np.ceil(np.log((high - low) / smallest) / np.log(2.5)))), order)
+    both = np.concatenate([0.5 * nodes, 1.0 - 0.5 * nodes[::-1]])  # short panels at both ends
+    both_weights = 0.5 * np.concatenate([weights, weights[::-1]])
+    found, found_weights = [], []
+    last = edges.shape[1] - 2
+    for k in range(last + 1):
+        start, length = edges[:, k, None], (edges[:, k + 1] - edges[:, k])[:, None]
+        if 0 < k < last:
+            at, of = both, both_weights
+        else:
+            at, of = (1.0 - nodes[::-1], weights[::-1]) if k == 0 else (nodes, weights)
+        found.append(start + length * at)
+        found_weights.append(length * of)
+    return np.concatenate(found, axis=1), np.concatenate(found_weights, axis=1)
+
+
+@lru_cache(maxsize=64)
+def _template(panels: int, order: int) -> tuple[Array, Array]:
+    """Nodes and weights on [0, 1], short panels near 0."""
+    edges = np.concatenate([[0.0], 2.5 ** -np.arange(panels - 1.0, -1.0, -1.0)])
+    nodes, weights = legendre(order)
+    lengths = np.diff(edges)[:, None]
+    return (edges[:-1, None] + lengths * nodes).ravel(), (lengths * weights).ravel()
+
+
+@dataclass(frozen=True)
+class LogTable:
+    """Values of ln f over ln q, continued as straight lines: `table(x)` gives ln f and its derivative by ln q."""
+
+    start: float
+    step: float
+    values: Array
+    slopes: Array
+
+    def __call__(self, x: Array | float) -> tuple[Array, Array]:
+        """Natural logarithm of f, and d ln f / d ln q at x = ln q, each of x's shape."""
+        place = (np.asarray(x, np.float64) - self.start) / self.step
+        index = np.clip(place.astype(np.int64), 0, len(self.values) - 1)
+        slope = self.slopes[index]
+        return self.values[index] + slope * self.step * (place - index), slope
+
+    @classmethod
+    def pair(cls, function: Callable[[float], tuple[float, float]], near: Sequence[float]) -> tuple[LogTable, LogTable]:
+        """Tables of a function's two values, around the values of q in `near`."""
+        logs = np.log(np.maximum(near, 1e-200))
+        count = min(int((np.ptp(logs) + 2.0 * MARGIN) / SPACING) + 1, MOST)
+        at = np.linspace(logs.min() - MARGIN, logs.max() + MARGIN, max(count, 8))
+        values = np.log(np.maximum([function(float(q)) for q in np.exp(at)], TINY))
+        return cls._of(at, values[:, 0]), cls._of(at, values[:, 1])
+
+    @classmethod
+    def _of(cls, at: Array, values: Array) -> LogTable:
+        spline = make_interp_spline(at, values, k=3)
+        fine = np.linspace(at[0], at[-1], FINE)
+        return cls(float(fine[0]), float(fine[1] - fine[0]), spline(fine), spline(fine, nu=1))

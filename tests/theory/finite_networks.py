@@ -13,7 +13,7 @@ import numpy as np
 from scipy.stats import truncnorm
 
 from bench.theory import Nonlinearity
-from bench.theory.description import DenseNetwork
+from bench.theory.describe import DenseNetwork
 
 Array = np.ndarray
 Draw = Callable[[np.random.Generator, int, int], Array]

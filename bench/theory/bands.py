@@ -20,12 +20,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.theory.activations import Array
-from bench.theory.description import DenseNetwork
-from bench.theory.draws import joint_noise, log_mean, read_below, softmax_gradients
-from bench.theory.likeness import LEAST, scatter, sphere_corrections, stream_shares
-from bench.theory.noise import Noise
-from bench.theory.response import Unit
-from bench.theory.tables import LogTable
+from bench.theory.describe import DenseNetwork
+from bench.theory.maps import moments
+from bench.theory.noise import Covariance, Noise
+from bench.theory.normalization import Response, Sphere, Unit
+from bench.theory.quadrature import TINY, LogTable
 from bench.theory.trajectory import LayerState, log_gradients
 
 SEED = 20170706
@@ -78,8 +77,8 @@ class _Walker:
         last = self.layers[-1].response
         _, shares = softmax_gradients(self.network, last, np.full((20, self.shape[1]), last.square), self.draw)
         largest = np.abs(shares).max(axis=-1, keepdims=True)
-        directions = shares / np.maximum(largest, LEAST)
-        directions /= np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), LEAST)
+        directions = shares / np.maximum(largest, TINY)
+        directions /= np.maximum(np.linalg.norm(directions, axis=-1, keepdims=True), TINY)
         squares = (directions @ directions.transpose(0, 2, 1)) ** 2
         count = self.shape[1]
         found, cosines = np.zeros(len(self.layers)), np.zeros(len(self.layers))
@@ -95,7 +94,7 @@ class _Walker:
         return found
 
     def noise(self, shared: float, own: float) -> Array:
-        """Natural logarithm of of factors of mean 1; variances are over the width."""
+        """Natural logarithm of factors of mean 1; variances are over the width."""
         n = self.network.width
         shared, own = max(shared, 0.0) / n, max(own, 0.0) / n
         drawn: Array = np.sqrt(shared) * self.draw.standard_normal((self.shape[0], 1))
@@ -104,7 +103,7 @@ class _Walker:
         return drawn - 0.5 * (shared + own)
 
     def lengths(self, index: int) -> Array:
-        """Natural logarithm of of how a pre-activation's own mean square departs from its variance."""
+        """Natural logarithm of how a pre-activation's own mean square departs from its variance."""
         cosine = self.layers[index].response.noise.cosine ** 2 + self.scatter[index]
         shared = 2.0 * min(cosine, 1.0)
         return self.noise(shared, 2.0 - shared)
@@ -128,12 +127,12 @@ class _Walker:
             noise = layer.response.noise
             if ends or exact:
                 noise = replace(noise.fixed_length(), length=(0.0, 0.0))
-            self.states[index] = np.log(np.maximum(variance, LEAST))
+            self.states[index] = np.log(np.maximum(variance, TINY))
             self.measured[index] = self.states[index] + lengths
             if law.tolerance:  # lsuv sets the variance, and the mean of all z is not exactly 0
                 mean = max(layer.response.noise.cosine, 0.0) * self.draw.standard_normal((self.shape[0], 1)) ** 2
                 self.measured[index] += np.log1p(mean / network.width)
-            self.weights[index] = np.log(np.maximum(weight, LEAST))
+            self.weights[index] = np.log(np.maximum(weight, TINY))
             read = self._unit_sums(index, noise)
             if exact:
                 ahead, behind = sphere_corrections(network, self.layers, index)
@@ -152,7 +151,7 @@ class _Walker:
     def _unit_sums(self, index: int, noise: Noise) -> Array:
         """Note the layer's growth, and give ln of h's mean square over the limit's."""
         layer, state = self.layers[index], self.states[index]
-        limit = np.log(max(layer.q, LEAST))
+        limit = np.log(max(layer.q, TINY))
         shared, own = noise.parts(float(self.gradient_cosines[index]), float(self.scatter[index]))
         ahead, behind = np.zeros(self.shape), np.zeros(self.shape)
         for part, size in ((shared, (self.shape[0], 1)), (own, self.shape)):
@@ -161,13 +160,13 @@ class _Walker:
         square, slope = self.square(state)
         self.slopes[index] = slope
         bent = self.growth(state)[0] - self.growth(limit)[0]
-        self.growths[index] = np.log(max(layer.response.growth, LEAST)) + bent + behind
+        self.growths[index] = np.log(max(layer.response.growth, TINY)) + bent + behind
         moved: Array = square - self.square(limit)[0] + ahead
-        self.logs[index] = moved + np.log(max(layer.response.square, LEAST))
+        self.logs[index] = moved + np.log(max(layer.response.square, TINY))
         return moved
 
     def backward(self) -> tuple[Array, Array]:
-        """Natural logarithm of of squared gradient norms of pre-activation and h, each [depth, networks, samples]."""
+        """Natural logarithm of squared gradient norms of pre-activation and h, each [depth, networks, samples]."""
         arriving, last = np.zeros_like(self.growths), len(self.layers) - 1
         if not self.network.hidden.isometric:
             for index in range(last):
@@ -219,7 +218,7 @@ class _Walker:
             noise, state = layer.response.noise, self.states[index]
             square = np.exp(self.logs[index])
             along = radial**2 / (n * square)
-            bias = noise.mixed / max(layer.response.square, LEAST)
+            bias = noise.mixed / max(layer.response.square, TINY)
             rest = np.maximum(rest - along, 0.0) if isometric else rest * (1.0 - 1.0 / n)
             read[index] = scale + np.log(rest + along)
             rest = rest * max(1.0 - bias / n, 0.0) / (1.0 - 1.0 / n)
@@ -246,6 +245,91 @@ class _Walker:
         square = np.exp(self.logs[-1])
         logits, shares = softmax_gradients(self.network, self.layers[-1].response, square, self.draw)
         weight = self.network.head.settled(square.mean(axis=1, keepdims=True), self.network.bias_variance)
-        norm = np.maximum(weight * (shares**2).sum(axis=-1), LEAST)
+        norm = np.maximum(weight * (shares**2).sum(axis=-1), TINY)
         pull: Array = (logits * shares).sum(axis=-1) / np.sqrt(norm)
         return np.log(norm), pull
+
+
+def stream_shares(network: DenseNetwork, layers: Sequence[LayerState]) -> Array:
+    """Share of the squared gradient norm that the stream brings, where a block begins; in the limit."""
+    weights = np.log([max(layer.weight_variance, TINY) for layer in layers])
+    growth = np.log([max(layer.response.growth, TINY) for layer in layers])
+    with np.errstate(invalid="ignore"):
+        signal, _ = log_gradients(network, weights, growth)
+    ends = np.minimum(np.arange(len(signal)) + max(network.skip_layers, 1), len(signal) - 1)
+    with np.errstate(invalid="ignore"):
+        found: Array = np.exp(np.minimum(np.nan_to_num(signal[ends] - signal), 0.0))
+    return found
+
+
+def scatter(network: DenseNetwork, layers: Sequence[LayerState]) -> Array:
+    """Variance over pairs of the cosine of two pre-activations, from random inputs and finite width."""
+    found, at = np.zeros(len(layers)), 1.0 / network.inputs
+    for index, layer in enumerate(layers):
+        at = min(at + (1.0 - layer.response.noise.cosine**2) ** 2 / network.width, 1.0)
+        found[index] = at
+        above = layers[min(index + 1, len(layers) - 1)]
+        slope = above.weight_variance * layer.response.growth * layer.q / max(above.branch, TINY)
+        at *= min(slope**2 * layer.response.decorrelation, 1.0)
+    return found
+
+
+def sphere_corrections(network: DenseNetwork, layers: Sequence[LayerState], index: int) -> tuple[float, float]:
+    """Natural logarithm of E[phi^2] and E[phi'^2] at a fixed length over those of a Gaussian: of order 1 / n."""
+    q, phi = layers[index].q, network.phi
+    if network.position or q < 1e-12 or network.width < 4:
+        return 0.0, 0.0
+    u, weights = Sphere(network.width, False, float(np.sqrt(q * network.width))).nodes(phi)
+    limit = moments(phi, q)
+    found = (float(weights @ phi.value(u) ** 2), float(weights @ phi.slope(u) ** 2))
+    if min(*found, limit.square, limit.slope_square) <= 0.0:
+        return 0.0, 0.0
+    return float(np.log(found[0] / limit.square)), float(np.log(found[1] / limit.slope_square))
+
+
+def log_mean(logs: Array) -> Array:
+    """Natural logarithm of the mean over samples, from logarithms [depth, networks, samples]."""
+    top = logs.max(axis=2, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0.0)
+    with np.errstate(divide="ignore"):
+        found: Array = np.log(np.exp(logs - top).mean(axis=2)) + top[..., 0]
+    return found
+
+
+def softmax_gradients(
+    network: DenseNetwork, last: Response, square: Array, draw: np.random.Generator
+) -> tuple[Array, Array]:
+    """Logits, and the gradient of the cross-entropy for them, [networks, samples, classes].
+
+    Args:
+        network, last: the network, and the response of its last hidden layer.
+        draw: for the logits.
+        square: mean square of h, [networks, samples].
+    """
+    classes = network.classes
+    weight = network.head.settled(square.mean(axis=1, keepdims=True), network.bias_variance)
+    cosine = float(np.clip(np.nan_to_num(last.product / max(last.square, TINY)), 0.0, 1.0))
+    drawn = np.sqrt(cosine) * draw.standard_normal((len(square), 1, classes))
+    drawn = drawn + np.sqrt(1.0 - cosine) * draw.standard_normal((*square.shape, classes))
+    logits = np.sqrt(weight * square + network.bias_variance)[..., None] * drawn
+    shares = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    shares /= shares.sum(axis=-1, keepdims=True)
+    samples = np.arange(square.shape[1])
+    shares[:, samples, samples % classes] -= 1.0
+    return logits, shares
+
+
+def joint_noise(part: Covariance, width: int, normal: Array) -> tuple[Array, Array]:
+    """Natural logarithm of two factors of mean 1 with that covariance over the width, from two standard normals."""
+    forward, backward = part.forward / width, part.backward / width
+    lean = part.both / part.forward if part.forward > 1e-12 else 0.0
+    rest = max(part.backward - lean * part.both, 0.0) / width
+    ahead = np.sqrt(forward) * normal[0]
+    return ahead - 0.5 * forward, lean * ahead + np.sqrt(rest) * normal[1] - 0.5 * max(backward, 0.0)
+
+
+def read_below(layer: LayerState, bias_variance: float) -> float:
+    """Mean square of what the layer reads, in the limit."""
+    if layer.weight_variance <= 0.0:
+        return 0.0
+    return max(layer.branch - bias_variance, 0.0) / layer.weight_variance
