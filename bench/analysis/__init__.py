@@ -1,11 +1,11 @@
-"""From tables to judgements: responses (one number per run), verdicts, counts, estimates and curves.
+"""From tables to judgements: quantities (one number per run), verdicts, counts, estimates and curves.
 
 Everything here takes frames and returns frames, keeps nothing, and never trains. Start with `judge(tables)`.
 """
 
 from __future__ import annotations
 
-from bench.analysis.agreement import agreement, alarms, detection
+from bench.analysis.agreement import agreement, alarms, areas, detection, sweep
 from bench.analysis.bootstrap import (
     Interval,
     improvement_interval,
@@ -14,33 +14,24 @@ from bench.analysis.bootstrap import (
     stratified_bootstrap,
 )
 from bench.analysis.comparison import at_best
-from bench.analysis.contrasts import main_effects
-from bench.analysis.curves import gradient_profile, loss_bands
-from bench.analysis.effects import interactions, variance_shares
-from bench.analysis.estimates import counts, estimate, estimate_iqm, median_interval
+from bench.analysis.curves import gradient_profile, layer_step, loss_bands
+from bench.analysis.effects import interactions, main_effects, variance_shares
+from bench.analysis.estimates import counts, estimate, estimate_iqm, matched, median_interval, tally
 from bench.analysis.mean_field import Theory, disagreement, predictions, theory_of
 from bench.analysis.mean_field_causes import CAUSES, expected_by_chance, independent_runs, moved, settings
-from bench.analysis.measurements import Measurements, measurements
-from bench.analysis.onset import onset
+from bench.analysis.quantities import Measurements, measure
 from bench.analysis.remedies import remedies, remedies_by, wilson
-from bench.analysis.responses import RESPONSES, LostRule, Response, measure, response
-from bench.analysis.survival import deepest_trainable, median_survival, survival
-from bench.analysis.sweeps import areas, sweep
-from bench.analysis.symptoms import gate_open, rules_held, symptoms
+from bench.analysis.survival import deepest_trainable, median_survival, onset, survival
 from bench.analysis.tables import Moment, Tables
-from bench.analysis.tallies import matched, tally
-from bench.analysis.verdicts import Outcome, judge
+from bench.analysis.verdicts import Outcome, gate_open, judge, rules_held, symptoms
 from bench.rules import Symptom
 
 __all__ = [
     "CAUSES",
-    "RESPONSES",
     "Interval",
-    "LostRule",
     "Measurements",
     "Moment",
     "Outcome",
-    "Response",
     "Symptom",
     "Tables",
     "Theory",
@@ -62,11 +53,11 @@ __all__ = [
     "interactions",
     "interquartile_mean",
     "judge",
+    "layer_step",
     "loss_bands",
     "main_effects",
     "matched",
     "measure",
-    "measurements",
     "median_interval",
     "median_survival",
     "moved",
@@ -75,7 +66,6 @@ __all__ = [
     "probability_of_improvement",
     "remedies",
     "remedies_by",
-    "response",
     "rules_held",
     "settings",
     "stratified_bootstrap",

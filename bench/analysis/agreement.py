@@ -1,4 +1,4 @@
-"""Do rule sets agree, and do they tell what a network will do? Alarms of each against each other and the outcome.
+"""Do rule sets agree, and do they tell what a network will do, at whichever threshold?
 
 A run *raises an alarm* by a rule set where its verdict is a symptom. What an alarm should foretell is that the network
 does not learn. Where a suite varies the learning rate, pass the runs at each cell's best one (`at_best`): then a run
@@ -11,12 +11,14 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy.stats import rankdata
 
-from bench.analysis.measurements import Measurements
-from bench.analysis.shares import clustered_wilson
-from bench.analysis.symptoms import gate_open, rules_held, symptoms
-from bench.analysis.verdicts import Outcome
-from bench.rules import RulesChoice, Symptom
+from bench.analysis.estimates import clustered_wilson
+from bench.analysis.quantities import Measurements
+from bench.analysis.tables import Reals
+from bench.analysis.verdicts import Outcome, gate_open, rules_held, run_numbers, symptoms
+from bench.quantities import QUANTITIES
+from bench.rules import Comparison, Condition, Rule, RulesChoice, Symptom, When
 
 DETECTED = [
     "set", "rule", "untrained", "true_positives", "recall", "recall_lower", "recall_upper", "trained",
@@ -24,13 +26,16 @@ DETECTED = [
 ]  # fmt: skip
 WHOLE = ""  # the rule's name in a row on a whole set
 UNGATED = "without its gate"
+MOST_POINTS = 60
+CURVE = ["measure", "when", "side", "threshold", "recall", "false_positive_rate"]
+AREA = ["measure", "when", "side", "area", "untrained", "trained"]
 
 
 def alarms(measured: Measurements, judged: pd.DataFrame, choice: RulesChoice) -> pd.DataFrame:
     """Where each set and each of its rules raises an alarm: 1, 0, or NaN where what it needs was not recorded.
 
     Args:
-        measured: what `measurements` returned.
+        measured: the quantities that `judge` was given.
         judged: what `judge` returned of the same tables, whole and in its order.
         choice: the rule sets.
 
@@ -40,7 +45,7 @@ def alarms(measured: Measurements, judged: pd.DataFrame, choice: RulesChoice) ->
     """
     columns: dict[tuple[str, str], np.ndarray] = {}
     for rules in choice.sets:
-        held = rules_held(rules, measured, judged["activation"])
+        held = rules_held(rules, measured)
         gate = gate_open(rules, measured)
         columns[rules.name, WHOLE] = _raised(symptoms(rules, held, gate))
         if gate is not None:
@@ -105,3 +110,82 @@ def _counted(flag: np.ndarray, among: np.ndarray, cells: np.ndarray) -> tuple[in
     runs, hits = int(among.sum()), int((flag[among] == 1.0).sum())
     low, high = clustered_wilson(hits, runs, len(set(cells[among])))
     return runs, hits, hits / runs if runs else np.nan, low, high
+
+
+def sweep(measured: Measurements, judged: pd.DataFrame, at: pd.DataFrame, choice: RulesChoice) -> pd.DataFrame:
+    """Recall and false-positive rate of every measure that a chosen rule tests, over thresholds.
+
+    Args:
+        measured: the quantities that `judge` was given.
+        judged: what `judge` returned of the same tables, whole and in its order.
+        at: the runs to ask, a part of `judged`; failed and unmeasured ones are left out.
+        choice: the rule sets.
+
+    Returns:
+        Columns `measure`, `when`, `side` (below, above or, where rules look both ways, beyond: the absolute value),
+        `threshold`, `recall`, `false_positive_rate`; at most `MOST_POINTS` thresholds a curve.
+    """
+    parts = []
+    for key, badness, learned in _curves(measured, judged, at, choice):
+        score = np.sort(np.unique(badness))
+        picks = np.unique(np.linspace(0, len(score) - 1, MOST_POINTS).round().astype(int))
+        limits = np.concatenate([score[picks], [np.inf]])
+        raised = badness[None, :] >= limits[:, None]
+        sign = -1.0 if key[2] == Comparison.BELOW else 1.0
+        part = pd.DataFrame({"threshold": sign * limits, "recall": raised[:, ~learned].mean(axis=1),
+                             "false_positive_rate": raised[:, learned].mean(axis=1)})  # fmt: skip
+        parts.append(part.assign(measure=key[0], when=key[1], side=key[2])[CURVE])
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=CURVE)
+
+
+def areas(measured: Measurements, judged: pd.DataFrame, at: pd.DataFrame, choice: RulesChoice) -> pd.DataFrame:
+    """The area under each of those curves: the chance that a run that did not learn looks worse than one that did.
+
+    Half is what a coin does. Computed from ranks (Hanley & McNeil 1982), ties counting half.
+    Columns: measure, when, side, area, untrained, trained.
+    """
+    rows = []
+    for key, badness, learned in _curves(measured, judged, at, choice):
+        ranks, bad, good = rankdata(badness), int((~learned).sum()), int(learned.sum())
+        area = (ranks[~learned].sum() - bad * (bad + 1) / 2) / (bad * good)
+        rows.append((*key, float(area), bad, good))
+    return pd.DataFrame(rows, columns=AREA).sort_values("area", ascending=False, kind="stable", ignore_index=True)
+
+
+def _curves(
+    measured: Measurements, judged: pd.DataFrame, at: pd.DataFrame, choice: RulesChoice
+) -> list[tuple[tuple[str, str, str], Reals, np.ndarray]]:
+    """Key, badness (larger is worse) and whether it learned, by run, of each measure; only where both kinds exist."""
+    known = ~at["outcome"].isin([Outcome.FAILED, Outcome.UNMEASURED])
+    position = pd.Index(judged["run_id"]).get_indexer(at.loc[known, "run_id"])
+    learned = (judged["outcome"] == Outcome.LEARNED).to_numpy()[position]
+    found = []
+    for (name, when, side), condition in _tested(choice).items():
+        values = run_numbers(measured, condition, When(when))[position]
+        badness = {"below": -values, "beyond": np.abs(values)}.get(side, values)
+        some = ~np.isnan(badness)
+        if len(set(learned[some])) == 2:
+            found.append(((name, when, side), badness[some], learned[some]))
+    return found
+
+
+def _tested(choice: RulesChoice) -> dict[tuple[str, str, str], Condition]:
+    """Every measure with the side and the steps at which some rule looks at it; 0 and 1 flags have no threshold."""
+    tests: dict[tuple[str, str, str], Condition] = {}
+    for rules in choice.sets:
+        for rule in rules.rules:
+            for condition in rule.conditions:
+                if condition.measure != "nonfinite":
+                    tests.setdefault((condition.measure, _when(rule, condition), _side(condition)), condition)
+    for (name, when, side), condition in list(tests.items()):
+        if side == "below" and QUANTITIES[name].unit == "decades" and (name, when, "above") in tests:
+            tests[name, when, "beyond"] = condition
+    return tests
+
+
+def _when(rule: Rule, condition: Condition) -> str:
+    return rule.when.value if QUANTITIES[condition.measure].per_step else "end"
+
+
+def _side(condition: Condition) -> str:
+    return "below" if condition.comparison is Comparison.BELOW else "above"

@@ -12,9 +12,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.estimates import median_interval, with_lost_counted
-from bench.analysis.levels import coded_levels
-from bench.analysis.responses import LostRule
-from bench.analysis.responses import response as response_named
+from bench.analysis.tables import coded_levels
+from bench.quantities import Better, quantity
 from bench.schema import FACTOR_COLUMNS
 
 
@@ -24,19 +23,19 @@ def factor_columns(judged: pd.DataFrame) -> list[str]:
 
 
 def at_best(
-    judged: pd.DataFrame, tuned: Sequence[str] = ("learning_rate",), response: str = "best_validation_loss"
+    judged: pd.DataFrame, tuned: Sequence[str] = ("learning_rate",), by: str = "best_validation_loss"
 ) -> pd.DataFrame:
     """The runs of each cell at its best level of the tuned factors.
 
-    A candidate is judged by the median of the response over all its runs, lost ones included: an infinite loss, or
-    accuracy at chance. A loss is best where it is lowest, an accuracy where it is highest; a candidate without a
-    measured run comes last. Of equal candidates the one with the smaller tuned level is chosen, such as the smaller
-    learning rate; if all of them diverged it is the smallest.
+    A candidate is judged by the median of a quantity over all its runs, lost ones included: an infinite loss, or
+    accuracy at chance. Which is better, the quantity says; a candidate without a measured run comes last. Of equal
+    candidates the one with the smaller tuned level is chosen, such as the smaller learning rate; if all of them
+    diverged it is the smallest.
 
     Args:
         judged: what `judge` returned.
         tuned: columns of factors; numbers, or words, which come in the order of `coded_levels`.
-        response: the name of one whose lost runs count as the worst or as chance.
+        by: the name of a quantity that is better when higher or lower.
 
     Returns:
         The chosen runs in their order in `judged`, with `chosen_from`, the number of candidates, and `on_edge`: a
@@ -44,16 +43,16 @@ def at_best(
         a single candidate.
 
     Raises:
-        ValueError: the response has no better and worse.
+        ValueError: the quantity has no better and worse.
     """
-    wanted = response_named(response)
-    if wanted.lost is LostRule.MEASURED:
-        raise ValueError(f"{response} has no better and worse: choose a validation loss or accuracy")
+    wanted = quantity(by)
+    if wanted.better not in (Better.HIGHER, Better.LOWER):
+        raise ValueError(f"{by} has no better and worse: choose a validation loss or accuracy")
     if judged.empty:
         return judged.assign(chosen_from=pd.Series(dtype=np.int64), on_edge=pd.Series(dtype=bool))
     names = list(tuned)
     context = [name for name in factor_columns(judged) if name not in names]
-    sign = -1.0 if wanted.lost is LostRule.CHANCE else 1.0
+    sign = -1.0 if wanted.better is Better.HIGHER else 1.0
     keyed = pd.DataFrame(
         {
             "_context": _codes(judged, context),

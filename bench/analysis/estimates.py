@@ -12,13 +12,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from bench.analysis.bootstrap import grouped_interquartile_means
-from bench.analysis.responses import LostRule, Response
+from bench.analysis.verdicts import Outcome
+from bench.quantities import LostRule, Quantity
+from bench.rules import Symptom
 from bench.schema import RunStatus
 
-LEVEL = 0.95  # the least confidence of an interval, where there are values enough
+LEVEL = 0.95  # the confidence of an interval; of a median's the least, where there are values enough
 _IQM = ("iqm", "lower", "upper", "measured")
 _COUNTS = ("replicates", "runs", *(str(status) for status in RunStatus))
 
@@ -63,11 +65,11 @@ def median_interval(values: pd.DataFrame, by: Sequence[str], column: str) -> pd.
     )
 
 
-def with_lost_counted(judged: pd.DataFrame, response: Response) -> pd.Series:
-    """The response with each lost run standing for what the response's rule says of it."""
-    values = judged[response.name].astype(np.float64)
+def with_lost_counted(judged: pd.DataFrame, quantity: Quantity) -> pd.Series:
+    """The quantity with each lost run standing for what the quantity's rule says of it."""
+    values = judged[quantity.name].astype(np.float64)
     lost = judged["status"] != RunStatus.COMPLETED
-    match response.lost:
+    match quantity.lost:
         case LostRule.CHANCE:
             return values.mask(lost, judged["chance_accuracy"])
         case LostRule.WORST:
@@ -76,17 +78,17 @@ def with_lost_counted(judged: pd.DataFrame, response: Response) -> pd.Series:
             return values
 
 
-def estimate(judged: pd.DataFrame, response: Response, by: Sequence[str]) -> pd.DataFrame:
-    """Median of a response by group over every run, lost ones included by the response's rule, with its counts.
+def estimate(judged: pd.DataFrame, quantity: Quantity, by: Sequence[str]) -> pd.DataFrame:
+    """Median of a quantity by group over every run, lost ones included by the quantity's rule, with its counts.
 
     Columns: `by`, median, lower, upper, confidence, measured, replicates (distinct), runs, completed, diverged, failed.
     """
-    values = judged.assign(_value=with_lost_counted(judged, response))
+    values = judged.assign(_value=with_lost_counted(judged, quantity))
     return median_interval(values, by, "_value").merge(counts(judged, by), on=list(by), how="left")
 
 
-def estimate_iqm(judged: pd.DataFrame, response: Response, by: Sequence[str], seed: int = 0) -> pd.DataFrame:
-    """Interquartile mean of a response by group over every run, lost ones included by the response's rule.
+def estimate_iqm(judged: pd.DataFrame, quantity: Quantity, by: Sequence[str], seed: int = 0) -> pd.DataFrame:
+    """Interquartile mean of a quantity by group over every run, lost ones included by the quantity's rule.
 
     The interval is a stratified bootstrap's, cells being the strata (`bench.analysis.bootstrap`); it has no bounds
     where no cell has two measured runs. Columns: `by`, iqm, lower, upper, measured, replicates, runs, completed,
@@ -94,7 +96,7 @@ def estimate_iqm(judged: pd.DataFrame, response: Response, by: Sequence[str], se
     """
     keys = list(by)
     groups = counts(judged, by)
-    values = judged[list(dict.fromkeys([*keys, "cell_key"]))].assign(_value=with_lost_counted(judged, response))
+    values = judged[list(dict.fromkeys([*keys, "cell_key"]))].assign(_value=with_lost_counted(judged, quantity))
     usable = values[values["_value"].notna()]
     if usable.empty:
         return groups.assign(iqm=np.nan, lower=np.nan, upper=np.nan, measured=0)[[*keys, *_IQM, *_COUNTS]]
@@ -115,3 +117,47 @@ def counts(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     grouped = flags.groupby(list(by), sort=False, observed=True, dropna=False)
     summed = grouped[["runs", *(str(status) for status in RunStatus)]].sum()
     return summed.assign(replicates=grouped["replicate"].nunique()).reset_index()
+
+
+def clustered_wilson(hits: int, runs: int, clusters: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of hits / runs with as many trials as there are clusters; (nan, nan) without any.
+
+    Replicates of a cell share everything but the draw, so they say little more than one of them does. Counting cells
+    takes them as fully alike: the interval is at least as wide as it must be. Formula: Wilson 1927, eq. 7.
+    """
+    if runs == 0 or clusters == 0:
+        return (np.nan, np.nan)
+    z = float(norm.ppf(0.5 + LEVEL / 2.0))
+    share, n = hits / runs, float(clusters)
+    centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n)
+    half = z / (1.0 + z * z / n) * np.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n))
+    return (max(0.0, float(centre - half)), min(1.0, float(centre + half)))
+
+
+def tally(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Runs by group: `runs`, one column per Outcome, and one per Symptom at the start (`start_vanishing`, ...).
+
+    `median_signal` is the median of `signal_ratio_start` in decades, over the runs in which it was measured.
+    """
+    flags = {"runs": pd.Series(1, index=judged.index)}
+    for each in Outcome:
+        flags[each.value] = (judged["outcome"] == each.value).astype(int)
+    for symptom in Symptom:
+        flags[f"start_{symptom.value}"] = (judged["symptom_start"] == symptom.value).astype(int)
+    keys = list(by)
+    summed = pd.concat([judged[keys], pd.DataFrame(flags)], axis=1)
+    counted = summed.groupby(keys, sort=False, observed=True, dropna=False).sum()
+    signal = judged.groupby(keys, sort=False, observed=True, dropna=False)["signal_ratio_start"].median()
+    return counted.assign(median_signal=signal).reset_index()
+
+
+def matched(judged: pd.DataFrame, factor: str, others: Sequence[str]) -> pd.DataFrame:
+    """The runs that compare a factor's levels on equal terms.
+
+    Kept are the combinations of the other factors and the replicate in which every level of `factor` was run: in a
+    full product all of them, in a suite with includes and excludes only some, perhaps none.
+    """
+    context = [*others, "replicate"]
+    levels = judged[factor].nunique()
+    present = judged.groupby(context, sort=False, observed=True, dropna=False)[factor].transform("nunique")
+    return judged[present == levels]

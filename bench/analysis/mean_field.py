@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.signal import log_ratio
+from bench.analysis.quantities import log_ratio
 from bench.analysis.tables import Moment, Tables, at_moment
 from bench.errors import BenchError
 from bench.schema import RunStatus

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from bench.analysis.estimates import median_interval, with_lost_counted
-from bench.analysis.levels import coded_levels
-from bench.analysis.responses import response
-from bench.analysis.shares import clustered_wilson
-from bench.analysis.trajectories import seconds_per_step
+from bench.analysis.estimates import clustered_wilson, median_interval, with_lost_counted
+from bench.analysis.quantities import seconds_per_step
+from bench.analysis.tables import coded_levels
 from bench.analysis.verdicts import Outcome
+from bench.quantities import quantity
 from bench.rules import PATHOLOGIES
 
 # What a network is made or trained with. The size of the problem is not a remedy for it.
@@ -90,7 +89,7 @@ def _pairs(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame, b
 def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame) -> pd.DataFrame:
     """The columns that pairs need, with each run's cell judged as a baseline: its pathology, or null."""
     frame = judged[["cell_key", "replicate", "outcome", "symptom_start", *varied]].assign(
-        accuracy=with_lost_counted(judged, response("final_validation_accuracy")),
+        accuracy=with_lost_counted(judged, quantity("final_validation_accuracy")),
         seconds=judged["cohort"].map(seconds_per_step(timings)),
     )
     learned = (frame["outcome"] == Outcome.LEARNED).groupby(frame["cell_key"]).transform("mean")

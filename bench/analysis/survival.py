@@ -1,4 +1,4 @@
-"""How long runs stay finite, with runs that ended first as censored, and down to which depth networks train.
+"""How long runs stay finite, down to which depth networks train, and from which depth on a symptom shows.
 
 The curve is Kaplan and Meier's (1958): a run that completed or failed is known to have been finite up to its last step
 and nothing more. Its 95 % interval is Greenwood's on the log-log scale, point by point (scipy.stats.ecdf).
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from scipy.stats import CensoredData, ecdf
 
 from bench.analysis.estimates import counts
+from bench.analysis.tables import Reals
 from bench.analysis.verdicts import Outcome
+from bench.rules import PATHOLOGIES
 from bench.schema import RunStatus
-
-Reals = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 _CURVE = ("step", "surviving", "lower", "upper", "at_risk", "diverged", "runs")
@@ -103,6 +103,44 @@ def deepest_trainable(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     names = {"learned": Outcome.LEARNED, "runs": "runs", "diverged": Outcome.DIVERGED, "failed": Outcome.FAILED}
     shown_counts = {name: at[f"_{column}"] for name, column in (names | {"unmeasured": Outcome.UNMEASURED}).items()}
     return found.assign(**shown_counts).reset_index(drop=True)
+
+
+def onset(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """For each group and pathology, the least depth from which most of its runs show it at initialization.
+
+    "From which": at this depth and at every greater one tried, more than half of all runs, lost ones included. A group
+    that shows a pathology at no depth, or not at the greatest, has no row for it.
+
+    Args:
+        judged: what `judge` returned, `depth` a number.
+        by: the columns that make a group.
+
+    Returns:
+        Columns: `by`, pathology, depth, from_first (whether it is the least depth tried), shown and runs (over these
+        depths).
+    """
+    keys = list(by)
+    frame = judged[[*keys, "depth", "symptom_start"]]
+    parts = []
+    for symptom in PATHOLOGIES:
+        flags = frame.assign(_shown=(frame["symptom_start"] == symptom).astype(int), _runs=1)
+        cells = flags.groupby([*keys, "depth"], sort=False, observed=True, dropna=False)[["_shown", "_runs"]].sum()
+        cells = cells.reset_index().sort_values("depth", ascending=False, kind="stable")
+        most = (cells["_shown"] > cells["_runs"] / 2).astype(int)
+        group = cells.groupby(keys, sort=False, observed=True, dropna=False).ngroup()
+        kept = cells[most.groupby(group).cummin() == 1]
+        least = cells.groupby(keys, sort=False, observed=True, dropna=False)["depth"].min().rename("_least")
+        found = kept.groupby(keys, sort=False, observed=True, dropna=False).agg(
+            depth=("depth", "min"), shown=("_shown", "sum"), runs=("_runs", "sum")
+        )
+        part = found.join(least).reset_index()
+        parts.append(part.assign(pathology=str(symptom), from_first=part["depth"] == part["_least"]))
+    columns = [*keys, "pathology", "depth", "from_first", "shown", "runs"]
+    order = judged[keys].drop_duplicates().reset_index(drop=True)
+    joined = pd.concat(parts, ignore_index=True)[columns]
+    ranked = joined.merge(order.reset_index(names="_order"), on=keys, how="left")
+    rank = ranked["pathology"].map({str(each): k for k, each in enumerate(PATHOLOGIES)}).astype(np.int64)
+    return ranked.assign(_rank=rank).sort_values(["_order", "_rank"], kind="stable", ignore_index=True)[columns]
 
 
 def _curve(last: Reals, gone: NDArray[np.bool_]) -> Reals:

@@ -6,9 +6,10 @@ import pandas as pd
 
 from bench.analysis import Measurements, agreement, alarms, areas, at_best, detection, sweep
 from bench.analysis.agreement import UNGATED, WHOLE
+from bench.quantities import QUANTITIES
 from bench.report.view import Agreement, ChartGroup, Grid, Panel, Scale, Sentence
 from bench.report.wording import condition_text
-from bench.rules import MEASURES, OWN, RulesChoice
+from bench.rules import OWN, RulesChoice
 from bench.text import integer, listed, of, percent, plural, share_interval, spoken
 
 MOST_CURVES = 8  # colours
@@ -23,7 +24,7 @@ def agreement_view(measured: Measurements, judged: pd.DataFrame, varied: list[st
     """The section's data.
 
     Args:
-        measured: what `measurements` returned.
+        measured: the quantities that `judge` was given.
         judged: what `judge` returned of the same tables, its learning rate a number.
         varied: the factors that vary.
         choice: the rule sets.
@@ -222,7 +223,7 @@ def _measures(ranked: pd.DataFrame) -> Grid | None:
     if ranked.empty:
         return None
     rows = [
-        (_curve_name(r), MEASURES[r["measure"]].definition, f"{r['area']:.2f}", integer(r["untrained"]),
+        (_curve_name(r), QUANTITIES[r["measure"]].definition, f"{r['area']:.2f}", integer(r["untrained"]),
          integer(r["trained"]))
         for r in ranked.to_dict("records")
     ]  # fmt: skip

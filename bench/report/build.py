@@ -9,16 +9,15 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import (
-    RESPONSES,
     Measurements,
     Outcome,
     Tables,
     at_best,
     judge,
-    measurements,
     remedies,
     remedies_by,
 )
+from bench.quantities import OF_RUNS, QUANTITIES
 from bench.report import charting
 from bench.report.agreement_view import agreement_view, set_definitions
 from bench.report.claims_view import claims_sentence, claims_view
@@ -36,7 +35,7 @@ from bench.report.theory_view import theory_view
 from bench.report.view import Count, Definition, Grid, Page
 from bench.report.wording import condition_text
 from bench.results import Manifest
-from bench.rules import MEASURES, RulesChoice, choose_rules
+from bench.rules import RulesChoice, choose_rules
 from bench.schema import TABLES
 from bench.text import integer, listed, number, percent, plural, spoken
 
@@ -109,7 +108,7 @@ class _Judged:
     @classmethod
     def of(cls, tables: Tables, manifest: Manifest) -> _Judged:
         choice = choose_rules(manifest.verdicts)
-        axes, measured = varied_axes(tables["runs"], manifest), measurements(tables)
+        axes, measured = varied_axes(tables["runs"], manifest), Measurements(tables, choice.learned)
         plain = judge(tables, choice, measured)
         worded, ordered = labelled(plain, [axis for axis in axes if not axis.numeric]), labelled(plain, axes)
         return cls(choice, measured, axes, plain, worded, ordered, line_layout(ordered, axes))
@@ -132,7 +131,7 @@ def _colophon(manifest: Manifest, choice: RulesChoice) -> dict[str, Any]:
         "words": _words(),
         "thresholds": _thresholds(choice),
         "responses": tuple(
-            Definition(r.name, r.definition, r.unit, f"table {r.table}; lost runs: {r.lost}") for r in RESPONSES
+            Definition(r.name, r.definition, r.unit, f"table {r.table}; lost runs: {r.lost}") for r in OF_RUNS
         ),
         "suite_text": manifest.text,
         "environment": _environment(manifest),
@@ -232,7 +231,7 @@ def _thresholds(choice: RulesChoice) -> tuple[Definition, ...]:
     learned = choice.learned
     own = [
         Definition(
-            spoken(rule.name), " ".join(MEASURES[c.measure].definition for c in rule.conditions),
+            spoken(rule.name), " ".join(QUANTITIES[c.measure].definition for c in rule.conditions),
             "; ".join(condition_text(c) for c in rule.conditions), rule.source,
         )
         for rule in choice.own.rules

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from bench.analysis import interactions, main_effects, response, variance_shares
+from bench.analysis import interactions, main_effects, variance_shares
+from bench.quantities import quantity
 from bench.report.view import Grid, Sentence, based
 from bench.text import integer, listed, p_value, share_interval, signed, spoken
 
@@ -38,9 +39,9 @@ class Effects:
 
 def effects_of(judged: pd.DataFrame, varied: Sequence[str]) -> Effects:
     """Compute them, of what `judge` returned with words in the suite's order and numbers as such."""
-    accuracy = response(ACCURACY)
+    accuracy = quantity(ACCURACY)
     return Effects(
-        shares={name: variance_shares(judged, varied, response(name)) for name in SHARED},
+        shares={name: variance_shares(judged, varied, quantity(name)) for name in SHARED},
         levels=main_effects(judged, varied, accuracy),
         pairs=interactions(judged, varied, accuracy),
         numbers=frozenset(name for name in varied if is_numeric_dtype(judged[name])),

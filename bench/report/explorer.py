@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Outcome, Tables, estimate, response
+from bench.analysis import Outcome, Tables, estimate
 from bench.analysis.comparison import factor_columns
+from bench.quantities import quantity
 from bench.report.levels import Axis, level_label
 from bench.report.traces import Traces, traces
 from bench.rules import RulesChoice, Symptom
@@ -68,7 +69,7 @@ def explorer(tables: Tables, judged: pd.DataFrame, axes: Sequence[Axis], choice:
 
 
 def _response(name: str) -> dict[str, str]:
-    spec = response(name)
+    spec = quantity(name)
     return {"name": name, "title": spoken(name), "unit": spec.unit, "definition": spec.definition}
 
 
@@ -102,7 +103,7 @@ def _cells(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str]) -> 
     first = by_cell.head(1)
     outcomes = pd.crosstab(judged["cell_key"], judged["outcome"]).reindex(index=list(cells)).fillna(0).astype(int)
     medians = {
-        name: estimate(judged, response(name), ["cell_key"]).set_index("cell_key").reindex(list(cells))["median"]
+        name: estimate(judged, quantity(name), ["cell_key"]).set_index("cell_key").reindex(list(cells))["median"]
         for name in CELL_RESPONSES
     }
     return {

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Tables
-from bench.analysis.heatmaps import layer_step
+from bench.analysis.curves import layer_step
 from bench.report.layout import LineLayout, held_level, shown
 from bench.report.levels import Axis, level_title
 from bench.report.view import ChartGroup, Panel, Scale

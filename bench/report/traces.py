@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bench.analysis import Tables
 from bench.analysis.curves import thinned
-from bench.analysis.measurements import positions
+from bench.analysis.tables import positions
 
 MOST_VALUES = 2_600_000  # numbers in all: 5 MB before compression
 MOST_LAYERS, MOST_STEPS, MOST_LOSSES, MOST_EVALUATIONS = 64, 40, 100, 20

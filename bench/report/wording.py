@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from bench.rules import MEASURES, Condition
+from bench.quantities import QUANTITIES
+from bench.rules import Condition
 from bench.text import number, spoken
 
 
 def condition_text(condition: Condition) -> str:
     """`signal ratio below −1.5 decades`."""
-    unit = MEASURES[condition.measure].unit
+    unit = QUANTITIES[condition.measure].unit
     said = f"{spoken(condition.measure)} {spoken(condition.comparison)} {number(condition.threshold)}"
     return said if unit == "1" else f"{said} {unit}"

@@ -5,20 +5,16 @@ One TOML file a set, in this folder, with the numbers and where they come from. 
 
 from __future__ import annotations
 
-from bench.rules.choice import RulesChoice, choose_rules, threshold_names
-from bench.rules.measures import MEASURES, Measure
+from bench.rules.choice import NAMES, OWN, RulesChoice, choose_rules, learned_rule, rule_set, threshold_names
 from bench.rules.model import PATHOLOGIES, Comparison, Condition, LearnedRule, Rule, RuleSet, Symptom, When
-from bench.rules.sets import NAMES, OWN, learned_rule, rule_set
 
 __all__ = [
-    "MEASURES",
     "NAMES",
     "OWN",
     "PATHOLOGIES",
     "Comparison",
     "Condition",
     "LearnedRule",
-    "Measure",
     "Rule",
     "RuleSet",
     "RulesChoice",

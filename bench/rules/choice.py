@@ -1,21 +1,51 @@
-"""A suite's choice: which sets judge its runs, and which of their thresholds it moves."""
+"""The sets that come with the project, and a suite's choice: which judge its runs, with which thresholds."""
 
 from __future__ import annotations
 
 import re
 import reprlib
 import sys
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from typing import Any
 
 from bench.errors import SuiteError, nearest, printable
 from bench.rules.model import LearnedRule, Rule, RuleSet
-from bench.rules.sets import NAMES, OWN, learned_rule, rule_set
 
+_FILES = resources.files("bench.rules")
+_OUTCOME = "outcome"  # the file that says when a run learned, whatever the set
+OWN = "gradtrial"
+# Each TOML file beside this one is a set; our own speaks first.
+NAMES = (
+    OWN,
+    *sorted({f.name.removesuffix(".toml") for f in _FILES.iterdir() if f.name.endswith(".toml")} - {OWN, _OUTCOME}),
+)
 LEARNED = "outcome.learned_share"
 FORMER = "gradbench"  # our own set's name before the project's was changed: suites and results of that time hold it
 MOST_SHOWN = 200  # characters of a value in a message
+
+
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads(_FILES.joinpath(f"{name}.toml").read_text("utf-8"))
+
+
+@cache
+def rule_set(name: str) -> RuleSet:
+    """The set of that name.
+
+    Raises:
+        FileNotFoundError: there is none.
+    """
+    return RuleSet.model_validate(_read(name))
+
+
+@cache
+def learned_rule() -> LearnedRule:
+    """When a run counts as having learned, whatever the rule set."""
+    return LearnedRule.model_validate(_read(_OUTCOME))
 
 
 @dataclass(frozen=True)

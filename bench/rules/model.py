@@ -1,4 +1,4 @@
-"""What a rule set is: its rules, each a few conditions on measures, and when in a run they are looked at."""
+"""What a rule set is: its rules, each a few conditions on quantities, and when in a run they are looked at."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from bench.rules.measures import MEASURES
+from bench.errors import nearest
+from bench.quantities import QUANTITIES
 
 
 class Symptom(StrEnum):
@@ -38,7 +39,7 @@ class When(StrEnum):
 
 
 class Comparison(StrEnum):
-    """How a measure stands to a threshold."""
+    """How a quantity stands to a threshold."""
 
     BELOW = "below"
     ABOVE = "above"
@@ -50,7 +51,7 @@ class _Frozen(BaseModel):
 
 
 class Condition(_Frozen):
-    """A measure beyond a threshold: exactly one of `below`, `above`, `at_least`."""
+    """A quantity (`measure`) beyond a threshold: exactly one of `below`, `above`, `at_least`."""
 
     measure: str
     below: float | None = None
@@ -59,8 +60,8 @@ class Condition(_Frozen):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if self.measure not in MEASURES:
-            raise ValueError(f'"{self.measure}" is not a measure. Known: {", ".join(MEASURES)}.')
+        if self.measure not in QUANTITIES:
+            raise ValueError(f'"{self.measure}" is not a quantity. {nearest(self.measure, QUANTITIES)}')
         if len([each for each in Comparison if getattr(self, each) is not None]) != 1:
             raise ValueError(f"{self.measure}: give one of {', '.join(Comparison)}.")
         return self
@@ -93,8 +94,9 @@ class Rule(_Frozen):
 
     @model_validator(mode="after")
     def _one_table(self) -> Self:
-        tables = {MEASURES[c.measure].table for c in self.conditions if not MEASURES[c.measure].per_run}
-        if not self.conditions or len(tables) > 1:
+        asked = [QUANTITIES[condition.measure] for condition in self.conditions]
+        tables = {quantity.table for quantity in asked if quantity.per_step}
+        if not asked or len(tables) > 1:
             raise ValueError(f"{self.name}: give conditions, and those per step on one table, not {sorted(tables)}.")
         return self
 
@@ -116,6 +118,8 @@ class RuleSet(_Frozen):
     @model_validator(mode="after")
     def _named(self) -> Self:
         names = [rule.name for rule in self.rules]
+        if any(QUANTITIES[condition.measure].per_step for condition in self.gate):
+            raise ValueError(f"{self.name}: a gate asks for quantities of a run, not of each step.")
         if self.needs not in names or len(set(names)) != len(names):
             raise ValueError(f"{self.name}: rules need different names, and {self.needs} among them.")
         return self

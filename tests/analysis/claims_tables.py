@@ -8,9 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from bench.analysis import Measurements
+from bench.analysis.claims import numbers, units
 from bench.plan import make_plan
 from bench.schema import TABLES
 from bench.suite import Suite, parse_suite
+from bench.suite.claims import Part
 
 HEAD = """
 [suite]
@@ -68,6 +71,16 @@ def tables_of(runs: pd.DataFrame, **filled: pd.DataFrame) -> dict[str, pd.DataFr
     """All tables: these runs, what is given, and the others without rows."""
     tables = {name: spec.arrow.empty_table().to_pandas() for name, spec in TABLES.items()}
     return tables | {"runs": runs} | filled
+
+
+def run_numbers(tables: Mapping[str, pd.DataFrame], part: Part) -> pd.DataFrame:
+    """The number of each run of these tables."""
+    return numbers.run_numbers(Measurements(tables), part)
+
+
+def units_of(tables: Mapping[str, pd.DataFrame], part: Part) -> units.Units:
+    """What these tables make of a part."""
+    return units.units_of(Measurements(tables), part)
 
 
 def evaluations(runs: pd.DataFrame, accuracy: pd.Series | float, loss: pd.Series | float = 0.1) -> pd.DataFrame:

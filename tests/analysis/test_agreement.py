@@ -8,8 +8,8 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from bench.analysis import Outcome, agreement, alarms, areas, detection, judge, measurements, sweep
-from bench.analysis.shares import clustered_wilson
+from bench.analysis import Measurements, Outcome, agreement, alarms, areas, detection, judge, sweep
+from bench.analysis.estimates import clustered_wilson
 from bench.rules import NAMES, choose_rules
 from tests.dry_results import SMALL, dry_results
 
@@ -80,7 +80,7 @@ def test_the_interval_covers_the_truth_when_replicates_are_alike() -> None:
 def test_the_planted_rule_of_the_dry_engine_is_found_out_of_the_tables() -> None:
     # By formula a network learns where its signal keeps within the project's own severe band: our rule must see most.
     made = dry_results(SMALL)
-    choice, measured = choose_rules(), measurements(made.tables)
+    choice, measured = choose_rules(), Measurements(made.tables)
     judged = judge(made.tables, choice, measured)
     found = detection(alarms(measured, judged, choice), judged).set_index(["set", "rule"])
     own = found.loc[("gradtrial", "")]
@@ -91,7 +91,7 @@ def test_the_planted_rule_of_the_dry_engine_is_found_out_of_the_tables() -> None
 
 def test_areas_are_those_of_scikit_learn_and_the_sweep_passes_through_the_rule() -> None:
     made = dry_results(SMALL)
-    choice, measured = choose_rules(), measurements(made.tables)
+    choice, measured = choose_rules(), Measurements(made.tables)
     judged = judge(made.tables, choice, measured)
     found = areas(measured, judged, judged, choice).set_index(["measure", "when", "side"])["area"]
     bad = judged["outcome"] != Outcome.LEARNED
@@ -109,7 +109,7 @@ def test_areas_are_those_of_scikit_learn_and_the_sweep_passes_through_the_rule()
 
 def test_without_both_outcomes_there_is_no_sweep() -> None:
     made = dry_results(SMALL)
-    choice, measured = choose_rules(), measurements(made.tables)
+    choice, measured = choose_rules(), Measurements(made.tables)
     judged = judge(made.tables, choice, measured)
     learned = judged[judged["outcome"] == Outcome.LEARNED]
     assert sweep(measured, judged, learned, choice).empty

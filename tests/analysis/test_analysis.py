@@ -1,4 +1,4 @@
-"""Responses, verdicts, estimates, counts and curves of hand-made tables with known answers."""
+"""Quantities, verdicts, estimates, counts and curves of hand-made tables with known answers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import pandas as pd
 import pytest
 
 from bench.analysis import (
-    RESPONSES,
-    LostRule,
     Moment,
     Outcome,
     Symptom,
@@ -23,11 +21,11 @@ from bench.analysis import (
     matched,
     measure,
     median_interval,
-    response,
     tally,
 )
 from bench.analysis.curves import thinned
 from bench.analysis.estimates import interval_rank
+from bench.quantities import OF_RULES, OF_RUNS, QUANTITIES, LostRule, quantity
 from bench.rules import choose_rules
 from bench.schema import TABLES, conform
 
@@ -132,7 +130,7 @@ def test_the_gradient_correlation_is_that_of_the_first_hidden_layer() -> None:
     assert np.isnan(measured([1.0, 1.0])["gradient_correlation_start"])
 
 
-def test_activation_responses_by_hand() -> None:
+def test_activation_quantities_by_hand() -> None:
     def layer(step: int, index: int, saturated: float, cosine: float) -> dict[str, object]:
         return {"run_id": "a0", "step": step, "layer_index": index, "saturated_fraction": saturated,
                 "dead_fraction": saturated / 2, "pair_correlation": cosine}  # fmt: skip
@@ -145,7 +143,7 @@ def test_activation_responses_by_hand() -> None:
     assert found["dead_fraction_end"] == pytest.approx(0.2)
 
 
-def test_evaluation_and_loss_responses_by_hand() -> None:
+def test_evaluation_and_loss_quantities_by_hand() -> None:
     curve = [{"run_id": "a0", "step": step, "loss": 1.0, "clipped": step < 3} for step in range(4)]
     found = measure(tables(runs=[run("a0")], evaluations=accuracies("a0", 0.1, 0.8), loss_curves=curve)).loc["a0"]
     assert found["final_validation_accuracy"] == 0.8
@@ -171,10 +169,10 @@ def test_chance_is_the_median_untrained_accuracy_of_each_dataset_and_0_without_s
     assert found.to_list() == [0.1, 0.1, 0.1, 0.4, 0.0]
 
 
-def test_responses_have_names_of_their_own_and_an_unknown_name_is_an_error() -> None:
-    assert len({each.name for each in RESPONSES}) == len(RESPONSES)
+def test_quantities_have_names_of_their_own_and_an_unknown_name_is_an_error() -> None:
+    assert len(QUANTITIES) == len(OF_RUNS) + len(OF_RULES)
     with pytest.raises(KeyError):
-        response("nothing")
+        quantity("nothing")
 
 
 # Verdicts
@@ -303,26 +301,26 @@ def mixed() -> pd.DataFrame:
 
 
 def test_a_lost_run_counts_as_chance_whatever_it_reached_before() -> None:
-    found = estimate(mixed(), response("final_validation_accuracy"), ["cell_key"]).iloc[0]
+    found = estimate(mixed(), quantity("final_validation_accuracy"), ["cell_key"]).iloc[0]
     assert (found["median"], found["lower"], found["upper"]) == (0.1, 0.1, 0.9)
     assert found["measured"] == 5
 
 
 def test_a_lost_run_counts_as_an_infinite_loss() -> None:
-    found = estimate(mixed(), response("final_validation_loss"), ["cell_key"]).iloc[0]
+    found = estimate(mixed(), quantity("final_validation_loss"), ["cell_key"]).iloc[0]
     assert (found["median"], found["upper"], found["measured"]) == (inf, inf, 5)
     assert found["lower"] == pytest.approx(0.1)
 
 
 def test_a_lost_run_counts_with_what_was_measured_of_its_signal() -> None:
-    found = estimate(mixed(), response("signal_ratio_start"), ["cell_key"]).iloc[0]
+    found = estimate(mixed(), quantity("signal_ratio_start"), ["cell_key"]).iloc[0]
     assert found["median"] == pytest.approx(-2.0)
     assert (found["measured"], found["runs"]) == (3, 5)
 
 
 def test_every_estimate_says_how_many_runs_it_lost() -> None:
     judged = mixed()
-    for each in RESPONSES:
+    for each in OF_RUNS:
         found = estimate(judged, each, ["cell_key"]).iloc[0]
         assert found[["replicates", "runs", "completed", "diverged", "failed"]].tolist() == [5, 5, 2, 2, 1], each.name
         assert found["measured"] == 5 or each.lost is LostRule.MEASURED

@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 from scipy.stats import mannwhitneyu, norm
 
-from bench.analysis import response
 from bench.analysis.bootstrap import (
     grouped_interquartile_means,
     improvement_interval,
@@ -19,8 +18,9 @@ from bench.analysis.bootstrap import (
     stratified_bootstrap,
 )
 from bench.analysis.estimates import estimate_iqm
+from bench.quantities import quantity
 
-LOSS = response("final_validation_loss")
+LOSS = quantity("final_validation_loss")
 
 
 def test_the_interquartile_mean_drops_the_lowest_and_highest_quarter() -> None:
@@ -112,11 +112,11 @@ def test_an_iqm_by_group_counts_its_lost_runs_as_infinity() -> None:
 
 def test_an_iqm_of_nothing_measured_keeps_its_group() -> None:
     frame = judged().assign(clipped_share=np.nan)
-    found = estimate_iqm(frame, response("clipped_share"), ["depth"])
+    found = estimate_iqm(frame, quantity("clipped_share"), ["depth"])
     assert found["measured"].tolist() == [0, 0]
     assert found["iqm"].isna().all()
     frame.loc[frame["depth"] == 8, "clipped_share"] = 0.5
-    found = estimate_iqm(frame, response("clipped_share"), ["depth"])
+    found = estimate_iqm(frame, quantity("clipped_share"), ["depth"])
     assert found["measured"].tolist() == [12, 0]
     assert found["iqm"].tolist() == pytest.approx([0.5, nan], nan_ok=True)
 

@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.claims.numbers import run_numbers
-from bench.analysis.claims.reductions import take
-from bench.analysis.claims.units import units_of
+from bench.analysis.claims.units import take
 from bench.suite.claims import Part
-from tests.analysis.claims_tables import evaluations, norms, runs_of, suite_of, tables_of
+from tests.analysis.claims_tables import evaluations, norms, run_numbers, runs_of, suite_of, tables_of, units_of
 
 DEPTH = "depth = [4, 16]"
 INF = math.inf

@@ -5,9 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from bench.analysis.claims.units import units_of
 from bench.errors import SuiteError
-from tests.analysis.claims_tables import evaluations, runs_of, suite_of, tables_of
+from tests.analysis.claims_tables import evaluations, runs_of, suite_of, tables_of, units_of
 
 RULE = """
 number = { column = "loss", table = "loss_curves", below = 0.5 }

@@ -60,11 +60,11 @@ def test_the_order_of_runs_and_their_index_do_not_matter_and_are_kept() -> None:
 
 
 def test_an_accuracy_is_best_where_it_is_highest_and_what_has_no_best_is_an_error() -> None:
-    found = chosen(judged(GRID), response="best_validation_accuracy")
+    found = chosen(judged(GRID), by="best_validation_accuracy")
     assert found["relu"] == (0.1, 3, True)
     assert found["tanh"][0] == 0.01
     with pytest.raises(ValueError, match="clipped_share"):
-        at_best(judged(GRID), response="clipped_share")
+        at_best(judged(GRID), by="clipped_share")
 
 
 def test_a_single_candidate_is_on_the_edge_and_one_never_measured_comes_last() -> None:

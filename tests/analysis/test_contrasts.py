@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import response
-from bench.analysis.contrasts import clustered_mean, holm, main_effects
+from bench.analysis.effects import clustered_mean, holm, main_effects
+from bench.quantities import quantity
 
-ACCURACY = response("final_validation_accuracy")
+ACCURACY = quantity("final_validation_accuracy")
 LEVELS = {"depth": (2, 8, 32), "activation": ("sigmoid", "relu", "tanh", "gelu"), "normalization": ("layer", "none")}
 VARIED = list(LEVELS)
 
@@ -82,14 +82,14 @@ def test_only_matched_runs_are_compared() -> None:
 def test_a_pair_without_a_value_is_left_out_and_counted() -> None:
     frame = judged(2, noise(0, 2)).rename(columns={"final_validation_accuracy": "clipped_share"})
     frame.loc[[0, 1], "clipped_share"] = nan  # both normalizations... of depth 2, sigmoid, layer
-    row = main_effects(frame, VARIED, response("clipped_share")).set_index("factor").loc["normalization"]
+    row = main_effects(frame, VARIED, quantity("clipped_share")).set_index("factor").loc["normalization"]
     assert row[["pairs", "unmeasured"]].tolist() == [22, 2]
 
 
 def test_infinities_have_no_mean_difference_and_a_factor_left_out_is_an_error() -> None:
     frame = judged(2, noise(0, 2)).assign(final_validation_loss=1.0)
     frame.loc[0, "status"] = "failed"
-    found = main_effects(frame, VARIED, response("final_validation_loss"))
+    found = main_effects(frame, VARIED, quantity("final_validation_loss"))
     assert found.empty
     assert "infinite in 1 of 48 runs" in found.attrs["reason"]
     assert len(main_effects(frame, VARIED, ACCURACY)) == 6

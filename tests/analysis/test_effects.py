@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import response
 from bench.analysis.effects import REST, interactions, is_full_factorial, variance_shares
+from bench.quantities import quantity
 
-ACCURACY = response("final_validation_accuracy")
+ACCURACY = quantity("final_validation_accuracy")
 VARIED = ["a", "b", "c"]
 
 
@@ -154,8 +154,8 @@ def test_what_cannot_be_answered_says_why(analysis) -> None:
     hole.loc[[1, 2], "clipped_share"] = np.nan
     cases = {
         "not every combination": (frame.iloc[1:], ACCURACY),
-        "infinite in 1 of 24 runs": (loss, response("final_validation_loss")),
-        "not measured in 2 of 24 runs": (hole, response("clipped_share")),
+        "infinite in 1 of 24 runs": (loss, quantity("final_validation_loss")),
+        "not measured in 2 of 24 runs": (hole, quantity("clipped_share")),
         "same in every run": (frame.assign(final_validation_accuracy=0.5), ACCURACY),
     }
     for reason, (given, wanted) in cases.items():
@@ -170,5 +170,5 @@ def test_without_a_full_product_there_is_no_answer() -> None:
     assert variance_shares(frame.iloc[1:], VARIED, ACCURACY).empty
 
 
-def test_a_response_that_never_changes_has_no_shares() -> None:
+def test_a_quantity_that_never_changes_has_no_shares() -> None:
     assert variance_shares(judged(lambda a, b, c, r: 0.5), VARIED, ACCURACY).empty

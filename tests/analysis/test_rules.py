@@ -1,4 +1,4 @@
-"""Rule sets: their files, the measures that they test, and both sides of every published threshold."""
+"""Rule sets: their files, the quantities that they test, and both sides of every published threshold."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import gate_open, judge, measurements, rules_held, symptoms
-from bench.analysis.measurements import Measurements, StepMeasures
+from bench.analysis import Measurements, gate_open, judge, rules_held, symptoms
+from bench.analysis.quantities import Steps
 from bench.errors import SuiteError
-from bench.rules import MEASURES, NAMES, Comparison, Condition, Rule, RuleSet, Symptom, When, choose_rules, rule_set
+from bench.quantities import OF_RULES, QUANTITIES, Quantity
+from bench.rules import NAMES, Comparison, Condition, Rule, RuleSet, Symptom, When, choose_rules, rule_set
 from bench.rules.choice import threshold_names
 from bench.schema import TABLES
 from bench.suite import load_suite
@@ -21,16 +22,28 @@ from tests.dry_results import SMALL, dry_results
 RULES = [(name, rule) for name in NAMES for rule in rule_set(name).rules]
 
 
-def planted(values: Mapping[str, float]) -> Measurements:
-    """One run with one recorded step, at which every measure has the given value, else one that sets off no rule."""
+def planted(values: Mapping[str, float], activation: str = "tanh") -> Measurements:
+    """One run with one recorded step, at which every quantity has the given value, else one that sets off no rule."""
     calm = {"best_accuracy": 0.9, "largest_gain": 0.5, "nonfinite": 0.0, "mean_log_update_min": -3.0,
             "mean_log_update_max": -2.0, "signal_ratio": 0.0, "collapse_gap": 0.5}  # fmt: skip
-    given = {name: np.array([values.get(name, calm.get(name, 0.01))]) for name in MEASURES}
-    by_table = {table: {n: given[n] for n, m in MEASURES.items() if m.table == table and not m.per_run}
-                for table in ("gradient_norms", "activations")}  # fmt: skip
-    zero = np.zeros(1, np.int64)
-    steps = {table: StepMeasures(zero, zero, found) for table, found in by_table.items()}
-    return Measurements(steps, {name: given[name] for name, measure in MEASURES.items() if measure.per_run})
+    measured = measured_of(activation)
+    for each in OF_RULES:
+        value = np.array([values.get(each.name, calm.get(each.name, 0.01))])
+        planted_in(measured, each, value, np.zeros(1, np.int64))
+    return measured
+
+
+def measured_of(activation: str) -> Measurements:
+    """One run without records."""
+    return Measurements({"runs": pd.DataFrame({"run_id": ["a"], "activation": [activation]})})
+
+
+def planted_in(measured: Measurements, quantity: Quantity, values: np.ndarray, steps: np.ndarray) -> None:
+    """The quantity has these values at these steps, as if they had been computed."""
+    if quantity.per_step:
+        measured._by_step[quantity] = Steps(np.zeros(len(steps), np.int64), steps, values)
+    else:
+        measured._by_run[quantity] = values
 
 
 def nudged(condition: Condition, beyond: bool) -> float:
@@ -45,16 +58,18 @@ def nudged(condition: Condition, beyond: bool) -> float:
 
 @pytest.mark.parametrize(("name", "rule"), RULES, ids=[f"{name}.{rule.name}" for name, rule in RULES])
 def test_a_rule_holds_beyond_its_thresholds_and_not_short_of_any(name: str, rule: Rule) -> None:
-    activations = pd.Series([rule.activations[0] if rule.activations else "gelu"])
+    rules, activation = rule_set(name), rule.activations[0] if rule.activations else "gelu"
+
+    def held(values: Mapping[str, float], activation: str = activation) -> list[float]:
+        return rules_held(rules, planted(values, activation))[rule.name].tolist()
+
     values = {each.measure: nudged(each, beyond=True) for each in rule.conditions}
-    assert rules_held(rule_set(name), planted(values), activations)[rule.name].tolist() == [1.0]
+    assert held(values) == [1.0]
     for short in rule.conditions:
-        held = rules_held(rule_set(name), planted(values | {short.measure: nudged(short, beyond=False)}), activations)
-        assert held[rule.name].tolist() == [0.0]
+        assert held(values | {short.measure: nudged(short, beyond=False)}) == [0.0]
     if rule.activations:
-        assert rules_held(rule_set(name), planted(values), pd.Series(["gelu"]))[rule.name].tolist() == [0.0]
-    missing = rules_held(rule_set(name), planted(dict.fromkeys(values, np.nan)), activations)
-    assert missing[rule.name].isna().all()
+        assert held(values, "gelu") == [0.0]
+    assert np.isnan(held(dict.fromkeys(values, np.nan))).all()
 
 
 def test_every_threshold_is_a_published_one() -> None:
@@ -74,13 +89,15 @@ def test_every_threshold_is_a_published_one() -> None:
     assert [c.threshold for c in rule_set("autotrainer").gate] == [0.7, 0.01]
 
 
-def test_every_measure_is_computed_from_the_tables() -> None:
-    found = measurements(dry_results(SMALL).tables)
-    computed = set(found.by_run) | {name for rows in found.by_step.values() for name in rows.values}
-    assert computed == set(MEASURES)
-    for name, measure in MEASURES.items():
-        assert measure.table in TABLES
-        assert (name in found.by_run) == measure.per_run
+def test_every_quantity_is_computed_from_the_tables() -> None:
+    tables = dry_results(SMALL).tables
+    found = Measurements(tables)
+    unknown = {"milliseconds_per_step"}  # the dry engine takes no time
+    for name, each in QUANTITIES.items():
+        assert each.table in TABLES
+        values = found.by_step(each).values if each.per_step else found.by_run(each)
+        assert len(values) >= len(tables["runs"])
+        assert name in unknown or not np.isnan(values).all(), name
 
 
 def test_a_gate_keeps_a_rule_set_quiet_about_networks_that_do_well() -> None:
@@ -88,20 +105,17 @@ def test_a_gate_keeps_a_rule_set_quiet_about_networks_that_do_well() -> None:
     rules = rule_set("autotrainer")
     for accuracy, said in ((0.95, Symptom.HEALTHY), (0.3, Symptom.VANISHING)):
         measured = planted(vanishing | {"best_accuracy": accuracy})
-        held = rules_held(rules, measured, pd.Series(["tanh"]))
+        held = rules_held(rules, measured)
         assert symptoms(rules, held, gate_open(rules, measured)).tolist() == [said]
         assert symptoms(rules, held).tolist() == [Symptom.VANISHING]
 
 
 def test_when_a_rule_looks_decides_what_it_sees() -> None:
-    run, step = np.zeros(3, np.int64), np.array([0, 5, 9])
-    rows = StepMeasures(run, step, {"signal_ratio": np.array([0.0, -2.0, -1.0]), "weight_gradient_first": np.ones(3)})
-    measured = Measurements(
-        {"gradient_norms": rows, "activations": StepMeasures(run, step, {"collapse_gap": np.ones(3)})}, {}
-    )
-    rules = rule_set("gradtrial")
+    measured = measured_of("tanh")
+    for name, values in (("signal_ratio", [0.0, -2.0, -1.0]), ("collapse_gap", [1.0, 1.0, 1.0])):
+        planted_in(measured, QUANTITIES[name], np.array(values), np.array([0, 5, 9]))
     for when, held in ((When.START, 0.0), (When.END, 0.0), (When.EVER, 1.0)):
-        assert rules_held(rules, measured, pd.Series(["tanh"]), when)["vanishing"].tolist() == [held]
+        assert rules_held(rule_set("gradtrial"), measured, when)["vanishing"].tolist() == [held]
 
 
 def test_the_order_of_rows_changes_no_verdict() -> None:
@@ -112,7 +126,7 @@ def test_the_order_of_rows_changes_no_verdict() -> None:
     assert judge(tables)["symptom_start"].nunique() > 1
 
 
-def test_measures_of_a_hand_made_run() -> None:
+def test_quantities_of_a_hand_made_run() -> None:
     tables = {name: frame.head(0) for name, frame in dry_results(SMALL).tables.items()}
     runs = dry_results(SMALL).tables["runs"].head(1).assign(run_id="a", learning_rate=0.1)
     layers = pd.DataFrame(
@@ -124,18 +138,17 @@ def test_measures_of_a_hand_made_run() -> None:
          "weight_grad_mean_abs": [1.0, 2.0, 4.0, 1.0, 1.0, np.inf],
          "weight_grad_zero_fraction": [0.5, 0.0, 0.0, 1.0, 1.0, 1.0]}
     )  # fmt: skip
-    found = measurements(tables | {"runs": runs, "gradient_norms": layers})
-    rows = found.by_step["gradient_norms"]
-    assert rows.step.tolist() == [0, 20]
-    np.testing.assert_allclose(rows.values["signal_ratio"], [-2.0, -np.inf])
-    np.testing.assert_allclose(rows.values["weight_gradient_ratio"], [0.25, 0.0])
-    np.testing.assert_allclose(rows.values["mean_abs_gradient_max"], [4.0, np.inf])
-    np.testing.assert_allclose(rows.values["rate_ratio_min"], [0.02, 0.01])
-    np.testing.assert_allclose(rows.values["update_ratio_min"], [0.01, 0.0001])
-    np.testing.assert_allclose(rows.values["weight_square_max"], [800.0, 50.0])
-    np.testing.assert_allclose(rows.values["zero_gradient_fraction"], [0.2, 1.0])
-    np.testing.assert_allclose(found.by_run["mean_log_update_min"], [-4.0])
-    np.testing.assert_allclose(found.by_run["mean_log_update_max"], [-1.0])
+    found = Measurements(tables | {"runs": runs, "gradient_norms": layers})
+    assert found.by_step(QUANTITIES["signal_ratio"]).step.tolist() == [0, 20]
+    np.testing.assert_allclose(found.by_step(QUANTITIES["signal_ratio"]).values, [-2.0, -np.inf])
+    np.testing.assert_allclose(found.by_step(QUANTITIES["weight_gradient_ratio"]).values, [0.25, 0.0])
+    np.testing.assert_allclose(found.by_step(QUANTITIES["mean_abs_gradient_max"]).values, [4.0, np.inf])
+    np.testing.assert_allclose(found.by_step(QUANTITIES["rate_ratio_min"]).values, [0.02, 0.01])
+    np.testing.assert_allclose(found.by_step(QUANTITIES["update_ratio_min"]).values, [0.01, 0.0001])
+    np.testing.assert_allclose(found.by_step(QUANTITIES["weight_square_max"]).values, [800.0, 50.0])
+    np.testing.assert_allclose(found.by_step(QUANTITIES["zero_gradient_fraction"]).values, [0.2, 1.0])
+    np.testing.assert_allclose(found.by_run(QUANTITIES["mean_log_update_min"]), [-4.0])
+    np.testing.assert_allclose(found.by_run(QUANTITIES["mean_log_update_max"]), [-1.0])
 
 
 # A suite's choice
@@ -149,6 +162,8 @@ def test_a_suite_chooses_sets_and_moves_thresholds() -> None:
     assert choice.sets[1].rules[0].conditions[0].threshold == 1e-9
     assert rule_set("thedeepchecker").rules[0].conditions[0].threshold == 1e-6
     assert choose_rules(choice.as_written()) == choice
+    once = choose_rules({"rules": ["gradbench"], "thresholds": {"gradbench.vanishing.signal_ratio": -9}})
+    assert once == choose_rules({"rules": ["gradtrial"], "thresholds": {"gradtrial.vanishing.signal_ratio": -9}})
     assert choose_rules({"thresholds": {"outcome.learned_share": 0.7}}).learned.learned_share == 0.7
 
 
@@ -196,7 +211,7 @@ def test_threshold_names_are_unique() -> None:
         {"measure": "signal_ratio", "below": 1.0, "above": 2.0},
     ],
 )
-def test_a_condition_needs_a_known_measure_and_one_threshold(broken: dict[str, object]) -> None:
+def test_a_condition_needs_a_known_quantity_and_one_threshold(broken: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="signal"):
         Condition.model_validate(broken)
 

@@ -1,4 +1,4 @@
-"""Responses from whole curves, of hand-made tables with known answers."""
+"""Quantities from whole curves, of hand-made tables with known answers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import Moment, judge, measure
-from bench.analysis.tables import at_moment
-from bench.analysis.trajectories import at_ends
+from bench.analysis import judge, measure
 from bench.schema import TABLES, conform
 
 Rows = Sequence[Mapping[str, object]]
@@ -128,18 +126,6 @@ def test_saturation_and_death_at_the_start() -> None:
     found = measure(tables(runs=[run("a0")], activations=rows)).loc["a0"]
     assert found["saturated_fraction_start"] == pytest.approx(0.3)
     assert found["dead_fraction_start"] == pytest.approx(0.15)
-
-
-@pytest.mark.parametrize("kind", ["str", "category"])
-def test_a_runs_ends_are_all_that_its_moments_need(kind: str) -> None:
-    draw = np.random.default_rng(0)
-    frame = pd.DataFrame({"run_id": draw.choice(["a", "b", "c", "d"], 300), "step": draw.integers(0, 40, 300)})
-    frame = frame.astype({"run_id": kind})
-    ends = at_ends(frame)
-    assert len(ends) < len(frame) / 4
-    for moment in Moment:
-        pd.testing.assert_frame_equal(at_moment(ends, moment), at_moment(frame, moment))
-    assert at_ends(frame.iloc[:0]).empty
 
 
 def test_run_ids_may_be_categories_with_more_than_the_runs_at_hand() -> None:

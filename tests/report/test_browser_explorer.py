@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from bench.analysis import estimate, response
+from bench.analysis import estimate
+from bench.quantities import quantity
 from tests.browser import Report, Visit, cells_shown, mark_at
 
 FACTORS = ["depth", "activation", "initializer", "clipping"]
@@ -42,7 +43,7 @@ def test_the_table_holds_what_pandas_computes(mixed: Report, visit: Visit) -> No
     shown = {tuple(row[:4]): row[4:] for row in every_cell(visit(mixed))}
     assert shown.keys() == cells_of(mixed.judged)
     medians = {
-        name: estimate(mixed.judged, response(name), ["cell_key"]).set_index("cell_key")["median"]
+        name: estimate(mixed.judged, quantity(name), ["cell_key"]).set_index("cell_key")["median"]
         for name in ("signal_ratio_start", ACCURACY)
     }
     for key, runs in mixed.judged.groupby("cell_key"):

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from bench.analysis import RESPONSES
+from bench.quantities import OF_RUNS
 from tests.browser import HOSTILE, Report, Visit, cells_shown, mark_at
 
 SETS = {
@@ -54,7 +54,7 @@ def test_settings_verdicts_and_responses_are_the_tables(mixed: Report, visit: Vi
         assert (level, kind) == (str(mixed.tables["runs"][name.replace(" ", "_")].iloc[0]), "fixed")
     assert rows_of(page, "run-verdicts") == {title: [run[column]] for title, column in SETS.items()}
     responses = rows_of(page, "run-responses")
-    units = {each.name.replace("_", " "): each.unit for each in RESPONSES}
+    units = {each.name.replace("_", " "): each.unit for each in OF_RUNS}
     assert len(responses) > 10
     for name, (text, unit) in responses.items():
         assert read(text) == pytest.approx(float(run[name.replace(" ", "_")]), rel=ROUNDED, abs=1e-12, nan_ok=True)

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis import judge
-from bench.analysis.heatmaps import layer_step
+from bench.analysis.curves import layer_step
 from bench.report.charts.heatmap import colour_bar, draw
 from bench.report.heatmap_charts import PANELS, heatmaps
 from bench.report.layout import Facets, LineLayout, line_layout

@@ -8,11 +8,10 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from bench.analysis import RESPONSES
 from bench.errors import SuiteError
 from bench.plan import make_plan
+from bench.quantities import ACCURACY, QUANTITIES, Quantity
 from bench.suite import parse_suite, suite_schema
-from bench.suite.claims import RESPONSE_NAMES, LearnedNumber
 from tests.analysis.claims_tables import suite_of
 
 FACTORS = """
@@ -54,7 +53,7 @@ WRONG = {
     ],
     "learned = 0.9": [
         ("learned = 2", "rule: number: learned: 2 is not allowed: it must be at most 1.0."),
-        ('response = "signal_ratio"', 'response: "signal_ratio" is not one. Did you mean "signal_'),
+        ('response = "signal_ratio"', 'response: "signal_ratio" is a number of each recorded step. Did you'),
         ('colum = "loss"', 'number: it needs one of its keys response, learned or column. Did you mean "c'),
         ('column = "loss"', "table: loss is in loss_curves and evaluations; say which."),
         ('column = "weight_grad"', 'column: "weight_grad" is not one. Did you mean "weight_grad_norm"?'),
@@ -106,7 +105,7 @@ def test_a_claim_is_read_with_its_cells_resolved() -> None:
     claim = suite_of(FACTORS, RULE).claims[0]
     assert (claim.id, claim.statement, claim.needs, len(claim.parts)) == ("c0", "It is so.", "all", 1)
     part = claim.parts[0]
-    assert part.number == LearnedNumber(learned=0.9)
+    assert part.number == Quantity(table="evaluations", of=ACCURACY, split="train", at_least=0.9)
     assert part.of == {"activation": ("relu",), "initializer": ("orthogonal(gain=1.5)", "orthogonal")}
     assert part.against == {"activation": ("relu",), "initializer": ("glorot_uniform",)}
     assert (part.best, part.least, part.most, part.level, part.lost) == (("learning_rate",), 0.3, None, 0.95, "unknown")
@@ -167,8 +166,12 @@ def test_an_id_that_is_there_twice_and_a_missing_key_are_refused() -> None:
     text = suite_of(FACTORS, RULE, RULE).text
     with pytest.raises(SuiteError, match=r'\[\[claims\]\] 2 \(c0\): id: "c0" is there twice.'):
         parse_suite(text.replace('"c1"', '"c0"'), Path("planted.toml"))
-    with pytest.raises(SuiteError, match=r"\[\[claims\]\] 1 \(c0\): paper is missing."):
-        parse_suite(text.replace('paper = "Its numbers."', "", 1), Path("planted.toml"))
+    with pytest.raises(SuiteError, match=r"\[\[claims\]\] 1 \(c0\): source is missing."):
+        parse_suite(text.replace('source = "A paper."', "", 1), Path("planted.toml"))
+    bare = parse_suite(
+        text.replace('paper = "Its numbers."', "").replace('differs = "Everything."', ""), Path("p.toml")
+    )
+    assert [(claim.paper, claim.differs) for claim in bare.claims] == [("", "")] * 2
     with pytest.raises(SuiteError, match="nested more than 14 deep"):
         parse_suite(text + "lost = " + "[" * 40 + "]" * 40, Path("planted.toml"))
 
@@ -202,5 +205,11 @@ def test_the_schema_takes_what_is_read_and_refuses_what_is_not() -> None:
         assert not allowed.is_valid(written | {"claims": [claim]}), rule
 
 
-def test_the_names_of_responses_are_those_that_are_computed() -> None:
-    assert list(RESPONSE_NAMES) == [each.name for each in RESPONSES]
+def test_a_claim_may_name_each_quantity_of_a_run_and_none_of_each_step() -> None:
+    for name, each in QUANTITIES.items():
+        rule = f'number = {{ response = "{name}" }}\nleast = 0'
+        if each.per_step:
+            with pytest.raises(SuiteError, match=f'"{name}" is a number of each recorded step'):
+                suite_of("depth = [4]", rule)
+        else:
+            assert suite_of("depth = [4]", rule).claims[0].parts[0].number == each

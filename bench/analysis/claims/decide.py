@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -18,23 +20,40 @@ from bench.analysis.claims.intervals import (
     share_estimate,
 )
 from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
-from bench.analysis.claims.sides import sides_in_words
 from bench.analysis.claims.units import AGAINST, OF, Units, units_of
-from bench.analysis.claims.words import part_in_words, rule_in_words, unit_of
+from bench.analysis.claims.words import part_in_words, rule_in_words, sides_in_words, unit_of
+from bench.analysis.quantities import Measurements
 from bench.analysis.tables import Tables
-from bench.suite.claims import Claim, LearnedNumber, Part
+from bench.suite import parse_suite
+from bench.suite.claims import Claim, Part
 from bench.text import number
 
 
 def judge_claims(tables: Tables, claims: Sequence[Claim]) -> list[Judged]:
     """Every claim judged by the tables of a results folder, in their order."""
-    return [_judge(tables, claim) for claim in claims]
+    measured = Measurements(tables)
+    return [_judge(measured, claim) for claim in claims]
 
 
-def _judge(tables: Tables, claim: Claim) -> Judged:
+def judge_stored(tables: Tables, text: str) -> list[Judged]:
+    """The claims of the suite with this text, judged; none where it has none, or is no suite at all.
+
+    A text without claims is not checked further: what another version wrote need not be right for this one.
+
+    Raises:
+        SuiteError: the suite has claims, but cannot be read.
+    """
+    try:
+        claiming = bool(tomllib.loads(text).get("claims"))
+    except tomllib.TOMLDecodeError:
+        claiming = False
+    return judge_claims(tables, parse_suite(text, Path("manifest.json")).claims) if claiming else []
+
+
+def _judge(measured: Measurements, claim: Claim) -> Judged:
     parts, shared = [], []
     for part in claim.parts:
-        units = units_of(tables, part)
+        units = units_of(measured, part)
         parts.append(_judged_part(part, units))
         if len(claim.parts) > 1:
             stricter = 1.0 - (1.0 - part.level) / len(claim.parts)
@@ -126,7 +145,7 @@ def _estimate(part: Part, units: Units, region: Region) -> Estimate:
 
 def _is_share(part: Part, units: pd.DataFrame, runs: pd.DataFrame) -> bool:
     """Whether each replicate is one run that learned or not, so that runs are counted."""
-    plain = isinstance(part.number, LearnedNumber) and not part.reduce and part.statistic == "mean"
+    plain = part.number.at_least is not None and not part.reduce and part.statistic == "mean"
     alone = not runs.duplicated(["side", "replicate"]).any()
     return plain and alone and len(units) > 0 and part.compare == "difference"
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.analysis.claims.numbers import column_numbers
-from bench.analysis.levels import coded_levels
-from bench.analysis.tables import Tables
+from bench.analysis.quantities import Measurements
+from bench.analysis.tables import coded_levels
+from bench.quantities import ACCURACY, Quantity, quantity
 from bench.schema import FACTOR_COLUMNS, RunStatus
-from bench.suite.claims import ColumnNumber, Part
+from bench.suite.claims import Part
+
+_TRAIN_ACCURACY = Quantity(table="evaluations", of=ACCURACY, split="train")
 
 
-def at_best(tables: Tables, part: Part, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def at_best(measured: Measurements, part: Part, frame: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The runs of each network at its best level, and which level that was.
 
     A level is judged by its runs' median final training accuracy, a lost run having none, or by `best_by`, and among
@@ -21,7 +23,7 @@ def at_best(tables: Tables, part: Part, frame: pd.DataFrame) -> tuple[pd.DataFra
     each side the more, the more levels there are: sides should have the same.
 
     Args:
-        tables: the tables.
+        measured: the runs' quantities.
         part: the claim's part; `best` and `best_by` of it are used.
         frame: `run_numbers` with the factors' columns and a `side`, by run_id.
 
@@ -31,7 +33,7 @@ def at_best(tables: Tables, part: Part, frame: pd.DataFrame) -> tuple[pd.DataFra
     """
     names = list(part.best)
     context = [name for name in varied(frame) if name not in names]
-    scored = frame.assign(**_scores(tables, part, frame)).reset_index()
+    scored = frame.assign(**_scores(measured, part, frame)).reset_index()
     keys = ["side", *context]
     medians = scored.groupby([*keys, *names], sort=False, observed=True)[["_first", "_second"]].median().reset_index()
     ranks = {f"_rank_{name}": coded_levels(medians[name])[0] for name in names}
@@ -46,11 +48,10 @@ def varied(frame: pd.DataFrame) -> list[str]:
     return [name for name in FACTOR_COLUMNS if name in frame.columns and frame[name].nunique() > 1]
 
 
-def _scores(tables: Tables, part: Part, frame: pd.DataFrame) -> dict[str, pd.Series]:
+def _scores(measured: Measurements, part: Part, frame: pd.DataFrame) -> dict[str, pd.Series]:
     """Two numbers per run, the lower the better."""
-    runs = tables["runs"].set_index("run_id")
-    lost = (runs["status"] != RunStatus.COMPLETED).reindex(frame.index)
-    loss = column_numbers(tables, ColumnNumber(column="loss", table="evaluations"), runs).reindex(frame.index)
+    lost = (measured.run_column("status") != RunStatus.COMPLETED).reindex(frame.index)
+    loss = measured.of(quantity("final_train_loss")).reindex(frame.index)
     loss = loss.fillna(np.inf).mask(lost, np.inf)
     if part.best_by in ("lowest", "highest"):
         sign = 1.0 if part.best_by == "lowest" else -1.0
@@ -59,7 +60,7 @@ def _scores(tables: Tables, part: Part, frame: pd.DataFrame) -> dict[str, pd.Ser
         return {"_first": sign * worst, "_second": loss}
     if part.best_by == "loss":
         return {"_first": loss, "_second": pd.Series(0.0, index=frame.index)}
-    accuracy = column_numbers(tables, ColumnNumber(column="accuracy"), runs).reindex(frame.index)
+    accuracy = measured.of(_TRAIN_ACCURACY).reindex(frame.index)
     return {"_first": -accuracy.fillna(0.0).mask(lost, 0.0), "_second": loss}
 
 

@@ -1,19 +1,28 @@
-"""From runs to one number per replicate: reduced, paired between two sides, averaged."""
+"""From runs to one number per replicate: reduced, paired between two sides, averaged; and so are their bounds."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import spearmanr
 
-from bench.analysis.claims.numbers import BOUNDS, run_numbers
-from bench.analysis.claims.reductions import averages, matching, reduced
+from bench.analysis.claims.numbers import BOUNDS, ln, run_numbers
 from bench.analysis.claims.tuned import at_best, varied
-from bench.analysis.tables import Tables
+from bench.analysis.quantities import Measurements
+from bench.analysis.tables import Reals
 from bench.schema import FACTOR_COLUMNS
-from bench.suite.claims import Part
+from bench.suite.claims import Cells, Part, Reduction
 
+Triple = tuple[float, float, float]  # value, low, high
+_FUNCTIONS: dict[str, Callable[[Reals], np.float64]] = {
+    "mean": np.mean,
+    "median": np.median,
+    "min": np.min,
+    "max": np.max,
+}
 OF, AGAINST, PAIRED = "of", "against", "of less against"
 
 
@@ -49,13 +58,13 @@ class Units:
         return self.units[self.units["side"] == (PAIRED if self.compared else OF)]
 
 
-def units_of(tables: Tables, part: Part) -> Units:
+def units_of(measured: Measurements, part: Part) -> Units:
     """Number, best levels, reductions and pairs of a part."""
-    frame = _sided(tables, part)
+    frame = _sided(measured, part)
     found = len(frame)
     best = pd.DataFrame(columns=["side", "network", "factor", "level", "tried", "on_edge"])
     if part.best and len(frame):
-        frame, best = at_best(tables, part, frame)
+        frame, best = at_best(measured, part, frame)
     kept = frame[frame["kept"]]
     lost, excluded = int(frame["lost"].sum()), len(frame) - len(kept)
     context = [name for name in varied(kept) if name not in part.best]
@@ -65,11 +74,10 @@ def units_of(tables: Tables, part: Part) -> Units:
     return Units(told, units, best, found, lost, excluded, unpaired, part.against is not None)
 
 
-def _sided(tables: Tables, part: Part) -> pd.DataFrame:
+def _sided(measured: Measurements, part: Part) -> pd.DataFrame:
     """The part's runs with their side and numbers, by run_id."""
-    runs = tables["runs"].set_index("run_id")
-    numbers = run_numbers(tables, part)
-    frame = runs[["replicate", *FACTOR_COLUMNS]].join(numbers)
+    named = {name: measured.run_column(name) for name in ("replicate", *FACTOR_COLUMNS)}
+    frame = pd.DataFrame(named).join(run_numbers(measured, part))
     sides = [(OF, part.of)] + ([(AGAINST, part.against)] if part.against is not None else [])
     return pd.concat([frame[matching(frame, cells)].assign(side=side) for side, cells in sides])
 
@@ -99,7 +107,7 @@ def _paired(rows: pd.DataFrame, part: Part, context: list[str]) -> tuple[pd.Data
     keys = ["replicate", *(name for name in context if name not in own)]
     means = averages(rows, ["side", *keys])
     if part.compare == "ratio":
-        means = means.assign(**{name: _positive_ln(means[name]) for name in BOUNDS})
+        means = means.assign(**{name: ln(means[name]) for name in BOUNDS})
         means = means.assign(low=means["low"].fillna(-np.inf), high=means["high"].fillna(np.inf))
     of, against = (means[means["side"] == side].drop(columns="side") for side in (OF, AGAINST))
     both = of.merge(against, on=keys, suffixes=("", "_against"))
@@ -115,6 +123,96 @@ def _paired(rows: pd.DataFrame, part: Part, context: list[str]) -> tuple[pd.Data
     return pd.concat([units, averages(differences, ["side", "replicate"])])[columns], unpaired
 
 
-def _positive_ln(values: pd.Series) -> pd.Series:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return pd.Series(np.log(values.to_numpy(np.float64)), index=values.index)
+def matching(frame: pd.DataFrame, cells: Cells) -> pd.Series:
+    """Which rows have, of each factor that is named, one of the levels."""
+    found = pd.Series(True, index=frame.index)
+    for factor, levels in cells.items():
+        found &= frame[factor].isin(list(levels))
+    return found
+
+
+def reduced(frame: pd.DataFrame, reduction: Reduction, keys: list[str]) -> pd.DataFrame:
+    """One row per combination of `keys`, with value, low and high; runs outside the reduction's rows are left out.
+
+    Runs of a combination that stand at the same place are averaged first.
+    """
+    placed = pd.concat([frame[matching(frame, cells)].assign(_x=x) for x, cells in reduction.rows], ignore_index=True)
+    averaged = averages(placed, [*keys, "_x"])
+    x_of = np.log if reduction.log else np.asarray
+    rows = []
+    for key, group in averaged.groupby(keys, sort=False, observed=True, dropna=False):
+        arrays = [group[name].to_numpy(np.float64) for name in ("value", "low", "high")]
+        rows.append((*key, *take(reduction.take, x_of(group["_x"].to_numpy(np.float64)), *arrays)))
+    return pd.DataFrame(rows, columns=[*keys, "value", "low", "high"])
+
+
+def averages(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """The mean of value, low and high by `keys`. A run without a value is left out of the value, not of the bounds."""
+    if not frame.duplicated(keys).any():  # one run each, as most are: nothing to average
+        return frame[[*keys, "value", "low", "high"]].reset_index(drop=True)
+    grouped = frame.groupby(keys, sort=False, observed=True, dropna=False)[["value", "low", "high"]]
+    found = grouped.mean().reset_index()
+    return found.assign(low=found["low"].fillna(-np.inf), high=found["high"].fillna(np.inf))
+
+
+def take(how: str, x: Reals, value: Reals, low: Reals, high: Reals) -> Triple:
+    """One reduction of values at x: its value and the bounds of what it may be.
+
+    A slope is a weighted sum, so its bounds take each value's lower or upper bound by the sign of its weight. Ranks
+    take censored values where they stand, as ties; with a value that is not known they may be anything from -1 to 1.
+    """
+    known = ~np.isnan(value)
+    if how == "slope":
+        return _slope(x, value, low, high)
+    if how == "rank_correlation":
+        return _rank_correlation(x, value)
+    if how in ("largest", "smallest"):
+        sign = 1.0 if how == "largest" else -1.0
+        found, lowest, highest = _furthest(sign * x, value, low, high)
+        ends = sorted((sign * lowest, sign * highest))
+        return sign * found, ends[0], ends[1]
+    function = _FUNCTIONS[how]
+    with np.errstate(invalid="ignore"):
+        middle = float(function(value[known])) if known.any() else np.nan
+        below, above = float(function(low)), float(function(high))
+    return middle, -np.inf if np.isnan(below) else below, np.inf if np.isnan(above) else above
+
+
+def _slope(x: Reals, value: Reals, low: Reals, high: Reals) -> Triple:
+    usable = np.isfinite(value)
+    middle = float(_weights(x[usable]) @ value[usable]) if len(np.unique(x[usable])) > 1 else np.nan
+    if len(np.unique(x)) < 2:
+        return np.nan, -np.inf, np.inf
+    weights = _weights(x)
+    counts = weights != 0.0
+    weights, low, high = weights[counts], low[counts], high[counts]
+    below = float(np.sum(weights * np.where(weights > 0.0, low, high)))
+    above = float(np.sum(weights * np.where(weights > 0.0, high, low)))
+    return middle, -np.inf if np.isnan(below) else below, np.inf if np.isnan(above) else above
+
+
+def _weights(x: Reals) -> Reals:
+    """Of least squares: the slope is their product with the values."""
+    centred = x - x.mean()
+    return np.asarray(centred / (centred @ centred))
+
+
+def _rank_correlation(x: Reals, value: Reals) -> Triple:
+    known = ~np.isnan(value)
+    if not known.all() or len(x) < 2:
+        return np.nan, -1.0, 1.0
+    if np.ptp(np.nan_to_num(value)) == 0.0:
+        return 0.0, 0.0, 0.0
+    rho = float(spearmanr(x, value).statistic)
+    return rho, rho, rho
+
+
+def _furthest(x: Reals, value: Reals, low: Reals, high: Reals) -> Triple:
+    """The largest x with a value of 1/2 or more: beyond the last x nothing is known, nor is it below the first."""
+    if np.isnan(value).any():
+        return np.nan, -np.inf, np.inf
+    there = x[value >= 0.5]
+    if not len(there):
+        return float(x.min()), -np.inf, float(x.min())
+    found = float(there.max())
+    return found, found, np.inf if found == x.max() else found

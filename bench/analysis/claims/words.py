@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bench.analysis.claims.numbers import needs_the_end
-from bench.analysis.responses import response
+from bench.quantities import HIDDEN, LAYERED, Quantity
 from bench.schema import TABLES
-from bench.suite.claims import Cells, Claim, ColumnNumber, LearnedNumber, Number, Part, Reduction, ResponseNumber
+from bench.suite.claims import Cells, Claim, Part, Reduction
 from bench.text import exactly, number
 
 _TAKEN = {
@@ -63,7 +62,7 @@ def part_in_words(part: Part) -> str:
         said[0] += f" with its whole {100 * part.level:g} % interval"
     if part.best:
         said.append(f"each network at its best {' and '.join(part.best)} ({_BEST[part.best_by]})")
-    if needs_the_end(part.number):
+    if not part.number.known_at_start:
         said.append(_LOST[part.lost] if isinstance(part.lost, str) else f"a lost run counts as {number(part.lost)}")
     return "; ".join(said) + "."
 
@@ -74,44 +73,47 @@ def _subject(part: Part) -> str:
     if part.ln:
         said = f"ln of the {said}"
     for place, reduction in enumerate(part.reduce):
-        if isinstance(part.number, LearnedNumber) and not place and reduction.take in ("largest", "smallest"):
+        if part.number.at_least is not None and not place and reduction.take in ("largest", "smallest"):
             said = f"{reduction.take} {_axis(reduction)} at which a run ends with {_accuracy(part.number)}"
         else:
             said = f"{_reduction(reduction)} of the {said}"
     return said
 
 
-def _accuracy(each: LearnedNumber) -> str:
-    return f"a {each.split} accuracy of {each.learned:g} or more"
+def _accuracy(each: Quantity) -> str:
+    return f"a {each.split} accuracy of {each.at_least:g} or more"
 
 
-def number_in_words(each: Number) -> str:
+def number_in_words(each: Quantity) -> str:
     """What is measured of a run, without its article."""
-    if isinstance(each, ResponseNumber):
-        return each.response
-    if isinstance(each, LearnedNumber):
+    if each.name:
+        return each.name
+    if each.at_least is not None:
         return f"share of runs that end with {_accuracy(each)}"
-    name = f"{each.column} over {each.over}" if each.over else each.column
-    name += f" ({each.split})" if each.source == "evaluations" else ""
+    name = " over ".join(column for column, _ in each.of)
+    name += f" ({each.split})" if each.split else ""
     name = name if each.transform == "none" else f"{each.transform}({name})"
     layers = _layers(each)
     if not each.counts_steps:
         step = f"at step {each.step}" if isinstance(each.step, int) else _STEPS[each.step]
         return f"{layers}{name} {step}"
-    limit = f"is {number(each.below)} or less" if each.below is not None else f"is {number(each.above)} or more"
+    limit = (
+        f"is {number(each.below)} or less"
+        if each.below is not None
+        else f"is {number(float(each.above or 0.0))} or more"
+    )
     smooth = f", averaged over {each.smooth} records," if each.smooth > 1 else ""
     return f"first step at which {layers}{name}{smooth} {limit}"
 
 
-def _layers(each: ColumnNumber) -> str:
-    if "layer_index" not in TABLES[each.source].columns:
+def _layers(each: Quantity) -> str:
+    if each.table not in LAYERED:
         return ""
     if isinstance(each.layers, int):
         return f"layer {each.layers}'s "
     if isinstance(each.layers, str):
         return "head's " if each.layers == "head" else f"{each.layers} hidden layer's "
-    low, high = each.layers
-    where = "hidden layers" if [low, high] == [0, -1] else f"layers {low} to {high}"
+    where = "hidden layers" if each.layers == HIDDEN else f"layers {each.layers[0]} to {each.layers[1]}"
     against = " against ln(1 + layer)" if each.take == "slope" and each.on == "ln_layer" else ""
     return f"{_TAKEN[each.take]} over {where}{against} of "
 
@@ -148,6 +150,15 @@ def _level(level: object) -> str:
     return exactly(level) if isinstance(level, float) else str(level)
 
 
+def sides_in_words(part: Part) -> tuple[str, ...]:
+    """The side that a part is about, then the other, if any: each by what tells it from the other."""
+    if part.against is None:
+        return (cells_in_words(part.of),)
+    shared = {name for name, levels in part.of.items() if part.against.get(name) == levels}
+    sides = ({k: v for k, v in side.items() if k not in shared} for side in (part.of, part.against))
+    return tuple(map(cells_in_words, sides))
+
+
 def _region(part: Part) -> str:
     if part.least is not None and part.most is not None:
         return f"lies between {number(part.least)} and {number(part.most)}"
@@ -173,15 +184,15 @@ def unit_of(part: Part) -> str:
     return unit
 
 
-def _unit(each: Number) -> str:
-    if isinstance(each, ResponseNumber):
-        return response(each.response).unit
-    if isinstance(each, LearnedNumber):
+def _unit(each: Quantity) -> str:
+    if each.name:
+        return each.unit
+    if each.at_least is not None:
         return "share of runs"
     if each.counts_steps:
         return "updates"
-    unit = "1" if each.over else TABLES[each.source].columns[each.column].unit or "1"
+    unit = "1" if len(each.of) > 1 else TABLES[each.table].columns[each.of[0][0]].unit or "1"
     unit = {"none": unit, "ln": "ln", "log10": "decades", "square": "1" if unit == "1" else f"{unit}²"}[each.transform]
-    if "layer_index" in TABLES[each.source].columns and isinstance(each.layers, list) and each.take == "slope":
+    if each.table in LAYERED and isinstance(each.layers, tuple) and each.take == "slope":
         unit += " per ln layer" if each.on == "ln_layer" else " per layer"
     return unit

@@ -94,6 +94,6 @@ class ClaimTable(_Keys):
     id: Annotated[str, Field(pattern=CLAIM_NAME, max_length=60, description="Letters, digits, _, - and dots.")]
     statement: Annotated[Word, Field(description="What is claimed, in one sentence.")]
     source: Annotated[Word, Field(description="Who claimed it, where.")]
-    paper: Annotated[Word, Field(description="The source's own numbers and conditions.")]
-    differs: Annotated[Word, Field(description="What differs here.")]
+    paper: Annotated[Word, Field(description="The source's own numbers and conditions.")] = ""
+    differs: Annotated[Word, Field(description="What differs here.")] = ""
     rule: Annotated[RuleTable, Field(description="What decides it.")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.suite.claims.numbers import Number
+from bench.quantities import Quantity
 
 # For some factors, the levels a run may have, as the `runs` table holds them.
 Cells = Mapping[str, tuple[str | int | float | bool, ...]]
@@ -46,7 +46,7 @@ class Part:
     """
 
     name: str
-    number: Number
+    number: Quantity
     ln: bool
     of: Cells
     against: Cells | None
@@ -64,7 +64,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Claim:
-    """A statement, where it is from, and its test: `needs` says whether all parts must hold or any."""
+    """A statement, where it is from, and its test: `needs` says whether all parts must hold or any.
+
+    `paper`, the source's own numbers, and `differs`, what is not as there, may be empty.
+    """
 
     id: str
     statement: str

@@ -1,4 +1,4 @@
-"""The number of a run that a claim speaks of: a response, whether the run learned, or a recorded column."""
+"""The number of a run that a claim speaks of: a quantity by name, whether the run learned, or a recorded column."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, during, nearest
 from bench.factors import show
-from bench.suite.claims.responses import RESPONSE_NAMES
+from bench.quantities import ACCURACY, LAYERED, QUANTITIES, Quantity
+from bench.suite.claims.wording import validated
 
 # What a number can be read from: a row a run and step, and in some a layer.
-LAYERED = ("gradient_norms", "activations")
 READABLE = (*LAYERED, "loss_curves", "evaluations")
+NAMED = tuple(name for name, each in QUANTITIES.items() if not each.per_step)
 _NOT_NUMBERS = ("run_id", "step", "layer_index", "layer_name", "split")
 
 Split = Literal["train", "validation"]
@@ -25,20 +26,20 @@ class _Keys(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class ResponseNumber(_Keys):
-    """One of the responses that the report knows."""
+class NamedTable(_Keys):
+    """One of the quantities that have a name."""
 
-    response: Annotated[str, Field(description="A response's name, such as signal_ratio_start.")]
+    response: Annotated[str, Field(description="A quantity's name, such as signal_ratio_start.")]
 
 
-class LearnedNumber(_Keys):
+class LearnedTable(_Keys):
     """1 if the run ended with at least this accuracy, else 0. A lost run did not learn."""
 
     learned: Annotated[float, Field(gt=0.0, le=1.0, description="The accuracy from which a run counts as learned.")]
     split: Annotated[Split, Field(description="The samples on which the accuracy was measured.")] = "train"
 
 
-class ColumnNumber(_Keys):
+class ColumnTable(_Keys):
     """One number per run from a recorded column: transform, then over layers, then over steps."""
 
     column: Annotated[str, Field(description="A column of docs/tables.md with a number in it.")]
@@ -72,67 +73,75 @@ class ColumnNumber(_Keys):
     above: Annotated[float | None, Field(description="Makes it the first step with a value at or over this.")] = None
     smooth: Annotated[int, Field(ge=1, description="With below or above: mean over so many recorded steps.")] = 1
 
-    @property
-    def source(self) -> str:
-        """The table that holds the column."""
-        return self.table or _tables_with(self.column)[0]
 
-    @property
-    def counts_steps(self) -> bool:
-        """Whether the number is a step, which a run may not reach."""
-        return self.below is not None or self.above is not None
-
-
-Number = ResponseNumber | LearnedNumber | ColumnNumber
-_KINDS: dict[str, type[ResponseNumber] | type[LearnedNumber] | type[ColumnNumber]] = {
-    "response": ResponseNumber,
-    "learned": LearnedNumber,
-    "column": ColumnNumber,
+KINDS: dict[str, type[NamedTable | LearnedTable | ColumnTable]] = {
+    "response": NamedTable,
+    "learned": LearnedTable,
+    "column": ColumnTable,
 }
 
 
-def number_model(written: Mapping[str, Any]) -> type[ResponseNumber] | type[LearnedNumber] | type[ColumnNumber]:
-    """The kind of number that a table is: by the first of its telling keys.
+def read_number(written: Mapping[str, Any]) -> Quantity:
+    """The quantity that a table means: its kind is that of the first of its telling keys.
 
     Raises:
-        SuiteError: it has none of them.
+        SuiteError: it has none of them, names what is no quantity, table or column, or has keys that do not go
+            together.
     """
-    for key, kind in _KINDS.items():
-        if key in written:
-            return kind
-    got = next(iter(written), "")
-    raise SuiteError(f"number: it needs one of its keys response, learned or column. {nearest(got, _KINDS)}")
+    kind = next((kind for key, kind in KINDS.items() if key in written), None)
+    if kind is None:
+        known = nearest(next(iter(written), ""), KINDS)
+        raise SuiteError(f"number: it needs one of its keys response, learned or column. {known}")
+    with during("number:"):
+        number = validated(kind, written)
+        if isinstance(number, NamedTable):
+            return _named(number.response)
+        if isinstance(number, LearnedTable):
+            return Quantity(table="evaluations", of=ACCURACY, split=number.split, at_least=number.learned)
+        return _of_column(number)
 
 
-def check_number(number: Number) -> None:
-    """Refuse a number that no table can give.
-
-    Raises:
-        SuiteError: an unknown response, table or column, or keys that do not go together.
-    """
-    if isinstance(number, ResponseNumber) and number.response not in RESPONSE_NAMES:
-        raise SuiteError(f"response: {show(number.response)} is not one. {nearest(number.response, RESPONSE_NAMES)}")
-    if isinstance(number, ColumnNumber):
-        _check_column(number)
+def _named(name: str) -> Quantity:
+    if name in NAMED:
+        return QUANTITIES[name]
+    if name in QUANTITIES:
+        raise SuiteError(f"response: {show(name)} is a number of each recorded step. {nearest(name, NAMED)}")
+    raise SuiteError(f"response: {show(name)} is not one. {nearest(name, NAMED)}")
 
 
-def _check_column(number: ColumnNumber) -> None:
-    _check_names(number)
-    written = number.model_fields_set
-    for rule in (_layers_fit, _steps_fit):
-        problem = rule(number, written)
+def _of_column(number: ColumnTable) -> Quantity:
+    """The quantity without a name that a claim writes out."""
+    table = _check_names(number)
+    for problem in (_layers_fit(number, table), _steps_fit(number)):
         if problem:
             raise SuiteError(problem)
-    if number.source != "evaluations" and "split" in written:
-        raise SuiteError(f"split: only evaluations have one, and {number.column} is in {number.source}.")
+    if table != "evaluations" and "split" in number.model_fields_set:
+        raise SuiteError(f"split: only evaluations have one, and {number.column} is in {table}.")
+    over = () if number.over is None else ((number.over, -1.0),)
+    limited = number.below is not None or number.above is not None
+    return Quantity(
+        table=table,
+        of=((number.column, 1.0), *over),
+        transform=number.transform,
+        split=number.split if table == "evaluations" else "",
+        layers=(number.layers[0], number.layers[1]) if isinstance(number.layers, list) else number.layers,
+        take=number.take,
+        on=number.on,
+        whole=True,
+        step="first" if limited else number.step,
+        below=number.below,
+        above=number.above,
+        smooth=number.smooth,
+    )
 
 
-def _layers_fit(number: ColumnNumber, written: set[str]) -> str:
+def _layers_fit(number: ColumnTable, table: str) -> str:
+    written = number.model_fields_set
     told = sorted(written & {"layers", "take", "on"})
-    if number.source not in LAYERED:
-        return f"{told[0]}: {number.source} has no layers." if told else ""
-    if number.layers == "head" and number.source != "gradient_norms":
-        return f"layers: {number.source} has no head, only hidden layers."
+    if table not in LAYERED:
+        return f"{told[0]}: {table} has no layers." if told else ""
+    if number.layers == "head" and table != "gradient_norms":
+        return f"layers: {table} has no head, only hidden layers."
     if isinstance(number.layers, list):
         if len(number.layers) != 2:
             return f"layers: {show(number.layers)} is neither a layer nor two, [from, to]."
@@ -143,20 +152,23 @@ def _layers_fit(number: ColumnNumber, written: set[str]) -> str:
     return ""
 
 
-def _steps_fit(number: ColumnNumber, written: set[str]) -> str:
+def _steps_fit(number: ColumnTable) -> str:
+    written = number.model_fields_set
+    limited = number.below is not None or number.above is not None
     if number.below is not None and number.above is not None:
         return "below and above: give one of them."
-    if number.counts_steps and "step" in written:
+    if limited and "step" in written:
         return "step: with below or above the number is a step; leave it out."
-    if "smooth" in written and not number.counts_steps:
+    if "smooth" in written and not limited:
         return "smooth: it belongs to below or above."
     if isinstance(number.step, int) and number.step < 0:
         return f'step: {number.step} is not one; the last is "end".'
     return ""
 
 
-def _check_names(number: ColumnNumber) -> None:
-    tables = _tables_with(number.column)
+def _check_names(number: ColumnTable) -> str:
+    """The table that holds the column."""
+    tables = [table for table in READABLE if number.column in _columns(table)]
     if not tables:
         known = sorted({name for table in READABLE for name in _columns(table)})
         raise SuiteError(f"column: {show(number.column)} is not one. {nearest(number.column, known)}")
@@ -164,18 +176,14 @@ def _check_names(number: ColumnNumber) -> None:
         raise SuiteError(f"table: {number.column} is in {' and '.join(tables)}; say which.")
     if number.table is not None and number.table not in tables:
         raise SuiteError(f"table: {show(number.table)} has no {number.column}. {nearest(number.table, tables)}")
-    if number.over is not None and number.over not in _columns(number.source):
-        raise SuiteError(
-            f"over: {show(number.over)} is not a column of {number.source}. "
-            f"{nearest(number.over, _columns(number.source))}"
-        )
+    table = number.table or tables[0]
+    columns = _columns(table)
+    if number.over is not None and number.over not in columns:
+        raise SuiteError(f"over: {show(number.over)} is not a column of {table}. {nearest(number.over, columns)}")
+    return table
 
 
 def _columns(table: str) -> list[str]:
     from bench.schema import TABLES  # with it comes pyarrow, which a suite without claims need not wait for
 
     return [name for name in TABLES[table].columns if name not in _NOT_NUMBERS]
-
-
-def _tables_with(column: str) -> list[str]:
-    return [table for table in READABLE if column in _columns(table)]

@@ -8,11 +8,13 @@ from typing import Any
 
 from bench.errors import SuiteError, during
 from bench.factors import show
+from bench.quantities import ACCURACY, Quantity
 from bench.suite.claims.cells import CellNames
 from bench.suite.claims.file import ClaimTable, PartTable, ReduceTable, RowTable, RuleTable
 from bench.suite.claims.model import Cells, Claim, Part, Reduction
-from bench.suite.claims.numbers import ColumnNumber, LearnedNumber, Number, check_number, number_model
+from bench.suite.claims.numbers import read_number
 from bench.suite.claims.wording import validated
+from bench.suite.record import RECORDED
 
 # Of a table that is merged, the keys whose tables are merged too, not replaced.
 _MERGED = ("where",)
@@ -81,7 +83,7 @@ def _read_part(name: str, table: PartTable, cells: CellNames) -> Part:
         raise SuiteError("of is missing: against compares it with something.")
     if "compare" in table.model_fields_set and table.against is None:
         raise SuiteError("compare: there is nothing to compare with; give of and against.")
-    if table.ln and (table.compare == "ratio" or isinstance(number, LearnedNumber)):
+    if table.ln and (table.compare == "ratio" or number.at_least is not None):
         raise SuiteError('ln: compare = "ratio" takes logarithms itself, and whether a run learned has none.')
     named = _Named(
         {**table.where, **(table.of or {})}, None if table.against is None else {**table.where, **table.against}
@@ -121,21 +123,16 @@ def _read_part(name: str, table: PartTable, cells: CellNames) -> Part:
     )
 
 
-def _read_number(table: PartTable, cells: CellNames) -> Number:
+def _read_number(table: PartTable, cells: CellNames) -> Quantity:
     if table.number is None:
         raise SuiteError('number is missing: what each run is judged by, such as { response = "signal_ratio_start" }.')
-    kind = number_model(table.number)
-    with during("number:"):
-        number: Number = validated(kind, table.number)
-        check_number(number)
-        if isinstance(number, LearnedNumber):
-            cells.check_recorded("evaluations")
-        if isinstance(number, ColumnNumber):
-            cells.check_recorded(number.source, number.step if isinstance(number.step, int) else None)
-    if table.lost == "chance" and not (isinstance(number, ColumnNumber) and number.column == "accuracy"):
+    number = read_number(table.number)
+    if number.table in RECORDED:
+        with during("number:"):
+            cells.check_recorded(number.table, number.step if isinstance(number.step, int) else None)
+    if table.lost == "chance" and (number.at_least is not None or number.counts_steps or number.of != ACCURACY):
         raise SuiteError('lost: "chance" is an accuracy, and the number is none.')
-    counts = isinstance(number, LearnedNumber) or (isinstance(number, ColumnNumber) and number.counts_steps)
-    if counts and "lost" in table.model_fields_set:
+    if (number.at_least is not None or number.counts_steps) and "lost" in table.model_fields_set:
         raise SuiteError("lost: a lost run did not learn or did not get there; this number leaves no choice.")
     return number
 
@@ -161,9 +158,9 @@ def _reductions(table: PartTable, named: _Named, cells: CellNames) -> tuple[Redu
     return tuple(found)
 
 
-def _check_levels(reductions: Sequence[Reduction], number: Number) -> None:
+def _check_levels(reductions: Sequence[Reduction], number: Quantity) -> None:
     for place, reduction in enumerate(reductions):
-        if reduction.take in ("largest", "smallest") and (place or not isinstance(number, LearnedNumber)):
+        if reduction.take in ("largest", "smallest") and (place or number.at_least is None):
             raise SuiteError(
                 f"reduce: {reduction.take} is of levels that learned: it needs such a number and comes first."
             )

@@ -8,8 +8,7 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from bench.suite.claims.file import ClaimTable
-from bench.suite.claims.numbers import ColumnNumber, LearnedNumber, ResponseNumber
-from bench.suite.claims.responses import RESPONSE_NAMES
+from bench.suite.claims.numbers import KINDS, NAMED
 
 _CELLS = ("where", "of", "against", "cells")  # keys whose tables name cells
 _REF = "#/definitions/{model}"
@@ -17,11 +16,11 @@ _REF = "#/definitions/{model}"
 
 def claims_schema(cells: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The schema of the list of claims, and the definitions it needs; `cells` is that of a table that names cells."""
-    models = [(model, "validation") for model in (ClaimTable, ResponseNumber, LearnedNumber, ColumnNumber)]
+    models = [(model, "validation") for model in (ClaimTable, *KINDS.values())]
     _, generated = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
     definitions: dict[str, Any] = generated["$defs"]
-    definitions["ResponseNumber"]["properties"]["response"]["enum"] = list(RESPONSE_NAMES)
-    numbers = {"anyOf": [_ref(model.__name__) for model in (ResponseNumber, LearnedNumber, ColumnNumber)]}
+    definitions["NamedTable"]["properties"]["response"]["enum"] = list(NAMED)
+    numbers = {"anyOf": [_ref(model.__name__) for model in KINDS.values()]}
     for definition in definitions.values():
         properties = definition["properties"]
         for key in properties:

@@ -1,0 +1,285 @@
+"""Quantities: every number that is made of a run's records, as data. `bench.analysis.quantities` computes them.
+
+Rules, claims, the page and the documents name the same quantities: a recorded column (`bench.schema`) gets its place in
+all of them by one entry here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+Layers = int | str | tuple[int, int]
+Step = int | str
+
+HIDDEN = (0, -1)  # all hidden layers
+ALL_LAYERS = "all"  # the head too
+EACH = "each"  # one number per recorded step: what rules look at
+LEARNED = "learned"  # the accuracy from which a run counts as learned
+LAYERED = ("gradient_norms", "activations")  # tables with layers
+WHOLE_RUN = ("runs", "timings", "divergence_events")  # tables without recorded steps: a lost run is in them too
+ACCURACY = (("accuracy", 1.0),)
+LOSS = (("loss", 1.0),)
+
+
+class LostRule(StrEnum):
+    """What an estimate counts for a run that diverged or failed: nobody averages over survivors alone."""
+
+    MEASURED = "what was measured before it was lost; a run without a measurement is only counted"
+    CHANCE = "accuracy at chance: the median of the untrained networks on the same dataset"
+    WORST = "infinity: it ranks behind every run that ended"
+
+
+class Better(StrEnum):
+    """Which values are better."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+    NEAR_ZERO = "near 0"
+    NEITHER = "-"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number per run, or one per run and recorded step.
+
+    Each row of a table has a value; the values of a step's layers become one number; those of a run's steps become
+    one. A quantity that a claim writes out has no name.
+
+    Attributes:
+        name: as rules, claims, columns of frames and documents have it.
+        unit: "1" for a pure number.
+        definition: a sentence.
+        table: where its columns are.
+        of: columns with their powers: a row's value is their product. `learning_rate` is the run's.
+        transform: of that value: none, ln, log10, square, or complement, 1 less the value.
+        split: of evaluations: train or validation; "" for the larger of both.
+        layers: one by its index (-1 is the last hidden one), first, last, head, (from, to), or all, the head included.
+        take: how several layers become one number: mean, median, min, max, slope, and of the first and the last of
+            them first_less_last, ratio or log_ratio (log10).
+        on: a slope is against the layer's index (layer), or ln(1 + index) (ln_layer).
+        weights: a column by which a mean over layers is weighted.
+        whole: whether one layer without a number leaves the step without one, rather than being passed over.
+        step: a recorded step; start or end, the first or last; each; over all of them mean, min, max, area (the mean
+            by the trapezoidal rule), rise (the largest from one to the next), change (end less start), first (the first
+            step at `below` or `above`) or any (1 or 0).
+        since: the first step that counts.
+        steps_first: whether each layer's steps become one number before the layers do.
+        below: of first: the first step with a value of this or less; infinity if there is none.
+        above: of first: with a value of this or more, or with the accuracy that is `LEARNED`.
+        smooth: of first: each value is the mean of so many recorded steps.
+        at_least: makes it 1 where the number is this or more, else 0.
+        lost: what an estimate counts for a lost run.
+        better: which values are better.
+    """
+
+    name: str = ""
+    unit: str = "1"
+    definition: str = ""
+    table: str = "gradient_norms"
+    of: tuple[tuple[str, float], ...] = ()
+    transform: str = "none"
+    split: str = ""
+    layers: Layers = HIDDEN
+    take: str = "mean"
+    on: str = "layer"
+    weights: str = ""
+    whole: bool = False
+    step: Step = "end"
+    since: int = 0
+    steps_first: bool = False
+    below: float | None = None
+    above: float | str | None = None
+    smooth: int = 1
+    at_least: float | None = None
+    lost: LostRule = LostRule.MEASURED
+    better: Better = Better.NEITHER
+
+    @property
+    def per_step(self) -> bool:
+        """Whether it is a number of each recorded step, of which a rule looks at the first, the last or any."""
+        return self.step == EACH
+
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the number is a step, which a run may not reach."""
+        return self.step == "first"
+
+    @property
+    def known_at_start(self) -> bool:
+        """Whether a lost run has it like any other, as it does not speak of the end that it did not reach."""
+        return self.step == "start" or self.counts_steps or self.at_least is not None or self.table in WHOLE_RUN
+
+
+_SIGNAL = (("preactivation_grad_norm", 1.0),)
+_GRADIENT = (("weight_grad_norm", 1.0),)
+_GRADIENT_RMS = (("weight_grad_norm", 1.0), ("weight_count", -0.5))
+_UPDATE = (("update_norm", 1.0), ("weight_norm", -1.0))
+_SQUARE = (("weight_norm", 2.0), ("weight_count", -1.0))
+_RATE = (("learning_rate", 1.0), ("weight_grad_norm", 1.0), ("weight_norm", -1.0))
+_ALIKE = (("pair_correlation", 1.0),)
+
+
+def _ends(base: Quantity, note: str = "") -> tuple[Quantity, Quantity]:
+    """The quantity at a run's first and last recorded step; its definition is a sentence without its full stop."""
+    first, last = (
+        replace(
+            base,
+            name=f"{base.name}_{step}",
+            step=step,
+            definition=f"{base.definition}, at the {which} recorded step{note}.",
+        )
+        for step, which in (("start", "first"), ("end", "last"))
+    )
+    return first, last
+
+
+def _best(
+    name: str, definition: str, of: tuple[tuple[str, float], ...], step: str, split: str = "validation"
+) -> Quantity:
+    loss = of == LOSS
+    return Quantity(
+        name, "nat" if loss else "1", definition, "evaluations", of, split=split, step=step,
+        lost=LostRule.WORST if loss else LostRule.CHANCE, better=Better.LOWER if loss else Better.HIGHER,
+    )  # fmt: skip
+
+
+_RATIO = "log10 of the first hidden layer's {} over the last hidden layer's"
+_SHARE = "Mean over hidden layers of the share of "
+
+# What the page shows of each run and its frames have as columns, in this order.
+OF_RUNS: tuple[Quantity, ...] = (
+    *_ends(
+        Quantity("decay_rate", "decades per layer",
+                 "Least-squares slope of log10 of the pre-activation gradient norm against hidden layer: positive "
+                 "where the signal shrinks on its way back to the input",
+                 of=_SIGNAL, transform="log10", take="slope", better=Better.NEAR_ZERO)
+    ),
+    *_ends(
+        Quantity("signal_ratio", "decades", _RATIO.format("pre-activation gradient norm"), of=_SIGNAL,
+                 take="log_ratio", better=Better.NEAR_ZERO)
+    ),
+    _ends(
+        Quantity("weight_ratio", "decades", _RATIO.format("weight gradient norm"), of=_GRADIENT, take="log_ratio",
+                 better=Better.NEAR_ZERO),
+        "; 0 can hide vanishing",
+    )[0],
+    *_ends(
+        Quantity("weight_rms_ratio", "decades", _RATIO.format("root mean square weight gradient"), of=_GRADIENT_RMS,
+                 take="log_ratio", better=Better.NEAR_ZERO),
+        ": per weight, so layers of unequal size compare. Signals have no such quantity: the tables do not hold a "
+        "layer's units",
+    ),
+    *_ends(
+        Quantity("update_ratio", "1",
+                 "Median over hidden layers of the norm of the update over the norm of the weights",
+                 of=_UPDATE, take="median")
+    ),
+    *_ends(
+        Quantity("gradient_correlation", "1",
+                 "Mean cosine between the gradients of two samples of one class in the first hidden layer",
+                 of=(("preactivation_grad_pair_correlation", 1.0),), layers="first"),
+        ": 1 is coherent, 0 shattered",
+    ),
+    *_ends(
+        Quantity("collapse_gap", "1", "One minus the mean cosine between two samples in the last hidden layer",
+                 "activations", _ALIKE, "complement", layers="last")
+    ),
+    *_ends(
+        Quantity("saturated_fraction", "1", _SHARE + "samples and units with a derivative below a fifth of its maximum",
+                 "activations", (("saturated_fraction", 1.0),))
+    ),
+    *_ends(
+        Quantity("dead_fraction", "1", _SHARE + "units whose derivative is 0 on every probe sample", "activations",
+                 (("dead_fraction", 1.0),))
+    ),
+    _best("final_validation_accuracy", "Validation accuracy at the last recorded step.", ACCURACY, "end"),
+    _best("final_validation_loss", "Validation loss at the last recorded step.", LOSS, "end"),
+    _best("final_train_loss", "Loss on the training sample at the last recorded step.", LOSS, "end", "train"),
+    _best("best_validation_accuracy", "Highest validation accuracy over the recorded steps.", ACCURACY, "max"),
+    _best("best_validation_loss", "Lowest validation loss over the recorded steps.", LOSS, "min"),
+    Quantity("steps_to_accuracy", "updates",
+             "First recorded step with the validation accuracy from which a run counts as learned (halfway from chance "
+             "to 1, unless the suite moves it); infinity if it never was: the run ended before, so it is censored.",
+             "evaluations", ACCURACY, split="validation", step="first", above=LEARNED, lost=LostRule.WORST,
+             better=Better.LOWER),
+    Quantity("steps_to_divergence", "updates",
+             "Step of the first NaN or infinity; infinity for a run that completed: censored at its last step.",
+             "divergence_events", step="first", better=Better.HIGHER),
+    Quantity("loss_area", "nat",
+             "Mean training loss over the recorded steps: the area under the curve (trapezoidal rule) over its span.",
+             "loss_curves", LOSS, step="area", lost=LostRule.WORST, better=Better.LOWER),
+    Quantity("clipped_share", "1", "Share of recorded steps at which clipping changed the gradient.", "loss_curves",
+             (("clipped", 1.0),), step="mean"),
+    Quantity("steps_completed", "updates", "Updates applied while everything was finite.", "runs",
+             (("steps_completed", 1.0),), better=Better.HIGHER),
+    Quantity("milliseconds_per_step", "ms",
+             "Training time of the run's cohort over its runs and its steps after the first.", "timings",
+             better=Better.LOWER),
+)  # fmt: skip
+
+
+def _extremes(name: str, definition: str, of: tuple[tuple[str, float], ...], **more: str) -> tuple[Quantity, Quantity]:
+    """The smallest and the largest over all layers, the head included, of each step."""
+    base = Quantity(name, definition=definition, of=of, layers=ALL_LAYERS, step=EACH)
+    ends = (("min", "smallest"), ("max", "largest"))
+    low, high = (
+        replace(base, name=f"{name}_{take}", definition=f"{definition}, the {which} over layers.", take=take)
+        for take, which in ends
+    )
+    return low, high
+
+
+def _most(column: str, definition: str) -> Quantity:
+    """The share in the hidden layer that has the largest, of each step."""
+    return Quantity(column, "1", definition, "activations", ((column, 1.0),), take="max", step=EACH)
+
+
+_LATE = replace(
+    Quantity(of=_UPDATE, transform="log10", unit="decades"), layers=ALL_LAYERS, step="mean", since=10, steps_first=True
+)
+
+# What the rule sets ask beside them, most of it at each recorded step.
+OF_RULES: tuple[Quantity, ...] = (
+    Quantity("signal_ratio", "decades", _RATIO.format("pre-activation gradient norm") + ".", of=_SIGNAL,
+             take="log_ratio", step=EACH),
+    Quantity("collapse_gap", "1", "One minus the mean cosine between two samples in the last hidden layer.",
+             "activations", _ALIKE, "complement", layers="last", step=EACH),
+    Quantity("weight_gradient_first", "1", "L2 norm of the gradient of the first layer's kernel.", of=_GRADIENT,
+             layers="first", step=EACH),
+    Quantity("weight_gradient_ratio", "1",
+             "L2 norm of the gradient of the first layer's kernel over that of the head's.", of=_GRADIENT,
+             layers=ALL_LAYERS, take="ratio", step=EACH),
+    *_extremes("mean_abs_gradient", "Mean absolute entry of a kernel's gradient", (("weight_grad_mean_abs", 1.0),)),
+    Quantity("zero_gradient_fraction", "1", "Share of exact zeros among the entries of all kernels' gradients.",
+             of=(("weight_grad_zero_fraction", 1.0),), layers=ALL_LAYERS, weights="weight_count", step=EACH),
+    *_extremes("rate_ratio", "Learning rate times the norm of a kernel's gradient over the kernel's norm", _RATE),
+    *_extremes("update_ratio", "A kernel's change in one step over the kernel, L2 norms", _UPDATE),
+    replace(_LATE, name="mean_log_update_min", take="min", definition="log10 of a kernel's change over it, mean over "
+            "recorded steps from 10 on, the smallest over layers."),
+    replace(_LATE, name="mean_log_update_max", take="max", definition="log10 of a kernel's change over it, mean over "
+            "recorded steps from 10 on, the largest over layers."),
+    *_extremes("weight_square", "Mean square of a kernel's entries", _SQUARE),
+    _most("nonpositive_fraction", "Share of samples and units with an activation of 0 or less."),
+    _most("large_fraction", "Share of samples and units whose activation is fed 5 or more, up or down."),
+    _most("dead_fraction", "Share of units whose derivative is 0 on every probe sample."),
+    _most("saturated_fraction", "Share of samples and units with a derivative below a fifth of its maximum."),
+    Quantity("nonfinite", "1", "1 where a NaN or an infinity was met anywhere, else 0.", "divergence_events",
+             step="any"),
+    Quantity("best_accuracy", "1", "Best accuracy over recorded steps, over both splits.", "evaluations", ACCURACY,
+             step="max", better=Better.HIGHER),
+    Quantity("largest_gain", "1",
+             "Largest gain of accuracy from one recorded evaluation to the next, over both splits.", "evaluations",
+             ACCURACY, step="rise", better=Better.HIGHER),
+)  # fmt: skip
+
+QUANTITIES: dict[str, Quantity] = {each.name: each for each in (*OF_RUNS, *OF_RULES)}
+
+
+def quantity(name: str) -> Quantity:
+    """The quantity of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return QUANTITIES[name]
