@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from math import ceil, prod
+from pathlib import Path
 
+from bench.errors import DataError
 from bench.factors import FACTORS, Choice, DatasetLevel, Place, choose
 from bench.suite import Cell, Suite
 
@@ -91,10 +93,15 @@ class Plan:
 
 
 def make_plan(suite: Suite) -> Plan:
-    """A suite's runs, each replicate of a cell after the other, and the cohorts they train in."""
+    """A suite's runs, each replicate of a cell after the other, and the cohorts they train in.
+
+    Raises:
+        DataError: a local dataset cannot be read, so that nobody knows its runs' names.
+    """
     seeds = [_seed(suite.seed, replicate) for replicate in range(suite.replicates)]
     runs = []
     for cell in suite.cells:
+        _check_known(cell["dataset"], suite.path)
         key = f"{_slug(cell)}-{_digest(_meaning(cell, suite.seed))}"
         runs += [Run(f"{key}-r{index}", key, index, seed, cell) for index, seed in enumerate(seeds)]
     return Plan(tuple(runs), _cohorts(suite, runs))
@@ -180,6 +187,12 @@ def _meaning(cell: Cell, seed: int) -> dict[str, object]:
     return {name: choice.meaning for name, choice in cell.items() if not choice.is_none} | {"seed": seed}
 
 
+def _check_known(dataset: Choice, suite: Path) -> None:
+    if dataset.name == "npz" and not dataset.digest:
+        path = Path(str(dataset.setting("path")))
+        raise DataError(f'{suite}: dataset "{path}": there is no such file (looked in {path.absolute().parent}).')
+
+
 def _digest(meaning: object) -> str:
     text = json.dumps(meaning, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return sha256(text.encode()).hexdigest()[:10]
@@ -197,6 +210,8 @@ def _slug(cell: Cell, factors: Iterable[str] = tuple(FACTORS)) -> str:
 
 
 def _word(choice: Choice) -> str:
+    if choice.digest:
+        return f"{choice.name}_{choice.digest[:8]}"
     return re.sub(r"[^A-Za-z0-9.]+", "_", choice.label).strip("_.")
 
 

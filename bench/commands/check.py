@@ -1,34 +1,79 @@
-"""`bench check`: whether a suite can run: it is read and expanded, and on request every structure is built."""
+"""`bench check`: whether a suite can run: its data are read, its plugins tried, on request every structure built."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from bench.errors import SuiteError
-from bench.executors.answers import Status
+from bench.errors import DataError, ExecutorError, SuiteError
+from bench.executors.answers import Answer, Status
+from bench.executors.driver import Executor
 from bench.executors.local import LocalExecutor, default_workers, run_cohorts
-from bench.plan import make_plan
+from bench.factors import FACTORS, Choice, DatasetLevel
+from bench.plan import Cohort, make_plan
 from bench.suite import load_suite
 
 BUILD = "bench.engine.check:build_cohort"
+TRY_PLUGIN = "bench.engine.check:try_plugin"
+TRY_DATASET = "bench.engine.datasets:try_dataset"
 
 
 def check_suite(suite_path: Path, *, build: bool, plugins: bool = True) -> None:
     """Print what was checked.
 
     Raises:
-        SuiteError: it cannot run; with `build` every structure that cannot be built is named.
+        BenchError: it cannot run; the message names every dataset and plugin, or with `build` every structure, that
+            cannot be used.
     """
     suite = load_suite(suite_path, plugins=plugins)
     plan = make_plan(suite)
-    print(f"{suite_path}: {len(suite.cells)} cells, {len(plan.runs)} runs, {len(plan.cohorts)} cohorts")
-    if not build:
-        return
-    broken = []
     with LocalExecutor(min(default_workers(), len(plan.cohorts))) as executor:
-        for outcome in run_cohorts(executor, BUILD, plan.cohorts):
-            if outcome.answer.status is not Status.OK:
-                broken.append(f"{outcome.cohort.key}: {str(outcome.answer.value).strip().splitlines()[-1]}")
+        for remark in try_levels(executor, plan.cohorts):
+            print(remark)
+        print(f"{suite_path}: {len(suite.cells)} cells, {len(plan.runs)} runs, {len(plan.cohorts)} cohorts")
+        if build:
+            _build_all(executor, suite_path, plan.cohorts)
+
+
+def try_levels(executor: Executor, cohorts: Sequence[Cohort]) -> list[str]:
+    """Load every dataset that is not shipped and use every plugin once; returns what is to be said of them.
+
+    Raises:
+        DataError: a dataset cannot be used.
+        SuiteError: a plugin cannot be used, perhaps a dataset too. The message names all of them.
+    """
+    datasets: dict[Choice, int] = {}
+    plugins: dict[tuple[str, Choice], None] = {}
+    for cohort in cohorts:
+        dataset, batch_size = cohort.structure["dataset"], int(cohort.structure["batch_size"].value or 0)
+        level = FACTORS["dataset"].level(dataset.name)
+        if not (isinstance(level, DatasetLevel) and level.offline):
+            datasets[dataset] = max(datasets.get(dataset, 0), batch_size)
+        for run in cohort.runs:
+            plugins |= {each: None for each in run.choices.items() if ":" in each[1].name and each[0] != "dataset"}
+    asked = [*((TRY_DATASET, each) for each in datasets.items()), *((TRY_PLUGIN, each) for each in plugins)]
+    answers = [(target, executor.submit(target, each).result()) for target, each in asked]
+    unfit = [str(answer.value) for _, answer in answers if answer.status is Status.UNFIT]
+    if unfit:
+        raise ExecutorError(unfit[0])
+    refused = [(target, _said(answer)) for target, answer in answers if answer.status is not Status.OK]
+    if refused:
+        kind = SuiteError if any(target == TRY_PLUGIN for target, _ in refused) else DataError
+        raise kind("\n".join(problem for _, problem in refused))
+    return [answer.value for _, answer in answers if answer.value]
+
+
+def _said(answer: Answer) -> str:
+    """What went wrong: a sentence for the user, or the last line of a traceback."""
+    return str(answer.value).strip().splitlines()[-1]
+
+
+def _build_all(executor: LocalExecutor, suite_path: Path, cohorts: Sequence[Cohort]) -> None:
+    broken = [
+        f"{outcome.cohort.key}: {_said(outcome.answer)}"
+        for outcome in run_cohorts(executor, BUILD, cohorts)
+        if outcome.answer.status is not Status.OK
+    ]
     if broken:
         raise SuiteError(f"{suite_path}: {len(broken)} structures cannot be built:\n  " + "\n  ".join(sorted(broken)))
-    print(f"{len(plan.cohorts)} structures built and run for one step")
+    print(f"{len(cohorts)} structures built and run for one step")

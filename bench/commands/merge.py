@@ -66,7 +66,7 @@ def _common_plan(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Plan
     first = _suite(folders[0], manifests[0])
     plan = make_plan(first)
     for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
-        if manifest.text == manifests[0].text:
+        if (manifest.text, manifest.datasets) == (manifests[0].text, manifests[0].datasets):
             continue
         other = _suite(folder, manifest)
         difference = _difference(first, plan, other)
@@ -76,7 +76,8 @@ def _common_plan(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Plan
 
 
 def _suite(folder: Path, manifest: Manifest) -> Suite:
-    return parse_suite(manifest.text, folder / "manifest.json")
+    known = manifest.datasets
+    return parse_suite(manifest.text, folder / "manifest.json", digest_of=lambda path: known.get(path, ""))
 
 
 def _difference(first: Suite, plan: Plan, other: Suite) -> str:

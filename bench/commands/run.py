@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.commands.check import try_levels
 from bench.commands.executor import HERE, Where, open_executor
 from bench.commands.found import Found, Keeper, continued, look
 from bench.commands.interrupts import Interrupts
 from bench.commands.only import cells_that_fit
 from bench.commands.progress import Progress
-from bench.errors import DataError, RunsFailed, SuiteError
+from bench.errors import ExecutorError, RunsFailed, SuiteError
 from bench.executors.answers import Status
-from bench.executors.driver import Driver, Executor, Incident, Outcome
+from bench.executors.driver import Driver, Incident, Outcome
 from bench.executors.failures import failed_tables
-from bench.plan import Cohort, make_plan
+from bench.plan import make_plan
 from bench.results import Manifest, Results, now
 from bench.schema import RunStatus
 from bench.suite import Suite
 
 TRAIN = "bench.engine.train:train_cohort"
 DRY = "bench.engine.dry:train_cohort"
-CHECK_DATA = "bench.engine.datasets:check"
-OFFLINE = ("digits", "mnist1d", "breast_cancer", "wine")
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,8 @@ def _train(suite: Suite, options: Options, found: Found, keeper: Keeper) -> int:
         driver = Driver(executor, DRY if options.dry else TRAIN, options.timeout)
         with Progress(found, driver, as_json=options.json_progress) as progress:
             if not options.dry:
-                _check_data(executor, found.left)
+                for remark in try_levels(executor, found.left):
+                    progress.say(remark)
             keeper.note()
             with Interrupts() as interrupts:
                 for event in driver.events(found.left, keeper.planned, lambda: interrupts.asked):
@@ -83,7 +82,7 @@ def _train(suite: Suite, options: Options, found: Found, keeper: Keeper) -> int:
                         keeper.note(incidents=[*keeper.manifest.incidents, _record(event)])
                         progress.met(event)
                     else:
-                        tables = _tables(suite, event)
+                        tables = _tables(event)
                         keeper.keep(event.cohort, tables)
                         progress.wrote(event, tables)
                 if interrupts.asked and progress.tally.done < progress.tally.planned:
@@ -92,11 +91,11 @@ def _train(suite: Suite, options: Options, found: Found, keeper: Keeper) -> int:
     return progress.tally.statuses[RunStatus.FAILED]
 
 
-def _tables(suite: Suite, outcome: Outcome) -> dict[str, Any]:
-    status, value = outcome.answer.status, outcome.answer.value
-    if status is Status.REFUSED:
-        raise SuiteError(f"{suite.path}: {value}")
-    return dict(value) if status is Status.OK else failed_tables(outcome.cohort, str(value))
+def _tables(outcome: Outcome) -> dict[str, Any]:
+    answer = outcome.answer
+    if answer.status is Status.UNFIT:
+        raise ExecutorError(str(answer.value))
+    return dict(answer.value) if answer.status is Status.OK else failed_tables(outcome.cohort, str(answer.value))
 
 
 def _record(incident: Incident) -> dict[str, Any]:
@@ -109,12 +108,3 @@ def _record(incident: Incident) -> dict[str, Any]:
         "measure": incident.measure,
         "reason": incident.reason,
     }
-
-
-def _check_data(executor: Executor, cohorts: Sequence[Cohort]) -> None:
-    """Load every dataset that is not shipped once, before anything trains."""
-    choices = {cohort.structure["dataset"] for cohort in cohorts}
-    for choice in sorted((c for c in choices if c.name not in OFFLINE), key=lambda c: c.label):
-        answer = executor.submit(CHECK_DATA, choice).result()
-        if answer.status is not Status.OK or answer.value:
-            raise DataError(str(answer.value))

@@ -1,11 +1,22 @@
-"""Build a cohort's structure and take one step, to see that it can be trained."""
+"""Whether what a suite names can be trained: a plugin by itself, a structure by one step."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+import keras
+
+from bench.engine.activations import make_activation
+from bench.engine.initial import draw_kernel
+from bench.engine.optimizers import make_optimizer
+from bench.engine.targets import target_of
 from bench.engine.train import Training
+from bench.errors import BenchError, SuiteError
+from bench.factors import Choice
 from bench.plan import Cohort
+
+TRIED_SHAPE = (4, 3)  # of a kernel
+MOST_SAID = 300  # characters of what a plugin raised
 
 
 def build_cohort(cohort: Cohort) -> int:
@@ -18,3 +29,37 @@ def build_cohort(cohort: Cohort) -> int:
     training.steps = 1
     training.run()
     return training.recorder.parameter_count
+
+
+def try_plugin(asked: tuple[str, Choice]) -> str:
+    """Import what a factor's choice names as `module:name`, and use it once on little; returns nothing to be said.
+
+    Raises:
+        SuiteError: it cannot be used; the message says why.
+    """
+    factor, choice = asked
+    try:
+        _use(factor, choice)
+    except BenchError:
+        raise
+    except Exception as error:  # whatever the plugin, Keras or TensorFlow raises
+        said = " ".join(str(error).split())[:MOST_SAID]
+        raise SuiteError(f'{factor} "{choice.label}" raised {type(error).__name__}: {said}') from error
+    return ""
+
+
+def _use(factor: str, choice: Choice) -> None:
+    match factor:
+        case "activation":
+            make_activation(choice)
+        case "optimizer":
+            make_optimizer(choice)
+        case "initializer":
+            made = draw_kernel(choice, 0, TRIED_SHAPE).shape
+            if made != TRIED_SHAPE:
+                raise SuiteError(f'initializer "{choice.label}" makes {made} where a kernel is {TRIED_SHAPE}.')
+        case "normalization":
+            layer = target_of("normalization", choice)(**dict(choice.settings))
+            shape = (None, TRIED_SHAPE[0])
+            if not isinstance(layer, keras.layers.Layer) or layer(keras.Input(shape[1:])).shape != shape:
+                raise SuiteError(f'normalization "{choice.label}" is not a Keras layer that keeps the inputs\' shape.')

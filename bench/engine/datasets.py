@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +15,24 @@ import numpy as np
 from bench.engine.npz import read_npz
 from bench.engine.targets import resolve
 from bench.errors import BenchError, DataError
-from bench.factors import FACTORS, Choice
+from bench.factors import FACTORS, Choice, DatasetLevel, content_digest
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_train, x_validation, y_validation
 
 SPLIT_SEED = 0  # the split belongs to the dataset, not to a suite: the same in every result set
 VALIDATION_SHARE = 0.2
 MAX_CLASSES = 100_000
+MOST_LABELS = 8  # labels that a sentence lists
+FEW_CLASSES = 100  # more classes than this, and than half the rows, are values to predict
+BLOCK_ROWS = 8192  # rows that are held in double precision at once: images would take several GB
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Scaled samples, x [rows, features...] float32 and y [rows] int32.
+    """Scaled samples, x [rows, features...] float32 and y [rows] int32, classes from 0.
 
-    `shape` is one sample's; `classes` the number of classes.
+    `shape` is one sample's; `classes` the number of classes; `labels` says what they are called where they are not
+    0 to K - 1 of themselves, else it is empty.
     """
 
     x_train: np.ndarray
@@ -37,6 +41,7 @@ class Dataset:
     y_validation: np.ndarray
     shape: tuple[int, ...]
     classes: int
+    labels: str = ""
 
 
 @lru_cache(maxsize=2)
@@ -46,40 +51,58 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
     Raises:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
     """
-    x_train, y_train, x_validation, y_validation = _checked(choice, load_raw(choice))
-    with np.errstate(all="ignore"):  # what overflows is refused below
-        mean, std = x_train.mean(axis=0), x_train.std(axis=0)
-        # A feature that never varies may have a tiny std by rounding: dividing by it would make noise of it.
-        scale = np.where(np.ptp(x_train, axis=0) > 0, std, 1.0)
-        scaled = [(x - mean) / scale for x in (x_train, x_validation)]
-    if not all(np.abs(x).max() <= np.finfo(np.float32).max for x in (scale, *scaled)):
-        raise DataError(f'dataset "{choice.label or choice.name}": x holds numbers that are too large to be scaled.')
-    if preprocessing == "unit_mean_square":
-        scaled = [_unit_mean_square(x) for x in scaled]
-    classes = int(max(y_train.max(), y_validation.max())) + 1
-    x_train, x_validation = (np.ascontiguousarray(x, np.float32) for x in scaled)
-    return Dataset(x_train, y_train, x_validation, y_validation, x_train.shape[1:], classes)
+    where = f'dataset "{choice.label or choice.name}"'
+    x_train, y_train, x_validation, y_validation = load_raw(choice)
+    for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
+        _check_part(f"{where}, {name} rows", x, y)
+    if x_train.shape[1:] != x_validation.shape[1:]:
+        raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
+    labels = sorted({*np.unique(y_train).tolist(), *np.unique(y_validation).tolist()})
+    _check_labels(where, labels, len(y_train) + len(y_validation))
+    scaled = _scaled(where, (x_train, x_validation), unit_mean_square=preprocessing == "unit_mean_square")
+    classes = [_as_classes(y, labels) for y in (y_train, y_validation)]
+    return Dataset(scaled[0], classes[0], scaled[1], classes[1], x_train.shape[1:], len(labels), _naming(labels))
 
 
 def load_raw(choice: Choice) -> Arrays:
-    """The dataset as it comes, split into training and validation rows."""
+    """The dataset as it comes, split into training and validation rows.
+
+    Raises:
+        DataError: it is missing, or is not what it was when the suite was read.
+    """
     level = FACTORS["dataset"].level(choice.name)
-    if level is None:
-        return _plugin(choice)
+    if not isinstance(level, DatasetLevel):
+        return _from_function(choice, resolve(choice.name))
     if choice.name == "npz":
-        return read_npz(Path(str(choice.setting("path"))))
-    if choice.name in _OFFLINE:
-        return _split(*_OFFLINE[choice.name]())
-    return _from_keras(choice.name, resolve(level.target))
+        path = Path(str(choice.setting("path")))
+        if choice.digest and content_digest(path) not in ("", choice.digest):
+            raise DataError(f'dataset "{path}" has changed since its suite was read: run the suite again.')
+        return read_npz(path)
+    if level.keras_file:
+        return _from_keras(choice.name, resolve(level.target))
+    return _from_function(choice, resolve(level.target), level.shape)
 
 
-def check(choice: Choice) -> str | None:
-    """What is wrong with a dataset, in a sentence; None if it can be used."""
-    try:
-        load(choice, "standardize")
-    except BenchError as error:
-        return str(error)
-    return None
+def try_dataset(asked: tuple[Choice, int]) -> str:
+    """Load a dataset from which batches of a size are drawn; returns what is to be said of it, or nothing.
+
+    Raises:
+        DataError: it cannot be used; the message says why.
+    """
+    choice, batch_size = asked
+    data = load(choice, "standardize")
+    check_batch(choice, batch_size, len(data.y_train))
+    return f'dataset "{choice.label}": {data.labels}' if data.labels else ""
+
+
+def check_batch(choice: Choice, batch_size: int, rows: int) -> None:
+    """Refuse batches that are larger than the training rows.
+
+    Raises:
+        DataError: they are.
+    """
+    if batch_size > rows:
+        raise DataError(f"batch_size {batch_size} is more than the {rows} training rows of {choice.label}.")
 
 
 def describe(choice: Choice) -> str:
@@ -90,60 +113,20 @@ def describe(choice: Choice) -> str:
     """
     data = load(choice, "standardize")
     level = FACTORS["dataset"].level(choice.name)
-    place = keras_path(choice.name) if choice.name in KERAS_FILES else "shipped with a package"
-    if choice.name == "npz" or level is None:
-        place = choice.label
+    place = choice.label
+    if isinstance(level, DatasetLevel) and level.target:
+        place = "shipped with a package" if level.offline else str(keras_path(choice.name))
     rows = f"{len(data.y_train)} training and {len(data.y_validation)} validation rows"
-    return f"{choice.label}: {rows} of {data.shape}, {data.classes} classes; {place}"
+    labels = f"; {data.labels}" if data.labels else ""
+    return f"{choice.label}: {rows} of {data.shape}, {data.classes} classes; {place}{labels}"
 
 
-def _unit_mean_square(x: np.ndarray) -> np.ndarray:
-    """Each row scaled to mean square 1; a row of zeros stays."""
-    root = np.sqrt(np.mean(np.square(x), axis=tuple(range(1, x.ndim)), keepdims=True))
-    return x / np.where(root > 0, root, 1.0)
-
-
-def _split(x: np.ndarray, y: np.ndarray) -> Arrays:
-    """A fixed random fifth of the rows for validation."""
-    order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
-    rows = len(x) - round(len(x) * VALIDATION_SHARE)
-    train, validation = order[:rows], order[rows:]
-    return x[train], y[train], x[validation], y[validation]
-
-
-def _sklearn(name: str) -> tuple[np.ndarray, np.ndarray]:
-    from sklearn import datasets  # slow to import, and only some suites need it
-
-    bunch = getattr(datasets, f"load_{name}")()
-    return bunch.data, bunch.target
-
-
-def _digits() -> tuple[np.ndarray, np.ndarray]:
-    x, y = _sklearn("digits")
-    return x.reshape(-1, 8, 8, 1), y
-
-
-def _mnist1d() -> tuple[np.ndarray, np.ndarray]:
-    from mnist1d.data import get_dataset_args, make_dataset
+def mnist1d() -> tuple[np.ndarray, np.ndarray]:
+    """MNIST-1D as its package makes it: samples [5000, 40, 1] and labels [5000]."""
+    from mnist1d.data import get_dataset_args, make_dataset  # slow to import, and only some suites need it
 
     made = make_dataset(get_dataset_args())
     return np.concatenate([made["x"], made["x_test"]])[..., None], np.concatenate([made["y"], made["y_test"]])
-
-
-_OFFLINE: dict[str, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
-    "digits": _digits,
-    "mnist1d": _mnist1d,
-    "breast_cancer": lambda: _sklearn("breast_cancer"),
-    "wine": lambda: _sklearn("wine"),
-}
-
-# What Keras looks for in its folder: a file, a folder of files, or an archive, which it unpacks at each load.
-KERAS_FILES = {
-    "mnist": "mnist.npz",
-    "fashion_mnist": "fashion-mnist",
-    "cifar10": "cifar-10-batches-py-target_archive",
-    "cifar100": "cifar-100-python-target_archive",
-}
 
 
 def keras_path(name: str) -> Path:
@@ -154,7 +137,9 @@ def keras_path(name: str) -> Path:
     home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     if not os.access(home, os.W_OK):
         home = Path(tempfile.gettempdir()) / ".keras"
-    return home / "datasets" / KERAS_FILES[name]
+    level = FACTORS["dataset"].level(name)
+    assert isinstance(level, DatasetLevel)
+    return home / "datasets" / level.keras_file
 
 
 def _from_keras(name: str, module: Any) -> Arrays:
@@ -173,45 +158,155 @@ def _from_keras(name: str, module: Any) -> Arrays:
     return images[0], np.ravel(y_train), images[1], np.ravel(y_test)
 
 
-def _plugin(choice: Choice) -> Arrays:
-    function = resolve(choice.name)
+def _from_function(choice: Choice, function: Callable[..., Any], shape: tuple[int, ...] = ()) -> Arrays:
+    """What a function makes: four arrays, or two (or a `Bunch` of scikit-learn), of which a fifth validates."""
     try:
         made = function(**dict(choice.settings))
     except BenchError:
         raise
     except Exception as error:  # the user's own code
         raise DataError(f'dataset "{choice.label}" raised {type(error).__name__}: {error}') from error
+    if hasattr(made, "data") and hasattr(made, "target"):
+        made = made.data, made.target
     try:
-        x_train, y_train, x_test, y_test = (np.asarray(part) for part in made)
+        parts = [np.asarray(part) for part in made]
     except (TypeError, ValueError) as error:
-        raise DataError(f'dataset "{choice.name}" must return (x_train, y_train, x_test, y_test): {error}.') from error
-    return x_train, y_train, x_test, y_test
+        raise DataError(f"{_wanted(choice)}: {error}.") from error
+    if len(parts) == 2 and all(part.ndim for part in parts) and len(parts[0]) == len(parts[1]):
+        x, y = parts
+        parts = list(_split(x.reshape(-1, *shape) if shape else x, y))
+    if len(parts) != 4:
+        raise DataError(f"{_wanted(choice)}; it made {len(parts)} parts.")
+    return parts[0], parts[1], parts[2], parts[3]
 
 
-def _checked(choice: Choice, arrays: Arrays) -> Arrays:
-    """Float samples and integer classes of matching length, all finite.
+def _wanted(choice: Choice) -> str:
+    return f'dataset "{choice.name}" must return (x_train, y_train, x_test, y_test), or (x, y) of equal length'
+
+
+def _split(x: np.ndarray, y: np.ndarray) -> Arrays:
+    """A fixed random fifth of the rows for validation."""
+    order = np.random.default_rng(SPLIT_SEED).permutation(len(x))
+    rows = len(x) - round(len(x) * VALIDATION_SHARE)
+    train, validation = order[:rows], order[rows:]
+    return x[train], y[train], x[validation], y[validation]
+
+
+def _check_part(where: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Refuse what is not finite samples [rows, ...] and as many whole numbers; the hint is what mends it.
 
     Raises:
-        DataError: they are not; the message says which array and what it holds.
+        DataError: the message says which array and what it holds.
     """
-    x_train, y_train, x_validation, y_validation = arrays
-    for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
-        where = f'dataset "{choice.label or choice.name}", {name} rows'
-        if x.dtype.kind not in "fiub" or y.dtype.kind not in "iub":
-            raise DataError(f"{where}: x is {x.dtype} and y is {y.dtype}; allowed are numbers for x, integers for y.")
-        if x.ndim < 2 or y.shape != (len(x),) or not len(x):
-            raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed are [rows, ...] and [rows].")
-        if not x[0].size:
-            raise DataError(f"{where}: x has shape {x.shape}: a sample holds no number.")
-        if not np.isfinite(x).all():
-            raise DataError(f"{where}: x holds {int((~np.isfinite(x)).sum())} NaN or infinite numbers.")
-        if y.min() < 0 or y.max() >= MAX_CLASSES:
-            wrong = y.min() if y.min() < 0 else y.max()
-            raise DataError(f"{where}: y holds the class {wrong}; classes count from 0, to {MAX_CLASSES - 1} at most.")
-    if x_train.shape[1:] != x_validation.shape[1:]:
-        raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
-    if len(np.union1d(y_train, y_validation)) < 2:
-        raise DataError(f'dataset "{choice.label or choice.name}": y holds one class only; it takes two or more.')
-    x_train, x_validation = (x.astype(np.float64) for x in (x_train, x_validation))
-    y_train, y_validation = (y.astype(np.int32) for y in (y_train, y_validation))
-    return x_train, y_train, x_validation, y_validation
+    if x.dtype.kind not in "fiub":
+        raise DataError(f"{where}: x is {x.dtype}; allowed are numbers for x.")
+    if x.ndim < 2 or not len(x):
+        raise DataError(f"{where}: x has shape {x.shape}; allowed is [rows, ...].{_hint_for_samples(x)}")
+    if not x[0].size:
+        raise DataError(f"{where}: x has shape {x.shape}: a sample holds no number.")
+    if y.shape != (len(x),):
+        raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed is [rows] for y.{_hint_for_shape(y)}")
+    if y.dtype.kind not in "iub":
+        raise DataError(f"{where}: y is {y.dtype}; allowed are whole numbers for y.{_hint_for_labels(y)}")
+    wrong = sum(int((~np.isfinite(block)).sum()) for block in _blocks(x))
+    if wrong:
+        row = next(row for row, sample in enumerate(x) if not np.isfinite(sample).all())
+        raise DataError(f"{where}: x holds {wrong} NaN or infinite numbers, the first in row {row} (counted from 0).")
+
+
+def _hint_for_samples(x: np.ndarray) -> str:
+    return " One feature a sample: save x.reshape(-1, 1)." if x.ndim == 1 and len(x) else ""
+
+
+def _hint_for_shape(y: np.ndarray) -> str:
+    if y.ndim == 2 and y.shape[1] == 1:
+        return " A column: save y.ravel()."
+    if y.ndim == 2 and y.dtype.kind in "fiub" and y.size and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
+        return " It is one-hot: save y.argmax(axis=1)."
+    return ""
+
+
+def _hint_for_labels(y: np.ndarray) -> str:
+    if y.dtype.kind in "US":
+        return " Names of classes: save np.unique(y, return_inverse=True)[1]."
+    if y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.round(y)).all():
+        return ' Class numbers as floats: save y.astype("int64").'
+    return CUT_INTO_CLASSES if y.dtype.kind == "f" else ""
+
+
+CUT_INTO_CLASSES = (
+    " Values to predict are not classes: cut them, as in np.digitize(y, np.quantile(y_train, [0.25, 0.5, 0.75]))."
+)
+
+
+def _check_labels(where: str, labels: Sequence[int], rows: int) -> None:
+    """Refuse one class, and numbers that count or measure something.
+
+    Raises:
+        DataError: the message says what y holds.
+    """
+    if len(labels) < 2:
+        raise DataError(f"{where}: y holds one class only; it takes two or more.")
+    if len(labels) > MAX_CLASSES or len(labels) > max(FEW_CLASSES, rows / 2):
+        raise DataError(f"{where}: y holds {len(labels)} different numbers in {rows} rows.{CUT_INTO_CLASSES}")
+
+
+def _as_classes(y: np.ndarray, labels: Sequence[int]) -> np.ndarray:
+    """The place of each label among `labels`, [rows] int32."""
+    own, inverse = np.unique(y, return_inverse=True)
+    place = {label: number for number, label in enumerate(labels)}
+    return np.array([place[label] for label in own.tolist()], np.int32)[inverse]
+
+
+def _naming(labels: Sequence[int]) -> str:
+    """What stands for classes 0 to K - 1, where the labels are others."""
+    first, last, top = labels[0], labels[-1], len(labels) - 1
+    if (first, last) == (0, top):
+        return ""
+    if last - first == top:
+        return f"its labels {first} to {last} are taken as the classes 0 to {top}"
+    shown = [str(int(label)) for label in labels]
+    listed = ", ".join(shown if top < MOST_LABELS else [*shown[: MOST_LABELS - 1], "…", shown[-1]])
+    return f"its labels {listed} have gaps between them and are taken as the classes 0 to {top}"
+
+
+def _scaled(where: str, parts: Sequence[np.ndarray], *, unit_mean_square: bool) -> list[np.ndarray]:
+    """Each part [rows, features...] as float32, standardized by the first, in double precision block by block.
+
+    Raises:
+        DataError: a number is too large for it.
+    """
+    train = parts[0]
+    with np.errstate(all="ignore"):  # what overflows is refused below
+        mean = _sum(_blocks(train)) / len(train)
+        std = np.sqrt(_sum(np.square(block - mean) for block in _blocks(train)) / len(train))
+        low, high = (np.asarray(edge, np.float64) for edge in (train.min(axis=0), train.max(axis=0)))
+        # A feature that never varies may have a tiny std by rounding: dividing by it would make noise of it.
+        scale = np.where(high - low > 0, std, 1.0)
+        scaled = [np.empty(x.shape, np.float32) for x in parts]
+        fits = np.abs(scale).max() <= np.finfo(np.float32).max
+        for x, out in zip(parts, scaled, strict=True):
+            for start, block in zip(range(0, len(x), BLOCK_ROWS), _blocks(x), strict=True):
+                standard = (block - mean) / scale
+                fits = fits and np.abs(standard).max() <= np.finfo(np.float32).max
+                out[start : start + len(block)] = _unit_mean_square(standard) if unit_mean_square else standard
+    if not fits:
+        raise DataError(f"{where}: x holds numbers that are too large to be scaled.")
+    return scaled
+
+
+def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of x in double precision, BLOCK_ROWS at a time."""
+    for start in range(0, len(x), BLOCK_ROWS):
+        yield x[start : start + BLOCK_ROWS].astype(np.float64)
+
+
+def _sum(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """The sum over all rows of all blocks."""
+    return reduce(np.add, (block.sum(axis=0) for block in blocks))
+
+
+def _unit_mean_square(x: np.ndarray) -> np.ndarray:
+    """Each row scaled to mean square 1; a row of zeros stays."""
+    root = np.sqrt(np.mean(np.square(x), axis=tuple(range(1, x.ndim)), keepdims=True))
+    return x / np.where(root > 0, root, 1.0)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import tensorflow as tf
 
 from bench.engine.batches import batches, sample_rows
-from bench.engine.datasets import Dataset, load
+from bench.engine.datasets import Dataset, check_batch, load
 from bench.engine.divergence import Event, diagnose, locate, weight_facts
 from bench.engine.ensemble import Ensemble
 from bench.engine.initial import initial_ensemble
@@ -23,7 +23,6 @@ from bench.engine.network import build_network
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
 from bench.engine.update import Update
-from bench.errors import DataError
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
@@ -49,9 +48,7 @@ class Training:
         self.cohort = cohort
         self.steps, self.batch = (int(structure[name].value or 0) for name in ("steps", "batch_size"))
         data = load(structure["dataset"], structure["preprocessing"].name)
-        if self.batch > len(data.y_train):
-            label = structure["dataset"].label
-            raise DataError(f"batch_size {self.batch} is more than the {len(data.y_train)} training rows of {label}.")
+        check_batch(structure["dataset"], self.batch, len(data.y_train))
         network = build_network(structure, data.shape, data.classes)
         self.ensemble = initial_ensemble(network, cohort.runs)
         self.data = _Data(data)

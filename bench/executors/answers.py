@@ -14,6 +14,7 @@ class Status(StrEnum):
 
     OK = "ok"
     REFUSED = "refused"  # the target raised a BenchError: something for the user to mend
+    UNFIT = "unfit"  # the machine cannot run any target, or not with the driver's versions
     ERROR = "error"  # the target raised anything else
     CRASHED = "crashed"  # the process died
     KILLED = "killed"  # the process was killed from outside, as the system does when memory runs out

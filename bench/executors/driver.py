@@ -144,7 +144,7 @@ class Driver:
             trained = with_substitutes(part.cohort, part.shape)
             yield Outcome(part.cohort, replace(answer, value=drop_substitutes(answer.value, part.cohort, trained)))
             return
-        if answer.status is Status.REFUSED:
+        if answer.status in (Status.REFUSED, Status.UNFIT):
             yield Outcome(part.cohort, answer)
             return
         incident = Incident(part.cohort, answer, "given up")

@@ -167,5 +167,5 @@ def _fault(fault: Exception) -> Answer:
     if isinstance(fault, faults.OutOfMemoryError):
         return Answer(Status.KILLED, f"Ray stopped it, as when memory runs out: {said}")
     if isinstance(fault, (faults.RayTaskError, faults.RuntimeEnvSetupError)):
-        return Answer(Status.REFUSED, f"a node cannot run gradtrial: {str(fault).strip().splitlines()[-1]}")
+        return Answer(Status.UNFIT, f"a node cannot run gradtrial: {str(fault).strip().splitlines()[-1]}")
     return Answer(Status.LOST, f"{type(fault).__name__}: {said}")

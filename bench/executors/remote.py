@@ -39,7 +39,7 @@ def answer(request: Request) -> Answer:
         if here[name] != request.versions[name]
     ]
     if other:
-        return Answer(Status.REFUSED, f"{os.uname().nodename} has {', '.join(other)}; versions are never mixed.")
+        return Answer(Status.UNFIT, f"{os.uname().nodename} has {', '.join(other)}; versions are never mixed.")
     environment = worker_environment(request.cpus, request.gpus)
     key = tuple(sorted((environment | _visible_gpus()).items()))
     child = _children.setdefault(key, Child(environment))

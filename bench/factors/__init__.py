@@ -7,7 +7,7 @@ from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, Architecture
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
 from bench.factors.clipping import CLIPPING
-from bench.factors.datasets import DATASET, PREPROCESSING, DatasetLevel
+from bench.factors.datasets import DATASET, PREPROCESSING, DatasetLevel, content_digest
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.normalizations import NORMALIZATION
 from bench.factors.optimizers import BATCH_SIZE, LEARNING_RATE, OPTIMIZER, STEPS
@@ -28,6 +28,7 @@ __all__ = [
     "Scalar",
     "Setting",
     "choose",
+    "content_digest",
     "level_name",
     "read_label",
     "show",

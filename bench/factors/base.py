@@ -81,13 +81,14 @@ class Choice:
     """One level as a suite chose it: `name` with every setting resolved, or a number's `value`.
 
     `label` is how tables and pages spell it: `orthogonal(gain=1.5)`, with only the settings that differ
-    from their defaults; for a number, the number.
+    from their defaults; for a number, the number. `digest` is that of a local dataset's content, once it was read.
     """
 
     name: str
     settings: tuple[tuple[str, Scalar], ...] = ()
     value: int | float | None = None
     label: str = ""
+    digest: str = field(default="", compare=False)
 
     @property
     def is_none(self) -> bool:
@@ -101,9 +102,11 @@ class Choice:
 
     @property
     def meaning(self) -> object:
-        """What a run's key hashes: plain data, every setting resolved."""
+        """What a run's key hashes: plain data, every setting resolved; of a local dataset its content, not its path."""
         if self.value is not None:
             return self.value
+        if self.digest:
+            return [self.name, {"sha256": self.digest}]
         return [self.name, dict(self.settings)] if self.settings else self.name
 
     def setting(self, name: str) -> Scalar:

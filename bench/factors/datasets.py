@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import file_digest
+from pathlib import Path
 
 from bench.factors.base import Factor, Level, Place, Setting
 
@@ -11,6 +13,8 @@ from bench.factors.base import Factor, Level, Place, Setting
 class DatasetLevel(Level):
     """A dataset, with what is known of it before it is read.
 
+    `target` is a function without arguments that returns samples and labels, as a pair or as a `Bunch` of scikit-learn,
+    or a module of `keras.datasets`, which keeps what it downloads under `keras_file` in Keras's folder.
     `shape` is one sample's; its length says what an architecture must take: 1 a vector or a signal, 3 an image.
     Zeros stand for what only the data can tell.
     """
@@ -18,6 +22,12 @@ class DatasetLevel(Level):
     shape: tuple[int, ...] = ()
     classes: int = 0
     train_rows: int = 0
+    keras_file: str = ""
+
+    @property
+    def offline(self) -> bool:
+        """Whether a package that is installed anyway brings it."""
+        return bool(self.target) and not self.keras_file
 
     @property
     def kind(self) -> str:
@@ -36,6 +46,7 @@ DATASET = Factor(
             "digits",
             "Handwritten digits of 8 x 8 pixels, shipped with scikit-learn.",
             "Alpaydin & Kaynak 1998",
+            target="sklearn.datasets:load_digits",
             shape=(8, 8, 1),
             classes=10,
             train_rows=1438,
@@ -44,6 +55,7 @@ DATASET = Factor(
             "mnist1d",
             "Signals of 40 points in 10 classes, generated on the spot.",
             "Greydanus & Kobak 2024",
+            target="bench.engine.datasets:mnist1d",
             shape=(40, 1),
             classes=10,
             train_rows=4000,
@@ -52,6 +64,7 @@ DATASET = Factor(
             "breast_cancer",
             "30 measurements of cell nuclei in 2 classes, shipped with scikit-learn.",
             "Wolberg et al. 1993",
+            target="sklearn.datasets:load_breast_cancer",
             shape=(30,),
             classes=2,
             train_rows=455,
@@ -60,6 +73,7 @@ DATASET = Factor(
             "wine",
             "13 chemical measurements of wines in 3 classes, shipped with scikit-learn.",
             "Aeberhard & Forina 1992",
+            target="sklearn.datasets:load_wine",
             shape=(13,),
             classes=3,
             train_rows=142,
@@ -69,6 +83,7 @@ DATASET = Factor(
             "Handwritten digits of 28 x 28 pixels; downloaded once.",
             "LeCun et al. 1998",
             target="keras.datasets:mnist",
+            keras_file="mnist.npz",
             shape=(28, 28, 1),
             classes=10,
             train_rows=60_000,
@@ -78,6 +93,7 @@ DATASET = Factor(
             "Clothes of 28 x 28 pixels in 10 classes; downloaded once.",
             "Xiao, Rasul & Vollgraf 2017",
             target="keras.datasets:fashion_mnist",
+            keras_file="fashion-mnist",
             shape=(28, 28, 1),
             classes=10,
             train_rows=60_000,
@@ -87,6 +103,7 @@ DATASET = Factor(
             "Photographs of 32 x 32 pixels in 10 classes; downloaded once.",
             "Krizhevsky 2009",
             target="keras.datasets:cifar10",
+            keras_file="cifar-10-batches-py-target_archive",
             shape=(32, 32, 3),
             classes=10,
             train_rows=50_000,
@@ -96,6 +113,7 @@ DATASET = Factor(
             "Photographs of 32 x 32 pixels in 100 classes; downloaded once.",
             "Krizhevsky 2009",
             target="keras.datasets:cifar100",
+            keras_file="cifar-100-python-target_archive",
             shape=(32, 32, 3),
             classes=100,
             train_rows=50_000,
@@ -127,3 +145,12 @@ PREPROCESSING = Factor(
         ),
     ),
 )
+
+
+def content_digest(path: str | Path) -> str:
+    """What a local dataset is known by, wherever it lies: the SHA-256 of its bytes; empty where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except (OSError, ValueError):  # ValueError: a name that no file can have
+        return ""

@@ -40,6 +40,7 @@ class Manifest:
         suite: its name. `suite_file` is its file's, without the folders above; "" where it is not known.
         text: the whole of that file. `sha256` is its digest.
         factors: the levels of each factor that varies, as the tables hold them. `fixed` are those of the others.
+        datasets: the digests of local datasets' contents, by path.
         versions, machine: as `bench.environment` finds them; after a merge, what all machines share or each of them.
         verdicts: the suite's choice of rules, as `bench.rules.choose_rules` reads it.
         started, ended: in ISO 8601. `ended` is None until every run that was asked for has ended.
@@ -59,6 +60,7 @@ class Manifest:
     suite_file: str = ""
     sha256: str = ""
     seed: int = 0
+    datasets: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Any] | None = None
     dry: bool = False
     machine: Mapping[str, Word] = field(default_factory=dict)
@@ -82,6 +84,7 @@ class Manifest:
             replicates=suite.replicates,
             factors={name: [choice.column for choice in choices] for name, choices in suite.factors.items()},
             fixed={name: choice.column for name, choice in suite.fixed.items()},
+            datasets=suite.digests,
             verdicts=suite.verdicts.as_written(),
             planned=Planned(len(suite.cells), len(plan.runs), len(plan.cohorts)),
             dry=dry,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from math import prod
 
@@ -13,6 +13,8 @@ from bench.suite.model import Cell, PartialCell
 MAX_CELLS = 1_000_000
 MAX_RUNS = 1_000_000
 
+ChoiceOf = Callable[[str, object], Choice]  # what a suite writes for a factor, as `choose`, and a dataset's digest
+
 
 class Levels:
     """The levels that a suite names, per factor: those of `[factors]`, then those that includes add.
@@ -20,8 +22,11 @@ class Levels:
     One object stands for each level, so cells compare by identity.
     """
 
-    def __init__(self, varied: Mapping[str, tuple[Choice, ...]], fixed: Mapping[str, Choice]) -> None:
+    def __init__(
+        self, varied: Mapping[str, tuple[Choice, ...]], fixed: Mapping[str, Choice], choice_of: ChoiceOf
+    ) -> None:
         self.product = varied
+        self._choice_of = choice_of
         self._all = {name: list(levels) for name, levels in varied.items()}
         self._fixed = {name: fixed[name] for name in FACTORS if name in fixed}
 
@@ -33,15 +38,29 @@ class Levels:
         return tuple(level for level in known if (level.name == choice.name if bare else level == choice))
 
     def add(self, factor: str, written: object) -> tuple[Choice, ...]:
-        """The levels that `written` means, after adding it if it is new."""
-        known = self.named(factor, written)
+        """The level that `written` means, after adding it if it is new.
+
+        Raises:
+            SuiteError: a bare name means several levels of the suite, which differ in their settings.
+        """
+        new = self._choice_of(factor, written)
+        known = self.named(factor, written) or self._alike(factor, new)
+        if len(known) > 1:
+            raise SuiteError(
+                f"{show(written)} may be {' or '.join(level.label for level in known)} here. "
+                f'Write a table: {{ level = "{new.name}" }} has the default settings.'
+            )
         if known:
             return known
-        new = choose(FACTORS[factor], written)
         if factor not in self._all:
             self._all[factor] = [self._fixed[factor]]
         self._all[factor].append(new)
         return (new,)
+
+    def _alike(self, factor: str, new: Choice) -> tuple[Choice, ...]:
+        """A known level that is the same under another path."""
+        known = self._all.get(factor) or [self._fixed[factor]]
+        return tuple(level for level in known if level.meaning == new.meaning)
 
     @property
     def varied(self) -> dict[str, tuple[Choice, ...]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import FACTORS, Choice, choose, show
+from bench.factors import FACTORS, Choice, choose, content_digest, show
 from bench.rules import choose_rules
-from bench.suite.cells import Levels, check_size, expand, read_partial
+from bench.suite.cells import ChoiceOf, Levels, check_size, expand, read_partial
 from bench.suite.claims.cells import CellNames
 from bench.suite.claims.read import read_claims
 from bench.suite.file import SuiteFile, parse, read_text
@@ -24,26 +26,32 @@ def load_suite(path: Path, *, plugins: bool = True) -> Suite:
     Raises:
         SuiteError: the file is missing or cannot be run; the message says where and what is allowed.
     """
-    return parse_suite(read_text(path), path, plugins=plugins)
+    return parse_suite(read_text(path), path, plugins=plugins, digest_of=content_digest)
 
 
-def parse_suite(text: str, path: Path, *, plugins: bool = True) -> Suite:
-    """The same of a text, which messages say stands in `path`.
+def parse_suite(
+    text: str, path: Path, *, plugins: bool = True, digest_of: Callable[[str], str] = lambda path: ""
+) -> Suite:
+    """The same of a text, which messages say stands in `path`; `digest_of` a local dataset's path is known otherwise.
 
     Raises:
         SuiteError: it cannot be run.
     """
     with during(f"{path}:"):
         file = parse(text)
-        suite = _build(file, text, path)
+        suite = _build(file, text, path, cache(digest_of))
         if not plugins:
             refuse_plugins(file)
         return suite
 
 
-def _build(file: SuiteFile, text: str, path: Path) -> Suite:
-    varied = _read_factors(file.factors)
-    levels = Levels(varied, _read_fixed(file.fixed, varied))
+def _build(file: SuiteFile, text: str, path: Path, digest_of: Callable[[str], str]) -> Suite:
+    def choice_of(name: str, written: object) -> Choice:
+        choice = choose(FACTORS[name], written)
+        return replace(choice, digest=digest_of(str(choice.setting("path")))) if choice.name == "npz" else choice
+
+    varied = _read_factors(file.factors, choice_of)
+    levels = Levels(varied, _read_fixed(file.fixed, varied, choice_of), choice_of)
     exclude = _read_parts("exclude", levels, file.exclude)
     include = _read_parts("include", levels, file.include)
     cells = expand(levels, exclude, include)
@@ -65,29 +73,28 @@ def _build(file: SuiteFile, text: str, path: Path) -> Suite:
     )
 
 
-def _read_factors(written: Mapping[str, object]) -> dict[str, tuple[Choice, ...]]:
+def _read_factors(written: Mapping[str, object], choice_of: ChoiceOf) -> dict[str, tuple[Choice, ...]]:
     if not written:
         raise SuiteError("[factors] is empty: name at least one factor and its levels.")
-    return {name: _read_levels(name, value) for name, value in written.items()}
+    return {name: _read_levels(name, value, choice_of) for name, value in written.items()}
 
 
-def _read_levels(name: str, written: object) -> tuple[Choice, ...]:
+def _read_levels(name: str, written: object, choice_of: ChoiceOf) -> tuple[Choice, ...]:
     with during(f"[factors] {name}:"):
         _check_factor(name)
         if not isinstance(written, list):
             raise SuiteError(f"{show(written)} is not a list. Write [{show(written)}], or move it to [fixed].")
         if not written:
             raise SuiteError("the list is empty: give at least one level.")
-        levels: dict[Choice, object] = {}
+        levels: dict[str, Choice] = {}
         for value in written:
-            choice = choose(FACTORS[name], value)
-            if choice in levels:
+            choice = choice_of(name, value)
+            if levels.setdefault(repr(choice.meaning), choice) is not choice:
                 raise SuiteError(f"{show(value)} is there twice.")
-            levels[choice] = value
-        return tuple(levels)
+        return tuple(levels.values())
 
 
-def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object]) -> dict[str, Choice]:
+def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object], choice_of: ChoiceOf) -> dict[str, Choice]:
     fixed = {name: choose(factor, factor.default) for name, factor in FACTORS.items() if name not in varied}
     for name, value in written.items():
         with during(f"[fixed] {name}:"):
@@ -96,7 +103,7 @@ def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object]) -> 
                 raise SuiteError("it is in [factors] too. A factor either varies or is fixed.")
             if isinstance(value, list):
                 raise SuiteError(f"{show(value)} is a list. Give one level, or move it to [factors].")
-            fixed[name] = choose(FACTORS[name], value)
+            fixed[name] = choice_of(name, value)
     return fixed
 
 

@@ -40,6 +40,12 @@ class Suite:
     text: str
     path: Path
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each local dataset's content, by its path; those that cannot be read are left out."""
+        choices = self.factors.get("dataset") or (self.fixed["dataset"],)
+        return {str(choice.setting("path")): choice.digest for choice in choices if choice.digest}
+
     def schedules(self, steps: int) -> dict[str, tuple[int, ...]]:
         """For each recorded table, its steps in a run of `steps` updates, ascending."""
         return self.record.schedules(steps)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import DataError
 from bench.factors import FACTORS, Factor, Level, Place
 from bench.plan import (
     COHORT_BYTES,
@@ -58,14 +59,28 @@ def _keys(plan: Plan) -> list[str]:
             "d4-relu-glorot_uniform-global_norm-lr1-82f4558791",
         ),
         (
-            '[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "data/mine.npz"\n',
+            '[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "mine:blobs"\n',
             0,
-            "data_mine.npz-d4-mine.shapes_snake-glorot_uniform-011cd700ba",
+            "mine_blobs-d4-mine.shapes_snake-glorot_uniform-43622cb61d",
         ),
     ],
 )
 def test_literal_keys(plan: PlanOf, body: str, seed: int, key: str) -> None:
     assert _keys(plan(body, seed=seed)) == [key]
+
+
+def test_a_local_dataset_is_known_by_its_content_wherever_it_lies(plan: PlanOf, tmp_path: Path) -> None:
+    def keys(content: bytes, name: str) -> list[str]:
+        (tmp_path / name).write_bytes(content)
+        return _keys(plan(f'[factors]\ndepth = [4]\n[fixed]\ndataset = "{tmp_path / name}"\n'))
+
+    assert keys(b"one", "a.npz") == keys(b"one", "b.npz") == ["npz_7692c3ad-d4-relu-glorot_uniform-632cefff95"]
+    assert keys(b"two", "a.npz") != keys(b"one", "a.npz")
+
+
+def test_a_local_dataset_that_cannot_be_read_has_no_runs(plan: PlanOf, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=f"there is no such file .looked in {tmp_path}"):
+        plan(f'[factors]\ndepth = [4]\n[fixed]\ndataset = "{tmp_path / "absent.npz"}"\n')
 
 
 def test_a_suite_that_grows_renames_no_run(plan: PlanOf) -> None:
