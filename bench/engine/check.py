@@ -11,12 +11,11 @@ from bench.engine.initial import draw_kernel
 from bench.engine.optimizers import make_optimizer
 from bench.engine.targets import target_of
 from bench.engine.train import Training
-from bench.errors import BenchError, SuiteError
+from bench.errors import SuiteError
 from bench.factors import Choice
 from bench.plan import Cohort
 
 TRIED_SHAPE = (4, 3)  # of a kernel
-MOST_SAID = 300  # characters of what a plugin raised
 
 
 def build_cohort(cohort: Cohort) -> int:
@@ -36,19 +35,9 @@ def try_plugin(asked: tuple[str, Choice]) -> str:
 
     Raises:
         SuiteError: it cannot be used; the message says why.
+        Exception: whatever it raised, which would fail its own runs.
     """
     factor, choice = asked
-    try:
-        _use(factor, choice)
-    except BenchError:
-        raise
-    except Exception as error:  # whatever the plugin, Keras or TensorFlow raises
-        said = " ".join(str(error).split())[:MOST_SAID]
-        raise SuiteError(f'{factor} "{choice.label}" raised {type(error).__name__}: {said}') from error
-    return ""
-
-
-def _use(factor: str, choice: Choice) -> None:
     match factor:
         case "activation":
             make_activation(choice)
@@ -63,3 +52,4 @@ def _use(factor: str, choice: Choice) -> None:
             shape = (None, TRIED_SHAPE[0])
             if not isinstance(layer, keras.layers.Layer) or layer(keras.Input(shape[1:])).shape != shape:
                 raise SuiteError(f'normalization "{choice.label}" is not a Keras layer that keeps the inputs\' shape.')
+    return ""

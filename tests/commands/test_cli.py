@@ -199,8 +199,10 @@ def test_check_builds_each_structure(suite: Path) -> None:
     assert "4 structures built" in checked.stdout
 
 
-def test_check_names_what_cannot_be_built(suite: Path, tmp_path: Path) -> None:
-    suite.write_text(SUITE.replace('"sigmoid"', '"keras.ops:no_such_function"'))
+def test_check_names_what_cannot_be_built(suite: Path) -> None:
+    suite.write_text(
+        SUITE.replace('"sigmoid"', '"keras.ops:softplus"').replace("[fixed]", '[fixed]\ninitializer = "critical"')
+    )
     checked = bench("check", suite, "--build")
     assert checked.returncode == 2
     assert "2 structures cannot be built" in checked.stderr
