@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -9,18 +10,20 @@ import pytest
 
 from bench.factors import FACTORS
 from bench.theory import DenseNetwork, network_of, profile
-from tests.theory.finite_networks import Draw, Measured, Orthogonal, gaussian, measure, truncated, uniform
+from tests.theory.finite_networks import Array, Draw, Measured, Orthogonal, gaussian, measure, truncated, uniform
 
 ACTIVATIONS = tuple(level.name for level in FACTORS["activation"].levels)
 INITIALIZERS = (
     "glorot_uniform", "he_normal", "random_normal", "truncated_normal", "random_uniform", "orthogonal", "lsuv",
 )  # fmt: skip
-WIDTH, DEPTH, BATCH = 256, 32, 16
+WIDTH, DEPTH, BATCH, WALKS = 256, 32, 16, 400
+SMALL = {"width": 128, "depth": 16, "batch_size": 16}
+SIZES = [pytest.param(SMALL, id="small"), pytest.param({}, id="full", marks=pytest.mark.full)]
 
 
 def network(**levels: object) -> DenseNetwork:
     given = {"depth": DEPTH, "width": WIDTH, "batch_size": BATCH, **levels}
-    return network_of(given, inputs=WIDTH, classes=10)
+    return network_of(given, inputs=int(str(given["width"])), classes=10)
 
 
 def draw_of(described: DenseNetwork, label: str) -> Draw:
@@ -34,16 +37,17 @@ def draw_of(described: DenseNetwork, label: str) -> Draw:
 
 
 @lru_cache
-def inside(initializer: str) -> dict[str, tuple[float, float]]:
+def inside(initializer: str) -> tuple[Array, ...]:
     """For each activation: shares of the layers of two networks whose norms and mean squares lie in their bands."""
-    found = {}
-    for index, name in enumerate(ACTIVATIONS):
-        described = network(activation=name, initializer=initializer)
-        predicted, draw = profile(described, networks=400), draw_of(described, initializer)
-        rng = np.random.default_rng([index, len(initializer)])
-        shares = [_shares(predicted, measure(described, draw, rng)) for _ in range(2)]
-        found[name] = tuple(np.mean(shares, axis=0))
-    return found
+    return tuple(_inside(index, initializer) for index in range(len(ACTIVATIONS)))
+
+
+def _inside(index: int, initializer: str, **size: int) -> Array:
+    described = network(activation=ACTIVATIONS[index], initializer=initializer, **size)
+    predicted, draw = profile(described, networks=WALKS), draw_of(described, initializer)
+    rng = np.random.default_rng([index, len(initializer)])
+    shares = [_shares(predicted, measure(described, draw, rng)) for _ in range(2)]
+    return np.mean(shares, axis=0)
 
 
 def _shares(predicted: object, measured: Measured) -> tuple[float, float]:
@@ -55,21 +59,32 @@ def _shares(predicted: object, measured: Measured) -> tuple[float, float]:
     return float(((at >= low) & (at <= high)).mean()), float(((squares >= least) & (squares <= most)).mean())
 
 
-@pytest.mark.parametrize("initializer", INITIALIZERS)
-def test_bands_hold_for_every_activation(initializer: str) -> None:
-    norms, squares = np.mean(list(inside(initializer).values()), axis=0)
+def check_32_networks(shares: Sequence[Array]) -> None:
+    norms, squares = np.mean(shares, axis=0)
     assert norms > 0.84  # 32 networks whose layers go together: two standard errors under 95 %
     assert squares > 0.80
 
 
+def test_bands_hold_for_every_activation_each_with_one_initializer() -> None:
+    check_32_networks([_inside(k, INITIALIZERS[k % len(INITIALIZERS)], **SMALL) for k in range(len(ACTIVATIONS))])
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("initializer", INITIALIZERS)
+def test_bands_hold_for_every_activation(initializer: str) -> None:
+    check_32_networks(inside(initializer))
+
+
+@pytest.mark.full
 def test_bands_hold_their_nominal_share_over_all_activations_and_initializers() -> None:
-    shares = np.array([list(inside(initializer).values()) for initializer in INITIALIZERS])
+    shares = np.array([inside(initializer) for initializer in INITIALIZERS])
     norms, squares = shares.mean(axis=(0, 1))
     print(f"\ncoverage of 95 % bands over {shares.shape[0] * shares.shape[1]} cells: {norms:.3f}, {squares:.3f}")
     assert 0.92 < norms <= 1.0
     assert 0.90 < squares <= 1.0
 
 
+@pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(
     "levels",
     [
@@ -88,9 +103,11 @@ def test_bands_hold_their_nominal_share_over_all_activations_and_initializers() 
     ],
     ids=lambda levels: "-".join(str(value) for value in levels.values()),
 )
-def test_normalizations_skips_and_biases_go_where_they_are_predicted(levels: dict[str, object]) -> None:
-    described = network(initializer="he_normal", **levels)
-    predicted, rng = profile(described, networks=400), np.random.default_rng(4)
+def test_normalizations_skips_and_biases_go_where_they_are_predicted(
+    levels: dict[str, object], size: dict[str, int]
+) -> None:
+    described = network(initializer="he_normal", **(levels | size))
+    predicted, rng = profile(described, networks=WALKS), np.random.default_rng(4)
     measured = [measure(described, gaussian(described.hidden.variance), rng) for _ in range(4)]
     mean = np.mean([found.log_preactivation for found in measured], axis=0)
     expected = predicted.preactivation + predicted.preactivation_shift
@@ -98,7 +115,7 @@ def test_normalizations_skips_and_biases_go_where_they_are_predicted(levels: dic
 
 
 def test_the_simulation_itself_is_right_where_the_answer_is_known() -> None:
-    described = network(activation="linear", initializer="orthogonal(gain=1.1)")
+    described = network(activation="linear", initializer="orthogonal(gain=1.1)", width=64)
     found = measure(described, Orthogonal(1.1), np.random.default_rng(0))
     np.testing.assert_allclose(found.log_preactivation, np.arange(DEPTH - 1, -1, -1) * np.log10(1.1), atol=1e-9)
     np.testing.assert_allclose(found.mean_square, 1.21 ** np.arange(1.0, DEPTH + 1.0), rtol=1e-9)
