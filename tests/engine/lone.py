@@ -141,8 +141,8 @@ class Lone:
 
     def train(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
         """The recorded columns, each [steps] or [steps, layers] with the head last."""
-        step = tf.function(self._step)
-        found = [{name: value.numpy() for name, value in step(x, y).items()} for x, y in batches]
+        steps = (self._step(tf.constant(x), tf.constant(y)) for x, y in batches)  # to trace it takes longer than to run
+        found = [{name: value.numpy() for name, value in step.items()} for step in steps]
         return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
     def shares(self, x: np.ndarray, large: float) -> dict[str, np.ndarray]:
@@ -161,15 +161,11 @@ class Lone:
             logits, *taps = self.model(x, training=True)
             data = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
             total = tf.add_n([data, *self.model.losses])
-        gradients = tape.gradient(total, [v.value for v in variables])
-        signals = tape.gradient(data, [*taps, logits])
-        weights = tape.gradient(data, [kernel.value for kernel in kernels])
+        raw = tape.gradient(total, [v.value for v in variables])
+        of_data = tape.gradient(data, [*taps, logits, *(kernel.value for kernel in kernels)])
+        signals, weights = of_data[: len(kernels)], of_data[len(kernels) :]
         before = [tf.identity(kernel.value) for kernel in kernels]
-        if self.choices["clipping"].name == "adaptive":
-            gradients = self._adaptive(gradients, variables)
-            raw = tape.gradient(total, [v.value for v in variables])
-        else:
-            raw = gradients
+        gradients = self._adaptive(raw, variables) if self.choices["clipping"].name == "adaptive" else raw
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         batch = tf.cast(tf.shape(y)[0], tf.float32)
         return {
@@ -194,6 +190,6 @@ class Lone:
             return np.where(norm > bound, g * bound / np.maximum(norm, 1e-6), g).astype(np.float32)
 
         return [
-            g if id(v) in head else tf.ensure_shape(tf.numpy_function(clip, [g, v.value], tf.float32), g.shape)
+            g if id(v) in head else tf.constant(clip(g.numpy(), v.numpy()))
             for g, v in zip(gradients, variables, strict=True)
         ]

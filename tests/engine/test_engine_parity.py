@@ -10,54 +10,83 @@ import pytest
 from bench.factors import FACTORS
 from bench.plan import Cohort
 from bench.schema import LARGE_INPUT
-from tests.cohorts import cohorts, of_run
+from tests.cohorts import EVERY_STEP, cohorts, of_run
 
-STEPS = 20
+# What a step does wrong shows in its own columns; eight of them show what it left behind for the next ones.
+STEPS = 8
 FIXED = {"depth": 4, "width": 16, "steps": STEPS, "learning_rate": 0.02, "optimizer": '"momentum"', "batch_size": 32}
 COLUMNS = ("weight_grad_norm", "weight_grad_mean_abs", "preactivation_grad_norm", "update_norm")
-POSITIONED = [f"{kind}_normalization" for kind in ("batch", "layer", "rms", "group", "unit")]
+RECORD = EVERY_STEP.replace('evaluations = { at = [0, "last"] }', 'evaluations = "never"')
 
+# All rules at once: they share a graph, so each must leave the other runs alone.
+RULES = """clipping = ["none", { level = "value", threshold = 0.01 }, { level = "norm", threshold = 0.1 },
+  { level = "global_norm", threshold = 0.2 }, { level = "adaptive", threshold = 0.02 }]
+regularization = ["none", { level = "l1", strength = 1e-3 }, { level = "l2", strength = 1e-2 }]"""
+MORE_RULES = """
+[[include]]
+regularization = [{ level = "weight_decay", strength = 0.5 }, { level = "max_norm", limit = 0.9 }]
+clipping = ["none", { level = "global_norm", threshold = 0.2 }]
+learning_rate = 0.05
+[[include]]
+initializer = ["he_normal", { level = "orthogonal", gain = 1.2 }, "random_uniform"]
+bias_initializer = ["zeros", { level = "normal", stddev = 0.1 }]
+"""
+
+# Every level that a lone model has, in as few graphs as can be: an activation with a normalization, skip or optimizer.
 CASES = [
-    *(f'activation = ["{level.name}"]' for level in FACTORS["activation"].levels),
-    *(f'optimizer = ["{level.name}"]\nlearning_rate = [0.005]' for level in FACTORS["optimizer"].levels),
-    *(
-        f'normalization = [{{ level = "{name}", position = "{position}" }}]'
-        for name in POSITIONED
-        for position in ("before", "after")
-    ),
-    'normalization = ["weight_normalization"]',
-    'skip = [{ level = "residual", layers = 1 }]',
-    'skip = ["residual"]\ndepth = [6]',
-    'skip = ["residual_scaled"]\nnormalization = ["batch_normalization"]\ndepth = [5]',
-    'skip = ["residual_damped"]\ndepth = [6]\nactivation = ["tanh"]',
-    'skip = [{ level = "residual_damped", scale = 0.3, exponent = 0.0 }]\nnormalization = ["batch_normalization"]',
-    'skip = [{ level = "residual_post_norm", layers = 1 }]\nnormalization = ["layer_normalization"]',
-    'skip = ["residual_post_norm"]\nnormalization = ["batch_normalization"]\ndepth = [6]',
-    'skip = ["residual"]\nnormalization = [{ level = "layer_normalization", position = "after" }]\ndepth = [5]',
-    # All rules at once: they share a graph, so each must leave the other runs alone.
-    """clipping = ["none", { level = "value", threshold = 0.01 }, { level = "norm", threshold = 0.1 },
-    { level = "global_norm", threshold = 0.2 }, { level = "adaptive", threshold = 0.02 }]
-    regularization = ["none", { level = "l1", strength = 1e-3 }, { level = "l2", strength = 1e-2 }]""",
-    """clipping = ["none", { level = "global_norm", threshold = 0.2 }]
-    regularization = [{ level = "weight_decay", strength = 0.5 }, { level = "max_norm", limit = 0.9 }]
-    learning_rate = [0.01, 0.05]""",
-    """optimizer = ["adamw"]\nlearning_rate = [0.003]
-    regularization = ["none", { level = "weight_decay", strength = 0.1 }]
-    clipping = ["none", { level = "norm", threshold = 0.1 }]""",
-    """initializer = ["he_normal", { level = "orthogonal", gain = 1.2 }, "random_uniform"]
-    bias_initializer = ["zeros", { level = "normal", stddev = 0.1 }]""",
-    'batch_size = [7]\ndataset = ["wine"]\npreprocessing = ["unit_mean_square"]',
-    'initializer = [{ level = "random_normal", stddev = 1.5 }]\nlearning_rate = [1e-5]\nactivation = ["hard_sigmoid"]',
+    RULES,
+    'activation = ["elu"]\noptimizer = ["adamw"]\nlearning_rate = [0.003]\n'
+    'regularization = ["none", { level = "weight_decay", strength = 0.1 }]\n'
+    'clipping = ["none", { level = "norm", threshold = 0.1 }]',
+    'activation = ["silu"]\noptimizer = ["adam"]\nlearning_rate = [0.005]',
+    'activation = ["leaky_relu"]\noptimizer = ["rmsprop"]\nlearning_rate = [0.005]\n'
     'depth = [1]\ndataset = ["breast_cancer"]',
-]
+    'activation = ["softplus"]\noptimizer = ["nesterov"]\n'
+    'batch_size = [7]\ndataset = ["wine"]\npreprocessing = ["unit_mean_square"]',
+    'activation = ["hard_sigmoid"]\ninitializer = [{ level = "random_normal", stddev = 1.5 }]\nlearning_rate = [1e-5]',
+    'normalization = ["weight_normalization"]\nactivation = ["relu"]\noptimizer = ["sgd"]',
+    *(
+        f'activation = ["{activation}"]\n'
+        f'normalization = [{{ level = "{kind}_normalization", position = "{position}"{more} }}]'
+        for kind, more, before, after in (
+            ("batch", "", "sigmoid", "relu6"), ("layer", "", "softsign", "hard_silu"), ("rms", "", "gelu", "mish"),
+            ("unit", "", "tanh", "linear"),
+            ("group", ", groups = 2", "selu", "celu"),  # of two units, as by default here, it is close to a sign
+        )
+        for position, activation in (("before", before), ("after", after))
+    ),
+    'skip = [{ level = "residual", layers = 1 }]\nactivation = ["elu"]',
+    'skip = ["residual"]\ndepth = [6]\nactivation = ["relu"]',
+    'skip = ["residual_scaled"]\nnormalization = ["batch_normalization"]\ndepth = [5]\nactivation = ["silu"]',
+    'skip = ["residual_damped"]\ndepth = [6]\nactivation = ["tanh"]',
+    'skip = [{ level = "residual_damped", scale = 0.3, exponent = 0.0 }]\n'
+    'normalization = ["batch_normalization"]\nactivation = ["relu"]',
+    'skip = [{ level = "residual_post_norm", layers = 1 }]\n'
+    'normalization = ["layer_normalization"]\nactivation = ["gelu"]',
+    'skip = ["residual_post_norm"]\nnormalization = ["batch_normalization"]\ndepth = [6]\nactivation = ["softplus"]',
+    'skip = ["residual"]\nnormalization = [{ level = "layer_normalization", position = "after" }]\n'
+    'depth = [5]\nactivation = ["leaky_relu"]',
+]  # fmt: skip
+
+
+def cohort_of(factors: str) -> Cohort:
+    given = {line.partition("=")[0].strip() for line in factors.splitlines()}
+    fixed = "\n".join(f"{name} = {value}" for name, value in FIXED.items() if name not in given)
+    record = RECORD + MORE_RULES if factors == RULES else RECORD
+    (cohort,) = cohorts(factors, fixed, record=record)
+    return cohort
+
+
+def test_every_level_that_a_lone_model_has_is_compared() -> None:
+    runs = [run for factors in CASES for run in cohort_of(factors).runs]
+    for factor in ("activation", "normalization", "skip", "clipping", "regularization", "optimizer"):
+        levels = {level.name for level in FACTORS[factor].levels}
+        assert {run.choices[factor].name for run in runs} == levels
 
 
 @pytest.mark.parametrize("factors", CASES, ids=lambda factors: re.sub(r"[^a-z0-9_.]+", "-", factors)[:70])
 def test_a_cohort_trains_as_lone_keras_models_do(factors: str) -> None:
-    given = {line.partition("=")[0].strip() for line in factors.splitlines()}
-    fixed = "\n".join(f"{name} = {value}" for name, value in FIXED.items() if name not in given)
-    (cohort,) = cohorts(factors, fixed)
-    compare(cohort)
+    compare(cohort_of(factors))
 
 
 def compare(cohort: Cohort) -> None:
@@ -70,16 +99,19 @@ def compare(cohort: Cohort) -> None:
     x, y = data.x.numpy(), data.y.numpy()
     lones = [_lone(Lone, training, index) for index in range(len(cohort.runs))]
     tables = {name: table.to_pandas() for name, table in training.run().items()}
+    assert set(tables["runs"]["status"]) == {"completed"}
     rows = list(batches(cohort.runs, len(y), training.batch, STEPS))
     for index, (run, lone) in enumerate(zip(cohort.runs, lones, strict=True)):
         shares = lone.shares(training.data.probe_x.numpy(), LARGE_INPUT)
         expected = lone.train((x[at[index]], y[at[index]]) for at in rows)
         own = of_run(tables, run.run_id)
         for column in ("loss", "global_grad_norm"):
+            assert np.isfinite(expected[column]).all()
             np.testing.assert_allclose(own["loss_curves"][column], expected[column], rtol=1e-4, err_msg=column)
         for column in COLUMNS:
             got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
             np.testing.assert_allclose(got, expected[column], rtol=1e-4, err_msg=f"{column} of {run.run_id}")
+        assert (expected["update_norm"] > 0).all()
         column = "preactivation_grad_pair_correlation"
         got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
         np.testing.assert_allclose(got, expected[column], rtol=1e-4, atol=1e-5, err_msg=f"{column} of {run.run_id}")

@@ -80,23 +80,24 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "factor",
+    "factors",
     [
-        'activation = ["outside:snake"]',
-        'activation = ["outside:tanh_twice_in_a_loop"]',
+        """activation = ["outside:snake"]
+        initializer = [{ level = "outside:Tiny", scale = 0.3 }, "outside:ones"]
+        normalization = ["outside:Halve"]
+        optimizer = ["keras.optimizers:Lion"]
+        dataset = ["outside:blobs"]""",
+        """activation = ["outside:tanh_twice_in_a_loop"]
+        initializer = ["outside:Tiny"]
+        normalization = ["keras.layers:LayerNormalization"]
+        dataset = [{ level = "outside:blobs", rows = 80 }]""",
         'activation = ["outside:Shifted"]',
         'activation = [{ level = "outside:Shifted", shift = 0.1 }]',
-        'initializer = ["outside:Tiny"]',
-        'initializer = [{ level = "outside:Tiny", scale = 0.3 }, "outside:ones"]',
-        'normalization = ["outside:Halve"]',
-        'normalization = ["keras.layers:LayerNormalization"]',
-        'optimizer = ["keras.optimizers:Lion"]',
-        'dataset = ["outside:blobs"]',
-        'dataset = [{ level = "outside:blobs", rows = 80 }]',
     ],
+    ids=["snake", "loop", "Shifted", "shift"],
 )
-def test_a_plugin_trains(factor: str) -> None:
-    (cohort,) = cohorts(factor, FIXED)
+def test_plugins_train(factors: str) -> None:
+    (cohort,) = cohorts(factors, FIXED)
     tables = train(cohort)
     assert set(tables["runs"]["status"]) == {"completed"}
     assert np.isfinite(tables["loss_curves"]["loss"]).all()
