@@ -1,7 +1,6 @@
 """The command line. Each command imports what it needs when it is called: no command but training loads TensorFlow.
 
-Exit codes: 0 done; 2 something to mend in the suite, the data, the folder or the command line; 3 done, but some runs
-failed, or some claim came out as --fail-on names; 130 interrupted. A run that diverges is a result, not a failure.
+A mistake of the user's is one message and an exit code (EXIT_CODES), never a traceback.
 """
 
 from __future__ import annotations
@@ -17,8 +16,15 @@ import typer
 
 from bench.errors import BenchError, ResultsError, RunsFailed, SuiteError, printable
 
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 a fault of gradtrial's own; 2 something to mend in the suite, the data, the folder or the "
+    "command line, named in a message; 3 done, but some runs failed, or some claim came out as --fail-on names; 130 "
+    "interrupted. A run that diverges is a result, not a failure."
+)
+
 app = typer.Typer(
     help="Which remedy for vanishing and exploding gradients helps where, on the Keras of today.",
+    epilog=EXIT_CODES,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -212,7 +218,7 @@ def schema(
 ) -> None:
     """Print the JSON Schema of suite files."""
     if tables:
-        from bench.commands.tables import tables_page
+        from bench.commands.listing import tables_page
 
         print(tables_page(), end="")
     else:

@@ -69,7 +69,7 @@ class Cohort:
     """Runs with one network structure: they train together in one graph.
 
     `schedules` maps a table to the steps at which it is recorded, ascending. `graph_runs` are the runs whose rules are
-    in the graph, where substitutes hold the slots of some (bench.executors.substitutes); empty: `runs`.
+    in the graph, where substitutes hold the slots of some (bench.executors.tables); empty: `runs`.
     """
 
     key: str

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.commands.only import Fits
 from bench.errors import ResultsError
-from bench.executors.joining import Tables, join, without
+from bench.executors.tables import Tables, join, without
 from bench.plan import Cohort, Plan, Run, estimate_seconds
 from bench.results import Manifest, Results, read_manifest
 from bench.schema import RunStatus
@@ -49,13 +49,14 @@ class Found:
         return said
 
 
-def continued(results: Results, manifest: Manifest) -> Manifest:
+def continued(results: Results, manifest: Manifest, plan: Plan) -> Manifest:
     """A new manifest with what stays of the folder's own: incidents, and the folders it was merged from.
 
     First it is checked that the results here may stay beside new ones.
 
     Raises:
-        ResultsError: the folder holds results of another kind or of other versions, or its manifest cannot be read.
+        ResultsError: the folder holds results of another kind, of other versions or of another suite, or its manifest
+            cannot be read.
     """
     if not results.holds_tables():
         return manifest
@@ -73,7 +74,19 @@ def continued(results: Results, manifest: Manifest) -> Manifest:
             f"{results.folder} holds results of other versions ({', '.join(changed)}), which are never mixed. "
             "Use --fresh to train all again, or --out for another folder."
         )
+    if _another_suite(before, manifest) and not results.holds_any({run.run_id for run in plan.runs}):
+        raise ResultsError(
+            f'{results.folder} holds results of another suite named "{before.suite}"'
+            f"{f' ({before.suite_file})' if before.suite_file else ''}, and this one plans none of its runs. "
+            "Give this suite another [suite] name, use --out for another folder, or --fresh to replace what is there."
+        )
     return replace(manifest, incidents=before.incidents, sources=before.sources)
+
+
+def _another_suite(before: Manifest, manifest: Manifest) -> bool:
+    """Whether a suite has another name, file or question than the one whose results are there."""
+    same_file = before.suite_file in ("", manifest.suite_file)
+    return not same_file or (before.suite, before.question) != (manifest.suite, manifest.question)
 
 
 def look(results: Results, plan: Plan, fits: Fits | None, *, retry_failed: bool) -> Found:

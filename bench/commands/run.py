@@ -15,7 +15,7 @@ from bench.commands.progress import Progress
 from bench.errors import ExecutorError, RunsFailed, SuiteError
 from bench.executors.answers import Status
 from bench.executors.driver import Driver, Incident, Outcome
-from bench.executors.failures import failed_tables
+from bench.executors.tables import failed_tables
 from bench.plan import make_plan
 from bench.results import Manifest, Results, now
 from bench.schema import RunStatus
@@ -57,7 +57,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
     with results.locked():
         if options.fresh:
             results.clear()
-        manifest = continued(results, Manifest.of(suite, plan, dry=options.dry, command=options.command))
+        manifest = continued(results, Manifest.of(suite, plan, dry=options.dry, command=options.command), plan)
         found = look(results, plan, fits, retry_failed=options.retry_failed)
         failed = _train(suite, options, found, Keeper(results, found, manifest))
     if failed:

@@ -1,4 +1,4 @@
-"""The driver's side of one worker process: ask it, tell how it died, start it anew.
+"""The driver's side of one worker process: ask it, stop it in time, tell how it died, start it anew.
 
 A worker is recycled after many requests, or when it has grown: TensorFlow keeps a few MiB of every graph for as long
 as the process lives (docs/reliability.md).
@@ -13,15 +13,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
+from threading import Event, Thread
 from typing import IO, Any
 
 from bench.executors.answers import STARTED, Answer, Status
-from bench.executors.deadline import Deadline, signal_group
 
 LOG_TAIL = 2000  # bytes
 RECYCLE_AFTER = 100  # requests
 RECYCLE_GROWTH = 2**30  # bytes of resident memory more than after the first request
 SECONDS_TO_START = 600.0  # TensorFlow and a target's module are imported by then, even on a busy network disk
+GRACE_SECONDS = 5.0  # between one signal and the next, harder one to a process that takes too long
 SECONDS_TO_EXIT = 5.0  # for a process that closed its output
 
 
@@ -127,3 +129,39 @@ def _exchange(process: subprocess.Popen[bytes], request: object) -> Any:
         return pickle.load(process.stdout)
     except (EOFError, OSError, pickle.UnpicklingError, ValueError):
         return None
+
+
+class Deadline:
+    """Watches one request to a process that leads its own process group, as a context; `passed` says if it struck."""
+
+    def __init__(self, process: subprocess.Popen[bytes], seconds: float | None) -> None:
+        self.process = process
+        self.seconds = seconds
+        self.passed = False
+        self._over = Event()
+        self._watch = Thread(target=self._wait, daemon=True)
+
+    def __enter__(self) -> Deadline:
+        if self.seconds is not None:
+            self._watch.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        if self._watch.ident is not None:
+            self._watch.join()
+
+    def _wait(self) -> None:
+        if self._over.wait(self.seconds):
+            return
+        self.passed = True
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+            signal_group(self.process, number)
+            if self._over.wait(GRACE_SECONDS):
+                return
+
+
+def signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to a process that leads its group, and to all that it started."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

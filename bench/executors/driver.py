@@ -2,7 +2,7 @@
 
 Retries and deadlines are the driver's own, whatever executor stands behind `submit(target, argument, timeout)`. A
 cohort that does not come back is split in halves until the run that ends it stands alone and is given up. A half trains
-in the shape of the whole (bench.executors.substitutes), so that its numbers are those of the undisturbed cohort to the
+in the shape of the whole (bench.executors.tables), so that its numbers are those of the undisturbed cohort to the
 bit; but where memory ran out the halves are smaller cohorts, and their last bits may differ.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bench.executors.answers import Answer, Status
-from bench.executors.substitutes import drop_substitutes, with_substitutes
+from bench.executors.tables import drop_substitutes, with_substitutes
 from bench.plan import GRAPH_FACTORS, Cohort, estimate_seconds
 
 TIMEOUT_FLOOR = 600.0  # seconds: starting TensorFlow and reading data count too

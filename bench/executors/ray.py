@@ -18,8 +18,7 @@ from typing import Any
 
 from bench.errors import ExecutorError
 from bench.executors.answers import Answer, Status
-from bench.executors.child import SECONDS_TO_START
-from bench.executors.deadline import GRACE_SECONDS
+from bench.executors.child import GRACE_SECONDS, SECONDS_TO_START
 from bench.executors.ray_cluster import Cluster, Share
 from bench.executors.remote import Request, answer
 

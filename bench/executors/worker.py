@@ -43,7 +43,7 @@ def serve() -> None:
 
     while True:
         target, argument = requests.get()
-        status, value = _answer(target, argument, started=lambda: send(STARTED))
+        status, value = answer(target, argument, started=lambda: send(STARTED))
         send((status.value, value, resident_bytes()))
 
 
@@ -67,7 +67,8 @@ def _listen(requests: SimpleQueue[Request]) -> None:
             os.killpg(0, signal.SIGKILL)
 
 
-def _answer(target: str, argument: object, started: Callable[[], None]) -> tuple[Status, object]:
+def answer(target: str, argument: object, started: Callable[[], None] = lambda: None) -> tuple[Status, object]:
+    """Call `module:name` on an argument: its value, or what went wrong; `started` is called when it is imported."""
     try:
         module, _, name = target.partition(":")
         function = getattr(importlib.import_module(module), name)

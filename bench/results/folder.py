@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import fcntl
 import io
+import os
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -27,6 +28,7 @@ from bench.results.files import (
     DIGESTS,
     DONE_MARK,
     TEMPORARY,
+    UNREADABLE,
     CohortFiles,
     digest_of,
     make_folder,
@@ -36,12 +38,14 @@ from bench.results.files import (
     write_atomically,
     write_temporary,
 )
+from bench.results.manifest import NAME as MANIFEST
 from bench.results.manifest import Manifest
 from bench.results.reading import done_cohorts
 from bench.schema import TABLES, RunStatus
 
 SUPERSEDED = "superseded"
 DISCARDED = ".discarded"
+LOCK = ".lock"
 DONE_MARK_LAST = (*(table for table in TABLES if table != DONE_MARK), DONE_MARK)
 
 
@@ -57,26 +61,37 @@ class Results:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for one driver.
+        """Hold the folder for one driver; where it ends before there is any table, the folder is as it was before.
 
         Raises:
             ResultsError: another driver has it, or it cannot be written to.
         """
+        new = [each for each in (self.folder, *self.folder.parents) if not each.exists()]
         try:
             make_folder(self.folder)
-            handle = (self.folder / ".lock").open("w")
+            handle = (self.folder / LOCK).open("w")
         except OSError as error:
             raise ResultsError(f"{self.folder}: cannot be written to ({error.strerror}). Try another --out.") from error
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if not os.fstat(handle.fileno()).st_nlink:
+                    raise BlockingIOError  # the lock of a driver that ended at this moment, and took it along
             except OSError as error:
                 message = f"{self.folder}: another `bench run` is writing here. Wait for it, or choose another --out."
                 raise ResultsError(message) from error
             for left in self.folder.rglob(f"*{TEMPORARY}"):
                 left.unlink(missing_ok=True)  # a driver was killed while it wrote
             shutil.rmtree(self.folder / DISCARDED, ignore_errors=True)  # or while it discarded
-            yield
+            try:
+                yield
+            finally:
+                with suppress(OSError):  # somebody else was here
+                    if {path.name for path in self.folder.iterdir()} <= {LOCK, MANIFEST}:
+                        for name in (MANIFEST, LOCK):
+                            (self.folder / name).unlink(missing_ok=True)
+                        for each in new:
+                            each.rmdir()
 
     def clear(self) -> None:
         """Discard all tables, superseded ones too: each folder goes at one moment and stays away.
@@ -93,6 +108,14 @@ class Results:
     def holds_tables(self) -> bool:
         """Whether there is any table, superseded ones too."""
         return any(any((self.folder / name).glob("*/*.parquet")) for name in ("tables", SUPERSEDED))
+
+    def holds_any(self, runs: Collection[str]) -> bool:
+        """Whether one of these runs is here, superseded or not."""
+        for path in (*self.folder.glob("tables/runs/*.parquet"), *self.folder.glob(f"{SUPERSEDED}/runs/*.parquet")):
+            with suppress(*UNREADABLE):  # it trains again
+                if not set(pq.read_table(path, columns=["run_id"])["run_id"].to_pylist()).isdisjoint(runs):
+                    return True
+        return False
 
     def done(self, cohorts: Iterable[str]) -> set[str]:
         """Those of the cohorts whose files are all here and whole, with some or all of their runs.

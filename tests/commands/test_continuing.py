@@ -15,13 +15,15 @@ import pytest
 from bench.commands.merge import merge
 from bench.commands.run import Options, run_suite
 from bench.commands.show import show_run
-from bench.errors import ResultsError, RunsFailed, SuiteError
+from bench.errors import DataError, ResultsError, RunsFailed, SuiteError
 from bench.report import write_report
 from bench.results import count_statuses, read_manifest, read_tables
 from bench.results.files import replace_durably
 from bench.schema import TABLES
 from bench.suite import Suite, load_suite
+from tests.inline import with_workers
 
+pytestmark = pytest.mark.usefixtures("inline")
 SUITE = """
 [suite]
 name = "tiny"
@@ -57,6 +59,8 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 def poison(monkeypatch: pytest.MonkeyPatch, target: str = "crash_if_poisoned") -> None:
+    if target == "crash_if_poisoned":
+        with_workers(monkeypatch)
     monkeypatch.setattr("bench.commands.run.DRY", f"tests.executors.targets:{target}")
 
 
@@ -104,12 +108,12 @@ def test_a_failed_run_stays_until_it_is_asked_for(
 ) -> None:
     out = tmp_path / "out"
     with monkeypatch.context() as poisoned:
-        poison(poisoned)
+        poison(poisoned, "raise_if_poisoned")
         with pytest.raises(RunsFailed, match="2 runs failed"):
             run_suite(suite, Options(out, dry=True))
     runs = read_tables(out)["runs"]
     assert runs.loc[runs["status"] == "failed", ["clipping", "replicate"]].to_numpy().tolist() == [["value", 1]] * 2
-    assert "last words" in runs["error"].dropna().iloc[0]
+    assert "planted" in runs["error"].dropna().iloc[0]
     with pytest.raises(RunsFailed, match="--retry-failed"):
         run_suite(suite, Options(out, dry=True))
     assert (read_tables(out)["runs"]["status"] == "failed").sum() == 2
@@ -218,7 +222,7 @@ def test_a_damaged_file_is_made_anew(
 def test_progress_for_machines_counts_every_run(
     suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    poison(monkeypatch)
+    poison(monkeypatch, "raise_if_poisoned")
     with pytest.raises(RunsFailed):
         run_suite(suite, Options(tmp_path / "out", dry=True, json_progress=True))
     printed = capsys.readouterr()
@@ -243,12 +247,49 @@ def test_progress_for_people_counts_failed_and_left(
     said = capsys.readouterr().err
     assert "12/12 runs done: 0 running, 2 failed, 0 diverged, 0 left" in said
     assert "given up (crashed): the worker process died (exit code 3)" in said
+    assert "last words" in read_tables(tmp_path / "out")["runs"]["error"].dropna().iloc[0]
 
 
 def test_tables_without_a_manifest_are_refused(suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes]) -> None:
     (tmp_path / "undisturbed" / "manifest.json").unlink()
     with pytest.raises(ResultsError, match="no manifest"):
         run_suite(suite, Options(tmp_path / "undisturbed", dry=True))
+
+
+def test_another_suite_of_the_same_name_does_not_take_the_folder(
+    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes]
+) -> None:
+    """Another file or question, and no run in common; one's own suite may be edited as one likes."""
+    out = tmp_path / "undisturbed"
+    depths = SUITE.replace("[2, 6]", "[3]")
+    page = out / "index.html"
+    page.write_text("the first suite's")
+    for name, text in (("other", depths), ("tiny", depths.replace('"?"', '"Another?"'))):
+        path = tmp_path / f"{name}.toml"
+        path.write_text(text)
+        with pytest.raises(ResultsError, match=r"another suite named .tiny. \(tiny\.toml\).*\[suite\] name, use --out"):
+            run_suite(load_suite(path), Options(out, dry=True))
+        assert files(out) == undisturbed and page.read_text() == "the first suite's"
+    (tmp_path / "other.toml").write_text(SUITE.replace("[2, 6]", "[2, 3]").replace('"?"', '"Another?"'))
+    run_suite(load_suite(tmp_path / "other.toml"), Options(out, dry=True))  # half of its runs are there
+    (tmp_path / "other.toml").write_text(depths.replace('"?"', '"Another?"'))
+    run_suite(load_suite(tmp_path / "other.toml"), Options(out, dry=True))  # edited
+    run_suite(suite, Options(out, dry=True))  # its runs are still there, superseded
+    assert files(out) == undisturbed
+
+
+def test_a_start_that_fails_leaves_everything_as_it_was(
+    suite: Suite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> None:
+        raise DataError("nowhere.npz: no such file")
+
+    monkeypatch.setattr("bench.commands.run.try_levels", missing)
+    (tmp_path / "there").mkdir()
+    for out in (tmp_path / "reports" / "deep" / "out", tmp_path / "there"):
+        with pytest.raises(DataError):
+            run_suite(suite, Options(out))
+    assert not (tmp_path / "reports").exists() and not list((tmp_path / "there").iterdir())
 
 
 def test_a_full_disk_is_one_message_and_what_was_written_stays(

@@ -18,6 +18,7 @@ from bench.results import read_tables
 from bench.suite import load_suite
 from tests.commands.test_continuing import SUITE, files
 
+pytestmark = pytest.mark.usefixtures("inline")
 ROOT = Path(__file__).parents[2]
 SLOW = "import bench.commands.run as run, bench.cli; run.DRY = 'tests.executors.targets:take_a_while'; bench.cli.main()"
 MANY = SUITE.replace("[2, 6]", "[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]")

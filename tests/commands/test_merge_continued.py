@@ -11,12 +11,14 @@ from bench.commands.executor import Where
 from bench.commands.found import Keeper
 from bench.commands.merge import merge
 from bench.commands.run import Options, run_suite
-from bench.executors.joining import Tables
+from bench.executors.tables import Tables
 from bench.plan import Cohort
 from bench.results import read_manifest, read_tables
 from bench.suite import Suite, load_suite
 from tests.commands.test_continuing import SUITE, files, poison
+from tests.inline import with_workers
 
+pytestmark = pytest.mark.usefixtures("inline")
 TRAINED = SUITE.replace("[2, 6]", "[3]").replace("steps = 5", "steps = 4")
 HALVES = ('clipping == "value" and depth == 2', 'clipping == "global_norm" or depth == 6 and clipping == "value"')
 
@@ -129,7 +131,11 @@ def test_a_continued_merge_still_says_where_its_runs_are_from(suite: Suite, tmp_
     assert not read_manifest(out).sources
 
 
-def test_networks_that_were_really_trained_are_joined_to_the_bit(tmp_path: Path, trained: list[str]) -> None:
+@pytest.mark.full
+def test_networks_that_were_really_trained_are_joined_to_the_bit(
+    tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_workers(monkeypatch)
     suite = suite_of(tmp_path, TRAINED)
     whole = files(run_suite(suite, Options(tmp_path / "undisturbed", Where(workers=1))))
     out = merged(suite, tmp_path, ('clipping == "value"', 'clipping == "global_norm"'), dry=False)

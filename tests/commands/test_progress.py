@@ -9,7 +9,7 @@ from concurrent.futures import Future
 import pytest
 
 from bench.commands.found import Found
-from bench.commands.tally import Tally
+from bench.commands.progress import Tally
 from bench.executors.answers import Answer, Status
 from bench.executors.driver import Driver, Outcome, Part
 from bench.plan import Cohort, Plan, estimate_seconds

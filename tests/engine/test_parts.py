@@ -6,8 +6,8 @@ import pandas as pd
 
 from bench.executors.answers import Status
 from bench.executors.driver import Driver, Outcome
-from bench.executors.joining import join, without
 from bench.executors.local import LocalExecutor
+from bench.executors.tables import join, without
 from bench.schema import TABLES
 from tests.cohorts import cohorts
 

@@ -11,9 +11,8 @@ import pytest
 from bench.engine.dry import train_cohort
 from bench.executors.answers import Status
 from bench.executors.driver import TIMEOUT_FLOOR, Driver, Incident, Outcome, default_timeout
-from bench.executors.failures import failed_tables
-from bench.executors.joining import Tables, join, without
 from bench.executors.local import LocalExecutor
+from bench.executors.tables import Tables, failed_tables, join, without
 from bench.plan import Cohort
 from bench.schema import TABLES
 from tests.cohorts import cohorts

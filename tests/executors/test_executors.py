@@ -100,7 +100,7 @@ def test_a_hang_is_interrupted_and_its_traceback_kept(executor: LocalExecutor) -
 def test_a_hang_that_hears_no_signal_is_killed_with_all_it_started(
     executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bench.executors.deadline.GRACE_SECONDS", 0.2)
+    monkeypatch.setattr("bench.executors.child.GRACE_SECONDS", 0.2)
     answer = executor.submit(TARGETS + "sleep_deaf", 616.5, 1.0).result()
     assert answer.status is Status.TIMEOUT
     lines = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()

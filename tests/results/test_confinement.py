@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from dataclasses import replace
@@ -54,11 +53,6 @@ def altered(folder: Path, table: str, column: str, value: str) -> None:
     rows[0][column] = value
     pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table].arrow), path)
     shutil.rmtree(folder / "digests", ignore_errors=True)  # as in a folder of an older version
-
-
-@pytest.fixture(autouse=True)
-def _unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # no power loss threatens these files
 
 
 @pytest.fixture

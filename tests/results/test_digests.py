@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
 from pathlib import Path
@@ -18,11 +17,6 @@ from bench.schema import TABLES
 from tests.cohorts import cohorts
 
 FLIPS = 300
-
-
-@pytest.fixture(autouse=True)
-def _unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # no power loss threatens these files
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from bench.rules import choose_rules
 from bench.rules.choice import threshold_names
 from bench.suite import load_suite
 
+pytestmark = pytest.mark.usefixtures("inline")
 MOVED = next(name for name in threshold_names() if name.startswith("gradtrial.vanishing."))
 SUITE = f"""
 [suite]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -59,11 +58,6 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Results(folder).write(cohort.key, train_cohort(cohort))
     Results(folder).write_manifest(replace(Manifest.of(suite, plan, dry=True), ended=now(), machine={"cores": 2}))
     return folder
-
-
-@pytest.fixture(autouse=True)
-def _unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # thousands of files that no power loss threatens
 
 
 @contextlib.contextmanager

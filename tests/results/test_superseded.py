@@ -14,6 +14,8 @@ from bench.results.files import replace_durably
 from bench.suite import Suite, load_suite
 from tests.commands.test_continuing import SUITE
 
+pytestmark = pytest.mark.usefixtures("inline")
+
 
 def suite_of(folder: Path, depths: str) -> Suite:
     path = folder / "tiny.toml"
