@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.errors import BenchError, SuiteError
-from bench.factors import FACTORS, Choice, DatasetLevel, read_label
+from bench.factors import FACTORS, Choice, DatasetLevel, level_name, read_label
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
+MLP = "mlp"
 READ = (
-    "architecture", "depth", "width", "activation", "initializer", "bias_initializer", "normalization", "skip",
+    "depth", "width", "activation", "initializer", "bias_initializer", "normalization", "skip",
     "batch_size",
 )  # fmt: skip
 
@@ -91,16 +92,16 @@ def network_of(
         SuiteError: a level that does not exist; the message names the nearest.
         BenchError: what the theory does not cover: another architecture than dense layers, a plugin.
     """
-    own = levels.get("activation")
+    architecture, own = levels.get("architecture") or MLP, levels.get("activation")
+    written = architecture.get("level") if isinstance(architecture, Mapping) else architecture
+    name = written.name if isinstance(written, Choice) else level_name(str(written))
+    if name != MLP:
+        raise BenchError(f'The theory covers dense layers (mlp), not the architecture "{name}".')
     choices = {
         name: choice_of(name, levels[name] if levels.get(name) is not None else FACTORS[name].default)
         for name in READ
         if not (name == "activation" and isinstance(own, Nonlinearity))
     }
-    if choices["architecture"].name != "mlp":
-        raise BenchError(
-            f'The theory covers dense layers (mlp), not the architecture "{choices["architecture"].label}".'
-        )
     phi = (
         own
         if isinstance(own, Nonlinearity)

@@ -144,23 +144,38 @@ def trainable_depth(
     return TrainableDepth(good, "none")
 
 
+@dataclass
+class _Ratio:
+    """log10 |d_first| / |d_last| of networks that end with each layer in turn, in `decades`: numbers or [gains], None within a block."""
+
+    network: DenseNetwork
+    total: Array | float = 0.0
+    branch: Array | float = 0.0
+    decades: Array | float | None = None
+
+    def add(self, layer: int, weight: Array | float, opening: Array | float) -> None:
+        """Go on by a layer: ln of its kernel's sigma_w^2, and of the growth from h to s below it."""
+        branch = self.branch + weight + opening
+        if self.network.skip_layers and layer and not self.network.ends_block(layer):
+            self.branch, self.decades = branch, None
+            return
+        if layer:
+            if self.network.skip_layers:
+                branch = np.logaddexp(0.0, 2.0 * np.log(self.network.branch_scale) + branch)
+            self.total, self.branch = self.total + branch, 0.0
+        self.decades = 0.5 * self.total / np.log(10.0)
+
+
 def _decades(
     network: DenseNetwork, input_mean_square: float, input_cosine: float
 ) -> Iterator[tuple[float | None, float]]:
     """For networks that end with each layer in turn: log10 of the ratio, None within a block, and the cosine of phi."""
-    total, branch, opening = 0.0, 0.0, 0.0
+    ratio, opening = _Ratio(network), 0.0
     for layer, state in enumerate(states(network, input_mean_square, input_cosine)):
-        whole = not network.skip_layers or layer == 0 or network.ends_block(layer)
         with np.errstate(divide="ignore"):
-            if layer:
-                branch += float(np.log(state.weight_variance)) + opening
-                if not network.skip_layers:
-                    total, branch = total + branch, 0.0
-                elif whole:
-                    scale = 2.0 * float(np.log(network.branch_scale))
-                    total, branch = total + float(np.logaddexp(0.0, scale + branch)), 0.0
+            ratio.add(layer, float(np.log(state.weight_variance)), opening)
             opening = float(np.log(state.response.growth))
-        yield (0.5 * total / np.log(10.0) if whole else None), state.response.cosine
+        yield (None if ratio.decades is None else float(ratio.decades)), state.response.cosine
 
 
 def gain_rates(network: DenseNetwork, gains: Array, deepest: int, input_mean_square: float = 1.0) -> Array:
@@ -173,9 +188,8 @@ def gain_rates(network: DenseNetwork, gains: Array, deepest: int, input_mean_squ
     if network.position or network.hidden.tolerance is not None:
         return np.array([_rates(_scaled(endless, float(gain)), deepest, input_mean_square) for gain in gains])
     square, growth = LogTable.pair(Unit(network).single, [1e-20, 1e20])
-    found = np.zeros((len(gains), deepest))
-    total, branch, opening = np.zeros(len(gains)), np.zeros(len(gains)), np.zeros(len(gains))
-    p, stream = np.full(len(gains), input_mean_square), np.zeros(len(gains))
+    found, ratio = np.zeros((len(gains), deepest)), _Ratio(endless)
+    opening, p, stream = np.zeros(len(gains)), np.full(len(gains), input_mean_square), np.zeros(len(gains))
     with np.errstate(divide="ignore", over="ignore"):
         for layer in range(deepest):
             weight = (network.hidden if layer else network.first).variance * gains**2
@@ -183,14 +197,8 @@ def gain_rates(network: DenseNetwork, gains: Array, deepest: int, input_mean_squ
             ends = endless.ends_block(layer)
             q = stream + network.branch_scale**2 * q if ends else q
             stream = q if ends or layer == 0 else stream
-            if layer:
-                branch = branch + np.log(weight) + opening
-                if not network.skip_layers:
-                    total, branch = total + branch, np.zeros(len(gains))
-                elif ends:
-                    total = total + np.logaddexp(0.0, 2.0 * np.log(network.branch_scale) + branch)
-                    branch = np.zeros(len(gains))
-            found[:, layer] = 0.5 * total / np.log(10.0)
+            ratio.add(layer, np.log(weight), opening)
+            found[:, layer] = found[:, layer - 1] if ratio.decades is None else ratio.decades
             state = np.log(np.clip(q, 1e-60, 1e60))
             p, opening = np.exp(square(state)[0]), growth(state)[0]
     return found

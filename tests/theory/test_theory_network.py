@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bench.analysis import Tables, theory_of
 from bench.errors import BenchError, SuiteError
 from bench.factors import FACTORS
+from bench.report import build_page
+from bench.results import Manifest
 from bench.theory import (
     DenseNetwork,
     Nonlinearity,
@@ -19,6 +22,7 @@ from bench.theory import (
     trainable_depth,
     weight_law,
 )
+from tests.dry_results import SMALL, dry_results
 
 DECADE = np.log(10.0)
 
@@ -99,6 +103,13 @@ def test_a_users_own_activation_takes_the_level_s_place() -> None:
         ({"normalization": "outside:Norm"}, BenchError, "knows nothing of the normalization"),
         ({"activation": "outside:snake"}, BenchError, "No formula is known"),
         ({"depth": "many"}, SuiteError, "depth"),
+        (
+            {"architecture": "outside:Gated"},
+            BenchError,
+            "covers dense layers .mlp., not the architecture .outside:Gated",
+        ),
+        ({"architecture": "gated(ways=2)", "activation": "outside:f"}, BenchError, 'not the architecture "gated"'),
+        ({"architecture": {"level": "gated"}}, BenchError, 'not the architecture "gated"'),
     ],
 )
 def test_what_is_not_covered_is_refused(levels: dict[str, object], kind: type[Exception], said: str) -> None:
@@ -222,3 +233,29 @@ def test_gain_rates_are_the_profile_s_first_entries(skip: str, normalization: st
     rates = gain_rates(network(**levels), np.array([0.5, 1.0]), 12)
     assert rates[1, 11] == pytest.approx(profile(network(**levels), networks=20).preactivation[0], abs=2e-3)
     assert rates[0, 0] == 0.0
+
+
+@pytest.fixture
+def with_outside() -> tuple[Tables, Manifest]:
+    """Results whose shallowest runs have an architecture from outside."""
+    results = dry_results(SMALL)
+    runs = results.tables["runs"]
+    shallow = runs["depth"] == runs["depth"].min()
+    tables = results.tables | {"runs": runs.assign(architecture=runs["architecture"].mask(shallow, "outside:Gated"))}
+    return tables, results.manifest
+
+
+REASON = 'The theory covers dense layers (mlp), not the architecture "outside:Gated".'
+
+
+def test_an_architecture_from_outside_is_not_predicted_in_a_table(with_outside: tuple[Tables, Manifest]) -> None:
+    runs = with_outside[0]["runs"]
+    outside = runs["architecture"] == "outside:Gated"
+    reasons = theory_of(with_outside[0], walks=20).runs["reason"]
+    assert reasons[runs.loc[outside, "run_id"]].eq(REASON).all()
+    assert not reasons[runs.loc[~outside, "run_id"]].str.contains("architecture").any()
+
+
+@pytest.mark.full
+def test_nor_on_a_page(with_outside: tuple[Tables, Manifest]) -> None:
+    assert REASON in repr(build_page(*with_outside))
