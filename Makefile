@@ -10,10 +10,13 @@ CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
 MARKED := # of full-test, all unless given: MARKED="full or hypothesis" is what `make test` leaves out
 
+# What test-machines tries: TensorFlow turns oneDNN on by itself on some processors and not on others.
+ONEDNN := 0 1
+
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory tests/test_architecture.py tests/test_docs.py
 
-.PHONY: help install bench quick claims test quick-test full-test browser check schema speed drill clean
+.PHONY: help install bench quick claims test quick-test full-test test-machines browser check schema speed drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -51,6 +54,11 @@ quick-test: install ## Run the tests that need neither TensorFlow nor a browser 
 
 full-test: install $(RAY) ## Run all tests, the expensive ones too, and try every property on thousands of examples
 	$(PYTEST) --hypothesis-profile ci -m "$(MARKED)"
+
+test-machines: install ## Run the engine's tests without and with oneDNN: no expected value may be a processor's
+	@for onednn in $(ONEDNN); do \
+	  echo "TF_ENABLE_ONEDNN_OPTS=$$onednn"; TF_ENABLE_ONEDNN_OPTS=$$onednn $(PYTEST) tests/engine || exit 1; \
+	done
 
 browser: ## Install chromium with apt-get, for the tests of the report in a browser
 	@for name in chromium chromium-browser google-chrome; do \

@@ -10,6 +10,12 @@ from pathlib import Path
 
 PACKAGES = ("gradtrial", "tensorflow", "keras", "numpy", "pandas", "pyarrow", "scikit-learn", "seaborn")
 DECIDING = ("tensorflow", "keras", "numpy", "python")  # results of other versions of these are never mixed
+# A number's last digits depend on these too: in which order a kernel adds. Such results are mixed, and that is said.
+ARITHMETIC = ("processor", "vector_extensions", "onednn", "threads_per_worker")
+# From the widest on, as /proc/cpuinfo spells them.
+VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve2", "sve", "asimd")
+# With one of these TensorFlow turns oneDNN on under Linux, unless TF_ENABLE_ONEDNN_OPTS is set (its util/port.cc).
+NEURAL = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
 
 
 def versions() -> dict[str, str]:
@@ -23,25 +29,40 @@ def versions() -> dict[str, str]:
     return found
 
 
-def machine() -> dict[str, str | int | float]:
-    """The machine in words and numbers: memory in GiB, cores that this process may use."""
+def machine(threads: int = 1) -> dict[str, str | int | float]:
+    """The machine in words and numbers: memory in GiB, cores that this process may use, TensorFlow threads a worker."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "system": f"{platform.system()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": _cpuinfo("model name") or platform.processor() or "unknown",
+        "vector_extensions": next((name for name in VECTORS if name in _flags()), "unknown"),
+        "onednn": _onednn(),
         "cores": cores,
+        "threads_per_worker": threads,
         "memory_gib": _memory(),
         "gpus": _gpus(),
     }
 
 
-def _processor() -> str:
+def _cpuinfo(*keys: str) -> str:
+    """What the system says of the first processor under one of these keys; empty if nothing."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or "unknown"
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or "unknown"
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() in keys), "")
+
+
+def _flags() -> set[str]:
+    return set(_cpuinfo("flags", "Features").split())
+
+
+def _onednn() -> str:
+    """Whether TensorFlow computes by oneDNN: by its own rule, for to ask it takes ten seconds."""
+    asked = os.environ.get("TF_ENABLE_ONEDNN_OPTS", "").lower()
+    if asked in ("0", "false", "1", "true"):
+        return "on" if asked in ("1", "true") else "off"
+    return "on" if NEURAL & _flags() and platform.system() == "Linux" else "off"
 
 
 def _memory() -> float:

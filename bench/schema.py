@@ -29,10 +29,11 @@ class EventKind(StrEnum):
 
 
 class Tensor(StrEnum):
-    """Where an event was seen first, in the order in which a step uses them."""
+    """Where an event was seen first, in order of computation."""
 
-    WEIGHT = "weight"
-    ACTIVATION = "activation"
+    WEIGHT = "weight"  # as the step found it
+    PREACTIVATION = "pre-activation"  # of the head: the logits
+    ACTIVATION = "activation"  # what a layer makes of its pre-activation: normalization and activation
     LOSS = "loss"
     GRADIENT = "gradient"
 
@@ -199,9 +200,17 @@ TABLES: dict[str, TableSpec] = {
         _RUN_ID
         | _STEP
         | {
-            "kind": _text("nan, infinity or loss_limit."),
-            "tensor": _text("weight, activation, loss or gradient: the first bad one, as a step uses them."),
-            "layer_index": Column(pa.int64(), "1", "The first bad layer in the order of computation; null for a loss."),
+            "kind": _text(
+                "nan, infinity or loss_limit. A tensor that holds both is infinity. So is a pre-activation, a sum of "
+                "finite products, which can only overflow, and a weight's gradient, unless its layer's derivative is "
+                "NaN: whether an overflowing sum leaves infinity or NaN depends on the order in which it is added."
+            ),
+            "tensor": _text(
+                "The first bad one in order of computation: weight, as the step found it; then, from the input on, "
+                "each layer's pre-activation (the head's: the logits) and activation (what normalization and "
+                "activation make of it); loss; gradient, from the head back."
+            ),
+            "layer_index": Column(pa.int64(), "1", "Its layer; null for a loss."),
             "value": _real(
                 "Largest finite magnitude left in that tensor of that layer; for a loss the last finite one; for "
                 "loss_limit the loss that crossed; null if there was none."

@@ -29,6 +29,11 @@ class Where:
     memory: str | None = None
     workers: int = 0  # cohorts at a time; 0: as many as there is room for
 
+    @property
+    def threads(self) -> int:
+        """Threads in which TensorFlow computes in each worker: a whole CPU's each."""
+        return max(1, int(self.cpus or 1))
+
     def check(self) -> None:
         """Refuse an executor that is unknown, and what another one would need.
 

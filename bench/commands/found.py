@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,7 +11,7 @@ from bench.commands.only import Fits
 from bench.errors import ResultsError
 from bench.executors.tables import Tables, join, without
 from bench.plan import Cohort, Plan, Run, estimate_seconds
-from bench.results import Manifest, Results, read_manifest
+from bench.results import Manifest, Results, now, read_manifest
 from bench.schema import RunStatus
 
 
@@ -52,7 +53,8 @@ class Found:
 def continued(results: Results, manifest: Manifest, plan: Plan) -> Manifest:
     """A new manifest with what stays of the folder's own: incidents, and the folders it was merged from.
 
-    First it is checked that the results here may stay beside new ones.
+    First it is checked that the results here may stay beside new ones. That another processor, oneDNN or number of
+    threads goes on with them is said, and is an incident.
 
     Raises:
         ResultsError: the folder holds results of another kind, of other versions or of another suite, or its manifest
@@ -80,7 +82,12 @@ def continued(results: Results, manifest: Manifest, plan: Plan) -> Manifest:
             f"{f' ({before.suite_file})' if before.suite_file else ''}, and this one plans none of its runs. "
             "Give this suite another [suite] name, use --out for another folder, or --fresh to replace what is there."
         )
-    return replace(manifest, incidents=before.incidents, sources=before.sources)
+    incidents, other = before.incidents, before.other_arithmetic(manifest)
+    if other:
+        said = f"other arithmetic ({other}): last digits may differ"
+        incidents = [*incidents, {"at": now(), "status": "another machine", "measure": "kept", "reason": said}]
+        print(f"{results.folder} goes on with {said}.", file=sys.stderr)
+    return replace(manifest, incidents=incidents, sources=before.sources)
 
 
 def _another_suite(before: Manifest, manifest: Manifest) -> bool:

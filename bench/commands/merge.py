@@ -62,6 +62,9 @@ def merge(folders: Sequence[Path], out: Path, command: str = "") -> Path:
     missing = len(plan.runs) - found
     left = f"; {missing} are in none of them, and `bench run` trains those" if missing else ""
     print(f"{found} of {len(plan.runs)} runs from {len(folders)} folders{left}\n{out}")
+    for folder, manifest in zip(folders[1:], manifests[1:], strict=True):
+        if other := manifests[0].other_arithmetic(manifest):
+            print(f"{folders[0]} and {folder} were computed with other arithmetic ({other}): last digits may differ.")
     return out
 
 

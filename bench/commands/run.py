@@ -57,7 +57,8 @@ def run_suite(suite: Suite, options: Options) -> Path:
     with results.locked():
         if options.fresh:
             results.clear()
-        manifest = continued(results, Manifest.of(suite, plan, dry=options.dry, command=options.command), plan)
+        fresh = Manifest.of(suite, plan, dry=options.dry, command=options.command, threads=options.where.threads)
+        manifest = continued(results, fresh, plan)
         found = look(results, plan, fits, retry_failed=options.retry_failed)
         failed = _train(suite, options, found, Keeper(results, found, manifest))
     if failed:

@@ -2,17 +2,33 @@
 
 `tf.debugging.check_numerics` is silently ignored under XLA and stops at the first bad number of any run; these flags
 are part of the graph and tell runs, layers and tensors apart.
+
+What is named is the first bad tensor in order of computation: weights as the step found them; then, layer by layer
+from the input on, the pre-activation and what the layer makes of it; the loss; gradients from the head back. Its kind
+must not be a kernel's choice. Where a sum of finite products overflows, one kernel leaves an infinity and another, that
+adds in two parts, infinity - infinity. So a bad sum of finite numbers is an infinity by definition: a pre-activation is
+one, and so is a weight's gradient, unless the derivative of its layer's response is NaN where the batch stands.
+Everything else is computed element by element and says itself what it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from bench.engine.blocks import Layer
 from bench.engine.ensemble import BatchGradients, Ensemble
+from bench.engine.passes import Saved, StagePass, read, repeat, respond, unstacked, vectorize
 from bench.schema import EventKind, Tensor
+
+# The rows of `diagnose`: of each layer its weights, s, u, phi(u) and h as in `blocks.Layer`, dh/dz and the gradient.
+FORWARD = (Tensor.PREACTIVATION, Tensor.ACTIVATION, Tensor.ACTIVATION, Tensor.ACTIVATION)
+ROWS = 3 + len(FORWARD)
+FACTS = 3  # any NaN, any infinity, the largest finite magnitude
 
 
 @dataclass(frozen=True)
@@ -29,40 +45,65 @@ class Event:
 
 
 def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tensor]) -> tf.Tensor:
-    """For weights, activations and gradients, by layer and run: any NaN, any infinity, the largest finite magnitude.
+    """What `locate` asks, [ROWS, layers, FACTS, R] in float32, the head the last layer.
 
     Args:
         penalized: the gradients with their penalties, which may overflow by the penalty alone.
-
-    Returns:
-        [3 kinds, layers, 3 facts, R], float32.
     """
     gradients = iter(penalized)
     grouped = [[next(gradients) for _ in stack.trainable] for stack in ensemble.stacks]
-    z = [_facts_of([array.stack()]) for saved in batch.saved for array in saved.z]
-    return tf.stack(
-        [
-            weight_facts(ensemble),
-            ensemble.by_layer([*z, _facts_of([batch.logits[None]])]),
-            ensemble.by_layer([_facts_of(group) for group in grouped]),
-        ]
-    )
+    responses = [_response_facts(*each) for each in zip(ensemble.passes, batch.saved, strict=True)]
+    logits = _facts(batch.logits, 1)[None]
+    head = tf.stack([logits, *[tf.zeros_like(logits)] * len(FORWARD)], axis=1)  # nothing stands between it and the loss
+    forward = tf.concat([*responses, head], axis=0)  # [layers, s, u, phi, h and dh/dz, FACTS, R]
+    gradient = ensemble.by_layer([_facts_of(group) for group in grouped])
+    return tf.stack([weight_facts(ensemble), *tf.unstack(forward, len(FORWARD) + 1, axis=1), gradient])
 
 
 def weight_facts(ensemble: Ensemble) -> tf.Tensor:
-    """The facts of `diagnose` for the weights alone, [layers, 3 facts, R]."""
+    """The facts of `diagnose` for the weights alone, [layers, FACTS, R]."""
     return ensemble.by_layer([_facts_of([v.value for v in stack.trainable]) for stack in ensemble.stacks])
 
 
+def _response_facts(stage_pass: StagePass, saved: Saved) -> tf.Tensor:
+    """Facts of s, u, phi, h and dh/dz, computed again from each layer's z, [N * layers, len(FORWARD) + 1, FACTS, R]."""
+    layers, count = stage_pass.stage.block.layers, stage_pass.stage.count
+    weights = [unstacked(stack) for stack in stage_pass.stacks]
+
+    def body(i: Any, rows: Any) -> Any:
+        found = []
+        for j, layer in enumerate(layers):
+            _, response, state = read(weights[j], i)
+            inputs = [saved.z[j].read(i), *(read(saved.stream, i) if layer.takes_stream else [])]
+            found.append(tf.stack([_facts(tensor, 1) for tensor in vectorize(_tapped(layer), response, state, inputs)]))
+        return (rows.write(i, tf.stack(found)),)
+
+    (rows,) = repeat(count, body, (tf.TensorArray(tf.float32, count),))
+    found = rows.stack()
+    return tf.reshape(found, [-1, *found.shape[2:]])
+
+
+def _tapped(layer: Layer) -> Callable[..., Any]:
+    def tapped(response: Any, state: Any, inputs: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs[0])
+            (*forward, _), _ = respond(layer, (response, state), list(inputs), True)
+        return [*forward, tape.gradient(forward[-1], inputs[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)]
+
+    return tapped
+
+
 def _facts_of(tensors: list[tf.Tensor]) -> tf.Tensor:
-    """[N, 3 facts, R] over tensors [N, R, ...]."""
-    parts = []
-    for tensor in tensors:
-        axes = list(range(2, len(tensor.shape)))
-        finite = tf.where(tf.math.is_finite(tensor), tf.abs(tensor), 0.0)
-        flags = (tf.cast(test(tensor), tf.float32) for test in (tf.math.is_nan, tf.math.is_inf))
-        parts.append(tf.stack([tf.reduce_max(fact, axis=axes) for fact in (*flags, finite)], axis=1))
-    return tf.reduce_max(tf.stack(parts), axis=0)
+    """[N, FACTS, R] over tensors [N, R, ...]."""
+    return tf.reduce_max(tf.stack([_facts(tensor, 2) for tensor in tensors]), axis=0)
+
+
+def _facts(tensor: tf.Tensor, keep: int) -> tf.Tensor:
+    """The facts of a tensor [..., R, entries...] whose first `keep` axes end with the runs: [..., FACTS, R]."""
+    axes = list(range(keep, len(tensor.shape)))
+    finite = tf.where(tf.math.is_finite(tensor), tf.abs(tensor), 0.0)
+    flags = (tf.cast(test(tensor), tf.float32) for test in (tf.math.is_nan, tf.math.is_inf))
+    return tf.stack([tf.reduce_max(fact, axis=axes) for fact in (*flags, finite)], axis=keep - 1)
 
 
 def locate(facts: np.ndarray, run: int, step: int, losses: tuple[float, float | None]) -> Event:
@@ -72,23 +113,32 @@ def locate(facts: np.ndarray, run: int, step: int, losses: tuple[float, float | 
         facts: what `diagnose` returned.
         losses: the run's loss at this step, and the last one that was finite.
     """
-    weight, activation, gradient = facts[:, :, :, run]
     loss, last_loss = losses
-    for tensor, found, backward in (
-        (Tensor.WEIGHT, weight, False),
-        (Tensor.ACTIVATION, activation, False),
-        (Tensor.LOSS, None, False),
-        (Tensor.GRADIENT, gradient, True),  # computed from the head back
-    ):
-        if found is None:
-            if not np.isfinite(loss):
-                kind = EventKind.NAN if np.isnan(loss) else EventKind.INFINITY
-                return Event(run, step, kind, tensor, None, last_loss, None)
-            continue
-        for layer in range(len(found))[:: -1 if backward else 1]:
-            nan, infinite, largest = found[layer]
-            if nan or infinite:
-                # A layer that holds both was infinite first: its NaN came of inf - inf or 0 x inf.
-                kind = EventKind.INFINITY if infinite else EventKind.NAN
-                return Event(run, step, kind, tensor, layer, float(largest) or None, None)
+    for tensor, layer, found, known in _in_order(facts[..., run], loss):
+        kind = _kind(found)
+        if kind is not None:
+            value = last_loss if layer is None else float(found[-1]) or None
+            return Event(run, step, known or kind, tensor, layer, value, None)
     raise ValueError(f"run {run} at step {step}: every tensor is finite")
+
+
+def _in_order(facts: np.ndarray, loss: float) -> Iterator[tuple[Tensor, int | None, np.ndarray, EventKind | None]]:
+    """Every tensor of a run in order of computation: its layer, facts, and kind where it cannot say that itself."""
+    weight, *forward, slope, gradient = facts
+    for layer, found in enumerate(weight):
+        yield Tensor.WEIGHT, layer, found, None
+    for layer in range(len(weight)):
+        for tensor, rows in zip(FORWARD, forward, strict=True):
+            yield tensor, layer, rows[layer], EventKind.INFINITY if tensor is Tensor.PREACTIVATION else None
+    yield Tensor.LOSS, None, np.array([np.isnan(loss), np.isinf(loss), 0.0]), None
+    for layer in reversed(range(len(weight))):
+        undefined = _kind(slope[layer]) is EventKind.NAN
+        yield Tensor.GRADIENT, layer, gradient[layer], EventKind.NAN if undefined else EventKind.INFINITY
+
+
+def _kind(facts: np.ndarray) -> EventKind | None:
+    """What a tensor holds: infinity where it holds any, for NaN comes of infinity and not the other way."""
+    nan, infinite, _ = facts
+    if infinite:
+        return EventKind.INFINITY
+    return EventKind.NAN if nan else None

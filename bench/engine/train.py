@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from bench.engine.batches import batches, sample_rows
 from bench.engine.datasets import Dataset, check_batch, load
-from bench.engine.divergence import Event, diagnose, locate, weight_facts
+from bench.engine.divergence import FACTS, ROWS, Event, diagnose, locate, weight_facts
 from bench.engine.ensemble import Ensemble
 from bench.engine.initial import initial_ensemble
 from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_columns
@@ -105,7 +105,8 @@ class Training:
         sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
         trouble = tf.reduce_any(alive & ~sound)
         layers, runs = ensemble.network.depth + 1, len(self.cohort.runs)
-        facts = tf.cond(trouble, lambda: diagnose(ensemble, batch, penalized), lambda: tf.zeros([3, layers, 3, runs]))
+        sound_facts = tf.zeros([ROWS, layers, FACTS, runs])
+        facts = tf.cond(trouble, lambda: diagnose(ensemble, batch, penalized), lambda: sound_facts)
         kernels = [stack.kernel for stack in ensemble.stacks]
         before = tf.cond(
             measure,
@@ -172,8 +173,8 @@ class Training:
         facts = tf.function(lambda: weight_facts(self.ensemble), autograph=False)().numpy()
         broken = self.recorder.alive & (facts[:, :2] > 0).any(axis=(0, 1))
         for run in np.flatnonzero(broken).tolist():
-            sound = np.zeros_like(facts)
-            self.recorder.end(locate(np.stack([facts, sound, sound]), run, self.steps, (0.0, None)))
+            sound = [np.zeros_like(facts)] * (ROWS - 1)
+            self.recorder.end(locate(np.stack([facts, *sound]), run, self.steps, (0.0, None)))
 
 
 class _Data:

@@ -71,8 +71,8 @@ class Manifest:
     sources: Sequence[Mapping[str, Any]] = ()
 
     @classmethod
-    def of(cls, suite: Suite, plan: Plan, *, dry: bool = False, command: str = "") -> Manifest:
-        """A suite's manifest at the start of a run on this machine."""
+    def of(cls, suite: Suite, plan: Plan, *, dry: bool = False, command: str = "", threads: int = 1) -> Manifest:
+        """A suite's manifest at the start of a run on this machine; `threads` are TensorFlow's, of each worker."""
         return cls(
             suite=suite.name,
             title=suite.title or suite.name,
@@ -89,7 +89,7 @@ class Manifest:
             planned=Planned(len(suite.cells), len(plan.runs), len(plan.cohorts)),
             dry=dry,
             versions=environment.versions(),
-            machine=environment.machine(),
+            machine=environment.machine(threads),
             command=command,
             started=now(),
         )
@@ -108,6 +108,12 @@ class Manifest:
         """Versions that numbers depend on and that differ: name → ours and the other's."""
         pairs = {name: (self.versions.get(name), other.versions.get(name)) for name in environment.DECIDING}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+    def other_arithmetic(self, other: Manifest) -> str:
+        """In what the machines differ that last digits depend on, as far as both are known; empty where in nothing."""
+        ours, theirs = ({} if each.dry else each.machine for each in (self, other))
+        names = [n for n in environment.ARITHMETIC if n in ours and n in theirs and ours[n] != theirs[n]]
+        return ", ".join(f"{name.replace('_', ' ')} {ours[name]} and {theirs[name]}" for name in names)
 
     def write(self, folder: Path) -> None:
         """Replace the manifest of a results folder.

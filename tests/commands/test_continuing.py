@@ -6,18 +6,21 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
 import pytest
 
+from bench.commands.found import continued
 from bench.commands.merge import merge
 from bench.commands.run import Options, run_suite
 from bench.commands.show import show_run
 from bench.errors import DataError, ResultsError, RunsFailed, SuiteError
+from bench.plan import make_plan
 from bench.report import write_report
-from bench.results import count_statuses, read_manifest, read_tables
+from bench.results import Manifest, Results, count_statuses, read_manifest, read_tables
 from bench.results.files import replace_durably
 from bench.schema import TABLES
 from bench.suite import Suite, load_suite
@@ -312,3 +315,26 @@ def test_a_full_disk_is_one_message_and_what_was_written_stays(
     assert len(read_tables(out)["runs"]) == 6
     run_suite(suite, Options(out, dry=True))
     assert files(out) == undisturbed
+
+
+def test_going_on_or_merging_with_other_arithmetic_is_said_and_noted(
+    suite: Suite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trained(name: str, **machine: str) -> Results:
+        results = Results(run_suite(suite, Options(tmp_path / name, dry=True)))
+        manifest = read_manifest(results.folder)
+        results.write_manifest(replace(manifest, dry=False, machine={**manifest.machine, **machine}))
+        return results
+
+    here, there = trained("here"), trained("there", onednn="of old", vector_extensions="of old")
+    plan = make_plan(suite)
+    manifest = Manifest.of(suite, plan)
+    assert not continued(here, manifest, plan).incidents
+    assert "arithmetic" not in capsys.readouterr().err
+    (incident,) = continued(there, manifest, plan).incidents
+    for words in (incident["reason"], capsys.readouterr().err):
+        assert "onednn of old and " in words
+        assert "vector extensions of old and " in words
+        assert "processor" not in words
+    merge([here.folder, there.folder], tmp_path / "both")
+    assert "there were computed with other arithmetic (vector extensions " in capsys.readouterr().out

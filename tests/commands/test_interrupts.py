@@ -121,7 +121,9 @@ def test_a_second_driver_is_one_message(driver: subprocess.Popen[str], tmp_path:
         "--out",
         str(tmp_path / "out"),
     ]
+    driver.send_signal(signal.SIGSTOP)  # it holds its lock until it goes on, however long a second one takes to start
     second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    driver.send_signal(signal.SIGCONT)
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1
     assert "another `bench run` is writing here" in second.stderr

@@ -5,13 +5,15 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench.engine.batches import batches
-from bench.engine.divergence import locate
+from bench.engine.divergence import FACTS, ROWS, locate
 from bench.schema import EventKind, Tensor
 from tests.cohorts import cohorts, of_run, train
 
@@ -94,7 +96,7 @@ def test_an_activation_that_overflows_is_found_at_its_step_and_layer() -> None:
     tables = train(cohort)
     (event,) = tables["divergence_events"].itertuples()
     # Pixels are about 1, so layer l is about (1e11 * sqrt(16))^(l + 1): the fourth leaves float32's 3e38.
-    assert (event.step, event.kind, event.tensor, event.layer_index) == (0, "infinity", "activation", 3)
+    assert (event.step, event.kind, event.tensor, event.layer_index) == (0, "infinity", "pre-activation", 3)
     assert np.isnan(event.value)  # nothing finite is left in that layer
     runs = tables["runs"].set_index("run_id")
     assert runs.loc[event.run_id, ["status", "steps_completed"]].tolist() == ["diverged", 0]
@@ -107,7 +109,7 @@ def test_weights_that_overflow_are_found_at_the_step_after_the_update() -> None:
     tables = train(cohort)
     first = tables["divergence_events"].iloc[0]
     assert (first["step"], first["kind"]) == (1, "infinity")
-    assert first["tensor"] in ("weight", "activation")
+    assert first["tensor"] in ("weight", "pre-activation")
     ended = tables["runs"].set_index("run_id").loc[first["run_id"]]
     assert ended["steps_completed"] == 1
     steps = of_run(tables, first["run_id"])["gradient_norms"]["step"]
@@ -135,31 +137,84 @@ def test_a_loss_over_its_limit_is_an_event_and_the_run_goes_on() -> None:
     assert (curve[: event.step - 1] <= event.limit).all()
 
 
-FINITE = np.zeros((3, 4, 3, 2), np.float32)
+WEIGHT, S, U, PHI, H, SLOPE, GRADIENT = range(ROWS)
+NAN, INFINITY = range(2)
 
 
-def planted(kind: int, layer: int, fact: int) -> np.ndarray:
-    facts = FINITE.copy()
-    facts[kind, layer, fact, 1] = 1
-    facts[kind, layer, 2, 1] = 7.0
+def planted(*places: tuple[int, int, int]) -> np.ndarray:
+    """What `diagnose` finds in 2 runs of 4 layers when the second holds bad numbers in these rows, layers and kinds."""
+    facts = np.zeros((ROWS, 4, FACTS, 2), np.float32)
+    for row, layer, kind in places:
+        facts[row, layer, kind, 1] = 1
+        facts[row, layer, 2, 1] = 7.0
     return facts
 
 
-@pytest.mark.parametrize(("kind", "tensor"), list(enumerate((Tensor.WEIGHT, Tensor.ACTIVATION, Tensor.GRADIENT))))
-@pytest.mark.parametrize(("fact", "name"), list(enumerate((EventKind.NAN, EventKind.INFINITY))))
-def test_locate_names_tensor_layer_and_kind(kind: int, tensor: Tensor, fact: int, name: EventKind) -> None:
-    event = locate(planted(kind, 2, fact), 1, 5, (1.0, 1.0))
-    assert (event.tensor, event.layer_index, event.kind, event.value, event.step) == (tensor, 2, name, 7.0, 5)
+LOCATED = [
+    ([(WEIGHT, 2, NAN)], "nan", "weight", 2),
+    ([(WEIGHT, 2, NAN), (WEIGHT, 2, INFINITY)], "infinity", "weight", 2),
+    ([(S, 2, INFINITY)], "infinity", "pre-activation", 2),
+    (
+        [(S, 2, NAN)],
+        "infinity",
+        "pre-activation",
+        2,
+    ),  # a sum of finite products: inf - inf in one kernel, inf in another
+    ([(S, 1, NAN), (S, 3, NAN), (H, 0, INFINITY)], "infinity", "activation", 0),
+    ([(S, 1, NAN), (S, 3, NAN), (WEIGHT, 3, NAN)], "nan", "weight", 3),
+    ([(U, 1, NAN), (PHI, 1, INFINITY), (H, 1, NAN)], "nan", "activation", 1),
+    ([(PHI, 1, INFINITY), (H, 1, NAN), (S, 2, NAN)], "infinity", "activation", 1),
+    ([(H, 3, NAN), (GRADIENT, 3, NAN)], "nan", "activation", 3),
+    ([(GRADIENT, 1, INFINITY), (GRADIENT, 2, NAN)], "infinity", "gradient", 2),
+    ([(GRADIENT, 1, INFINITY), (SLOPE, 1, NAN)], "nan", "gradient", 1),
+    ([(GRADIENT, 1, INFINITY), (SLOPE, 1, NAN), (SLOPE, 1, INFINITY)], "infinity", "gradient", 1),
+]
 
 
-def test_locate_takes_the_first_that_a_step_uses() -> None:
-    both = np.maximum(planted(1, 1, 0), planted(1, 3, 0))
-    assert locate(both, 1, 0, (1.0, 1.0)).layer_index == 1
-    gradients = np.maximum(planted(2, 1, 0), planted(2, 3, 0))
-    assert locate(gradients, 1, 0, (1.0, 1.0)).layer_index == 3
-    assert locate(np.maximum(planted(0, 3, 0), both), 1, 0, (1.0, 1.0)).tensor is Tensor.WEIGHT
-    event = locate(gradients, 1, 0, (np.inf, 2.5))
-    assert (event.tensor, event.kind, event.value) == (Tensor.LOSS, EventKind.INFINITY, 2.5)
+@pytest.mark.parametrize(("places", "kind", "tensor", "layer"), LOCATED)
+def test_locate_names_the_first_bad_tensor_in_order_of_computation_and_its_kind(
+    places: list[tuple[int, int, int]], kind: str, tensor: str, layer: int
+) -> None:
+    event = locate(planted(*places), 1, 5, (1.0, 1.0))
+    assert (event.kind, event.tensor, event.layer_index, event.value, event.step) == (kind, tensor, layer, 7.0, 5)
+
+
+def test_locate_takes_a_bad_loss_before_bad_gradients() -> None:
+    event = locate(planted((GRADIENT, 1, NAN)), 1, 0, (np.inf, 2.5))
+    assert (event.tensor, event.layer_index, event.kind, event.value) == (Tensor.LOSS, None, EventKind.INFINITY, 2.5)
+
+
+def root_of_relu(x: Any) -> Any:
+    """Its derivative at 0 and below is infinity times 0."""
+    return keras.ops.sqrt(keras.ops.relu(x))
+
+
+def log_of_relu(x: Any) -> Any:
+    """Minus infinity at 0 and below."""
+    return keras.ops.log(keras.ops.relu(x))
+
+
+@pytest.mark.parametrize(
+    ("depth", "form"),
+    [
+        (1, ""),
+        (3, ""),
+        (1, 'normalization = "layer_normalization"'),
+        (3, 'normalization = { level = "layer_normalization", position = "after" }'),
+        (3, 'skip = "residual"'),
+    ],
+)
+def test_an_activation_that_is_infinite_is_named_at_every_depth(depth: int, form: str) -> None:
+    (cohort,) = cohorts(f"depth = [{depth}]", f'activation = "{__name__}:log_of_relu"\nwidth = 8\nsteps = 3\n{form}')
+    (event,) = train(cohort)["divergence_events"].itertuples()
+    assert (event.step, event.kind, event.tensor, event.layer_index) == (0, "infinity", "activation", 0)
+    assert event.value > 0
+
+
+def test_a_derivative_that_is_nan_is_named_in_the_layer_nearest_the_head() -> None:
+    (cohort,) = cohorts("depth = [3]", f'activation = "{__name__}:root_of_relu"\nwidth = 8\nsteps = 3')
+    (event,) = train(cohort)["divergence_events"].itertuples()
+    assert (event.step, event.kind, event.tensor, event.layer_index) == (0, "nan", "gradient", 2)
 
 
 @pytest.mark.parametrize(("layer", "skip"), [(0, "none"), (2, "none"), (2, "residual"), (4, "none")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.environment import machine
 from bench.executors.answers import Status
 from bench.executors.driver import Driver, Outcome
 from bench.executors.local import LocalExecutor
@@ -30,3 +31,9 @@ def test_a_cohort_that_failed_in_one_run_holds_all_others_bit_for_bit() -> None:
     for table in TABLES.keys() - {"timings"}:
         pd.testing.assert_frame_equal(joined[table].to_pandas(), whole[table].to_pandas(), check_exact=True)
     assert joined["timings"]["runs"].to_pylist() == [5]
+
+
+def test_whether_onednn_computes_is_told_without_tensorflow_as_tensorflow_tells_it() -> None:
+    from tensorflow.python.util import _pywrap_util_port
+
+    assert machine()["onednn"] == ("on" if _pywrap_util_port.IsMklEnabled() else "off")
