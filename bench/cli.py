@@ -254,7 +254,7 @@ def theory(  # noqa: PLR0913 (one parameter an option)
     results: Annotated[
         Path | None, typer.Argument(metavar="[RESULTS]", help="Compare a results folder; without options.")
     ] = None,
-    activation: Annotated[str, typer.Option(help="As in a suite, settings in brackets: 'elu(alpha=1)'.")] = "relu",
+    activation: Annotated[str, typer.Option(help="A level of the factor, as in a suite.")] = "relu",
     initializer: Annotated[str | None, typer.Option(help="E.g. 'random_normal(stddev=0.3)'.")] = None,
     depth: Annotated[int, typer.Option(min=1, max=2000, help="Hidden layers.")] = 32,
     width: Annotated[int, typer.Option(min=2, help="Units in a hidden layer.")] = 256,

@@ -146,7 +146,7 @@ def trainable_depth(
 
 @dataclass
 class _Ratio:
-    """log10 |d_first| / |d_last| of networks that end with each layer in turn, in `decades`: numbers or [gains], None within a block."""
+    """log10 |d_first| / |d_last| of networks that end with each layer in turn: `decades`, None within a block."""
 
     network: DenseNetwork
     total: Array | float = 0.0
