@@ -52,6 +52,7 @@ def printable(text: str) -> str:
 def nearest(got: object, known: Iterable[object]) -> str:
     """A sentence that offers the nearest known name, then lists them all."""
     names = [str(name) for name in known]
-    close = get_close_matches(str(got), names, n=1, cutoff=0.5)
-    guess = f'Did you mean "{close[0]}"? ' if close else ""
+    spelt = {name.lower(): name for name in names}
+    close = get_close_matches(str(got).lower(), spelt, n=1)
+    guess = f'Did you mean "{spelt[close[0]]}"? ' if close else ""
     return f"{guess}Known: {', '.join(names)}."

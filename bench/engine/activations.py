@@ -81,8 +81,20 @@ def _refuse_unusable(choice: Choice) -> None:
     except Exception as error:  # whatever the plugin, Keras or TensorFlow raises
         said = " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split())
         faults.append(f"cannot be computed for many runs at once, by {type(error).__name__}: {said}")
+    if layer.weights:
+        names = ", ".join(weight.name for weight in layer.weights)
+        faults.append(f"has weights of its own ({names}), and the engine keeps none of an activation's")
+    elif not faults and _mixes(layer):
+        faults.append("is not elementwise: a value depends on its neighbours")
     if faults:
         raise SuiteError(
             f'activation "{choice.label}" {faults[-1]}. An activation maps a tensor element by element, '
             "by operations of keras.ops or TensorFlow."
         )
+
+
+def _mixes(layer: keras.layers.Layer) -> bool:
+    """Whether the first entry's value moves with the others of its row."""
+    rows = tf.constant([[0.5, -1.0, 1.0], [0.5, 2.0, -0.25]])
+    first = np.asarray(layer(rows))[:, 0]
+    return first[0] != first[1] and bool(np.isfinite(first).all())

@@ -96,6 +96,11 @@ def _choose_level(factor: Factor, name: str, given: dict[str, object]) -> Choice
         return _resolve(level, given)
     if factor.plugins and re.fullmatch(PLUGIN, name):
         return _plugin(name, given)
+    if factor.level("npz") and re.search(r"/|\.\w+$", name):
+        raise SuiteError(
+            f"{show(name)} is not an .npz file, which a local dataset is: "
+            "np.savez(path, x_train=…, y_train=…, x_test=…, y_test=…) writes one."
+        )
     known = [level.name for level in factor.levels]
     hint = ' Or "module:name" from outside the project.' if factor.plugins else ""
     raise SuiteError(f"{show(name)} is not a level. {nearest(name, known)}{hint}")

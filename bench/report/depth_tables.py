@@ -10,7 +10,7 @@ import pandas as pd
 from bench.analysis import deepest_trainable, onset
 from bench.report.levels import Axis, level_label
 from bench.report.view import Grid, Sentence, based
-from bench.text import listed, spoken
+from bench.text import listed, plural, spoken
 
 ACROSS = "initializer"
 DOWN = ("normalization", "skip", "activation")  # the factors that decide how a signal travels, besides the initializer
@@ -129,5 +129,5 @@ def _deepest_text(row: pd.Series) -> str:
     if row["deepest"] != row["deepest"]:
         return f"none (0/{row['runs']})" if row["learned"] == 0 else f"none ({row['learned']}/{row['runs']})"
     plus = "+" if row["is_deepest_tried"] else ""
-    holes = f", but not at {int(row['holes'])} less deep" if row["holes"] else ""
+    holes = f", but not at {plural(int(row['holes']), 'shallower depth')}" if row["holes"] else ""
     return f"{int(row['deepest'])}{plus} ({row['learned']}/{row['runs']}){holes}"

@@ -92,6 +92,7 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         normalization = ["keras.layers:LayerNormalization"]
         dataset = [{ level = "outside:blobs", rows = 80 }]""",
         'activation = ["outside:Shifted"]',
+        'activation = ["keras.layers:LeakyReLU"]',
         'activation = [{ level = "outside:Shifted", shift = 0.1 }]',
     ],
     ids=["snake", "loop", "Shifted", "shift"],
@@ -132,6 +133,8 @@ def test_an_optimizer_that_mixes_runs_is_refused(name: str) -> None:
         ('optimizer = ["outside:not_an_optimizer"]', SuiteError, "not a Keras optimizer"),
         ('activation = ["outside:row_by_row"]', SuiteError, "cannot be computed for many runs at once"),
         ('activation = ["outside:through_numpy"]', SuiteError, "has no gradient"),
+        ('activation = ["keras.layers:PReLU"]', SuiteError, r"has weights of its own \(alpha\)"),
+        ('activation = ["keras.layers:Softmax"]', SuiteError, "a value depends on its neighbours"),
         ('activation = ["outside:flat"]', SuiteError, r"makes \(3, 1\) of \(3, 2\)"),
         ('activation = ["outside:broken"]', SuiteError, "ValueError.*planted"),
         ('activation = ["outside:missing"]', SuiteError, "no attribute missing"),

@@ -186,6 +186,11 @@ def test_settings_of_a_plugin_pass_as_given() -> None:
         ("learning_rate", False, "false is not a number."),
         ("initializer", "he_norml", '"he_norml" is not a level. Did you mean "he_normal"? Known: random_normal, '),
         ("initializer", "he_norml", '"module:name"'),
+        ("activation", "ReLU", '"ReLU" is not a level. Did you mean "relu"? Known: '),
+        ("activation", "LeakyReLU", 'Did you mean "leaky_relu"?'),
+        ("dataset", "data/m.csv", '"data/m.csv" is not an .npz file, which a local dataset is: np.savez('),
+        ("dataset", "mine.npy", "np.savez("),
+        ("dataset", "minst", 'Did you mean "mnist"?'),
         ("initializer", "mine:", "is not a level"),
         (
             "skip",

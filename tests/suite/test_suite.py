@@ -99,6 +99,23 @@ def test_include_may_bring_back_what_exclude_took_away(load: Load) -> None:
     assert _cells(suite, "depth", "activation") == [("2", "relu"), ("2", "tanh"), ("8", "tanh")]
 
 
+def test_a_bare_name_in_include_is_the_level_that_the_suite_has(load: Load) -> None:
+    written = '[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n[[include]]\ndepth = 8\ninitializer = '
+    assert _cells(load(HEAD + written + '"orthogonal"\n'), "initializer", "depth")[1:] == [
+        ("orthogonal(gain=1.5)", "8")
+    ]
+    assert _cells(load(HEAD + written + '{ level = "orthogonal" }\n'), "initializer")[1:] == [("orthogonal",)]
+
+
+def test_one_file_under_two_paths_is_one_level(load: Load, tmp_path: Path) -> None:
+    for name in ("a.npz", "b.npz"):
+        (tmp_path / name).write_bytes(b"the same")
+    with pytest.raises(SuiteError, match="is there twice"):
+        load(HEAD + f'[factors]\ndataset = ["{tmp_path}/a.npz", "{tmp_path}/b.npz"]\n')
+    with pytest.raises(SuiteError, match="adds a cell that is there already"):
+        load(HEAD + f'[factors]\ndataset = ["{tmp_path}/a.npz"]\n[[include]]\ndataset = "{tmp_path}/b.npz"\n')
+
+
 def test_plugins_and_files_are_levels(load: Load) -> None:
     suite = load(HEAD + '[factors]\nactivation = ["relu", "mine.shapes:snake"]\n[fixed]\ndataset = "data/mine.npz"\n')
     assert _cells(suite, "activation") == [("relu",), ("mine.shapes:snake",)]
@@ -125,6 +142,13 @@ def test_plugins_and_files_are_levels(load: Load) -> None:
         (
             GRID.replace("replicates = 2", "replicates = 2\nseed = -1"),
             "[suite] seed: -1 is not allowed: it must be at l",
+        ),
+        (GRID.replace("depth", "dropout"), '[factors] dropout: "dropout" is not a factor. Known: dataset, '),
+        (GRID.replace('"probe"', '"größe"'), "it names files: A to Z, a to z, digits, _ and -"),
+        (
+            HEAD + CLIPPINGS + '[[include]]\nclipping = "global_norm"\ndepth = 2\n',
+            '[[include]] 1: clipping: "global_norm" may be global_norm or global_norm(threshold=5) here. '
+            'Write a table: { level = "global_norm" } has the default settings.',
         ),
         (
             GRID.replace('"probe"', '"../up"'),
