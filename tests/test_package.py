@@ -19,6 +19,8 @@ from tests.extending.recipes import ROOT, copied
 
 pytest.importorskip("setuptools", minversion="77")  # what pyproject.toml needs; `make install` brings it
 
+pytestmark = pytest.mark.full  # half a minute: three commands in fresh processes
+
 BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_{what}(sys.argv[1]))"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bench.suite import load_suite
 
 BUILD = "bench.engine.check:build_cohort"
 TRY_PLUGIN = "bench.engine.check:try_plugin"
+MOST_SAID = 500  # characters of what a plugin, Keras or TensorFlow raised
 TRY_DATASET = "bench.engine.datasets:try_dataset"
 
 
@@ -67,8 +69,12 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
 
 
 def _said(answer: Answer) -> str:
-    """What went wrong: a sentence for the user, or the last line of a traceback."""
-    return str(answer.value).strip().splitlines()[-1]
+    """What went wrong, in a line: a sentence for the user, or what a traceback ends with."""
+    text = str(answer.value).strip()
+    if answer.status is Status.ERROR:
+        ends = [found.start() for found in re.finditer(r"(?m)^[A-Za-z_][\w.]*(: |$)", text)]
+        text = re.sub(r"\x1b\[\d*m", "", text[ends[-1] if ends else 0 :]).partition("Arguments received by")[0]
+    return " ".join(text.split())[:MOST_SAID]
 
 
 def _build_all(executor: LocalExecutor, suite_path: Path, cohorts: Sequence[Cohort]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.extending.recipes import ROOT, Copy, recipe
+from tests.extending.recipes import ROOT, Copy, copied, recipe
 
 SUITE = """
 [suite]
@@ -12,7 +12,7 @@ name = "s"
 question = "Does it train?"
 replicates = 1
 [factors]
-{factor} = [{levels}]
+{factors}
 [fixed]
 depth = 2
 width = 8
@@ -28,52 +28,45 @@ for cohort in make_plan(load_suite(Path("s.toml"))).cohorts:
 """
 
 
-LEVELS = {  # a recipe's factor, where each of its blocks goes, and its new levels
-    "An activation": (
-        "activation",
-        {"bench/factors/activations.py": '        _keras(\n            "tanh",'},
-        ['"hard_tanh"'],
-    ),
-    "A normalization": (
-        "normalization",
-        {
-            "bench/engine/layers.py": '@keras.saving.register_keras_serializable("gradtrial")\nclass Weight',
-            "bench/factors/normalizations.py": '        Level(\n            "weight_normalization"',
-        },
-        ['"centering"', '{ level = "centering", position = "after" }'],
-    ),
-    "An optimizer": (
-        "optimizer",
-        {"bench/factors/optimizers.py": '        Level(\n            "adam",'},
-        ['"adamax"'],
-    ),
+ANCHORS = {  # where each block of a recipe goes: in front of this
+    "bench/factors/activations.py": '        _keras(\n            "tanh",',
+    "bench/engine/layers.py": '@keras.saving.register_keras_serializable("gradtrial")\nclass Weight',
+    "bench/factors/normalizations.py": '        Level(\n            "weight_normalization"',
+    "bench/factors/optimizers.py": '        Level(\n            "adam",',
+    "bench/factors/datasets.py": '        DatasetLevel(\n            "npz",',
+}
+LEVELS = {  # each recipe's factor and new levels
+    "An activation": ("activation", ['"hard_tanh"']),
+    "A normalization": ("normalization", ['"centering"', '{ level = "centering", position = "after" }']),
+    "An optimizer": ("optimizer", ['"adamax"']),
+    "A dataset": ("dataset", ['"iris"']),
 }
 
 
-@pytest.mark.parametrize("heading", LEVELS)
-def test_a_new_level_is_listed_and_trains(project: Copy, heading: str) -> None:
-    factor, anchors, levels = LEVELS[heading]
-    for block in recipe(heading):
-        project.insert(block.place, anchors[block.place], block.text)
-    project.write("s.toml", SUITE.format(factor=factor, levels=", ".join(levels)))
-    assert project.run("-c", TRAINED).count("['completed']") == len(levels)
-    assert levels[0].strip('"') in project.run("-m", "bench", "list", factor)
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Copy:
+    """The project with what every recipe of LEVELS adds."""
+    project = copied(tmp_path_factory.mktemp("grown"))
+    for heading in LEVELS:
+        for block in recipe(heading):
+            project.insert(block.place, ANCHORS[block.place], block.text)
+    return project
 
 
-def test_a_new_activation_has_a_prediction(activation: Copy) -> None:
-    said = activation.run("-m", "bench", "theory", "--activation", "hard_tanh", "--depth", "3", "--width", "16")
+def test_new_levels_train_together(grown: Copy) -> None:
+    factors = "\n".join(f"{factor} = [{', '.join(levels)}]" for factor, levels in LEVELS.values())
+    grown.write("s.toml", SUITE.format(factors=factors))
+    assert grown.run("-c", TRAINED).count("['completed']") == 2
+    assert "iris" in grown.run("-m", "bench", "list", "dataset")
+
+
+def test_a_new_activation_has_a_prediction(grown: Copy) -> None:
+    said = grown.run("-m", "bench", "theory", "--activation", "hard_tanh", "--depth", "3", "--width", "16")
     assert "Critical point of hard_tanh (vanishing): sigma_w = 1.00000, sigma_b = 0.00000" in said
 
 
 @pytest.mark.full
-def test_a_new_activation_passes_the_tests_of_activations(activation: Copy) -> None:
+def test_a_new_activation_passes_the_tests_of_activations(grown: Copy) -> None:
     tests = "tests/theory/test_theory_activations.py"
-    activation.write(tests, (ROOT / tests).read_text(encoding="utf-8"))
-    assert "4 passed" in activation.run("-m", "pytest", tests, "-k", "hard_tanh")
-
-
-@pytest.fixture
-def activation(project: Copy) -> Copy:
-    (block,) = recipe("An activation")
-    project.insert(block.place, LEVELS["An activation"][1][block.place], block.text)
-    return project
+    grown.write(tests, (ROOT / tests).read_text(encoding="utf-8"))
+    assert "4 passed" in grown.run("-m", "pytest", tests, "-k", "hard_tanh")
