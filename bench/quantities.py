@@ -218,6 +218,13 @@ OF_RUNS: tuple[Quantity, ...] = (
              better=Better.LOWER),
 )  # fmt: skip
 
+# Those that the page's explorer shows of each run, the first two as the axes that its scatter opens with.
+EXPLORED = (
+    "signal_ratio_start", "final_validation_accuracy", "signal_ratio_end", "decay_rate_start", "decay_rate_end",
+    "collapse_gap_start", "saturated_fraction_end", "dead_fraction_end", "update_ratio_end", "clipped_share",
+    "final_validation_loss", "final_train_loss", "loss_area", "steps_completed",
+)  # fmt: skip
+
 
 def _extremes(name: str, definition: str, of: tuple[tuple[str, float], ...], **more: str) -> tuple[Quantity, Quantity]:
     """The smallest and the largest over all layers, the head included, of each step."""
@@ -231,8 +238,16 @@ def _extremes(name: str, definition: str, of: tuple[tuple[str, float], ...], **m
 
 
 def _most(column: str, definition: str) -> Quantity:
-    """The share in the hidden layer that has the largest, of each step."""
-    return Quantity(column, "1", definition, "activations", ((column, 1.0),), take="max", step=EACH)
+    """The share in the hidden layer that has the largest, of each step; the definition without its full stop."""
+    return Quantity(
+        column,
+        "1",
+        f"{definition}, in the hidden layer with the most.",
+        "activations",
+        ((column, 1.0),),
+        take="max",
+        step=EACH,
+    )
 
 
 _LATE = replace(
@@ -260,10 +275,10 @@ OF_RULES: tuple[Quantity, ...] = (
     replace(_LATE, name="mean_log_update_max", take="max", definition="log10 of a kernel's change over it, mean over "
             "recorded steps from 10 on, the largest over layers."),
     *_extremes("weight_square", "Mean square of a kernel's entries", _SQUARE),
-    _most("nonpositive_fraction", "Share of samples and units with an activation of 0 or less."),
-    _most("large_fraction", "Share of samples and units whose activation is fed 5 or more, up or down."),
-    _most("dead_fraction", "Share of units whose derivative is 0 on every probe sample."),
-    _most("saturated_fraction", "Share of samples and units with a derivative below a fifth of its maximum."),
+    _most("nonpositive_fraction", "Share of samples and units with an activation of 0 or less"),
+    _most("large_fraction", "Share of samples and units whose activation is fed 5 or more, up or down"),
+    _most("dead_fraction", "Share of units whose derivative is 0 on every probe sample"),
+    _most("saturated_fraction", "Share of samples and units with a derivative below a fifth of its maximum"),
     Quantity("nonfinite", "1", "1 where a NaN or an infinity was met anywhere, else 0.", "divergence_events",
              step="any"),
     Quantity("best_accuracy", "1", "Best accuracy over recorded steps, over both splits.", "evaluations", ACCURACY,

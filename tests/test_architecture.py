@@ -45,7 +45,8 @@ PACKAGES = {
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "commands": _package(
-        "environment executors engine results report analysis theory plan suite rules factors schema text errors",
+        "environment executors engine results report analysis theory plan suite quantities rules factors schema text "
+        "errors",
         "numpy pandas pyarrow rich matplotlib",
     ),
     "cli": _package("commands environment report suite errors", "typer rich"),

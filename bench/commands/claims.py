@@ -48,7 +48,7 @@ def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[s
     suites = [(folder, edited or _stored(folder)) for folder in folders]
     tables = [_tables(folder, each) for folder, each in suites]
     judged = [
-        (folder, each.name, judge_claims(found, each.claims))
+        (folder, each.name, judge_claims(found, each.claims, each.verdicts.learned))
         for (folder, each), found in zip(suites, tables, strict=True)
     ]
     if form == "json":

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from bench.errors import SuiteError, nearest, printable
 from bench.factors import FACTORS, Factor, Level
+from bench.quantities import OF_RULES, OF_RUNS, Quantity
 from bench.schema import TABLES
 from bench.suite.find import SHIPPED, known_suites
 
@@ -95,6 +96,21 @@ def _settings(level: Level) -> str:
     return "".join(f"\n  {name} = {setting.default}" for name, setting in level.settings.items())
 
 
+QUANTITIES = """
+## Quantities
+
+Numbers made of those columns (`bench/quantities.py`). A claim names one of a run by `number = { response = NAME }`, a
+rule any by `measure = NAME`; `bench.analysis.judge` gives the first group as columns, one row a run.
+
+### Of each run
+"""
+RULES = """
+### For rules
+
+A rule set asks for these too; those of each step at a run's first, its last or any recorded step.
+"""
+
+
 def tables_page() -> str:
     """The page in Markdown."""
     parts = [INTRODUCTION]
@@ -106,4 +122,14 @@ def tables_page() -> str:
             parts.append(
                 f"| `{column}` | {about.type} | {about.unit} | {about.meaning.replace('|', chr(92) + '|')} |\n"
             )
-    return "".join(parts)
+    return "".join([*parts, QUANTITIES, *_listed(OF_RUNS), RULES, *_listed(OF_RULES)])
+
+
+def _listed(quantities: tuple[Quantity, ...]) -> list[str]:
+    rows = ["\n| quantity | of | unit | better | a lost run counts as | meaning |\n|---|---|---|---|---|---|\n"]
+    for each in quantities:
+        axis = "step" if each.per_step else "run"
+        lost = each.lost.partition(":")[0].partition(";")[0] if not each.per_step else ""
+        meaning = each.definition.replace("|", "\\|")
+        rows.append(f"| `{each.name}` | {axis}, `{each.table}` | {each.unit} | {each.better} | {lost} | {meaning} |\n")
+    return rows

@@ -1,4 +1,4 @@
-"""`bench show`: one run on a page of text: its cell, outcome, events and curves."""
+"""`bench show`: one run on a page of text: its cell, outcome, events, curves and quantities."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from bench.analysis import Measurements, measure
 from bench.errors import ResultsError, nearest, printable
 from bench.factors import FACTORS
-from bench.results import read_tables
+from bench.quantities import OF_RUNS
+from bench.results import read_manifest, read_tables
+from bench.rules import choose_rules
 from bench.text import number
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -34,6 +37,8 @@ def show_run(folder: Path, run_id: str) -> None:
     own = {name: frame[frame["run_id"] == run.name] for name, frame in tables.items() if "run_id" in frame}
     _show_events(own["divergence_events"])
     _show_curves(own)
+    learned = choose_rules(read_manifest(folder).verdicts).learned
+    _show_quantities(measure(tables, Measurements(tables, learned)).loc[run.name])
 
 
 def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
@@ -66,6 +71,13 @@ def _show_curves(own: dict[str, pd.DataFrame]) -> None:
         at = norms[norms["step"] == step].sort_values("layer_index")
         with np.errstate(divide="ignore"):
             _curve(at["layer_index"], np.log10(at["preactivation_grad_norm"]))
+
+
+def _show_quantities(numbers: pd.Series) -> None:
+    print("quantities")
+    for each in OF_RUNS:
+        if pd.notna(numbers[each.name]):
+            print(f"  {each.name:26} {number(numbers[each.name])}{'' if each.unit == '1' else f' {each.unit}'}")
 
 
 def _curve(x: pd.Series, y: pd.Series) -> None:

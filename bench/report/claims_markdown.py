@@ -106,8 +106,8 @@ def _claim(card: ClaimCard) -> list[str]:
         ("Verdict", f"{card.mark} {card.verdict}"),
         ("Why", escaped(card.why)),
         *([] if card.table else _numbers(card.parts[0])),
-        ("In the source", escaped(card.paper)),
-        ("What differs here", escaped(card.differs)),
+        *([("In the source", escaped(card.paper))] if card.paper else []),
+        *([("What differs here", escaped(card.differs))] if card.differs else []),
         *([] if card.table else [("The rule", escaped(card.rule))]),
     ]
     lines = [f"{escaped(card.statement)} ({escaped(card.source)})", ""]

@@ -16,18 +16,12 @@ import pandas as pd
 
 from bench.analysis import Outcome, Tables, estimate
 from bench.analysis.comparison import factor_columns
-from bench.quantities import quantity
+from bench.quantities import EXPLORED, quantity
 from bench.report.levels import Axis, level_label
 from bench.report.traces import Traces, traces
 from bench.rules import RulesChoice, Symptom
 from bench.text import spoken
 
-# The responses shown for every run, the first two as the axes that the scatter opens with.
-SHOWN = (
-    "signal_ratio_start", "final_validation_accuracy", "signal_ratio_end", "decay_rate_start", "decay_rate_end",
-    "collapse_gap_start", "saturated_fraction_end", "dead_fraction_end", "update_ratio_end", "clipped_share",
-    "final_validation_loss", "final_train_loss", "loss_area", "steps_completed",
-)  # fmt: skip
 CELL_RESPONSES = ("signal_ratio_start", "final_validation_accuracy")
 DIGITS = 4
 
@@ -59,7 +53,7 @@ def explorer(tables: Tables, judged: pd.DataFrame, axes: Sequence[Axis], choice:
         "outcomes": [each.value for each in Outcome],
         "symptoms": [each.value for each in Symptom],
         "sets": [{"name": rules.name, "title": rules.title} for rules in choice.sets[1:]],
-        "responses": [_response(name) for name in SHOWN if name in judged],
+        "responses": [_response(name) for name in EXPLORED if name in judged],
         "runs": _runs(judged, axes, cells, choice),
         "cells": _cells(ordered, axes, cells),
         "events": _events(tables["divergence_events"], judged),
@@ -92,7 +86,7 @@ def _runs(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str], choi
         "levels": {axis.factor: judged[axis.factor].cat.codes.tolist() for axis in axes},
         "outcome": judged["outcome"].map(outcome).astype(int).tolist(),
         "verdicts": {name: judged[column].map(symptom).astype(int).tolist() for name, column in verdicts.items()},
-        "responses": {name: _numbers(judged[name]) for name in SHOWN if name in judged},
+        "responses": {name: _numbers(judged[name]) for name in EXPLORED if name in judged},
         "errors": {str(k): str(text) for k, text in enumerate(errors) if isinstance(text, str)},
     }
 

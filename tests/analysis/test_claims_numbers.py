@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
+import re
+from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bench.analysis.claims.units import take
+from bench.analysis.claims.words import part_in_words, unit_of
+from bench.quantities import Quantity
 from bench.suite.claims import Part
+from bench.suite.claims.numbers import NAMED, read_number
 from tests.analysis.claims_tables import evaluations, norms, run_numbers, runs_of, suite_of, tables_of, units_of
 
 DEPTH = "depth = [4, 16]"
@@ -292,3 +298,39 @@ least = 0"""
     runs = runs_of(suite).iloc[1:]
     units = units_of(tables_of(runs, evaluations=evaluations(runs, 0.5)), suite.claims[0].parts[0])
     assert (len(units.judged), units.unpaired, units.found) == (3, 1, 7)
+
+
+LAYERS = ({}, {"layers": "first"}, {"layers": "head"}, {"layers": -2}, {"layers": [1, -2]})
+TAKES = ({}, *({"take": take} for take in ("median", "min", "max", "first_less_last", "slope")))
+STEPS = (*({"step": step} for step in (3, "start", "end", "change", "mean", "min", "max")),
+         {"below": 1e-5}, {"above": 1e-5, "smooth": 5})  # fmt: skip
+
+
+def every_number() -> list[Quantity]:
+    """Every quantity of a run that a claim may name, and every way to write one out of a column."""
+    found = [read_number({"response": name}) for name in NAMED]
+    found += [read_number({"learned": 1e-5, "split": split}) for split in ("train", "validation")]
+    for transform, over, step in product(("none", "ln", "log10", "square"), (None, "weight_count"), STEPS):
+        told = {"column": "weight_norm", "transform": transform, **({"over": over} if over else {}), **step}
+        for layers, taken in product(LAYERS, TAKES):
+            if not (taken and isinstance(layers.get("layers", []), int | str)):
+                found.append(read_number(told | layers | taken))
+        found.append(read_number({"column": "loss", "table": "evaluations", "transform": transform, **step}))
+    told = {"column": "weight_norm", "take": "slope", "on": "ln_layer"}
+    return [*found, read_number(told), read_number({"column": "mean"}), read_number({"column": "mean", "take": "max"})]
+
+
+def test_no_wording_of_a_number_doubles_a_word_or_spells_a_power_of_ten_twice() -> None:
+    plain = _part('number = { learned = 0.5 }\nleast = 1e-5\nreduce = { over = "depth", take = "mean" }')
+    reductions = [
+        (),
+        *((replace(plain.reduce[0], take=each),) for each in ("mean", "max", "slope", "rank_correlation")),
+    ]
+    reductions += [(*reductions[1], *reductions[3]), (replace(reductions[3][0], log=True),)]
+    said = set()
+    for number, ln, reduce, compare in product(every_number(), (False, True), reductions, ("difference", "ratio")):
+        part = replace(plain, number=number, ln=ln, reduce=reduce, compare=compare, against=plain.of, lost=1e-5)
+        said |= {part_in_words(part), unit_of(part)}
+    assert len(said) > 5000
+    doubled = re.compile(r"\b(\w+) \1\b|  |e-\d")
+    assert [words for words in said if doubled.search(words)] == []

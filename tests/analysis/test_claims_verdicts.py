@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from bench.analysis.claims import Judged, Verdict, judge_claims, rule_in_words
+from bench.analysis.claims import Judged, Verdict, judge_claims, judge_stored, rule_in_words
 from bench.analysis.claims.intervals import (
     Region,
     each_estimate,
@@ -19,7 +20,7 @@ from bench.analysis.claims.intervals import (
     median_estimate,
     square_and_add,
 )
-from bench.suite import Suite
+from bench.suite import Suite, parse_suite
 from tests.analysis.claims_tables import evaluations, norms, runs_of, suite_of, tables_of
 
 ANY = Region(-math.inf, math.inf)
@@ -359,3 +360,16 @@ def test_an_effect_of_the_claimed_size_is_found_in_most_data_sets() -> None:
     held, refuted = zip(*found, strict=True)
     assert held.count(SUPPORTED) > 14 and held.count(REFUTED) == 0
     assert refuted.count(REFUTED) > 17 and refuted.count(SUPPORTED) == 0
+
+
+def test_a_claim_counts_steps_to_the_line_that_the_suite_moved() -> None:
+    rule = 'number = { response = "steps_to_accuracy" }\nmost = 10'
+    suite = suite_of("depth = [4]", rule)
+    moved = parse_suite(suite.text + '[verdicts]\nthresholds = { "outcome.learned_share" = 0.9 }\n', Path("moved.toml"))
+    runs = runs_of(suite)
+    rows = evaluations(runs, 0.95).replace({"step": {60: 5}})
+    late = rows[rows["step"] == 5].assign(step=60)
+    made = tables_of(runs, evaluations=pd.concat([rows.assign(accuracy=rows["accuracy"].replace(0.95, 0.7)), late]))
+    for each, effect in ((suite, 5.0), (moved, 60.0)):
+        (part,) = judge_stored(made, each.text)[0].parts
+        assert part.effect == effect

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from bench.analysis import judge, measure
+from bench.rules import choose_rules
 from bench.schema import TABLES, conform
 
 Rows = Sequence[Mapping[str, object]]
@@ -56,6 +57,13 @@ def test_steps_to_accuracy_is_the_first_recorded_step_halfway_to_1_and_infinite_
     found = measure(tables(runs=[run("d0"), run("c0"), run("b0"), run("a0")], evaluations=rows))["steps_to_accuracy"]
     assert found[["a0", "b0", "c0"]].tolist() == [6.0, inf, 4.0]
     assert np.isnan(found["d0"])
+
+
+def test_steps_to_accuracy_uses_the_line_that_the_suite_moved() -> None:
+    made = tables(runs=[run("a0")], evaluations=evaluations("a0", {0: 0.2, 3: 0.35, 6: 0.61, 9: 0.9}))
+    for share, step in ((0.1, 3.0), (0.5, 6.0), (0.8, 9.0), (0.95, inf)):
+        choice = choose_rules({"thresholds": {"outcome.learned_share": share}})
+        assert judge(made, choice)["steps_to_accuracy"].tolist() == [step]
 
 
 def test_steps_to_divergence_ignores_a_loss_limit_and_is_infinite_for_a_run_that_ended() -> None:

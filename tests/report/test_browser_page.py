@@ -53,7 +53,7 @@ all = [
 """
 CLAIMING = MIXED.replace("replicates = 2", "replicates = 3") + CLAIMS
 STATIC = "main svg[role=img]:not(.vega svg)"  # the figures that need no JavaScript
-RESPONSES = "Responses: one number for each run"
+QUANTITIES = "Quantities: one number for each run"
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +179,7 @@ def test_print_shows_what_is_static_and_nothing_to_press(mixed: Report, visit: V
     expect(page.locator("button, input, select, body > nav, #filters").locator("visible=true")).to_have_count(0)
     expect(page.locator(STATIC).locator("visible=true")).to_have_count(figures)
     expect(page.locator("#run-heatmap svg").locator("visible=true")).to_have_count(int(opened))
-    details = page.get_by_text(RESPONSES).locator("..").locator("dt")
+    details = page.get_by_text(QUANTITIES).locator("..").locator("dt")
     expect(details.last).to_be_visible()  # though the reader has not unfolded them
     assert "vanishing" in page.locator("#definitions").inner_text()
 

@@ -24,14 +24,18 @@ from bench.analysis.claims.units import AGAINST, OF, Units, units_of
 from bench.analysis.claims.words import part_in_words, rule_in_words, sides_in_words, unit_of
 from bench.analysis.quantities import Measurements
 from bench.analysis.tables import Tables
+from bench.rules import LearnedRule
 from bench.suite import parse_suite
 from bench.suite.claims import Claim, Part
 from bench.text import number
 
 
-def judge_claims(tables: Tables, claims: Sequence[Claim]) -> list[Judged]:
-    """Every claim judged by the tables of a results folder, in their order."""
-    measured = Measurements(tables)
+def judge_claims(tables: Tables, claims: Sequence[Claim], learned: LearnedRule | None = None) -> list[Judged]:
+    """Every claim judged by the tables of a results folder, in their order.
+
+    `learned` is when a run counts as learned by the suite's `[verdicts]`; the default rule, if None.
+    """
+    measured = Measurements(tables, learned)
     return [_judge(measured, claim) for claim in claims]
 
 
@@ -47,7 +51,10 @@ def judge_stored(tables: Tables, text: str) -> list[Judged]:
         claiming = bool(tomllib.loads(text).get("claims"))
     except tomllib.TOMLDecodeError:
         claiming = False
-    return judge_claims(tables, parse_suite(text, Path("manifest.json")).claims) if claiming else []
+    if not claiming:
+        return []
+    suite = parse_suite(text, Path("manifest.json"))
+    return judge_claims(tables, suite.claims, suite.verdicts.learned)
 
 
 def _judge(measured: Measurements, claim: Claim) -> Judged:

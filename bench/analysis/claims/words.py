@@ -81,7 +81,7 @@ def _subject(part: Part) -> str:
 
 
 def _accuracy(each: Quantity) -> str:
-    return f"a {each.split} accuracy of {each.at_least:g} or more"
+    return f"a {each.split} accuracy of {exactly(each.at_least or 0.0)} or more"
 
 
 def number_in_words(each: Quantity) -> str:
