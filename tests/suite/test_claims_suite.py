@@ -177,7 +177,7 @@ def test_an_id_that_is_there_twice_and_a_missing_key_are_refused() -> None:
 
 
 def test_both_sides_must_choose_from_the_same_levels() -> None:
-    more = "steps = 60" + '\n[[include]]\ninitializer = "orthogonal"\nlearning_rate = 0.5\n'
+    more = "steps = 60" + '\n[[include]]\ninitializer = { level = "orthogonal" }\nlearning_rate = 0.5\n'
     with pytest.raises(SuiteError, match=r"best: learning_rate 0\.5: only one side has it"):
         suite_of(FACTORS, RULE, fixed=more)
 
