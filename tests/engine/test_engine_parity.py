@@ -114,7 +114,7 @@ def compare(cohort: Cohort) -> None:
         for column in COLUMNS:
             got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
             np.testing.assert_allclose(got, expected[column], rtol=1e-4, err_msg=f"{column} of {run.run_id}")
-        assert (expected["update_norm"] > 0).all()
+        assert (expected["update_norm"].max(axis=0) > 0).all()  # not at step 0 behind a scale that starts at 0
         of_weights, got = (
             own["gradient_norms"][column].to_numpy().reshape(STEPS, -1) for column in ("weight_norm", "update_norm")
         )
