@@ -16,8 +16,6 @@ from bench.results import CohortFiles, Results, count_statuses, read_tables
 from bench.schema import TABLES
 from tests.cohorts import cohorts
 
-FLIPS = 300
-
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
@@ -40,11 +38,12 @@ def test_every_table_has_one_digest_and_the_tables_hold_nothing_else(results: Re
         assert len(pd.read_parquet(results.folder / "tables" / table)) == len(read_tables(results.folder)[table])
 
 
-def test_a_bit_that_flips_anywhere_is_noticed(results: Results) -> None:
+@pytest.mark.parametrize("flips", [40, pytest.param(300, marks=pytest.mark.full)])
+def test_a_bit_that_flips_anywhere_is_noticed(results: Results, flips: int) -> None:
     """In a table always; in the digests too, unless their text means the same."""
     chance, sound = random.Random(0), read_tables(results.folder)
     files = sorted(path for path in results.folder.rglob("*") if path.suffix in (".parquet", ".json"))
-    for _ in range(FLIPS):
+    for _ in range(flips):
         path = chance.choice(files)
         content = path.read_bytes()
         altered, place = bytearray(content), chance.randrange(len(content))

@@ -140,7 +140,7 @@ def alter(data: st.DataObject, folder: Path) -> None:
             pq.write_table(data.draw(altered_table(table)), path)
 
 
-@examples(60)
+@examples(60, few=15)
 @given(data=st.data())
 def test_altered_tables_are_shown_and_merged_or_refused(sound: Path, data: st.DataObject) -> None:
     with copied(sound) as folder:
@@ -148,7 +148,7 @@ def test_altered_tables_are_shown_and_merged_or_refused(sound: Path, data: st.Da
         light_commands(folder)
 
 
-@examples(15)
+@examples(15, few=3)
 @given(data=st.data())
 def test_altered_tables_have_a_page_or_one_message(sound: Path, data: st.DataObject) -> None:
     with copied(sound) as folder:
@@ -156,7 +156,7 @@ def test_altered_tables_have_a_page_or_one_message(sound: Path, data: st.DataObj
         page(folder)
 
 
-@examples(70)
+@examples(70, few=20)
 @given(data=st.data())
 def test_damaged_files_are_refused_by_name(sound: Path, data: st.DataObject) -> None:
     with copied(sound) as folder:
@@ -191,7 +191,7 @@ def test_a_byte_of_a_number_that_changed_is_found_out(sound: Path) -> None:
             read_tables(folder)
 
 
-@examples(60)
+@examples(60, few=6)
 @given(data=st.data(), whole=st.booleans())
 def test_an_altered_manifest_has_a_page_or_one_message(sound: Path, data: st.DataObject, whole: bool) -> None:
     with copied(sound) as folder:

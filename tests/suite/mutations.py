@@ -74,9 +74,10 @@ values = st.recursive(
 )
 
 
-def examples(count: int) -> settings:
-    """Settings for so many examples, or what the profile allows; from new seeds where more are asked for."""
-    return settings(max_examples=min(count, settings.default.max_examples) * MANY, derandomize=MANY == 1)
+def examples(count: int, few: int = 40) -> settings:
+    """Settings for so many examples, or `few` in `make test`; from new seeds where more are asked for."""
+    most = count if settings.get_current_profile_name() == "ci" else min(count, few)
+    return settings(max_examples=most * MANY, derandomize=MANY == 1)
 
 
 def as_toml(suite: dict[str, Any]) -> str:
