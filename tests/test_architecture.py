@@ -41,7 +41,7 @@ PACKAGES = {
     "theory": _package("factors errors", "numpy scipy"),
     "analysis": _package("suite quantities rules factors schema theory text errors", "numpy pandas scipy"),
     "report": _package(
-        "analysis theory quantities rules results schema text errors",
+        "analysis theory quantities rules factors results schema text errors",
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "commands": _package(

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.analysis.claims import Judged, JudgedPart, Verdict, judge_claims
+from bench.analysis.claims.judged_words import claimed, counted, effect, interval
 from bench.errors import BenchError, ResultsError, SuiteError, nearest, printable
 from bench.report.claims_markdown import JudgedResults, claims_markdown
 from bench.results import read_manifest, read_tables
 from bench.suite import Suite, load_suite, parse_suite
-from bench.text import number
 
 Form = Literal["table", "json", "markdown"]
 FAIL_ON = ("refuted", "inconclusive")
@@ -110,10 +110,7 @@ def _print(folder: Path, name: str, claims: Sequence[Judged]) -> None:
 
 def _cells(part: JudgedPart) -> tuple[str, str, str]:
     """Effect with its interval, the claimed region, and the counts."""
-    effect = f"{number(part.effect)} \\[{number(part.low)}, {number(part.high)}]"
-    edges = [f"≥ {number(part.least)}" if part.least is not None else "", f"≤ {number(part.most)}"]
-    claimed = " ".join(edges if part.most is not None else edges[:1])
-    return f"{effect}\n{_safe(part.scale)}", claimed.strip(), part.counts.in_words()
+    return _safe(f"{effect(part)}\n{interval(part)}"), claimed(part), counted(part.counts)
 
 
 def _safe(text: str) -> str:

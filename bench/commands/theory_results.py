@@ -12,8 +12,8 @@ from rich.table import Table
 
 from bench.analysis import CAUSES, disagreement, expected_by_chance, independent_runs, predictions, settings, theory_of
 from bench.analysis.mean_field import SETTINGS
-from bench.report.levels import Axis, labelled, varied_axes
-from bench.report.theory_view import departed, setting_titles
+from bench.report.axes import Axis, labelled, varied_axes
+from bench.report.sections.theory import departed, setting_titles
 from bench.results import read_manifest, read_tables
 from bench.text import number, of, percent, plural, signed
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import ResultsError, SuiteError
-from bench.report.build import build_page
+from bench.report.blocks import Page
 from bench.report.index import write_index
-from bench.report.render import as_data, render
-from bench.report.view import Page
+from bench.report.page import SECTIONS, build_page
+from bench.report.render import render
 from bench.results import read_manifest, read_tables
 
-__all__ = ["build_page", "dump_report", "render", "write_index", "write_report"]
+__all__ = ["SECTIONS", "build_page", "dump_report", "render", "write_index", "write_report"]
 
 
 def write_report(folder: Path) -> Path:
@@ -39,7 +39,7 @@ def dump_report(folder: Path) -> dict[str, Any]:
     Raises:
         ResultsError: there are no results, or they cannot be read.
     """
-    return as_data(_page(folder))
+    return _page(folder).as_data()
 
 
 def _page(folder: Path) -> Page:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 
 from bench.analysis import Tables
 from bench.analysis.claims import Judged, Verdict
-from bench.report.claims_view import claim_cards
-from bench.report.claims_words import MARKS, tally, verdict_counts
-from bench.report.view import ClaimCard, ClaimPart
+from bench.analysis.claims.judged_words import MARKS, tally, verdict_counts
+from bench.report.sections.claims import ClaimCard, ClaimPart, claim_cards
 from bench.results import Manifest
-from bench.text import integer
+from bench.text import duration, integer, span
 
 STACK = ("python", "tensorflow", "keras", "numpy")
 NAMES = {"python": "Python", "tensorflow": "TensorFlow", "keras": "Keras"}
@@ -50,10 +49,10 @@ def claims_markdown(results: Sequence[JudgedResults]) -> str:
         "",
         "## What they were measured with",
         "",
-        *_table(("suite", "runs", "steps", "seconds", *(NAMES.get(name, name) for name in STACK), "machine"),
+        *_table(("suite", "runs", "steps", "time", *(NAMES.get(name, name) for name in STACK), "machine"),
                 [_measured(each) for each in results]),
         "",
-        "Seconds: what training took on that machine, summed over the cohorts, with building, tracing and measuring.",
+        "Time: what training took on that machine, summed over the cohorts, with building, tracing and measuring.",
         *(line for each, own in zip(results, by_suite, strict=True) for line in _suite(each, own)),
         "",
     ])  # fmt: skip
@@ -84,13 +83,10 @@ def _measured(each: JudgedResults) -> tuple[str, ...]:
     told = [f"{machine[name]}{unit}" for name, unit in
             (("system", ""), ("processor", ""), ("cores", " cores"), ("memory_gib", " GiB"))
             if machine.get(name) not in (None, "")]  # fmt: skip
-    cells = (manifest.suite, integer(len(runs)), _span(runs["steps"].min(), runs["steps"].max()),
-             f"{seconds:,.0f}" if seconds else "–", *versions, ", ".join(told) or "unknown")  # fmt: skip
+    steps = span(int(runs["steps"].min()), int(runs["steps"].max()), " to ")
+    cells = (manifest.suite, integer(len(runs)), steps,
+             duration(seconds) if seconds else "–", *versions, ", ".join(told) or "unknown")  # fmt: skip
     return tuple(escaped(cell) for cell in cells)
-
-
-def _span(low: int, high: int) -> str:
-    return integer(int(low)) if low == high else f"{integer(int(low))} to {integer(int(high))}"
 
 
 def _suite(each: JudgedResults, cards: Sequence[ClaimCard]) -> list[str]:

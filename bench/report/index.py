@@ -20,8 +20,9 @@ from bench.text import integer, of
 FOLDER_NAME = "reports"  # a folder of this name is made for reports; any other must hold a list already
 PAGE = "index.html"
 MARK = '<meta name="generator" content="gradtrial reports">'
+MARKS = (MARK, MARK.replace("gradtrial", "gradbench"))  # lists of the project's former name are its own too
 MARK_WITHIN = 1000  # characters from the start of a page
-CLAIMS = re.compile(r'<meta name="gradtrial-claims" content="([^"<]*)">')  # what a report says of its claims
+CLAIMS = re.compile(r'<meta name="grad(?:trial|bench)-claims" content="([^"<]*)">')  # what a report says of its claims
 STACK = ("keras", "tensorflow")
 
 
@@ -104,7 +105,8 @@ def build_index(folder: Path) -> Index:
 
 def _is_list(page: Path) -> bool:
     with page.open(encoding="utf-8", errors="replace") as text:
-        return MARK in text.read(MARK_WITHIN)
+        start = text.read(MARK_WITHIN)
+    return any(mark in start for mark in MARKS)
 
 
 def _entry(results: Path) -> Entry:

@@ -1,30 +1,37 @@
-"""From view data to the one HTML file."""
+"""From the page's data to the one HTML file, which carries the scripts of others within itself and opens offline.
+
+Vega, Vega-Lite and vega-embed come from vl-convert, DataTables from itables: both pinned in constraints.txt. Each
+bundle names its licences in its own text.
+"""
 
 from __future__ import annotations
 
 import base64
 import gzip
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
 
-import numpy as np
 import pandas as pd
+import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from bench.report.bundles import table_script, table_style, vega_script
+from bench.report.blocks import Figure, Page
 from bench.report.charts import CHARTS
 from bench.report.charts.canvas import DASHES, SERIES, VARIABLES, unique
 from bench.report.charts.heatmap import colour_bar
-from bench.report.explorer import Explorer
-from bench.report.explorer_charts import specifications
-from bench.report.view import ChartGroup, Page
+from bench.report.charts.vega import specifications
+from bench.report.sections.claims import Claims
+from bench.report.sections.explorer import Explorer
+from bench.text import integer
 
 WIDE_LEVELS = 5
+CLOSING = re.compile(r"</(script)", re.IGNORECASE)
+MARKED = re.compile(r"(`|\*)(.+?)\1")  # `code` and *emphasis* in a paragraph
 
 
 @dataclass(frozen=True)
@@ -36,8 +43,8 @@ class DrawnPanel:
 
 
 @dataclass(frozen=True)
-class DrawnGroup:
-    """A chart group ready for the template: `legend` pairs a series with a small SVG of its line."""
+class DrawnFigure:
+    """A figure ready for the template: `legend` pairs a series with a small SVG of its line."""
 
     key: str
     title: str
@@ -52,44 +59,42 @@ class DrawnGroup:
 
 def render(page: Page) -> str:
     """The page as HTML; the same page gives the same text."""
-    groups = [group for group in page.chart_groups() if group is not None]
-    drawn = {group.key: draw_group(group) for group in groups}
-    return (
-        environment()
-        .get_template("page.html.j2")
-        .render(
-            page=page,
-            charts=drawn,
-            style=Markup(table_style() + _template("page.css")),
-            scripts=_scripts(page.explorer, groups),
-        )
-    )
+    figures = page.of(Figure)
+    drawn = {figure.key: draw_figure(figure) for figure in figures}
+    style = Markup(table_style() + _template("page.css"))
+    scripts = _scripts(page.of(Explorer), figures)
+    summary = next((claims.summary for claims in page.of(Claims)), "")
+    shown = {"page": page, "charts": drawn, "style": style, "scripts": scripts, "summary": summary}
+    return environment().get_template("page.html.j2").render(shown)
 
 
 def _template(name: str) -> str:
     return resources.files("bench.report").joinpath(f"templates/{name}").read_text("utf-8")
 
 
-def _scripts(explorer: Explorer, groups: Sequence[ChartGroup]) -> dict[str, Markup]:
-    """What the explorer needs, each ready to stand in a <script> element."""
-    charts = json.dumps(specifications(explorer.data["factors"]), separators=(",", ":"))
-    data = json.dumps(explorer.data, separators=(",", ":"), allow_nan=False)
+def _scripts(explorers: Sequence[Explorer], figures: Sequence[Figure]) -> dict[str, Markup]:
+    """What the page needs, each ready to stand in a <script> element; nothing for an explorer that is not there."""
     found = {
-        "vega": vega_script(),
-        "table": table_script(),
-        "explorer": _template("blobs.js") + _template("explorer.js"),
         "downloads": _template("blobs.js") + _template("downloads.js"),
-        "figures": packed(json.dumps({group.key: csv(group) for group in groups}).encode()),
-        "charts": charts.replace("<", "\\u003c"),
-        "data": packed(data.encode()),
-        "traces": packed(explorer.traces.values.astype("<i2").tobytes()),
+        "figures": packed(json.dumps({figure.key: csv(figure) for figure in figures}).encode()),
     }
+    for explorer in explorers[:1]:
+        charts = json.dumps(specifications(explorer.data["factors"]), separators=(",", ":"))
+        data = json.dumps(explorer.data, separators=(",", ":"), allow_nan=False)
+        found |= {
+            "vega": vega_script(),
+            "table": table_script(),
+            "explorer": _template("blobs.js") + _template("explorer.js"),
+            "charts": charts.replace("<", "\\u003c"),
+            "data": packed(data.encode()),
+            "traces": packed(explorer.traces.values.astype("<i2").tobytes()),
+        }
     return {name: Markup(text) for name, text in found.items()}
 
 
-def csv(group: ChartGroup) -> str:
-    """The rows that a group of charts draws, with the panel that each belongs to."""
-    panels = [panel.rows.assign(panel=panel.title) for panel in group.panels]
+def csv(figure: Figure) -> str:
+    """The rows that a figure draws, with the panel that each belongs to."""
+    panels = [panel.rows.assign(panel=panel.title) for panel in figure.panels]
     return pd.concat(panels, ignore_index=True).to_csv(index=False, float_format="%.6g") if panels else ""
 
 
@@ -101,23 +106,31 @@ def packed(data: bytes) -> str:
 @cache
 def environment() -> Environment:
     """Where the page's templates are found; what they show is escaped."""
-    return Environment(
+    made = Environment(
         loader=PackageLoader("bench.report"), autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    made.filters |= {"marked": marked, "integer": integer}
+    return made
 
 
-def draw_group(group: ChartGroup) -> DrawnGroup:
-    """Draw every panel of a group."""
+def marked(text: str) -> Markup:
+    """Escaped text, with `code` and *emphasis* as elements."""
+    names = {"`": "code", "*": "em"}
+    return Markup(MARKED.sub(lambda m: f"<{names[m[1]]}>{m[2]}</{names[m[1]]}>", str(escape(text))))
+
+
+def draw_figure(figure: Figure) -> DrawnFigure:
+    """Draw every panel of a figure."""
     panels = []
-    for index, panel in enumerate(group.panels):
-        drawing = CHARTS[group.kind](panel, group.scale)
-        panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{group.key}-{index}"))))
-    wide = len(group.scale.x_levels) > WIDE_LEVELS
-    legend = tuple((series, _swatch(k)) for k, series in enumerate(group.scale.series)) if group.legend_title else ()
-    bar = Markup(unique(colour_bar(group.scale).svg, f"{group.key}-bar")) if group.kind == "heatmap" else Markup("")
-    return DrawnGroup(
-        group.key, group.title, tuple(panels), group.legend_title, legend, group.captions, group.kind, bar, wide
+    for index, panel in enumerate(figure.panels):
+        drawing = CHARTS[figure.kind](panel, figure.scale)
+        panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{figure.key}-{index}"))))
+    wide = len(figure.scale.x_levels) > WIDE_LEVELS
+    legend = tuple((series, _swatch(k)) for k, series in enumerate(figure.scale.series)) if figure.legend_title else ()
+    bar = Markup(unique(colour_bar(figure.scale).svg, f"{figure.key}-bar")) if figure.kind == "heatmap" else Markup("")
+    return DrawnFigure(
+        figure.key, figure.title, tuple(panels), figure.legend_title, legend, figure.captions, figure.kind, bar, wide
     )
 
 
@@ -128,23 +141,34 @@ def _swatch(index: int) -> Markup:
     return Markup(line + ' stroke-width="2.5" stroke-dasharray="{}" fill="none"/></svg>').format(colour, dash)
 
 
-def as_data(page: Page) -> dict[str, Any]:
-    """The view data as plain dictionaries and lists, for JSON."""
-    return {name: _plain(value) for name, value in asdict(page).items()}
+@cache
+def vega_script() -> str:
+    """A module that defines `window.vegaEmbed`."""
+    return _embeddable(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, pd.DataFrame):
-        clean = value.astype(object).where(value.notna(), None)
-        return [{k: _plain(v) for k, v in row.items()} for row in clean.to_dict("records")]
-    if isinstance(value, np.ndarray):
-        return {"numbers": value.size}  # curves: the tables hold them better
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
-    if hasattr(value, "item"):
-        value = value.item()
-    if isinstance(value, float) and value in (float("inf"), float("-inf")):
-        return str(value)
-    return value
+@cache
+def table_script() -> str:
+    """A module that defines `window.DataTable`.
+
+    Raises:
+        ValueError: the bundle no longer names its default export as it did.
+    """
+    bundle = resources.files("itables").joinpath("html/dt_bundle.js").read_text("utf-8")
+    export = re.search(r"export\{([^}]*)\};?", bundle)
+    default = re.search(r"([\w$]+) as default", export.group(1)) if export else None
+    if not export or not default:
+        raise ValueError("itables: html/dt_bundle.js has no default export; its version in constraints.txt changed.")
+    whole = bundle[: export.start()] + f"window.DataTable={default.group(1)};" + bundle[export.end() :]
+    return _embeddable(whole)
+
+
+@cache
+def table_style() -> str:
+    """The style sheet of DataTables."""
+    return resources.files("itables").joinpath("html/dt_bundle.css").read_text("utf-8")
+
+
+def _embeddable(script: str) -> str:
+    """The script with nothing in it that would end a <script> element early."""
+    return CLOSING.sub(r"<\\/\1", script)

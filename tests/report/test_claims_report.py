@@ -17,16 +17,16 @@ from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from bench.analysis.claims import Judged, judge_claims
+from bench.analysis.claims.judged_words import readable
 from bench.cli import app
 from bench.errors import SuiteError
 from bench.report import build_page, dump_report, render, write_report
+from bench.report.blocks import Figure, Page, Panel, Scale, Text
 from bench.report.charts import CHARTS
-from bench.report.claims_figure import figure_rows
 from bench.report.claims_markdown import JudgedResults, anchors, claims_markdown, escaped
-from bench.report.claims_words import readable
 from bench.report.index import build_index
 from bench.report.render import csv
-from bench.report.view import Claims, Page, Panel, Scale
+from bench.report.sections.claims import Claims, figure_rows
 from tests.dry_results import SMALL, DryResults, dry_results
 from tests.report.test_page import Nesting, parsed
 from tests.report.test_report import save
@@ -116,8 +116,8 @@ def html(page: Page) -> str:
 
 
 def claims_of(page: Page) -> Claims:
-    assert page.claims is not None
-    return page.claims
+    (claims,) = page["claims"].of(Claims)
+    return claims
 
 
 def visible(html: str) -> str:
@@ -186,7 +186,7 @@ def test_every_claim_has_a_figure_with_a_text_and_an_id_of_its_own(page: Page, h
     assert len(ids) == len(set(ids))
     assert {f"claim-{card.id}" for card in claims_of(page).cards} <= set(ids)
     for card in claims_of(page).cards:
-        assert card.figure in page.chart_groups()
+        assert card.figure in page.of(Figure)
         for part, panel in zip(card.parts, card.figure.panels, strict=True):
             drawing = CHARTS["claim"](panel, card.figure.scale)
             ElementTree.fromstring(drawing.svg)
@@ -254,7 +254,9 @@ def test_numbers_over_many_decades_stand_on_a_logarithmic_axis() -> None:
 def test_the_dump_has_the_claims_and_the_runs_behind_them(
     results: DryResults, judged: list[Judged], tmp_path: Path
 ) -> None:
-    dump = json.loads(json.dumps(dump_report(save(results, tmp_path / "out")), allow_nan=False))["claims"]
+    dump = json.loads(json.dumps(dump_report(save(results, tmp_path / "out")), allow_nan=False))["sections"][1][
+        "blocks"
+    ][1]
     assert dump["counts"] == {"supported": 2, "refuted": 1, "inconclusive": 1}
     known = set(results.tables["runs"]["run_id"])
     for each, card in zip(judged, dump["cards"], strict=True):
@@ -267,18 +269,18 @@ def test_the_dump_has_the_claims_and_the_runs_behind_them(
 def test_a_suite_without_claims_has_no_section() -> None:
     page = build_page(*(lambda r: (r.tables, r.manifest))(dry_results(SMALL)))
     html = render(page)
-    assert page.claims is None
+    assert "claims" not in page
     assert 'id="claims"' not in html and "#claims" not in html and "gradtrial-claims" not in html
 
 
 def test_claims_that_cannot_be_read_leave_the_page_standing(results: DryResults) -> None:
     text = results.suite.text.replace("signal_ratio_start", "signal_of_another_version")
     page = build_page(results.tables, replace(results.manifest, text=text))
-    assert "signal_of_another_version" in claims_of(page).unread
+    assert "signal_of_another_version" in page["claims"].of(Text)[0].text
     html = render(page)
     assert "cannot be read by this version" in visible(html)
     assert "gradtrial-claims" not in html
-    assert not claims_of(page).cards
+    assert page["claims"].of(Claims) == []
 
 
 def without_evaluations(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:

@@ -13,11 +13,11 @@ from bench.engine.formula import EXPLODING as LIMIT
 from bench.engine.formula import VANISHING, fate
 from bench.plan import make_plan
 from bench.report import build_page
-from bench.report.depth_tables import depth_grids, depth_sentences
-from bench.report.effect_tables import effect_sentences, effects_of, share_sentence
-from bench.report.levels import labelled, varied_axes
-from bench.report.survival_chart import survival_chart
-from bench.report.view import Page, Sentence
+from bench.report.axes import labelled, varied_axes
+from bench.report.blocks import Figure, Page, Sentence, Sentences, Table, Text
+from bench.report.sections.divergence import survival_chart
+from bench.report.sections.factors import effect_sentences, effects_of, share_sentence
+from bench.report.sections.trainability import depth_grids, depth_sentences
 from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
 
 # Healthy at every depth and clipping: nothing to find. The noise of the losses is all there is.
@@ -185,7 +185,11 @@ def page(text: str) -> Page:
 
 
 def about_exploding(text: str) -> str:
-    return next(sentence.text for sentence in page(text).answer if "exploding gradients" in sentence.text)
+    return next(
+        sentence.text
+        for sentence in page(text)["answer"].of(Sentences)[0].items
+        if "exploding gradients" in sentence.text
+    )
 
 
 def test_remedies_come_in_the_planted_order() -> None:
@@ -201,40 +205,45 @@ def test_a_handful_of_runs_ranks_no_remedies() -> None:
 
 def test_each_network_is_shown_at_its_best_rate_and_the_page_says_so() -> None:
     made = page(RATES)
-    assert made.fair.startswith("Each cell is shown at the best of its learning rates (3 rates in the suite)")
-    shown = pd.concat([panel.rows for panel in made.trainability.panels])  # type: ignore[union-attr]
+    assert (
+        made["map"]
+        .of(Text)[0]
+        .text.startswith("Each cell is shown at the best of its learning rates (3 rates in the suite)")
+    )
+    shown = pd.concat([panel.rows for panel in made["map"].figure("trainability").panels])
     assert shown["runs"].sum() == 2 * 2 * 3
-    assert "Each of 4 networks is asked at the best of its learning rates" in made.agreement.view
-    assert page(SMALL).fair == ""
+    assert "Each of 4 networks is asked at the best of its learning rates" in made["agreement"].of(Text)[0].text
+    assert page(SMALL)["map"].of(Text) == []
 
 
 def test_where_all_runs_end_alike_no_rule_is_praised() -> None:
     made = page(NOTHING)
-    assert "cannot tell a good rule from a bad one" in made.agreement.sentences[0].text
-    assert made.agreement.tradeoff is None
-    assert made.agreement.measures is None
-    assert made.agreement.short == ()
+    assert "cannot tell a good rule from a bad one" in made["agreement"].of(Sentences)[0].items[0].text
+    assert made["agreement"].of(Figure) == []
+    assert "How well each measure" not in str([table.caption for table in made["agreement"].of(Table)])
+    assert made["agreement"].short == ()
 
 
 def test_rule_tables_count_every_run(small: DryResults) -> None:
     made = build_page(small.tables, small.manifest)
     learned = int((judge(small.tables)["outcome"] == Outcome.LEARNED).sum())
-    for row in made.agreement.sets.rows:
+    sets, *_ = tables = made["agreement"].of(Table)
+    for row in sets.rows:
         assert row[1].endswith(f"/{len(small.tables['runs']) - learned}")
         assert row[4].endswith(f"/{learned}")
-    assert len(made.agreement.matrix.rows) == 5
+    assert [len(table.rows) for table in tables if table.caption.startswith("How often two")] == [5]
 
 
 def test_the_parts_of_the_rule_table_add_up_to_it(small: DryResults) -> None:
-    agreement = build_page(small.tables, small.manifest).agreement
-    [part] = agreement.parts
+    whole_sets, part, matrix, *_ = build_page(small.tables, small.manifest)["agreement"].of(Table)
+    assert matrix.caption.startswith("How often two")
     assert part.caption == "The same by normalization"
 
     def added(row: tuple[str, ...], what: int) -> str:
         pairs = [cell.split(" ")[0].split("/") for cell in row[1 + what :: 2] if cell != "–"]
         return "/".join(str(sum(int(pair[k]) for pair in pairs)) for k in (0, 1))
 
-    for whole, row in zip([row for row in agreement.sets.rows if "gate" not in row[0]], part.rows, strict=True):
+    for whole, row in zip([row for row in whole_sets.rows if "gate" not in row[0]], part.rows, strict=True):
         assert (added(row, 0), added(row, 1)) == (whole[1], whole[4])
 
 

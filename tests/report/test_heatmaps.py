@@ -14,12 +14,11 @@ import pytest
 
 from bench.analysis import judge
 from bench.analysis.curves import layer_step
+from bench.report.axes import Axis, Facets, LineLayout, labelled, line_layout, varied_axes
+from bench.report.blocks import Panel, Scale
 from bench.report.charts.heatmap import colour_bar, draw
-from bench.report.heatmap_charts import PANELS, heatmaps
-from bench.report.layout import Facets, LineLayout, line_layout
-from bench.report.levels import Axis, labelled, varied_axes
-from bench.report.render import draw_group
-from bench.report.view import Panel, Scale
+from bench.report.render import draw_figure
+from bench.report.sections.gradients import PANELS, heatmaps
 from tests.dry_results import EXPLODING, SMALL, dry_results
 
 DEPTH, STEPS = 5, (0, 1, 2, 4, 8)
@@ -258,7 +257,7 @@ def test_a_suite_gives_a_map_a_cell_on_one_scale(suite: str) -> None:
     low, high = group.scale.x_limits
     assert low == int(low) and high == int(high) and 2 <= high - low <= 16
     assert len({each.title for each in group.panels}) == len(group.panels)
-    assert len(draw_group(group).panels) == len(group.panels)
+    assert len(draw_figure(group).panels) == len(group.panels)
     lost = int((judged[judged["depth"] == axes[0].levels[-1]]["status"] != "completed").sum())
     assert f"{lost} runs of " in group.captions[0]
 
@@ -284,4 +283,4 @@ def test_nothing_varies_and_nothing_recorded() -> None:
     assert len(heatmaps({"gradient_norms": norms(judged)}, judged, layout).panels) == 1
     empty = heatmaps({"gradient_norms": norms(judged)[:0]}, judged, layout)
     assert empty.scale.x_limits == (-1.0, 1.0)
-    draw_group(empty)
+    draw_figure(empty)

@@ -6,22 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import judge, remedies
 from bench.analysis.remedies import COLUMNS
 from bench.factors import FACTORS
+from bench.report.blocks import Definition, Definitions, Section
 from bench.report.charts.activation import spans
-from bench.report.lesson import Lesson, activation_charts, lesson, parsed
-from bench.report.lesson_remedies import KINDS, RemedyNote, remedy_notes
-from bench.report.levels import labelled, varied_axes
-from bench.report.render import draw_group
+from bench.report.frames import Frames
+from bench.report.render import draw_figure
+from bench.report.sections.lesson import KINDS, activation_charts, remedy_notes, section
 from bench.schema import TABLES
 from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
 
 
-def lesson_of(results: DryResults) -> Lesson:
-    axes = varied_axes(results.tables["runs"], results.manifest)
-    judged = labelled(judge(results.tables), axes)
-    return lesson(judged, axes, remedies(judged, [axis.factor for axis in axes], results.tables["timings"]))
+def lesson_of(results: DryResults) -> Section:
+    return section(Frames.of(results.tables, results.manifest))
 
 
 def runs(**factors: list[object]) -> pd.DataFrame:
@@ -38,7 +35,7 @@ def row(factor: str, level: str, pairs: int, rescued: int, **more: object) -> di
     return dict.fromkeys(COLUMNS, 0.0) | found | bounds | more
 
 
-def note(judged: pd.DataFrame, rows: list[dict[str, object]], name: str) -> RemedyNote:
+def note(judged: pd.DataFrame, rows: list[dict[str, object]], name: str) -> Definition:
     notes = remedy_notes(judged, pd.DataFrame(rows, columns=COLUMNS))
     assert len(notes) == len(KINDS)
     return next(each for each in notes if each.name == name)
@@ -48,14 +45,12 @@ def note(judged: pd.DataFrame, rows: list[dict[str, object]], name: str) -> Reme
 
 
 def test_the_activations_of_the_results_come_in_the_suite_order() -> None:
-    found = lesson_of(dry_results(SMALL)).activations
-    assert found is not None
+    found = lesson_of(dry_results(SMALL)).figure("activations")
     assert [panel.title.partition(":")[0] for panel in found.panels] == ["sigmoid", "relu", "tanh"]
 
 
 def test_an_activation_that_does_not_vary_is_shown_too() -> None:
-    found = lesson_of(dry_results(EXPLODING)).activations
-    assert found is not None
+    found = lesson_of(dry_results(EXPLODING)).figure("activations")
     assert [panel.title for panel in found.panels] == ["linear: φ(z) = z"]
 
 
@@ -90,16 +85,10 @@ def test_plugins_have_no_formula_and_the_page_says_so() -> None:
     assert activation_charts([]) is None
 
 
-def test_settings_are_read_from_labels() -> None:
-    assert parsed("relu") == ("relu", {})
-    assert parsed("elu(alpha=0.5)") == ("elu", {"alpha": 0.5})
-    assert parsed("a:b(k=2, mode=wide)") == ("a:b", {"k": 2.0, "mode": "wide"})
-
-
 def test_a_panel_names_both_lines_and_hatches_what_is_saturated() -> None:
     group = activation_charts(["relu", "linear"])
     assert group is not None
-    relu, linear = (panel.svg for panel in draw_group(group).panels)
+    relu, linear = (panel.svg for panel in draw_figure(group).panels)
     assert "φ′" in relu and "var(--series-1)" in relu and "stroke-dasharray" in relu
     assert "<pattern" in relu and "<pattern" not in linear
     assert "Saturated: z from −5 to 0." in relu and "Saturated: none." in linear
@@ -141,16 +130,17 @@ def test_each_pathology_has_a_sentence_and_no_rescue_is_said() -> None:
 def test_what_was_not_tried_or_cannot_be_told_is_said() -> None:
     judged = runs(skip=["none", "residual"])
     assert note(judged, [], "Skip connections").here.startswith("These data cannot tell")
-    assert note(judged, [], "Gradient clipping").here == "This suite did not try it."
+    untried = note(judged, [], "Gradient clipping")
+    assert (untried.value, untried.here) == ("not tried here", "")
     held = note(judged, [], "He initialization")
     assert held.here == "Every run of this suite had he_normal, so there is nothing to compare it with."
-    assert held.tried and not note(judged, [], "Gradient clipping").tried
+    assert held.value == ""
 
 
 def test_what_was_tried_comes_first() -> None:
     notes = remedy_notes(runs(skip=["none", "residual"]), pd.DataFrame(columns=COLUMNS))
     assert (
-        [each.name for each in notes if each.tried]
+        [each.name for each in notes if each.here]
         == [
             "The relu family",
             "He initialization",
@@ -171,7 +161,7 @@ def test_the_kinds_name_levels_of_the_catalogue_and_miss_no_normalization_or_opt
 
 
 def test_the_numbers_of_depth_are_those_of_the_deepest_network() -> None:
-    text = lesson_of(dry_results(SMALL)).paragraphs[1].meaning
+    text = lesson_of(dry_results(SMALL)).of(Definitions)[0].items[1].meaning
     assert "40 hidden layers" in text
     assert "9.1·10⁻⁷ of it" in text  # 0.7 ** 39
     assert "500,000 times" in text  # 1.4 ** 39

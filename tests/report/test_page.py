@@ -13,7 +13,7 @@ import pytest
 
 from bench.analysis import judge
 from bench.report import build_page, render
-from bench.report.render import as_data
+from bench.report.blocks import Counts, Definitions, Figure, Sentences, Table
 from bench.results import Manifest
 from tests import dry_results as dry
 from tests.dry_results import EXPLODING, SMALL
@@ -76,13 +76,13 @@ def test_counts_on_the_page_are_those_of_the_tables(small: Results, html: str) -
     judged = judge(tables)
     learned = int((judged["outcome"] == "learned").sum())
     page = build_page(tables, manifest)
-    counts = {count.name: count.value for count in page.counts}
+    counts = {count.name: count.value for count in page["answer"].of(Counts)[0].items}
     assert counts["runs planned"] == len(tables["runs"])
     assert counts["diverged"] == (tables["runs"]["status"] == "diverged").sum()
     assert counts["learned"] == learned
-    assert page.answer[0].text.startswith(f"{learned} of {len(judged)} runs learned")
-    assert page.answer[0].text in "".join(parsed(html).text)
-    tiles = pd.concat([panel.rows for panel in page.trainability.panels])  # type: ignore[union-attr]
+    assert page["answer"].of(Sentences)[0].items[0].text.startswith(f"{learned} of {len(judged)} runs learned")
+    assert page["answer"].of(Sentences)[0].items[0].text in "".join(parsed(html).text)
+    tiles = pd.concat([panel.rows for panel in page["map"].figure("trainability").panels])
     assert (tiles["runs"].sum(), tiles["learned"].sum()) == (len(judged), learned)
 
 
@@ -134,7 +134,7 @@ ODD = {
 def test_odd_suites_have_pages_too(suite: str) -> None:
     page = build_page(*dry_results(suite))
     parsed(render(page))
-    json.dumps(as_data(page))
+    json.dumps(page.as_data())
 
 
 @pytest.mark.parametrize("status", ["diverged", "failed"])
@@ -143,7 +143,7 @@ def test_a_suite_of_which_nothing_came_has_a_page(small: Results, status: str) -
     kept = {name: frame.iloc[:0] for name, frame in tables.items()}
     page = build_page(kept | {"runs": tables["runs"].assign(status=status, steps_completed=0)}, manifest)
     parsed(render(page))
-    assert page.answer[0].text.startswith(f"0 of {len(tables['runs'])} runs learned (0 %)")
+    assert page["answer"].of(Sentences)[0].items[0].text.startswith(f"0 of {len(tables['runs'])} runs learned (0 %)")
 
 
 def test_norms_that_are_not_finite_do_not_break_the_page(small: Results) -> None:
@@ -156,15 +156,15 @@ def test_norms_that_are_not_finite_do_not_break_the_page(small: Results) -> None
 
 def test_theory_has_a_section_with_charts_ranking_and_rules(small: Results, html: str) -> None:
     page = build_page(*small)
-    theory = page.theory
-    assert theory is not None
+    theory = page["theory"]
+    (sentences,), (ranking,), (causes,) = theory.of(Sentences), theory.of(Table), theory.of(Definitions)
     told = "".join(parsed(html).text)
-    assert all(sentence.text in told for sentence in (*theory.sentences, *theory.short))
-    assert all(cell in told for row in theory.ranking.rows for cell in row)
-    assert all(cause.meaning in told for cause in theory.causes)
-    assert [group.key for group in theory.charts] == ["theory-furthest", "theory-typical"]
+    assert all(sentence.text in told for sentence in (*sentences.items, *theory.short))
+    assert all(cell in told for row in ranking.rows for cell in row)
+    assert all(cause.meaning in told for cause in causes.items)
+    assert [figure.key for figure in theory.of(Figure)] == ["theory-furthest", "theory-typical"]
     assert f"All {len(small[0]['runs'])} runs have a prediction." in told
-    panels = [panel for group in theory.charts for panel in group.panels]
+    panels = [panel for figure in theory.of(Figure) for panel in figure.panels]
     assert len({panel.title for panel in panels}) == len(panels) == 12
     assert all((panel.rows["kind"] == "measured").any() for panel in panels)
 
@@ -174,7 +174,7 @@ def test_without_any_prediction_there_is_no_section_on_theory(small: Results) ->
     plugins = {level: f"mine:{level}" for level in tables["runs"]["activation"].unique()}
     page = build_page(tables | {"runs": tables["runs"].replace({"activation": plugins})}, manifest)
     html = render(page)
-    assert page.theory is None
+    assert "theory" not in page
     assert 'id="theory"' not in html
     assert 'href="#theory"' not in html
 

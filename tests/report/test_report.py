@@ -8,6 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ import pytest
 from bench.analysis import Moment, gradient_profile, judge, loss_bands
 from bench.errors import ResultsError
 from bench.report import build_page, dump_report, render, write_report
+from bench.report.blocks import Counts, Figure, Page, Sentences, Table, Text
 from bench.report.charts.canvas import canvas, finish
-from bench.report.render import as_data, draw_group
-from bench.report.view import ChartGroup, Page
+from bench.report.render import draw_figure
 from bench.results import Planned, Results
 from bench.schema import TABLES
 from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
@@ -56,8 +57,14 @@ def page_of(results: DryResults, **changed: pd.DataFrame) -> Page:
     return build_page(results.tables | changed, results.manifest)
 
 
-def groups(page: Page) -> list[ChartGroup]:
-    return [group for group in (page.trainability, *page.gradients, page.losses, page.divergence) if group]
+def said(page: Page) -> list[str]:
+    """The answer's sentences."""
+    return [sentence.text for sentence in page["answer"].of(Sentences)[0].items]
+
+
+def of_kind(section: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """The blocks of one kind in a section of the dump."""
+    return [block for block in section["blocks"] if block["block"] == kind]
 
 
 # A folder
@@ -85,14 +92,21 @@ def test_the_dump_is_json_and_says_what_the_page_says(folder: Path, exploding: D
     dump = dump_report(folder)
     again = json.loads(json.dumps(dump, allow_nan=True))
     page, html = page_of(exploding), write_report(folder).read_text("utf-8")
-    assert [(count["name"], count["value"]) for count in again["counts"]] == [(c.name, c.value) for c in page.counts]
-    for sentence in again["answer"]:
-        assert sentence["text"] in html
-    for grid in (*again["grids"], *again["depths"], *again["effects"], *again["remedies"], again["events"]):
-        for row in grid["rows"]:
-            assert all(cell in html for cell in row), row
-    tiles = [row for panel in again["trainability"]["panels"] for row in panel["rows"]]
-    for row in tiles:
+    sections = {section["id"]: section for section in again["sections"]}
+    assert list(sections) == [section.id for section in page.sections]
+    (counts,), (answer,) = of_kind(sections["answer"], "counts"), of_kind(sections["answer"], "sentences")
+    assert counts["items"] == [vars(count) for count in page["answer"].of(Counts)[0].items]
+    assert [each["text"] for each in answer["items"]] == said(page)
+    told = [each["text"] for section in sections.values() for block in of_kind(section, "sentences")
+            for each in block["items"]]  # fmt: skip
+    assert len(told) > 10 and all(text in unescape(html) for text in told)
+    tables = [table for section in page.sections for table in section.of(Table)]
+    assert len(tables) > 10
+    for table in tables:
+        for row in table.rows:
+            assert all(cell in unescape(html) for cell in row), row
+    (figure,) = of_kind(sections["map"], "figure")
+    for row in [row for panel in figure["panels"] for row in panel["rows"]]:
         assert f"{row['y']} {row['x']}: {row['learned']}/{row['runs']}" in html
 
 
@@ -100,11 +114,11 @@ def test_the_dump_has_theory_s_section_and_runs_without_a_prediction(exploding: 
     runs = exploding.tables["runs"].copy()
     runs.loc[runs["depth"] == 4, "activation"] = "mine:phi"
     page = page_of(exploding, runs=runs)
-    dump = as_data(page)["theory"]
-    assert page.theory is not None and page.theory.unpredicted is not None
-    assert [row[1] for row in dump["unpredicted"]["rows"]] == ["12"]
-    assert "12 of 24 runs have no prediction, for the reasons below." in {s["text"] for s in dump["sentences"]}
-    rows = [row for group in dump["charts"] for panel in group["panels"] for row in panel["rows"]]
+    dump = next(section for section in page.as_data()["sections"] if section["id"] == "theory")
+    assert [row[1] for row in of_kind(dump, "table")[-1]["rows"]] == ["12"]
+    told = {sentence["text"] for sentence in of_kind(dump, "sentences")[0]["items"]}
+    assert "12 of 24 runs have no prediction, for the reasons below." in told
+    rows = [row for figure in of_kind(dump, "figure") for panel in figure["panels"] for row in panel["rows"]]
     assert {row["kind"] for row in rows} == {"predicted", "measured", "trained"}
 
 
@@ -119,20 +133,18 @@ def test_diverged_runs_are_counted_alike_everywhere(exploding: DryResults) -> No
     page, runs = page_of(exploding), exploding.tables["runs"]
     lost = runs[runs["status"] == "diverged"]
     assert len(lost) == 3  # orthogonal with gain 1.5 at depth 30, unclipped
-    counts = {count.name: (count.value, count.remark) for count in page.counts}
+    counts = {count.name: (count.value, count.remark) for count in page["answer"].of(Counts)[0].items}
     assert counts["diverged"] == (3, "12 %")
     assert counts["completed"] == (21, "88 %")
-    assert page.divergence_text.startswith("3 of 24 runs met a NaN or an infinity.")
-    assert page.events is not None and page.divergence is not None
-    assert [row[:3] for row in page.events.rows] == [(lost["cell_key"].iloc[0], "3/3", "12")]
-    assert len(page.divergence.panels[0].rows) == 3
-    assert page.trainability is not None
-    assert sum(panel.rows["runs"].sum() for panel in page.trainability.panels) == 24
+    assert page["events"].of(Text)[0].text.startswith("3 of 24 runs met a NaN or an infinity.")
+    assert [row[:3] for row in page["events"].of(Table)[0].rows] == [(lost["cell_key"].iloc[0], "3/3", "12")]
+    assert len(page["events"].figure("divergence").panels[0].rows) == 3
+    assert sum(panel.rows["runs"].sum() for panel in page["map"].figure("trainability").panels) == 24
 
 
 def test_remaining_runs_are_said_to_be_missing(exploding: DryResults) -> None:
     manifest = replace(exploding.manifest, planned=Planned(cells=10, runs=30, cohorts=2))
-    counts = build_page(exploding.tables, manifest).counts
+    counts = build_page(exploding.tables, manifest)["answer"].of(Counts)[0].items
     assert (counts[0].value, counts[0].remark) == (30, "6 not run yet")
 
 
@@ -141,33 +153,31 @@ def test_lines_are_the_medians_of_the_tables(small: DryResults) -> None:
     judged = judge(small.tables)
     deep = judged[judged["depth"] == 40]
     by = ["activation", "normalization", "initializer"]
-    for group, moment in zip(page.gradients, Moment, strict=True):
-        drawn = pd.concat([panel.rows for panel in group.panels])
+    for moment in Moment:
+        drawn = pd.concat([panel.rows for panel in page["gradients"].figure(f"gradients-{moment}").panels])
         expected = gradient_profile(small.tables, deep, by, moment)
         assert len(drawn) == len(expected) == 40 * 12
         for column in ("median", "lower", "upper"):
             np.testing.assert_allclose(sorted(10 ** drawn[column]), sorted(expected[column]), rtol=1e-9)
-    assert page.losses is not None
-    drawn = pd.concat([panel.rows for panel in page.losses.panels])
+    drawn = pd.concat([panel.rows for panel in page["loss"].figure("losses").panels])
     bands = loss_bands(small.tables, deep, by)
     np.testing.assert_allclose(sorted(10 ** drawn["median"]), sorted(bands["median"]), rtol=1e-9)
 
 
 def test_a_median_over_lost_runs_is_off_the_chart_and_named_there(exploding: DryResults) -> None:
-    page = page_of(exploding)
-    assert page.losses is not None
-    ends = [panel.rows for panel in page.losses.panels if np.isposinf(panel.rows["median"]).any()]
+    losses = page_of(exploding)["loss"].figure("losses")
+    ends = [panel.rows for panel in losses.panels if np.isposinf(panel.rows["median"]).any()]
     assert ends
     for rows in ends:
         assert (rows.loc[np.isposinf(rows["median"]), "lost"] >= 2).all()
-    assert any("diverged: " in panel.svg for panel in draw_group(page.losses).panels)
+    assert any("diverged: " in panel.svg for panel in draw_figure(losses).panels)
 
 
 # Markup
 
 
 def test_every_chart_is_well_formed_and_labelled_alone(exploding: DryResults) -> None:
-    drawn = [panel for group in groups(page_of(exploding)) for panel in draw_group(group).panels]
+    drawn = [panel for figure in page_of(exploding).of(Figure) for panel in draw_figure(figure).panels]
     assert len(drawn) >= 7
     ids: list[str] = []
     for panel in drawn:
@@ -213,7 +223,11 @@ def visible(html: str) -> str:
 
 
 def render_without_charts(page: Page) -> str:
-    return visible(render(replace(page, trainability=None, gradients=(), losses=None, divergence=None)))
+    sections = [
+        replace(each, blocks=tuple(block for block in each.blocks if not isinstance(block, Figure)))
+        for each in page.sections
+    ]
+    return visible(render(replace(page, sections=tuple(sections))))
 
 
 def test_made_up_numbers_are_said_to_be_made_up(small: DryResults) -> None:
@@ -264,20 +278,20 @@ def test_odd_results_have_a_page(exploding: DryResults, change: Any) -> None:
     html = render(page)
     for svg in re.findall(r"<svg .*?</svg>", visible(html), flags=re.DOTALL):
         ElementTree.fromstring(svg)
-    json.dumps(as_data(page), allow_nan=False)
+    json.dumps(page.as_data(), allow_nan=False)
 
 
 @pytest.mark.parametrize("change", [with_everything_diverged_at_once, with_norms_of_0, with_norms_of_nan])
 def test_words_for_numbers_that_are_none_never_reach_the_page(exploding: DryResults, change: Any) -> None:
     page = page_of(exploding, **change(exploding.tables))
-    for text in [sentence.text for sentence in page.answer] + [count.remark for count in page.counts]:
+    for text in said(page) + [count.remark for count in page["answer"].of(Counts)[0].items]:
         assert not re.search(r"\bnan\b", text), text
 
 
 def test_a_suite_whose_every_run_diverged_says_so(exploding: DryResults) -> None:
     page = page_of(exploding, **with_everything_diverged_at_once(exploding.tables))
-    assert page.answer[0].text.startswith("0 of 24 runs learned (0 %)")
-    assert page.divergence_text.startswith("24 of 24 runs met a NaN or an infinity.")
+    assert said(page)[0].startswith("0 of 24 runs learned (0 %)")
+    assert page["events"].of(Text)[0].text.startswith("24 of 24 runs met a NaN or an infinity.")
 
 
 def test_where_a_quarter_of_the_runs_vanished_to_nothing_the_quartile_is_minus_infinity(exploding: DryResults) -> None:
@@ -285,8 +299,8 @@ def test_where_a_quarter_of_the_runs_vanished_to_nothing_the_quartile_is_minus_i
     lost = norms["run_id"].isin(exploding.tables["runs"]["run_id"].iloc[:12])
     zeroed = norms["preactivation_grad_norm"].mask(lost & (norms["layer_index"] == 0), 0.0)
     page = page_of(exploding, gradient_norms=norms.assign(preactivation_grad_norm=zeroed))
-    (said,) = [sentence.text for sentence in page.answer if "half of the runs lie between" in sentence.text]
-    assert re.search(r"changed by −∞ to \S+ decades; half of the runs lie between −∞ and [-−+\d.]+\.$", said), said
+    (found,) = [text for text in said(page) if "half of the runs lie between" in text]
+    assert re.search(r"changed by −∞ to \S+ decades; half of the runs lie between −∞ and [-−+\d.]+\.$", found), found
 
 
 def test_a_label_keeps_its_decimals_when_coordinates_lose_theirs() -> None:

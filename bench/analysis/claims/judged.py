@@ -35,13 +35,6 @@ class Counts:
     unpaired: int
     replicates: int
 
-    def in_words(self) -> str:
-        """The same, as a reader needs it."""
-        said = [f"{self.judged} runs", f"{self.replicates} replicates"]
-        names = ("missing", "lost", "excluded", "censored", "unmeasured", "unpaired")
-        said += [f"{getattr(self, name)} {name}" for name in names if getattr(self, name)]
-        return ", ".join(said)
-
 
 @dataclass(frozen=True)
 class JudgedPart:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from bench.report.blocks import Panel, Scale
 from bench.report.charts.canvas import DASHES, MUTED, SERIES, Drawing, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH
-from bench.report.view import Panel, Scale
 from bench.text import listed, number
 
 

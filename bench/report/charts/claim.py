@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
+from bench.report.blocks import Panel, Scale
 from bench.report.charts.canvas import GRID, INK, SERIES, Drawing, finish, stacked
-from bench.report.view import Panel, Scale
 from bench.text import number
 
 WIDTH, ROW, FOOT = 4.0, 0.5, 0.5  # inches; the foot holds ticks and label

@@ -13,9 +13,9 @@ from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
+from bench.report.blocks import Panel, Scale
 from bench.report.charts.canvas import MUTED, Drawing, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH
-from bench.report.view import Panel, Scale
 from bench.text import decades, integer, power_of_ten
 
 MAP = "viridis"

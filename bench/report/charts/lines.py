@@ -1,19 +1,119 @@
-"""Lines with bands, one series a colour: what the gradient and the loss charts draw."""
+"""Lines and points on one pair of axes: gradient profiles, loss curves, survival, divergence events, trade-offs."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from bench.report.charts.canvas import DASHES, SERIES
-from bench.report.view import Scale
+from bench.report.blocks import Panel, Scale
+from bench.report.charts.canvas import DASHES, GRID, SERIES, Drawing, canvas, finish
+from bench.text import decades, number, plural
 
 WIDTH, HEIGHT = 3.1, 2.3
 
 
-def draw_lines(axes: Axes, rows: pd.DataFrame, x: str, scale: Scale) -> None:
+def draw_profile(panel: Panel, scale: Scale) -> Drawing:
+    """One line a series: the median over runs of log10 of the norm, from the input (left) to the head."""
+    rows = panel.rows
+    parts = []
+    for series in scale.series:
+        line = rows[rows["series"] == series].dropna(subset=["median"]).sort_values("layer_index")
+        if len(line):
+            ends = (decades(float(line["median"].iloc[0])), decades(float(line["median"].iloc[-1])))
+            parts.append(f"{series} {ends[0]} nearest the input, {ends[1]} at the last hidden layer")
+    with canvas(WIDTH, HEIGHT) as (figure, axes):
+        _draw_lines(axes, rows, "layer_index", scale)
+        said = "; ".join(parts) or "nothing was measured"
+        return finish(figure, f"{panel.title or 'All runs'}. {scale.y_label}: {said}.")
+
+
+def draw_curve(panel: Panel, scale: Scale) -> Drawing:
+    """One line a series: the median over runs of log10 of the training loss."""
+    rows = panel.rows
+    parts = []
+    for series in scale.series:
+        line = rows[rows["series"] == series].dropna(subset=["median"]).sort_values("step")
+        if len(line):
+            first, last = (float(10.0 ** line["median"].iloc[k]) if np.isfinite(line["median"].iloc[k]) else np.inf
+                           for k in (0, -1))  # fmt: skip
+            parts.append(f"{series} from {number(first)} to {number(last)} nat")
+    lost = [series for series in scale.series if _ends_infinite(rows[rows["series"] == series])]
+    with canvas(WIDTH, HEIGHT) as (figure, axes):
+        _draw_lines(axes, rows.replace([np.inf, -np.inf], np.nan), "step", scale)
+        if lost:
+            axes.text(
+                0.98, 0.95, f"diverged: {', '.join(lost)}", transform=axes.transAxes, ha="right", va="top", fontsize=8
+            )
+        return finish(
+            figure, f"{panel.title or 'All runs'}. Median loss: {'; '.join(parts) or 'nothing was measured'}."
+        )
+
+
+def _ends_infinite(rows: pd.DataFrame) -> bool:
+    """Whether most runs were lost by the end: then the median is infinite and has no place on the scale."""
+    last = rows.sort_values("step")["median"].tail(1)
+    return bool(np.isposinf(last).any())
+
+
+def draw_survival(panel: Panel, scale: Scale) -> Drawing:
+    """Lines with bands of 95 % at each step."""
+    parts = []
+    with canvas(4.6, 2.6) as (figure, axes):
+        for index, series in enumerate(scale.series):
+            rows = panel.rows[panel.rows["series"] == series].sort_values("step")
+            colour = SERIES[index % len(SERIES)]
+            axes.fill_between(rows["step"], rows["lower"], rows["upper"], step="post", color=colour, alpha=0.15, lw=0)
+            axes.step(
+                rows["step"], rows["surviving"], where="post", color=colour, lw=1.6,
+                dashes=DASHES[index % len(DASHES)] or (1, 0),
+            )  # fmt: skip
+            last = rows.iloc[-1]
+            parts.append(f"{series} {100 * last['surviving']:.0f} % of {int(last['runs'])} runs")
+        axes.set(xlabel=scale.x_label, ylabel=scale.y_label, ylim=scale.y_limits, xlim=scale.x_limits)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        return finish(figure, f"Runs still finite at the end: {'; '.join(parts)}.")
+
+
+def draw_tradeoff(panel: Panel, scale: Scale) -> Drawing:
+    """One stepped line for each series, and the diagonal of a coin."""
+    parts = []
+    with canvas(4.6, 4.2) as (figure, axes):
+        axes.plot([0, 1], [0, 1], color=GRID, lw=1.2)
+        for index, series in enumerate(scale.series):
+            rows = panel.rows[panel.rows["series"] == series].sort_values(["false_positive_rate", "recall"])
+            axes.plot(
+                rows["false_positive_rate"], rows["recall"], color=SERIES[index % len(SERIES)],
+                dashes=DASHES[index % len(DASHES)] or (1, 0), lw=1.6,
+            )  # fmt: skip
+            quiet = rows[rows["false_positive_rate"] == 0.0]["recall"].max()
+            parts.append(f"{series} reaches a recall of {100 * quiet:.0f} % without a false positive")
+        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=scale.x_label, ylabel=scale.y_label)
+        return finish(figure, f"Recall against false-positive rate: {'; '.join(parts)}.")
+
+
+def draw_events(panel: Panel, scale: Scale) -> Drawing:
+    """One mark a run, where its first NaN or infinity was seen; an event without a layer lies at the head."""
+    rows = panel.rows.assign(layer=panel.rows["layer"].fillna(scale.y_limits[1]))
+    palette = dict(zip(scale.series, SERIES, strict=False))
+    with canvas(4.6, 2.4) as (figure, axes):
+        sns.scatterplot(
+            rows, x="step", y="layer", hue="series", style="series", hue_order=list(scale.series),
+            style_order=list(scale.series), palette=palette, alpha=0.75, s=36, linewidth=0, legend=False, ax=axes,
+        )  # fmt: skip
+        axes.set(
+            xlabel=scale.x_label, ylabel=scale.y_label, xlim=(-0.02 * scale.x_limits[1], 1.02 * scale.x_limits[1]),
+            ylim=(-0.5, scale.y_limits[1] + 0.5),
+        )  # fmt: skip
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
+        said = f"{plural(len(rows), 'run')} between steps {rows['step'].min()} and {rows['step'].max()}"
+        return finish(figure, f"Step and layer of the first number that was not finite: {said}.")
+
+
+def _draw_lines(axes: Axes, rows: pd.DataFrame, x: str, scale: Scale) -> None:
     """Medians as lines and `lower` to `upper` as bands, on the scale's limits and with its colours."""
     low, high = scale.y_limits
     palette = dict(zip(scale.series, SERIES, strict=False))

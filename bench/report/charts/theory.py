@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from bench.report.blocks import Panel, Scale
 from bench.report.charts.canvas import DASHES, INK, SERIES, Drawing, finish, stacked
-from bench.report.view import Panel, Scale
 from bench.text import signed
 
 WIDTH, UPPER, LOWER = 3.1, 1.75, 1.35

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import seaborn as sns
 
+from bench.report.blocks import Panel, Scale
 from bench.report.charts.canvas import GRID, Drawing, canvas, finish
-from bench.report.view import Panel, Scale
 
 MAP = "viridis"
 

@@ -1,4 +1,4 @@
-"""The remedies as tables and as sentences, one for each pathology."""
+"""Which remedy helped: the best changes for each pathology, what they cost, and at which depth they do."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import Symptom
-from bench.report.levels import level_label
-from bench.report.view import Grid, Sentence, based
-from bench.text import integer, of, plural, share_interval, signed, spoken
+from bench.analysis import Symptom, remedies_by
+from bench.report.axes import level_label
+from bench.report.blocks import Section, Sentence, Table, Text, based
+from bench.report.frames import Frames
+from bench.text import integer, of, plural, share_interval, signed, signed_range, spoken
 
 MOST = 12
 FEWEST = 10  # pairs, below which the answer ranks no remedies
@@ -29,7 +30,28 @@ BASIS = (
 )
 
 
-def remedy_grids(found: pd.DataFrame) -> tuple[Grid, ...]:
+def section(frames: Frames) -> Section | None:
+    """Tables; None where no pathological cell has a partner."""
+    found = frames.remedied
+    tables = remedy_grids(found)
+    if "depth" in frames.varied:
+        tables += depth_remedies(found, remedies_by(frames.worded, frames.varied, frames.tables["timings"], "depth"))
+    if not tables:
+        return None
+    intro = Text(
+        "Each pathological cell against the cells that differ from it in one level, replicate by replicate: same data "
+        "order, same underlying draw. The best changes first. Cells that lie close together share partners, so the "
+        "intervals are somewhat too narrow."
+    )
+    return Section("remedies", "Which remedy helped", "Remedies", (intro, *tables), short=remedy_sentences(found))
+
+
+def symptom_name(pathology: object) -> str:
+    """A pathology in the plural: vanishing gradients, collapsed activations."""
+    return "collapsed activations" if pathology == Symptom.COLLAPSED else f"{pathology} gradients"
+
+
+def remedy_grids(found: pd.DataFrame) -> tuple[Table, ...]:
     """The best remedies for each pathology."""
     grids = []
     for pathology, rows in found.groupby("pathology", sort=False):
@@ -37,13 +59,13 @@ def remedy_grids(found: pd.DataFrame) -> tuple[Grid, ...]:
         left = len(rows) - len(shown)
         note = f"{plural(left, 'more change')} rescued no larger share." if left else ""
         grids.append(
-            Grid(_name(pathology).capitalize(), _COLUMNS, tuple(_row(r) for r in shown.to_dict("records")),
+            Table(symptom_name(pathology).capitalize(), _COLUMNS, tuple(_row(r) for r in shown.to_dict("records")),
                  (1, 2, 3, 4, 5, 6), note)
         )  # fmt: skip
     return tuple(grids)
 
 
-def depth_remedies(found: pd.DataFrame, by_depth: pd.DataFrame) -> tuple[Grid, ...]:
+def depth_remedies(found: pd.DataFrame, by_depth: pd.DataFrame) -> tuple[Table, ...]:
     """For each pathology how many runs the best changes rescued at each depth.
 
     Args:
@@ -63,15 +85,15 @@ def depth_remedies(found: pd.DataFrame, by_depth: pd.DataFrame) -> tuple[Grid, .
             texts = ["–" if r is None else f"{r['rescued']}/{r['pairs']} ({_interval(r)})" for r in said]
             lines.append((f"{spoken(row['factor'])} {row['level']}", *texts))
         heads = ("change of one level to", *(f"depth {level_label(depth)}" for depth in depths))
-        title = f"{_name(pathology).capitalize()} by depth: runs rescued"
-        grids.append(Grid(title, heads, tuple(lines), tuple(range(1, len(heads)))))
+        title = f"{symptom_name(pathology).capitalize()} by depth: runs rescued"
+        grids.append(Table(title, heads, tuple(lines), tuple(range(1, len(heads)))))
     return tuple(grids)
 
 
 def remedy_sentences(found: pd.DataFrame) -> tuple[Sentence, ...]:
     """For each pathology what the best level of each factor rescued, and at what cost."""
     sentences = [
-        Sentence(_said(_name(pathology), rows), "", "#remedies")
+        Sentence(_said(symptom_name(pathology), rows), "", "#remedies")
         for pathology, rows in found.groupby("pathology", sort=False)
     ]
     return based(sentences, BASIS)
@@ -93,7 +115,7 @@ def _rescue(row: dict[str, Any]) -> str:
 
 
 def _row(row: dict[str, Any]) -> tuple[str, ...]:
-    gain = f"{signed(row['gain'])} ({signed(row['gain_lower'])} to {signed(row['gain_upper'])})"
+    gain = f"{signed(row['gain'])} ({signed_range(row['gain_lower'], row['gain_upper'])})"
     return (
         f"{spoken(row['factor'])} {row['level']}",
         f"{integer(row['rescued'])}/{integer(row['pairs'])}",
@@ -103,10 +125,6 @@ def _row(row: dict[str, Any]) -> tuple[str, ...]:
         integer(row["diverged"]),
         f"×{row['cost']:.2f}" if pd.notna(row["cost"]) else "–",
     )
-
-
-def _name(pathology: object) -> str:
-    return "collapsed activations" if pathology == Symptom.COLLAPSED else f"{pathology} gradients"
 
 
 def _interval(row: dict[str, Any]) -> str:

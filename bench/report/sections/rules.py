@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.analysis import Measurements, agreement, alarms, areas, at_best, detection, sweep
+from bench.analysis import agreement, alarms, areas, at_best, detection, sweep
 from bench.analysis.agreement import UNGATED, WHOLE
 from bench.quantities import QUANTITIES
-from bench.report.view import Agreement, ChartGroup, Grid, Panel, Scale, Sentence
-from bench.report.wording import condition_text
-from bench.rules import OWN, RulesChoice
-from bench.text import integer, listed, of, percent, plural, share_interval, spoken
+from bench.report.blocks import Figure, Fold, Panel, Scale, Section, Sentence, Sentences, Table, Text, blocks_of
+from bench.report.frames import Frames
+from bench.rules import Condition, RulesChoice
+from bench.text import integer, listed, number, of, percent, plural, share_interval, spoken
 
 MOST_CURVES = 8  # colours
 SPLIT_BY = ("optimizer", "dataset", "normalization")  # what a rule may be right under and wrong without
@@ -20,31 +20,36 @@ BASIS = (
 )
 
 
-def agreement_view(measured: Measurements, judged: pd.DataFrame, varied: list[str], choice: RulesChoice) -> Agreement:
-    """The section's data.
-
-    Args:
-        measured: the quantities that `judge` was given.
-        judged: what `judge` returned of the same tables, its learning rate a number.
-        varied: the factors that vary.
-        choice: the rule sets.
-    """
+def section(frames: Frames) -> Section:
+    """Every rule set asked of every run, or of each network at its best learning rate."""
+    choice, measured, judged = frames.choice, frames.measured, frames.plain
     raised = alarms(measured, judged, choice)
-    asked, view = _asked(judged, varied)
+    asked, view = _asked(judged, frames.varied)
     found = detection(raised, asked)
     titles = {rules.name: rules.title for rules in choice.sets}
     ranked = areas(measured, judged, asked, choice)
-    return Agreement(
-        view=view,
-        short=_short(found, titles),
-        sentences=_sentences(found, titles),
-        sets=_sets(found, titles),
-        parts=tuple(_by_level(raised, asked, name, titles) for name in SPLIT_BY if name in varied),
-        matrix=_matrix(agreement(raised), titles, len(raised)),
-        rules=_rules(found, choice),
-        tradeoff=_tradeoff(sweep(measured, judged, asked, choice), ranked),
-        measures=_measures(ranked),
+    intro = (
+        "Tools that watch training raise an alarm by rules of their own. Here every run is judged by each set of "
+        "rules, with the thresholds its authors published, and each alarm is held against what became of the run. "
     )
+    blocks = blocks_of(
+        Text(intro + view),
+        Sentences(_sentences(found, titles)),
+        _sets(found, titles),
+        *(_by_level(raised, asked, name, titles) for name in SPLIT_BY if name in frames.varied),
+        _matrix(agreement(raised), titles, len(raised)),
+        _tradeoff(sweep(measured, judged, asked, choice), ranked),
+        _measures(ranked),
+        Fold("Each rule alone", (_rules(found, choice),)),
+    )
+    return Section("agreement", "Can a rule tell?", "Rules", blocks, short=_short(found, titles))
+
+
+def condition_text(condition: Condition) -> str:
+    """`signal ratio below −1.5 decades`."""
+    unit = QUANTITIES[condition.measure].unit
+    said = f"{spoken(condition.measure)} {spoken(condition.comparison)} {number(condition.threshold)}"
+    return said if unit == "1" else f"{said} {unit}"
 
 
 def _asked(judged: pd.DataFrame, varied: list[str]) -> tuple[pd.DataFrame, str]:
@@ -91,7 +96,7 @@ def _short(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, ...]:
         for r in ranked
     ]
     text = f"Recall and false-positive rate of the diagnosis rules: {listed(parts)}."
-    return (Sentence(text, "", "#agreement"),)
+    return (Sentence(text, link="#agreement"),)
 
 
 def _rate(row: dict[str, float], hits: str, runs: str, rate: str) -> str:
@@ -126,13 +131,13 @@ _HEADS = (
 )
 
 
-def _sets(found: pd.DataFrame, titles: dict[str, str]) -> Grid:
+def _sets(found: pd.DataFrame, titles: dict[str, str]) -> Table:
     whole = found[found["rule"].isin([WHOLE, UNGATED])]
     rows = [(titles[r["set"]] + (f", {r['rule']}" if r["rule"] else ""), *_cells(r)) for r in whole.to_dict("records")]
-    return Grid("Rule sets against the outcome", ("rule set", *_HEADS), tuple(rows), tuple(range(1, 9)), BASIS)
+    return Table("Rule sets against the outcome", ("rule set", *_HEADS), tuple(rows), tuple(range(1, 9)), BASIS)
 
 
-def _by_level(raised: pd.DataFrame, asked: pd.DataFrame, factor: str, titles: dict[str, str]) -> Grid:
+def _by_level(raised: pd.DataFrame, asked: pd.DataFrame, factor: str, titles: dict[str, str]) -> Table:
     """Recall and false-positive rate of whole sets for each level of a factor, side by side."""
     levels = list(dict.fromkeys(asked[factor].astype(str)))
     found = {level: detection(raised, asked[asked[factor].astype(str) == level]) for level in levels}
@@ -145,7 +150,7 @@ def _by_level(raised: pd.DataFrame, asked: pd.DataFrame, factor: str, titles: di
                       _short_rate(row, "false_positives", "trained", "false_positive_rate")]  # fmt: skip
         rows.append((title, *cells))
     heads = [f"{level}: {what}" for level in levels for what in ("recall", "false positives")]
-    return Grid(f"The same by {spoken(factor)}", ("rule set", *heads), tuple(rows), tuple(range(1, len(heads) + 1)))
+    return Table(f"The same by {spoken(factor)}", ("rule set", *heads), tuple(rows), tuple(range(1, len(heads) + 1)))
 
 
 def _short_rate(row: dict[str, float], hits: str, runs: str, rate: str) -> str:
@@ -154,7 +159,7 @@ def _short_rate(row: dict[str, float], hits: str, runs: str, rate: str) -> str:
     return f"{integer(int(row[hits]))}/{integer(int(row[runs]))} ({_bounds(row, rate)})"
 
 
-def _rules(found: pd.DataFrame, choice: RulesChoice) -> Grid:
+def _rules(found: pd.DataFrame, choice: RulesChoice) -> Table:
     rules = {(s.name, rule.name): (s.title, rule) for s in choice.sets for rule in s.rules}
     rows = []
     for row in found.to_dict("records"):
@@ -164,14 +169,14 @@ def _rules(found: pd.DataFrame, choice: RulesChoice) -> Grid:
             only = f"; {', '.join(rule.activations)} only" if rule.activations else ""
             rows.append((title, str(rule.symptom), f"{said} ({_when(rule.when)}{only})", *_cells(row)))
     heads = ("rule set", "symptom", "rule", *_HEADS)
-    return Grid("Each rule against the outcome", heads, tuple(rows), tuple(range(3, 11)))
+    return Table("Each rule against the outcome", heads, tuple(rows), tuple(range(3, 11)))
 
 
 def _when(when: str) -> str:
     return {"start": "at the start", "end": "at the end", "ever": "at any recorded step"}[when]
 
 
-def _matrix(pairs: pd.DataFrame, titles: dict[str, str], runs: int) -> Grid:
+def _matrix(pairs: pd.DataFrame, titles: dict[str, str], runs: int) -> Table:
     """Agreement as a table with a row and a column a set."""
     said = {(r["one"], r["other"]): r for r in pairs.to_dict("records")}
     rows = []
@@ -186,7 +191,7 @@ def _matrix(pairs: pd.DataFrame, titles: dict[str, str], runs: int) -> Grid:
         f"Share of {integer(runs)} runs, all of the suite, in which both raise an alarm or both do not; κ: Cohen's "
         "kappa, the agreement beyond chance."
     )
-    return Grid("How often two rule sets say the same", ("", *titles.values()), tuple(rows), note=note)
+    return Table("How often two rule sets say the same", ("", *titles.values()), tuple(rows), note=note)
 
 
 def _curve_name(row: dict[str, str]) -> str:
@@ -194,7 +199,7 @@ def _curve_name(row: dict[str, str]) -> str:
     return f"{spoken(row['measure'])}, {side}, {'start' if row['when'] == 'start' else 'training'}"
 
 
-def _tradeoff(curves: pd.DataFrame, ranked: pd.DataFrame) -> ChartGroup | None:
+def _tradeoff(curves: pd.DataFrame, ranked: pd.DataFrame) -> Figure | None:
     """Recall against false-positive rate as the threshold moves, for the measures that tell most."""
     if curves.empty:
         return None
@@ -203,7 +208,7 @@ def _tradeoff(curves: pd.DataFrame, ranked: pd.DataFrame) -> ChartGroup | None:
     keys = list(zip(curves["measure"], curves["when"], curves["side"], strict=True))
     rows = curves.assign(series=[names.get(key, "") for key in keys])
     rows = rows[rows["series"] != ""].reset_index(drop=True)
-    return ChartGroup(
+    return Figure(
         key="tradeoff",
         kind="tradeoff",
         title="What a threshold costs: recall against false-positive rate",
@@ -219,7 +224,7 @@ def _tradeoff(curves: pd.DataFrame, ranked: pd.DataFrame) -> ChartGroup | None:
     )  # fmt: skip
 
 
-def _measures(ranked: pd.DataFrame) -> Grid | None:
+def _measures(ranked: pd.DataFrame) -> Table | None:
     if ranked.empty:
         return None
     rows = [
@@ -232,9 +237,4 @@ def _measures(ranked: pd.DataFrame) -> Grid | None:
         "coin."
     )
     heads = ("measure", "what it is", "area", "did not learn", "learned")
-    return Grid("How well each measure tells runs apart, whatever the threshold", heads, tuple(rows), (2, 3, 4), note)
-
-
-def set_definitions(choice: RulesChoice) -> tuple[tuple[str, str, str], ...]:
-    """Title, source and what differs here, of each published set."""
-    return tuple((rules.title, rules.source, rules.differs) for rules in choice.sets if rules.name != OWN)
+    return Table("How well each measure tells runs apart, whatever the threshold", heads, tuple(rows), (2, 3, 4), note)

@@ -12,8 +12,9 @@ from pandas.api.types import is_numeric_dtype
 
 from bench.analysis import interactions, main_effects, variance_shares
 from bench.quantities import quantity
-from bench.report.view import Grid, Sentence, based
-from bench.text import integer, listed, p_value, share_interval, signed, spoken
+from bench.report.blocks import Section, Sentence, Table, Text, based, blocks_of, sentences
+from bench.report.frames import Frames
+from bench.text import integer, listed, p_value, share_interval, signed, signed_range, spoken
 
 ACCURACY = "final_validation_accuracy"
 SHARED = (ACCURACY, "decay_rate_start")  # the responses whose variance is shared out
@@ -25,6 +26,21 @@ PAIRED = (
     "replicate; interval and test respect that pairs share contexts and replicates; p after Holm's correction over all "
     "levels"
 )
+
+
+def section(frames: Frames) -> Section | None:
+    """Sentences and tables; None where no factor varies in a way that can be told apart."""
+    effects = effects_of(frames.worded, frames.varied)
+    tables = effect_grids(effects)
+    if not tables:
+        return None
+    intro = Text(
+        "In a full factorial design the variance of a response over all runs splits into what each factor explains "
+        "alone and what two explain only together; a level's own effect is the mean difference between runs that "
+        "differ in nothing else."
+    )
+    blocks = blocks_of(intro, sentences(effect_sentences(effects)), *tables)
+    return Section("factors", "Which factor matters", "Factors", blocks, short=share_sentence(effects))
 
 
 @dataclass(frozen=True)
@@ -48,7 +64,7 @@ def effects_of(judged: pd.DataFrame, varied: Sequence[str]) -> Effects:
     )
 
 
-def effect_grids(effects: Effects) -> tuple[Grid, ...]:
+def effect_grids(effects: Effects) -> tuple[Table, ...]:
     """Shares of variance of two responses, the effects of all levels, and the largest interactions."""
     grids = [_shares(name, shares) for name, shares in effects.shares.items() if len(shares)]
     if len(effects.levels):
@@ -80,10 +96,10 @@ def effect_sentences(effects: Effects) -> tuple[Sentence, ...]:
     best = telling.reindex(telling["difference"].abs().sort_values(ascending=False).index).drop_duplicates("factor")
     sentences = []
     for row in best.to_dict("records"):
-        where = f"#where={row['factor']}:{_quoted(row['level'])}|{_quoted(row['reference'])}"
+        where = f"#where={row['factor']}:{quote(str(row['level']), '')}|{quote(str(row['reference']), '')}"
         text = (
             f"{spoken(row['factor']).capitalize()} {row['level']} against {row['reference']} changes the final "
-            f"accuracy by {signed(row['difference'])} ({signed(row['lower'])} to {signed(row['upper'])}; "
+            f"accuracy by {signed(row['difference'])} ({signed_range(row['lower'], row['upper'])}; "
             f"{p_value(row['p_holm'])}) over {integer(row['pairs'])} pairs of runs, {row['lost']} with a lost run."
         )
         sentences.append(Sentence(text, "", where))
@@ -92,15 +108,11 @@ def effect_sentences(effects: Effects) -> tuple[Sentence, ...]:
         parts = []
         for factor in unclear:
             row = words[words["factor"] == factor].iloc[0]
-            bounds = f"{signed(row['lower'])} to {signed(row['upper'])}" if row["lower"] == row["lower"] else "one pair"
+            bounds = signed_range(row["lower"], row["upper"]) if row["lower"] == row["lower"] else "one pair"
             parts.append(f"{spoken(factor)} ({row['level']}: {signed(row['difference'])}, {bounds})")
         text = f"The data cannot tell whether these change the final accuracy: {listed(parts)}."
         sentences.append(Sentence(text, "", "#factors"))
     return based(sentences, PAIRED)
-
-
-def _quoted(level: object) -> str:
-    return quote(str(level), safe="")
 
 
 def _percent(row: object) -> str:
@@ -108,7 +120,7 @@ def _percent(row: object) -> str:
     return f"{share:.0f} % ({lower:.0f}–{upper:.0f})"
 
 
-def _shares(name: str, shares: pd.DataFrame) -> Grid:
+def _shares(name: str, shares: pd.DataFrame) -> Table:
     last = len(shares) - 1
     rows = [
         (spoken(row.factors), f"{100 * row.share:.1f} %", share_interval(row.lower, row.upper, 1))
@@ -119,23 +131,23 @@ def _shares(name: str, shares: pd.DataFrame) -> Grid:
     counted = f"{integer(int(shares['runs'].iloc[0]))} runs, {integer(lost)} lost"
     rule = "; a lost one counts as chance" if name == ACCURACY else "; a lost one counts with what was measured"
     columns = ("factor, or two together", "share of variance", "95 % interval")
-    return Grid(f"What explains the {spoken(name)}", columns, tuple(rows), (1, 2), counted + rule)
+    return Table(f"What explains the {spoken(name)}", columns, tuple(rows), (1, 2), counted + rule)
 
 
-def _levels(effects: pd.DataFrame) -> Grid:
+def _levels(effects: pd.DataFrame) -> Table:
     rows = [
         (f"{spoken(r['factor'])} {r['level']}", str(r["reference"]), signed(r["difference"]),
-         f"{signed(r['lower'])} to {signed(r['upper'])}" if r["lower"] == r["lower"] else "–",
+         signed_range(r['lower'], r['upper']) if r["lower"] == r["lower"] else "–",
          p_value(r["p_holm"]), integer(r["pairs"]), integer(r["lost"]))
         for r in effects.head(MOST_LEVELS).to_dict("records")
     ]  # fmt: skip
     left = len(effects) - len(rows)
     more = f" {left} more levels are left out." if left > 0 else ""
     columns = ("level", "against", "change of final accuracy", "95 % interval", "p (Holm)", "pairs", "with a lost run")
-    return Grid("What each level changes", columns, tuple(rows), (2, 3, 4, 5, 6), PAIRED + "." + more)
+    return Table("What each level changes", columns, tuple(rows), (2, 3, 4, 5, 6), PAIRED + "." + more)
 
 
-def _interactions(effects: Effects) -> Grid:
+def _interactions(effects: Effects) -> Table:
     def named(row: dict[str, Any], side: str) -> str:
         """A level by its word, a number with its factor."""
         level = row[f"{side}_level"]
@@ -149,4 +161,4 @@ def _interactions(effects: Effects) -> Grid:
     ]  # fmt: skip
     columns = ("two factors", "share of variance", "95 % interval", "where it is largest", "beyond the sum of both",
                "mean accuracy there", "runs", "lost")  # fmt: skip
-    return Grid("What two factors do only together", columns, tuple(rows), (1, 2, 4, 5, 6, 7))
+    return Table("What two factors do only together", columns, tuple(rows), (1, 2, 4, 5, 6, 7))

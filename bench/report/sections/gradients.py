@@ -1,43 +1,87 @@
-"""The gradient norm by layer and step: one map a cell of the line charts, on one scale of colours."""
+"""Where the gradient went: its norm by layer, and by layer and step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Tables
+from bench.analysis import Moment, Tables, gradient_profile
 from bench.analysis.curves import layer_step
-from bench.report.layout import LineLayout, held_level, shown
-from bench.report.levels import Axis, level_title
-from bench.report.view import ChartGroup, Panel, Scale
+from bench.report.axes import ALL, Axis, LineLayout, held_level, level_title
+from bench.report.blocks import Figure, Panel, Scale, Section, Text
+from bench.report.frames import Frames
 from bench.schema import RunStatus
 from bench.text import integer, listed, of, plural, spoken
+
+DECADES_AROUND = 0.5  # room above and below the curves
 
 PANELS = 24
 LOW_TAIL, HIGH_TAIL = 0.02, 0.005  # shares of the medians that may lie beyond the colours
 LEAST_SPAN, MOST_SPAN = 2.0, 16.0  # decades of the colours: what is far below has vanished, however far
-ALL = "all runs"
 
 
-def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> ChartGroup:
+def section(frames: Frames) -> Section:
+    """The profiles at the first and the last recorded step, and the maps of everything between."""
+    intro = Text(
+        "The back-propagated signal, layer by layer. A level line is a healthy network. A line that falls towards the "
+        "input (to the left) is a vanishing gradient, one that rises towards it an exploding one. The scale is in "
+        "powers of ten."
+    )
+    given = (frames.tables, frames.labelled, frames.lines)
+    blocks = (intro, *gradient_flow(*given), heatmaps(*given))
+    return Section("gradients", "Where the gradient went", "Gradients", blocks)
+
+
+def gradient_flow(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> tuple[Figure, ...]:
+    """The pre-activation gradient norm over layers, at the first and at the last recorded step, on one scale."""
+    runs, by = layout.grouped(judged), layout.by
+    frames = {moment: _log10(gradient_profile(tables, runs, by, moment)) for moment in Moment}
+    limits = _limits(pd.concat(frames.values()))
+    groups = []
+    for moment, frame in frames.items():
+        when = "at initialization" if moment is Moment.START else "at the end of training"
+        groups.append(
+            Figure(
+                key=f"gradients-{moment}",
+                kind="profile",
+                title=f"Pre-activation gradient norm by layer, {when}",
+                scale=Scale(
+                    x_label="hidden layer (0 nearest the input)",
+                    y_label="log10 gradient norm",
+                    x_limits=(0.0, float(max(1, frame["layer_index"].max() if len(frame) else 1))),
+                    y_limits=limits,
+                    series=layout.series,
+                ),
+                panels=tuple(Panel(title, rows) for title, rows in layout.panels(frame)),
+                columns=layout.facets.columns,
+                legend_title=layout.legend_title,
+                captions=layout.captions("Median over runs; band: from the lowest to the highest of few runs, "
+                                        "a 95 % interval of the median where there are six or more. From the table "
+                                        "gradient_norms."),
+            )
+        )  # fmt: skip
+    return tuple(groups)
+
+
+def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> Figure:
     """At most 24 maps, over the colours and panels of the line charts; `scale.x_limits` is the range of the colours.
 
     Where these make more cells, an axis of the panels is held at one level, and a caption says which. The common
     colour bar is `charts.heatmap.colour_bar(group.scale)`.
     """
     axes, spare = _axes(layout)
-    runs, held = shown(judged, layout), [*layout.held]
+    runs, held = layout.shown(judged), [*layout.held]
     for axis in spare:
         held.append((axis, held_level(axis, runs)))
         runs = runs[runs[axis.factor] == held[-1][1]]
     by = [axis.factor for axis in axes] or ["_all"]
     frame = layer_step(tables, runs.assign(_all=ALL), by)
-    limits = _limits(frame)
-    return ChartGroup(
+    limits = _colours(frame)
+    return Figure(
         key="heatmaps",
         kind="heatmap",
         title="Pre-activation gradient norm by layer and step",
@@ -51,6 +95,20 @@ def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> ChartG
         columns=min(4, len(axes[0].levels)) if axes else 1,
         captions=_captions(frame, limits, held, runs),
     )
+
+
+def _log10(profile: pd.DataFrame) -> pd.DataFrame:
+    """Norms as powers of ten; a norm of 0 has none and is left out of the line."""
+    with np.errstate(divide="ignore"):
+        logs: Mapping[str, pd.Series] = {c: np.log10(profile[c]) for c in ("median", "lower", "upper")}
+    return profile.assign(**{name: values.replace([np.inf, -np.inf], np.nan) for name, values in logs.items()})
+
+
+def _limits(frame: pd.DataFrame) -> tuple[float, float]:
+    values = frame["median"].dropna()
+    if values.empty:
+        return (-1.0, 1.0)
+    return (float(np.floor(values.min() - DECADES_AROUND)), float(np.ceil(values.max() + DECADES_AROUND)))
 
 
 def _axes(layout: LineLayout) -> tuple[list[Axis], list[Axis]]:
@@ -79,7 +137,7 @@ def _panels(frame: pd.DataFrame, axes: Sequence[Axis], dropped: Sequence[str]) -
             yield Panel(" · ".join([names[-1], *names[:-1]]), rows.reset_index(drop=True))
 
 
-def _limits(frame: pd.DataFrame) -> tuple[float, float]:
+def _colours(frame: pd.DataFrame) -> tuple[float, float]:
     """Whole decades that hold the medians but for their tails, counted from the top."""
     finite = frame["median"].replace([np.inf, -np.inf], np.nan).dropna()
     if finite.empty:

@@ -1,15 +1,17 @@
-"""Two tables by depth: from where the gradient vanishes, explodes or collapses, and down to where networks learned."""
+"""What trained: a map of the suite, and from and down to which depth."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
+from math import prod
 
 import pandas as pd
 
-from bench.analysis import deepest_trainable, onset
-from bench.report.levels import Axis, level_label
-from bench.report.view import Grid, Sentence, based
+from bench.analysis import Outcome, at_best, deepest_trainable, onset
+from bench.report.axes import ALL, Axis, MapLayout, level_label, map_layout
+from bench.report.blocks import Figure, Panel, Place, Scale, Section, Sentence, Table, Text, based, blocks_of
+from bench.report.frames import Frames
 from bench.text import listed, plural, spoken
 
 ACROSS = "initializer"
@@ -19,7 +21,75 @@ ONSET = "most runs show the symptom at this depth and every greater one tried; i
 SAID = {"vanishing": "vanishes", "exploding": "explodes", "collapsed": "collapses"}
 
 
-def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Grid, ...]:
+def section(frames: Frames) -> Section:
+    """The map at each cell's best learning rate, and the tables by depth."""
+    runs, said = _best_rates(frames)
+    axes = [axis for axis in frames.axes if not said or axis.factor != "learning_rate"]
+    judged = frames.labelled.loc[runs]
+    grids = depth_grids(frames.worded, frames.axes)
+    return Section(
+        "map",
+        "What trained",
+        "Map",
+        blocks_of(
+            Text(said) if said else None,
+            trainability(judged, map_layout(judged, axes)),
+            Place("depths", grids) if grids else None,
+        ),
+        short=depth_sentences(frames.worded, frames.axes),
+    )
+
+
+def _best_rates(frames: Frames) -> tuple[pd.Index, str]:
+    """The runs that the map shows, and which view that is: each cell at its best learning rate where it varies."""
+    if "learning_rate" not in frames.varied:
+        return frames.plain.index, ""
+    best = at_best(frames.plain)
+    rates = frames.plain["learning_rate"].nunique()
+    edge = int(best[best["on_edge"]]["cell_key"].nunique())
+    return best.index, (
+        f"Each cell is shown at the best of its learning rates ({plural(rates, 'rate')} in the suite): the one with "
+        f"the lowest median validation loss over replicates, a lost run counting as infinite. For "
+        f"{plural(edge, 'cell')} it is the smallest or largest tried. Every other part of this page takes all runs, "
+        "unless it says otherwise."
+    )
+
+
+def trainability(judged: pd.DataFrame, layout: MapLayout) -> Figure:
+    """The share of runs that learned, over the map's axes, in panels."""
+    x, y = layout.x, layout.y
+    keys = [axis.factor for axis in (x, y) if axis]
+    panels = []
+    for title, rows in layout.facets.panels(judged):
+        tiles = rows.assign(_x=_labels(rows, x), _y=_labels(rows, y), _learned=rows["outcome"] == Outcome.LEARNED)
+        counted = tiles.groupby(["_x", "_y"], observed=True)["_learned"].agg(["sum", "size"]).reset_index()
+        panels.append(Panel(title, counted.rename(columns={"_x": "x", "_y": "y", "sum": "learned", "size": "runs"})))
+    pooled = f" A tile pools {listed([spoken(axis.factor) for axis in layout.pooled])}." if layout.pooled else ""
+    return Figure(
+        key="trainability",
+        kind="tiles",
+        title="Trainability map: share of runs that learned"
+        + (f", by {listed([spoken(k) for k in keys])}" if keys else ""),
+        scale=Scale(
+            x_label=spoken(x.factor) if x else "",
+            y_label=spoken(y.factor) if y else "",
+            x_levels=x.levels if x else (ALL,),
+            y_levels=y.levels if y else (ALL,),
+        ),
+        panels=tuple(panels),
+        columns=layout.facets.columns,
+        captions=(
+            f"Each tile says how many of its runs learned; diverged and failed runs count as runs.{pooled} From the "
+            "tables runs and evaluations.",
+        ),
+    )
+
+
+def _labels(rows: pd.DataFrame, axis: Axis | None) -> object:
+    return rows[axis.factor].astype(str) if axis else ALL
+
+
+def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Table, ...]:
     """Both tables; none where depth does not vary.
 
     Args:
@@ -32,7 +102,7 @@ def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Grid, ...]:
     across = by_name.get(ACROSS)
     down = _rows([by_name[name] for name in DOWN if name in by_name])
     keys = [axis.factor for axis in (*down, *([across] if across else []))]
-    frame = judged if keys else judged.assign(_all="all runs")
+    frame = judged if keys else judged.assign(_all=ALL)
     by = keys or ["_all"]
     starts = {key: _onset_text(rows) for key, rows in _grouped(onset(frame, by), by)}
     ends = {key: _deepest_text(rows.iloc[0]) for key, rows in _grouped(deepest_trainable(frame, by), by)}
@@ -84,16 +154,9 @@ def _pairs(rows: pd.DataFrame, keys: Sequence[str], axes: dict[str, Axis]) -> li
 
 def _rows(axes: list[Axis]) -> list[Axis]:
     """As many of the axes as fit, those nearest to the activation first."""
-    while len(axes) > 1 and _size(axes) > MOST_ROWS:
+    while len(axes) > 1 and prod(len(axis.levels) for axis in axes) > MOST_ROWS:
         axes = axes[1:]
     return axes
-
-
-def _size(axes: Sequence[Axis]) -> int:
-    size = 1
-    for axis in axes:
-        size *= len(axis.levels)
-    return size
 
 
 def _grouped(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
@@ -104,17 +167,17 @@ def _grouped(frame: pd.DataFrame, by: Sequence[str]) -> list[tuple[tuple[str, ..
 def _grid(
     title: str, texts: dict[tuple[str, ...], str], empty: str, note: str,
     layout: tuple[Sequence[Axis], Axis | None, set[tuple[str, ...]]],
-) -> Grid:  # fmt: skip
+) -> Table:  # fmt: skip
     down, across, present = layout
-    columns = across.levels if across else ("all runs",)
+    columns = across.levels if across else (ALL,)
     rows = []
     for levels in product(*(axis.levels for axis in down)):
-        keys = [(*levels, level) if across else (levels or ("all runs",)) for level in columns]
+        keys = [(*levels, level) if across else (levels or (ALL,)) for level in columns]
         if any(key in present for key in keys):
             cells = [texts.get(key, empty) if key in present else "not run" for key in keys]
             rows.append((*levels, *cells))
     heads = (*(spoken(axis.factor) for axis in down), *columns)
-    return Grid(title, heads, tuple(rows), note=note)
+    return Table(title, heads, tuple(rows), note=note)
 
 
 def _onset_text(rows: pd.DataFrame) -> str:

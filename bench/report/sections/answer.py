@@ -1,13 +1,31 @@
-"""How runs ended and what their gradients at the start had to do with it: sentences with counts and rules."""
+"""The answer: how runs ended, what their gradients at the start had to do with it, and every section's short form."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pandas as pd
 
 from bench.analysis import Outcome, Symptom
-from bench.report.view import Sentence
+from bench.report.blocks import Count, Counts, Section, Sentence, Sentences
+from bench.report.frames import Frames
 from bench.rules import LearnedRule, RulesChoice, RuleSet
 from bench.text import decades, integer, listed, number, of, percent, plural
+
+ORDER = ("claims", "map", "remedies", "factors", "agreement", "theory")  # what comes first; others in the page's order
+
+
+def section(frames: Frames, others: Sequence[Section]) -> Section:
+    """What the page says in short.
+
+    Args:
+        frames: the tables and the runs as judged.
+        others: the sections below.
+    """
+    ranked = sorted(others, key=lambda each: ORDER.index(each.id) if each.id in ORDER else len(ORDER))
+    short = [sentence for each in ranked for sentence in each.short]
+    said = Sentences((*overall(frames.labelled, frames.choice), *short))
+    return Section("answer", "The answer", "Answer", (said, Counts(_counts(frames))))
 
 
 def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
@@ -57,3 +75,16 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         )
         sentences.append(Sentence(text, f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"))
     return sentences
+
+
+def _counts(frames: Frames) -> tuple[Count, ...]:
+    judged = frames.plain
+    runs, status = len(judged), judged["status"].value_counts()
+    planned = frames.manifest.planned.runs
+    counts = {name: int(status.get(name, 0)) for name in ("completed", "diverged", "failed")}
+    counts["learned"] = int((judged["outcome"] == Outcome.LEARNED).sum())
+    missing = f"{integer(planned - runs)} not run yet" if planned != runs else ""
+    return (
+        Count("runs planned", planned, missing),
+        *(Count(name, count, percent(count, runs)) for name, count in counts.items()),
+    )

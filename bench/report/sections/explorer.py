@@ -14,10 +14,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Outcome, Tables, estimate
+from bench.analysis import Outcome, estimate
 from bench.analysis.comparison import factor_columns
 from bench.quantities import EXPLORED, quantity
-from bench.report.levels import Axis, level_label
+from bench.report.axes import Axis, level_label
+from bench.report.blocks import Block, Section
+from bench.report.frames import Frames
 from bench.report.traces import Traces, traces
 from bench.rules import RulesChoice, Symptom
 from bench.text import spoken
@@ -27,39 +29,32 @@ DIGITS = 4
 
 
 @dataclass(frozen=True)
-class Explorer:
+class Explorer(Block):
     """The explorer's data: plain lists and dictionaries, and the curves beside them."""
 
     data: dict[str, Any]
     traces: Traces
 
 
-def explorer(tables: Tables, judged: pd.DataFrame, axes: Sequence[Axis], choice: RulesChoice) -> Explorer:
-    """Everything that the page needs to filter, sort and look into runs.
-
-    Args:
-        tables: the tables.
-        judged: what `judge` returned, its varied factors as ordered categories.
-        axes: the factors that vary.
-        choice: the rule sets that judged.
-    """
-    ordered = judged.sort_values([axis.factor for axis in axes], kind="stable") if axes else judged
+def section(frames: Frames) -> Section:
+    """Everything that the page needs to filter, sort and look into runs."""
+    judged, axes, choice = frames.labelled, frames.axes, frames.choice
+    ordered = judged.sort_values(frames.varied, kind="stable") if axes else judged
     cells = ordered["cell_key"].drop_duplicates().tolist()
-    found = traces(tables, judged)
-    varied = [axis.factor for axis in axes]
+    found = traces(frames.tables, judged)
     data = {
         "factors": [{"name": a.factor, "title": spoken(a.factor), "levels": list(a.levels)} for a in axes],
-        "fixed": _fixed(judged, varied),
+        "fixed": _fixed(judged, frames.varied),
         "outcomes": [each.value for each in Outcome],
         "symptoms": [each.value for each in Symptom],
         "sets": [{"name": rules.name, "title": rules.title} for rules in choice.sets[1:]],
         "responses": [_response(name) for name in EXPLORED if name in judged],
         "runs": _runs(judged, axes, cells, choice),
         "cells": _cells(ordered, axes, cells),
-        "events": _events(tables["divergence_events"], judged),
+        "events": _events(frames.tables["divergence_events"], judged),
         "structures": found.structures,
     }
-    return Explorer(data, found)
+    return Section("explorer", "Explorer", "Explorer", (Explorer(data, found),), template="explorer.html.j2")
 
 
 def _response(name: str) -> dict[str, str]:

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 
-from bench.analysis.claims import Counts, Judged, JudgedPart, Verdict
+from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
 from bench.analysis.claims.units import AGAINST, OF
 from bench.text import listed, number, of, plural, spoken
 

@@ -1,0 +1,287 @@
+"""What a section is made of, as plain data: what the template shows and what `--dump` writes. No markup, no drawing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a section; the template has a macro for each kind."""
+
+    @property
+    def block(self) -> str:
+        """Its kind, as the template and the dump name it."""
+        return type(self).__name__.lower()
+
+    def within(self) -> Sequence[Block]:
+        """The blocks that it holds."""
+        return ()
+
+
+B = TypeVar("B", bound=Block)
+
+
+@dataclass(frozen=True)
+class Text(Block):
+    """A paragraph; `style` is a class of the page's style sheet: note, warning, formula."""
+
+    text: str
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Heading(Block):
+    """What the blocks after it are about."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Code(Block):
+    """Lines to be typed or read as they are."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A statement computed from the tables, and how: which table, which rule, which runs.
+
+    `link` leads to what is behind it: a section, or `#where=...`, the runs in the explorer.
+    """
+
+    text: str
+    basis: str = ""
+    link: str = ""
+
+
+def based(sentences: Sequence[Sentence], basis: str) -> tuple[Sentence, ...]:
+    """Sentences with one basis, said once, after the last of them."""
+    return (*sentences[:-1], replace(sentences[-1], basis=basis)) if sentences else ()
+
+
+@dataclass(frozen=True)
+class Sentences(Block):
+    """Statements as a list."""
+
+    items: tuple[Sentence, ...]
+
+
+@dataclass(frozen=True)
+class Count:
+    """A number that stands on its own, with its name and a remark."""
+
+    name: str
+    value: int
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Counts(Block):
+    """Numbers side by side."""
+
+    items: tuple[Count, ...]
+
+
+@dataclass(frozen=True)
+class Table(Block):
+    """Its caption, column heads and rows of ready text. `numeric` columns are set flush right.
+
+    Without column heads the first cell of each row is its head.
+    """
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small chart: its title and the frame it draws."""
+
+    title: str
+    rows: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What panels of a figure share, so that they can be compared."""
+
+    x_label: str
+    y_label: str
+    x_levels: tuple[str, ...] = ()  # of a categorical axis
+    y_levels: tuple[str, ...] = ()
+    x_limits: tuple[float, float] = (0.0, 1.0)
+    y_limits: tuple[float, float] = (0.0, 1.0)
+    series: tuple[str, ...] = ()  # what the colours stand for, in order
+
+
+@dataclass(frozen=True)
+class Figure(Block):
+    """Small multiples of one kind (see `charts.CHARTS`) on one scale, in as many columns as fit up to `columns`."""
+
+    key: str
+    kind: str
+    title: str
+    scale: Scale
+    panels: tuple[Panel, ...]
+    columns: int = 1
+    legend_title: str = ""
+    captions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A word of the page and what it means here; `value` for a threshold, `here` for what the data say of it."""
+
+    name: str
+    meaning: str
+    value: str = ""
+    source: str = ""
+    here: str = ""
+
+
+@dataclass(frozen=True)
+class Definitions(Block):
+    """Words and what they mean."""
+
+    items: tuple[Definition, ...]
+
+
+@dataclass(frozen=True)
+class Fold(Block):
+    """Blocks that are shown on demand."""
+
+    summary: str
+    blocks: tuple[Block, ...]
+
+    def within(self) -> Sequence[Block]:
+        """What is folded."""
+        return self.blocks
+
+
+@dataclass(frozen=True)
+class Place(Block):
+    """Blocks that a link leads to."""
+
+    id: str
+    blocks: tuple[Block, ...]
+
+    def within(self) -> Sequence[Block]:
+        """What stands there."""
+        return self.blocks
+
+
+@dataclass(frozen=True)
+class Section:
+    """A chapter of the page.
+
+    Attributes:
+        id: where links to it lead.
+        title: its heading.
+        name: the same in the list of sections, in a word.
+        blocks: what it shows, in order.
+        short: the most important of it, for the answer.
+        template: a file of `templates/` that shows it, where the common one does not do.
+    """
+
+    id: str
+    title: str
+    name: str
+    blocks: tuple[Block, ...]
+    short: tuple[Sentence, ...] = ()
+    template: str = ""
+
+    def of(self, kind: type[B]) -> list[B]:
+        """Every block of one kind, in order, those within others too."""
+        return [each for each in _all(self.blocks) if isinstance(each, kind)]
+
+    def figure(self, key: str) -> Figure:
+        """The figure of that key.
+
+        Raises:
+            KeyError: it has none.
+        """
+        return {figure.key: figure for figure in self.of(Figure)}[key]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything on the page, in its order. `remarks` are warnings about all of it."""
+
+    suite: str
+    title: str
+    question: str
+    remarks: tuple[str, ...]
+    sections: tuple[Section, ...]
+
+    def __contains__(self, key: str) -> bool:
+        """Whether there is a section of that id."""
+        return any(section.id == key for section in self.sections)
+
+    def __getitem__(self, key: str) -> Section:
+        """The section of that id.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {section.id: section for section in self.sections}[key]
+
+    def of(self, kind: type[B]) -> list[B]:
+        """Every block of one kind, in the page's order."""
+        return [block for section in self.sections for block in section.of(kind)]
+
+    def as_data(self) -> dict[str, Any]:
+        """The page as plain dictionaries and lists, for JSON; each block names its kind."""
+        found = _plain(asdict(replace(self, sections=())))
+        for each in self.sections:
+            found["sections"].append({**_plain(asdict(replace(each, blocks=()))), "blocks": _data(each.blocks)})
+        return dict(found)
+
+
+def blocks_of(*blocks: Block | None) -> tuple[Block, ...]:
+    """Those that there are."""
+    return tuple(block for block in blocks if block is not None)
+
+
+def sentences(items: Sequence[Sentence]) -> Sentences | None:
+    """A list of statements; nothing where there are none."""
+    return Sentences(tuple(items)) if items else None
+
+
+def _all(blocks: Sequence[Block]) -> Iterator[Block]:
+    for block in blocks:
+        yield block
+        yield from _all(block.within())
+
+
+def _data(blocks: Sequence[Block]) -> list[dict[str, Any]]:
+    found = []
+    for block in blocks:
+        shallow = replace(block, blocks=()) if isinstance(block, Fold | Place) else block
+        data = {"block": block.block, **_plain(asdict(shallow))}
+        found.append(data | ({"blocks": _data(block.blocks)} if isinstance(block, Fold | Place) else {}))
+    return found
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, pd.DataFrame):
+        clean = value.astype(object).where(value.notna(), None)
+        return [{k: _plain(v) for k, v in row.items()} for row in clean.to_dict("records")]
+    if isinstance(value, np.ndarray):
+        return {"numbers": value.size}  # curves: the tables hold them better
+    if isinstance(value, dict):
+        return {key: _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    return str(value) if isinstance(value, float) and value in (float("inf"), float("-inf")) else value

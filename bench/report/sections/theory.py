@@ -1,0 +1,276 @@
+"""Mean-field theory beside measurement: sentences, charts, the ranking with its causes, and what has no prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import (
+    CAUSES,
+    Moment,
+    disagreement,
+    expected_by_chance,
+    independent_runs,
+    moved,
+    predictions,
+    settings,
+    theory_of,
+)
+from bench.analysis.mean_field import SETTINGS
+from bench.report.axes import ALL, Axis, level_label, level_title
+from bench.report.blocks import (
+    Definition,
+    Definitions,
+    Figure,
+    Fold,
+    Panel,
+    Scale,
+    Section,
+    Sentence,
+    Sentences,
+    Table,
+    Text,
+    blocks_of,
+)
+from bench.report.frames import Frames
+from bench.text import integer, listed, number, of, percent, plural, sentence, signed, signed_range
+
+MOST_NETWORKS = 160  # whose predictions a page computes: a tenth of a second each
+MOST_ROWS, MOST_REASONS = 16, 8
+INSIDE = (
+    "band: from the lowest to the highest of 95 % of networks of this width; counted are the hidden layers but the "
+    "last, and of runs that theory cannot tell apart one a replicate; layers of a network go together, "
+    "and all settings of a replicate share its draws"
+)
+PARTED = (
+    "a setting parts where more than half of its networks have a total outside the band; the cause is the first in "
+    "the list below whose condition holds"
+)
+MOST_PANELS, MOST_REPLICATES = 6, 8
+SERIES = ("predicted, with its band", "measured at step 0, a line a replicate", "at the last recorded step, median")
+X_LABEL = "hidden layer (0 nearest the input)"
+READ = (
+    "Above: log10 of the pre-activation gradient's norm over the last hidden layer's. Below: the same less the "
+    "prediction, enlarged. Band: 95 % of networks of this width. Each panel has its own scale."
+)
+
+
+def section(frames: Frames) -> Section | None:
+    """Predictions against what was measured; None where there is no prediction for any run."""
+    tables = frames.tables
+    theory = theory_of(tables, MOST_NETWORKS)
+    rows = predictions(tables, theory)
+    found = disagreement(rows)
+    if found.empty:
+        return None
+    drawn, ranked = independent_runs(tables, found), settings(tables, theory, found)
+    later = predictions(tables, theory, Moment.END)
+    kept = [frame[frame["run_id"].isin(drawn.index)] for frame in (rows, later)]
+    titles = setting_titles(tables["runs"], ranked, frames.axes)
+    intro = Text(
+        "Mean-field theory follows signals and gradients through a wide network of random weights, from a run's "
+        "levels alone. Finite width spreads single networks around its prediction; the band holds 95 % of them."
+    )
+    asked = Text(
+        "Each condition is asked in this order of the settings that part. It reads levels and recorded columns, never "
+        "the disagreement; that it holds does not prove the cause."
+    )
+    said = (*_coverage(drawn), *_parted(ranked), *_moved(moved(rows, later)), *_without(theory.runs))
+    blocks = blocks_of(
+        intro,
+        Sentences(said),
+        *theory_charts(ranked, kept[0], kept[1], titles),
+        _ranking(ranked, titles),
+        _unpredicted(theory.runs),
+        Fold("How a cause is found", (asked, _causes(ranked))),
+    )
+    return Section("theory", "Theory and measurement", "Theory", blocks, short=_short(drawn, ranked))
+
+
+MOST_ROWS, MOST_REASONS = 16, 8
+
+
+def setting_titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis]) -> dict[int, str]:
+    """The levels of a setting's factors that vary, in words."""
+    known = [axis for axis in axes if axis.factor in SETTINGS]
+    levels = runs.set_index("run_id").loc[ranked["run_id"], [axis.factor for axis in known]]
+    words = [
+        " · ".join(level_title(axis, level_label(level)) for axis, level in zip(known, row, strict=True))
+        for row in levels.itertuples(index=False)
+    ]
+    return {int(setting): said or ALL for setting, said in zip(ranked["setting"], words, strict=True)}
+
+
+def _short(drawn: pd.DataFrame, ranked: pd.DataFrame) -> tuple[Sentence, ...]:
+    inside, layers, parted = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum()), int(ranked["parted"].sum())
+    text = (
+        f"Mean-field theory, told nothing but the levels, has {percent(inside, layers)} of layers in its band of 95 % "
+        f"at initialization; {of(parted, len(ranked))} settings part from it."
+    )
+    return (Sentence(text, "", "#theory"),)
+
+
+def _coverage(drawn: pd.DataFrame) -> tuple[Sentence, ...]:
+    inside, layers, totals = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum()), int(drawn["inside"].sum())
+    text = (
+        f"Before the first update {of(inside, layers)} layers of {plural(len(drawn), 'network')} lie in their bands "
+        f"({percent(inside, layers)}), and {of(totals, len(drawn))} totals, the first hidden layer over the last "
+        f"({percent(totals, len(drawn))}). The bands are meant to hold 95 %."
+    )
+    return (Sentence(text, INSIDE),)
+
+
+def _parted(ranked: pd.DataFrame) -> tuple[Sentence, ...]:
+    apart = ranked[ranked["parted"]]
+    by_chance = f"by chance alone it would be {number(round(expected_by_chance(ranked), 1))}"
+    if apart.empty:
+        return (Sentence(f"None of {plural(len(ranked), 'setting')} parts from theory; {by_chance}.", PARTED),)
+    causes = [f"{cause} ({integer(int(count))})" for cause, count in apart["cause"].value_counts(sort=True).items()]
+    text = f"{of(len(apart), len(ranked))} settings part from theory: {listed(causes)}; {by_chance}."
+    return (Sentence(text, PARTED),)
+
+
+def _moved(table: pd.DataFrame) -> tuple[Sentence, ...]:
+    start, end = table.to_dict("records")
+    if not end["layers"] or not start["layers"]:
+        return ()
+    text = (
+        f"Training moves the weights, and theory speaks of weights as drawn: of the {plural(int(end['runs']), 'run')} "
+        f"with a later step {percent(int(start['layers_inside']), int(start['layers']))} of layers lie in the band at "
+        f"step 0 and {percent(int(end['layers_inside']), int(end['layers']))} at the last recorded step."
+    )
+    return (Sentence(text, "all runs; a diverged run with its last recorded step"),)
+
+
+def _without(runs: pd.DataFrame) -> tuple[Sentence, ...]:
+    missing = int((runs["reason"] != "").sum())
+    if not missing:
+        return (Sentence(f"All {plural(len(runs), 'run')} have a prediction.", ""),)
+    return (Sentence(f"{of(missing, len(runs))} runs have no prediction, for the reasons below.", ""),)
+
+
+def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Table:
+    rows = tuple(
+        (
+            titles[int(row.setting)], signed(row.predicted), signed_range(row.low, row.high),
+            departed(float(row.measured)), departed(float(row.departure)), f"{row.outside}/{row.compared}",
+            percent(int(row.layers_inside), int(row.layers)), row.cause or "–",
+        )
+        for row in ranked.head(MOST_ROWS).itertuples()
+    )  # fmt: skip
+    left = ranked.iloc[MOST_ROWS:]
+    note = "Totals in decades; departure from the middle of the band in half widths, the median over replicates."
+    if len(left):
+        note += f" {plural(len(left), 'more setting')}, {integer(int(left['parted'].sum()))} of them parted."
+    heads = ("setting", "predicted", "band", "measured", "departure", "outside", "layers inside", "cause")
+    return Table("Where theory and measurement part", heads, rows, (1, 2, 3, 4, 5, 6), note)
+
+
+def departed(value: float) -> str:
+    """A departure or a total with its sign; ±∞ where a gradient is 0."""
+    return signed(value) if np.isfinite(value) else ("+∞" if value > 0 else "−∞")
+
+
+def _unpredicted(runs: pd.DataFrame) -> Table | None:
+    counts = runs.loc[runs["reason"] != "", "reason"].value_counts()
+    if counts.empty:
+        return None
+    rows = tuple((str(reason), integer(int(count))) for reason, count in counts.head(MOST_REASONS).items())
+    left = counts.iloc[MOST_REASONS:]
+    note = f"{plural(int(left.sum()), 'more run')} for {plural(len(left), 'other reason')}." if len(left) else ""
+    return Table("Runs without a prediction", ("why", "runs"), rows, (1,), note)
+
+
+def _causes(ranked: pd.DataFrame) -> Definitions:
+    counts = ranked["cause"].value_counts()
+    return Definitions(
+        tuple(Definition(each.name, sentence(each.rule), plural(int(counts.get(each.name, 0)), "setting"))
+              for each in CAUSES)
+    )  # fmt: skip
+
+
+MOST_PANELS, MOST_REPLICATES = 6, 8
+
+
+def theory_charts(
+    ranked: pd.DataFrame, rows: pd.DataFrame, later: pd.DataFrame, titles: Mapping[int, str]
+) -> tuple[Figure, ...]:
+    """The settings furthest from theory, at least one for each cause, and the most typical ones.
+
+    Args:
+        ranked: what `settings` returned.
+        rows: what `predictions` returned for the drawn runs.
+        later: the same at the last recorded step.
+        titles: a setting's levels in words.
+    """
+    worst = furthest(ranked)
+    common = typical(ranked[~ranked["setting"].isin(worst)])
+    groups: list[Figure] = []
+    for key, title, chosen in (
+        ("theory-furthest", "Furthest from theory", worst),
+        ("theory-typical", "Typical agreement", common),
+    ):
+        if chosen:
+            panels = tuple(Panel(titles[each], _rows(rows, later, each)) for each in chosen)
+            scale = Scale(X_LABEL, "log10 ratio", series=SERIES if len(later) else SERIES[:2])
+            groups.append(Figure(key, "theory", title, scale, panels, 3, "lines", (_caption(key), *_read(groups))))
+    return tuple(groups)
+
+
+def furthest(ranked: pd.DataFrame) -> list[int]:
+    """The first setting of each cause, then the others in their order; those that part come first."""
+    first = ranked[ranked["parted"]].drop_duplicates("cause")["setting"].tolist()
+    rest = [each for each in ranked["setting"] if each not in first]
+    chosen = set((first + rest)[:MOST_PANELS])
+    return [int(each) for each in ranked["setting"] if each in chosen]
+
+
+def typical(ranked: pd.DataFrame) -> list[int]:
+    """Of settings in groups by their predicted total, the one in each whose departure is nearest the group's median."""
+    known = ranked[np.isfinite(ranked["departure"])].sort_values("predicted", kind="stable")
+    chosen = []
+    for places in np.array_split(np.arange(len(known)), MOST_PANELS):
+        group = known.iloc[places]
+        size = group["departure"].abs()
+        near = (size - size.median()).abs().sort_values(kind="stable")
+        chosen += [int(group.loc[place, "setting"]) for place in near.index[:1]]
+    return chosen
+
+
+def _read(before: Sequence[Figure]) -> tuple[str, ...]:
+    """How to read the panels, once."""
+    return ("Read as the figure above.",) if before else (READ,)
+
+
+def _caption(key: str) -> str:
+    if key == "theory-typical":
+        return (
+            "The other settings in groups, from the smallest to the largest predicted total; of each group the one "
+            "whose departure from the middle of its band is nearest the median."
+        )
+    return "At least one setting for each cause, then those whose total is furthest from the middle of its band."
+
+
+def _rows(rows: pd.DataFrame, later: pd.DataFrame, setting: int) -> pd.DataFrame:
+    own = rows[rows["setting"] == setting]
+    drawn = own["run_id"].drop_duplicates().tolist()
+    told = own[own["run_id"] == drawn[0]][["layer_index", "predicted", "low", "high"]]
+    parts: Sequence[pd.DataFrame] = [
+        told.rename(columns={"predicted": "value"}).assign(kind="predicted", replicate=-1),
+        *(
+            own[own["run_id"] == run][["layer_index", "measured"]]
+            .rename(columns={"measured": "value"})
+            .assign(kind="measured", replicate=number)
+            for number, run in enumerate(drawn[:MOST_REPLICATES])
+        ),
+        later[later["setting"] == setting]
+        .groupby("layer_index", as_index=False)["measured"]
+        .median()
+        .rename(columns={"measured": "value"})
+        .assign(kind="trained", replicate=-1),
+    ]
+    found = pd.concat([part for part in parts if len(part)], ignore_index=True)
+    found["value"] = found["value"].replace([np.inf, -np.inf], np.nan)
+    return found[["kind", "replicate", "layer_index", "value", "low", "high"]]
