@@ -14,7 +14,7 @@ import pytest
 
 from bench.errors import ResultsError
 from bench.report import write_index, write_report
-from bench.report.index import MARK, build_index
+from bench.report.index import MARK, MARKS, build_index
 from bench.results import Manifest, Planned, Results, count_statuses, read_manifest
 from bench.schema import TABLES
 from tests.dry_results import EXPLODING, dry_results
@@ -164,11 +164,12 @@ def test_a_report_is_listed_as_it_is_written(tmp_path: Path) -> None:
     assert sorted(path.name for path in page.parent.iterdir()) == ["exploding", "index.html"]
 
 
-def test_a_folder_of_another_name_is_left_alone_until_it_holds_a_list(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mark", MARKS)
+def test_a_folder_of_another_name_is_left_alone_until_it_holds_a_list(tmp_path: Path, mark: str) -> None:
     results = report(tmp_path / "data" / "x")
     assert write_index(results) is None
     assert [path.name for path in (tmp_path / "data").iterdir()] == ["x"]
-    (tmp_path / "data" / "index.html").write_text(f"<!doctype html>{MARK}")
+    (tmp_path / "data" / "index.html").write_text(f"<!doctype html>{mark}")
     assert write_index(results) == tmp_path / "data" / "index.html"
     assert Links(tmp_path / "data" / "index.html").targets == ["x/index.html"]
 

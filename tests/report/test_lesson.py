@@ -12,8 +12,9 @@ from bench.report.blocks import Definition, Definitions, Section
 from bench.report.charts.activation import spans
 from bench.report.frames import Frames
 from bench.report.render import draw_figure
-from bench.report.sections.lesson import KINDS, activation_charts, remedy_notes, section
+from bench.report.sections.lesson import KINDS, activation_charts, curve, remedy_notes, section
 from bench.schema import TABLES
+from bench.theory import activation
 from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
 
 
@@ -55,25 +56,25 @@ def test_an_activation_that_does_not_vary_is_shown_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("label", "edges"),
+    ("name", "settings", "edges"),
     [
-        ("linear", []),
-        ("relu", [(-5.0, 0.0)]),
-        ("leaky_relu(negative_slope=0.1)", [(-5.0, 0.0)]),
-        ("leaky_relu(negative_slope=0.3)", []),
+        ("linear", {}, []),
+        ("relu", {}, [(-5.0, 0.0)]),
+        ("leaky_relu", {"negative_slope": 0.1}, [(-5.0, 0.0)]),
+        ("leaky_relu", {"negative_slope": 0.3}, []),
         # phi' = s (1 - s) = 0.05 at s = (1 + sqrt(0.8)) / 2, z = log(s / (1 - s)) = 2.887
-        ("sigmoid", [(-5.0, -2.9), (2.9, 5.0)]),
+        ("sigmoid", {}, [(-5.0, -2.9), (2.9, 5.0)]),
         # 1 - tanh^2 = 0.2 at atanh(sqrt(0.8)) = 1.444
-        ("tanh", [(-5.0, -1.5), (1.5, 5.0)]),
+        ("tanh", {}, [(-5.0, -1.5), (1.5, 5.0)]),
     ],
 )
-def test_saturation_begins_where_the_closed_form_says(label: str, edges: list[tuple[float, float]]) -> None:
-    group = activation_charts([label])
-    assert group is not None
-    rows = group.panels[0].rows
+def test_saturation_begins_where_the_closed_form_says(
+    name: str, settings: dict[str, object], edges: list[tuple[float, float]]
+) -> None:
+    rows = curve(activation(name, settings))
     found = spans(rows["z"].to_numpy(), rows["saturated"].to_numpy())
     assert np.asarray(found) == pytest.approx(np.asarray(edges), abs=1e-6)
-    assert rows["slope"].isna().sum() == (1 if "relu" in label else 0)  # a line that jumps is broken there
+    assert rows["slope"].isna().sum() == (1 if "relu" in name else 0)  # a line that jumps is broken there
 
 
 def test_plugins_have_no_formula_and_the_page_says_so() -> None:

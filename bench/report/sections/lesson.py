@@ -157,7 +157,7 @@ def activation_charts(labels: Sequence[str]) -> Figure | None:
         except SuiteError:
             skipped.append(label)
         else:
-            panels.append(Panel(f"{label}: φ(z) = {phi.formula}", _curve(phi)))
+            panels.append(Panel(f"{label}: φ(z) = {phi.formula}", curve(phi)))
     if not panels:
         return None
     lowest = min(float(panel.rows["value"].min()) for panel in panels)
@@ -207,7 +207,7 @@ def _labels(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[str, ...]:
     return tuple(level for level in ordered if level in present)
 
 
-def _curve(phi: Nonlinearity) -> pd.DataFrame:
+def curve(phi: Nonlinearity) -> pd.DataFrame:
     """z, value, slope and `saturated`; at a kink the slope is NaN, so that its line breaks there."""
     sides = [kink + side for kink in phi.kinks for side in (-1e-9, 1e-9)]
     z = np.unique(np.concatenate([np.linspace(*Z_LIMITS, 101), [s for s in sides if abs(s) <= Z_LIMITS[1]]]))
