@@ -11,6 +11,11 @@ from bench.factors import FACTORS, Choice, DatasetLevel, level_name, read_label
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
+NORMALIZATIONS = (
+    "none", "batch_normalization", "layer_normalization", "rms_normalization", "group_normalization",
+    "unit_normalization", "weight_normalization",
+)  # fmt: skip
+
 MLP = "mlp"
 READ = (
     "depth", "width", "activation", "initializer", "bias_initializer", "normalization", "skip",
@@ -108,7 +113,7 @@ def network_of(
         else activation(choices["activation"].name, dict(choices["activation"].settings))
     )
     normalization = choices["normalization"]
-    if FACTORS["normalization"].level(normalization.name) is None:
+    if normalization.name not in NORMALIZATIONS:
         raise BenchError(f'The theory knows nothing of the normalization "{normalization.name}".')
     if choices["skip"].name == "residual_post_norm" and dict(normalization.settings).get("position") == "before":
         raise BenchError("The theory does not cover a skip connection with its normalization on the path.")

@@ -57,6 +57,8 @@ def test_new_levels_train_together(grown: Copy) -> None:
     factors = "\n".join(f"{factor} = [{', '.join(levels)}]" for factor, levels in LEVELS.values())
     grown.write("s.toml", SUITE.format(factors=factors))
     assert grown.run("-c", TRAINED).count("['completed']") == 2
+    said = grown.run("-m", "bench", "theory", "--normalization", "centering", code=2)
+    assert 'error: The theory knows nothing of the normalization "centering".' in said
     assert "iris" in grown.run("-m", "bench", "list", "dataset")
 
 
