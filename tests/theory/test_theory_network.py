@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -24,7 +26,7 @@ from bench.theory import (
 )
 from tests.dry_results import SMALL, dry_results
 
-DECADE = np.log(10.0)
+few = partial(profile, networks=20)  # draws behind a band that is not asked for here
 
 
 def network(**levels: object) -> DenseNetwork:
@@ -33,7 +35,7 @@ def network(**levels: object) -> DenseNetwork:
 
 def per_layer(**levels: object) -> np.ndarray:
     """Squared growth per layer from the second layer on, by the profile of the pre-activation's gradient."""
-    return 10.0 ** (-2.0 * np.diff(profile(network(**levels), networks=20).preactivation[1:]))
+    return 10.0 ** (-2.0 * np.diff(few(network(**levels)).preactivation[1:]))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,7 @@ def test_groups_and_batches_that_are_too_small_are_refused() -> None:
 
 
 def test_a_deep_linear_orthogonal_network_is_exact_and_has_no_spread() -> None:
-    found = profile(network(activation="linear", initializer="orthogonal(gain=1.1)", depth=30))
+    found = few(network(activation="linear", initializer="orthogonal(gain=1.1)", depth=30))
     back = np.arange(29, -1, -1)
     np.testing.assert_allclose(found.preactivation, back * np.log10(1.1), atol=1e-12)
     np.testing.assert_allclose(found.mean_square, 1.21 ** np.arange(1.0, 31.0), rtol=1e-12)
@@ -136,7 +138,7 @@ def test_a_deep_linear_orthogonal_network_is_exact_and_has_no_spread() -> None:
 
 
 def test_relu_with_he_keeps_norms_and_variance() -> None:
-    found = profile(network(activation="relu", initializer="he_uniform", depth=30))
+    found = few(network(activation="relu", initializer="he_uniform", depth=30))
     np.testing.assert_allclose(found.preactivation, 0.0, atol=1e-12)
     np.testing.assert_allclose(found.mean_square, 2.0, rtol=1e-12)
     np.testing.assert_allclose(found.chi, 1.0, atol=1e-12)
@@ -147,9 +149,9 @@ def test_relu_with_he_keeps_norms_and_variance() -> None:
 
 
 def test_the_trajectory_counts_where_the_fixed_point_says_nothing() -> None:
-    found = profile(network(activation="tanh", initializer="glorot_uniform", depth=30))
+    found = few(network(activation="tanh", initializer="glorot_uniform", depth=30))
     assert found.preactivation[0] == pytest.approx(-0.803, abs=0.01)
-    he = profile(network(activation="tanh", initializer="he_normal", depth=30))
+    he = few(network(activation="tanh", initializer="he_normal", depth=30))
     assert he.preactivation[0] == pytest.approx(0.449, abs=0.01)
 
 
@@ -193,25 +195,25 @@ def test_normalizations_over_units(name: str, normalization: str, growth: float)
 
 
 def test_residual_blocks_double_and_scaled_ones_stand_still() -> None:
-    found = profile(network(activation="relu", initializer="he_normal", skip="residual(layers=1)"))
+    found = few(network(activation="relu", initializer="he_normal", skip="residual(layers=1)"))
     np.testing.assert_allclose(found.preactivation, np.arange(11, -1, -1) * np.log10(2.0) / 2.0, atol=1e-9)
     np.testing.assert_allclose(found.mean_square, 2.0 ** np.arange(1.0, 13.0), rtol=1e-9)
-    still = profile(network(activation="relu", initializer="he_normal", skip="residual_scaled", depth=7))
+    still = few(network(activation="relu", initializer="he_normal", skip="residual_scaled", depth=7))
     np.testing.assert_allclose(still.preactivation[[0, 2, 4, 6]], 0.0, atol=1e-12)
     assert (still.preactivation[[1, 3, 5]] == -np.inf).all()
     assert (still.preactivation_low[[1, 3, 5]] == -np.inf).all()
 
 
 def test_lsuv_sets_the_mean_square_and_zeros_pass_nothing() -> None:
-    found = profile(network(activation="tanh", initializer="lsuv"))
+    found = few(network(activation="tanh", initializer="lsuv"))
     np.testing.assert_allclose(found.mean_square, 1.0, atol=1e-9)
-    dead = profile(network(activation="tanh", initializer="zeros"))
+    dead = few(network(activation="tanh", initializer="zeros"))
     assert np.isnan(dead.preactivation).all() and np.isnan(dead.preactivation_low).all()
     assert (dead.mean_square == 0.0).all() and (dead.chi == 0.0).all()
 
 
 def test_predictions_repeat() -> None:
-    first, again = profile(network(activation="gelu")), profile(network(activation="gelu"))
+    first, again = few(network(activation="gelu")), few(network(activation="gelu"))
     for name, column in first.columns().items():
         np.testing.assert_array_equal(column, again.columns()[name])
 
@@ -231,7 +233,7 @@ def test_trainable_depths() -> None:
 def test_gain_rates_are_the_profile_s_first_entries(skip: str, normalization: str) -> None:
     levels = {"activation": "tanh", "initializer": "he_normal", "skip": skip, "normalization": normalization}
     rates = gain_rates(network(**levels), np.array([0.5, 1.0]), 12)
-    assert rates[1, 11] == pytest.approx(profile(network(**levels), networks=20).preactivation[0], abs=2e-3)
+    assert rates[1, 11] == pytest.approx(few(network(**levels)).preactivation[0], abs=2e-3)
     assert rates[0, 0] == 0.0
 
 
