@@ -10,7 +10,7 @@ import pyarrow as pa
 from bench import cli
 from bench.commands import run
 from bench.engine import dry
-from bench.executors import deadline
+from bench.executors import child
 from bench.plan import Cohort
 
 SECONDS = float(os.environ.get("DRILL_SECONDS", "0.15"))
@@ -23,6 +23,6 @@ def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
 
 
 if __name__ == "__main__":
-    deadline.GRACE_SECONDS = float(os.environ.get("DRILL_GRACE", deadline.GRACE_SECONDS))
+    child.GRACE_SECONDS = float(os.environ.get("DRILL_GRACE", child.GRACE_SECONDS))
     run.DRY = "benchmarks.drills.slow:train_cohort"
     cli.main()
