@@ -18,7 +18,14 @@ SMALL = DRY.replace("[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]", "[2, 3, 4, 5]").
     "replicates = 3", "replicates = 1"
 )
 TIMES = {"two": 2, "cut": 5, "altered": 5, "flipped": 30, "power": 6}
-BRIEF = [drill for drill in DRILLS if not drill.trained]  # the others do the same to networks that are really trained
+# The others do the same to networks that are really trained.
+# By default tests/commands/test_interrupts.py alone sends signals.
+SIGNALS = ("worker", "frozen", "once", "twice", "two")
+BRIEF = [
+    pytest.param(drill, marks=[pytest.mark.full] if drill.name in SIGNALS else [], id=drill.name)
+    for drill in DRILLS
+    if not drill.trained
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +45,7 @@ def lost(scene: Scene, out: Path) -> str:
         return str(error)
 
 
-@pytest.mark.parametrize("drill", BRIEF, ids=lambda drill: drill.name)
+@pytest.mark.parametrize("drill", BRIEF)
 def test_a_drill_loses_nothing(drill: Drill, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scene, "lost", lost)
     monkeypatch.setattr(disks, "SMALL_DISK", 200)

@@ -67,12 +67,12 @@ def sleep_deaf(seconds: float) -> None:
     time.sleep(seconds)
 
 
-def _poisoned(cohort: Cohort) -> bool:
+def is_poisoned(cohort: Cohort) -> bool:
     return any(run.choices["clipping"].name == "value" and run.replicate == 1 for run in cohort.runs)
 
 
 def crash_if_poisoned(cohort: Cohort) -> Tables:
-    if _poisoned(cohort):
+    if is_poisoned(cohort):
         print("last words", file=sys.stderr, flush=True)
         os._exit(3)
     return train_cohort(cohort)
@@ -81,19 +81,19 @@ def crash_if_poisoned(cohort: Cohort) -> Tables:
 def raise_in_training_if_poisoned(cohort: Cohort) -> Tables:
     from bench.engine import train
 
-    if _poisoned(cohort):
+    if is_poisoned(cohort):
         raise RuntimeError("planted")
     return train.train_cohort(cohort)
 
 
 def hang_if_poisoned(cohort: Cohort) -> Tables:
-    if _poisoned(cohort):
+    if is_poisoned(cohort):
         time.sleep(600)
     return train_cohort(cohort)
 
 
 def raise_if_poisoned(cohort: Cohort) -> Tables:
-    if _poisoned(cohort):
+    if is_poisoned(cohort):
         raise RuntimeError("planted")
     return train_cohort(cohort)
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from bench.engine.dry import train_cohort
-from bench.executors.answers import Status
+from bench.executors.answers import Answer, Status
 from bench.executors.driver import TIMEOUT_FLOOR, Driver, Incident, Outcome, default_timeout
 from bench.executors.local import LocalExecutor
 from bench.executors.tables import Tables, failed_tables, join, without
 from bench.plan import Cohort
 from bench.schema import TABLES
 from tests.cohorts import cohorts
+from tests.executors.targets import is_poisoned
+from tests.inline import InlineExecutor
 
 TARGETS = "tests.executors.targets:"
+DRY = "bench.engine.dry:train_cohort"
 FACTORS = 'depth = [2, 6]\nclipping = ["none", "value", "global_norm"]'
 
 
@@ -62,22 +67,60 @@ def assert_complete(outcomes: list[Outcome], planned: tuple[Cohort, ...]) -> Non
 
 
 def test_what_comes_back_is_handed_on_in_one_piece(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
-    outcomes, incidents = run(Driver(executor, "bench.engine.dry:train_cohort"), planned)
+    outcomes, incidents = run(Driver(executor, DRY), planned)
     assert len(outcomes) == len(planned)
     assert not incidents
     assert_complete(outcomes, planned)
 
 
+class Failing(InlineExecutor):
+    """Where a cohort with the poisoned run ends in a status, so many times at most, and any other is trained."""
+
+    def __init__(self, status: Status, times: float = math.inf) -> None:
+        self.status = status
+        self.times = times
+        self.failed: Counter[str] = Counter()
+
+    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
+        assert isinstance(argument, Cohort)
+        if not is_poisoned(argument) or self.failed[argument.key] >= self.times:
+            return super().submit(target, argument, timeout)
+        self.failed[argument.key] += 1
+        future: Future[Answer] = Future()
+        future.set_result(Answer(self.status, "planted"))
+        return future
+
+
 @pytest.mark.parametrize(
-    ("target", "timeout", "status", "reason"),
+    ("status", "measures"),
     [
-        ("crash_if_poisoned", None, Status.CRASHED, "exit code 3"),
-        ("raise_if_poisoned", None, Status.ERROR, "RuntimeError: planted"),
-        ("hang_if_poisoned", 4.0, Status.TIMEOUT, "longer than 4 s"),  # a healthy part takes milliseconds
+        (Status.ERROR, {"split", "given up"}),
+        (Status.TIMEOUT, {"split", "given up"}),
+        (Status.CRASHED, {"tried again", "split", "given up"}),
+        (Status.KILLED, {"tried again", "made smaller", "given up"}),
+        (Status.MEMORY, {"made smaller", "given up"}),
     ],
 )
 def test_a_run_that_ends_its_cohort_is_found_and_lost_alone(
-    planned: tuple[Cohort, ...], target: str, timeout: float | None, status: Status, reason: str
+    planned: tuple[Cohort, ...], status: Status, measures: set[str]
+) -> None:
+    outcomes, incidents = run(Driver(Failing(status), DRY), planned)
+    assert_complete(outcomes, planned)
+    assert [(len(each.cohort.runs), is_poisoned(each.cohort)) for each in lost(outcomes)] == [(1, True)] * len(planned)
+    assert {incident.measure for incident in incidents} == measures
+
+
+@pytest.mark.parametrize(
+    ("target", "timeout", "status", "reasons"),
+    [
+        ("crash_if_poisoned", None, Status.CRASHED, ["exit code 3", "last words"]),
+        pytest.param("raise_if_poisoned", None, Status.ERROR, ["RuntimeError: planted"], marks=pytest.mark.full),
+        # A healthy part takes milliseconds.
+        pytest.param("hang_if_poisoned", 4.0, Status.TIMEOUT, ["longer than 4 s"], marks=pytest.mark.full),
+    ],
+)
+def test_a_worker_that_dies_raises_or_hangs_costs_one_run(
+    planned: tuple[Cohort, ...], target: str, timeout: float | None, status: Status, reasons: list[str]
 ) -> None:
     with LocalExecutor(2) as executor:
         outcomes, incidents = run(Driver(executor, TARGETS + target, timeout), planned[:1])
@@ -86,46 +129,43 @@ def test_a_run_that_ends_its_cohort_is_found_and_lost_alone(
     (only,) = gone.cohort.runs
     assert (only.choices["clipping"].name, only.replicate) == ("value", 1)
     assert gone.answer.status is status
-    assert reason in gone.answer.value
+    assert [reason for reason in reasons if reason not in gone.answer.value] == []
     assert {incident.measure for incident in incidents} >= {"split", "given up"}
 
 
-def test_the_log_of_a_lost_run_is_kept(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
-    outcomes, _ = run(Driver(executor, TARGETS + "crash_if_poisoned"), planned[:1])
-    (gone,) = lost(outcomes)
-    assert "last words" in gone.answer.value
-
-
-def test_out_of_memory_leads_to_smaller_cohorts(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
-    outcomes, incidents = run(Driver(executor, TARGETS + "hoard_if_large"), planned)
+def test_out_of_memory_leads_to_smaller_cohorts(planned: tuple[Cohort, ...]) -> None:
+    outcomes, incidents = run(Driver(InlineExecutor(), TARGETS + "hoard_if_large"), planned)
     assert_complete(outcomes, planned)
     assert not lost(outcomes)
     assert {(incident.answer.status, incident.measure) for incident in incidents} == {(Status.MEMORY, "made smaller")}
 
 
+@pytest.mark.parametrize("workers", [False, pytest.param(True, marks=pytest.mark.full)])
 def test_a_death_by_chance_costs_no_run(
-    planned: tuple[Cohort, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    planned: tuple[Cohort, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: bool
 ) -> None:
     monkeypatch.setenv("KILLED_ONCE", str(tmp_path))
-    with LocalExecutor(2) as executor:
-        outcomes, incidents = run(Driver(executor, TARGETS + "killed_once"), planned)
+    if workers:
+        with LocalExecutor(2) as executor:
+            outcomes, incidents = run(Driver(executor, TARGETS + "killed_once"), planned)
+    else:
+        outcomes, incidents = run(Driver(Failing(Status.KILLED, times=1), DRY), planned)
     assert_complete(outcomes, planned)
     assert not lost(outcomes)
     assert len(incidents) == len(planned)
 
 
 def test_a_cohort_like_one_that_failed_in_every_run_is_not_taken_apart(planned: tuple[Cohort, ...]) -> None:
-    with LocalExecutor(1) as executor:
-        driver = Driver(executor, TARGETS + "raise_always")
-        outcomes, incidents = run(driver, planned[:1])
-        assert len(lost(outcomes)) == len(outcomes) == 6
-        outcomes, incidents = run(driver, planned[1:])
+    driver = Driver(InlineExecutor(), TARGETS + "raise_always")
+    outcomes, incidents = run(driver, planned[:1])
+    assert len(lost(outcomes)) == len(outcomes) == 6
+    outcomes, incidents = run(driver, planned[1:])
     assert [len(outcome.cohort.runs) for outcome in outcomes] == [6]
     assert [incident.measure for incident in incidents] == ["given up"]
 
 
 def test_nothing_is_started_after_a_stop(executor: LocalExecutor, planned: tuple[Cohort, ...]) -> None:
-    assert list(Driver(executor, "bench.engine.dry:train_cohort").events(planned, stop=lambda: True)) == []
+    assert list(Driver(executor, DRY).events(planned, stop=lambda: True)) == []
 
 
 def test_a_plan_stands_with_the_longest_cohorts_first(planned: tuple[Cohort, ...]) -> None:
