@@ -1,0 +1,73 @@
+"""The recipes for a quantity, a rule set and a claim, followed in a copy of the project."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.extending.recipes import Copy, recipe
+from tests.extending.test_levels import SUITE
+
+ANCHORS = {  # where the blocks of a quantity go, in order
+    "A quantity": [
+        ("bench/quantities.py", '    Quantity("milliseconds_per_step"'),
+        ("bench/schema.py", '            "large_fraction": _real('),
+        ("bench/engine/probes.py", '    "large_fraction", "pair_correlation",'),
+        ("bench/engine/probes.py", "            _share(tf.abs(u) >= LARGE_INPUT"),
+    ]
+}
+TWO_DEPTHS = (
+    SUITE.replace("replicates = 1", "replicates = 3")
+    .replace("depth = 2\n", 'activation = "tanh"\n')
+    .format(factors="depth = [2, 16]")
+)
+
+
+@pytest.mark.full
+def test_a_new_quantity_of_a_new_column_is_measured_shown_and_claimed(project: Copy) -> None:
+    blocks = recipe("A quantity")
+    for block, (place, anchor) in zip(blocks, ANCHORS["A quantity"], strict=True):
+        assert block.place == place
+        project.insert(place, anchor, block.text)
+    claim = recipe("A claim")[0].text.replace("signal_ratio_start", "largest_activation_end")
+    project.write("s.toml", TWO_DEPTHS + claim)
+    project.run("-m", "bench", "run", "s.toml", "--out", "results")
+    runs = json.loads(project.run("-c", SHOWN))
+    assert len(runs) == 6
+    assert all(0.0 < float(value) <= 1.0 for value in runs.values())
+    assert "largest_activation_end" in project.run("-m", "bench", "show", "results", next(iter(runs)))
+    page = json.loads(project.run("-m", "bench", "report", "results", "--dump"))
+    assert "largest_activation_end" in [each["name"] for each in page["responses"]]
+    assert "largest_activation_end" in json.dumps(page["claims"])
+    assert "| `largest_activation_end` |" in project.run("-m", "bench", "schema", "--tables")
+
+
+SHOWN = """
+import json
+from bench.analysis import judge
+from bench.results import read_tables
+from pathlib import Path
+print(judge(read_tables(Path("results"))).set_index("run_id")["largest_activation_end"].to_json())
+"""
+
+
+def test_a_new_rule_set_judges_every_run(project: Copy) -> None:
+    (block,) = recipe("A rule set")
+    project.write(block.place, block.text)
+    chosen = '[verdicts]\nrules = ["loud"]\nthresholds = { "loud.vanishing.signal_ratio" = -0.5 }\n'
+    project.write("s.toml", TWO_DEPTHS + chosen)
+    project.run("-m", "bench", "run", "s.toml", "--dry", "--out", "results")
+    page = json.loads(project.run("-m", "bench", "report", "results", "--dump"))
+    assert [each["name"] for each in page["explorer"]["data"]["sets"]] == ["loud"]
+    assert "Loud" in json.dumps(page["agreement"]["sets"]["rows"])
+
+
+def test_a_new_claim_is_judged(project: Copy) -> None:
+    (block,) = recipe("A claim")
+    project.write("s.toml", TWO_DEPTHS + block.text)
+    project.run("-m", "bench", "run", "s.toml", "--dry", "--out", "results")
+    (claim,) = json.loads(project.run("-m", "bench", "claims", "results", "--json"))
+    assert (claim["id"], claim["parts"][0]["counts"]["replicates"]) == ("depth-weakens", 3)
+    assert (claim["paper"], claim["differs"]) == ("", "")
+    assert "In the source" not in project.run("-m", "bench", "claims", "results", "--markdown")
