@@ -96,4 +96,4 @@ def test_it_runs_from_an_empty_folder(installed: Installed) -> None:
 def test_a_new_suite_runs_as_it_is(installed: Installed) -> None:
     assert installed.bench("new", "mine") == "mine.toml\n"
     assert "there is a suite" in installed.bench("new", "mine", code=2)
-    assert "24 of 24" in installed.bench("run", "mine", "--dry", "--no-report")
+    assert "24/24 runs done" in installed.bench("run", "mine", "--dry", "--no-report")
