@@ -130,9 +130,11 @@ def departures(rows: pd.DataFrame) -> Reals:
 def measured_rows(tables: Tables, moment: Moment) -> pd.DataFrame:
     """run_id, layer_index, step and `measured` of the hidden layers: at step 0, or at a last step after it."""
     norms = tables["gradient_norms"]
-    norms = norms[norms["layer_name"] != "head"]
-    norms = norms[norms["step"] == 0] if moment is Moment.START else at_moment(norms[norms["step"] > 0], moment)
-    ordered = norms.sort_values(["run_id", "layer_index"], kind="stable")
+    names = ["run_id", "layer_index", "step", _SIGNAL]
+    chosen = (norms["layer_name"] != "head") & ((norms["step"] == 0) if moment is Moment.START else norms["step"] > 0)
+    kept = norms.loc[chosen, names]
+    kept = kept if moment is Moment.START else at_moment(kept, moment)
+    ordered = kept.sort_values(["run_id", "layer_index"], kind="stable")
     value = ordered[_SIGNAL].to_numpy(np.float64)
     last = ordered.groupby("run_id", sort=False, observed=True)[_SIGNAL].transform("last").to_numpy(np.float64)
     found = np.where((last > 0.0) & np.isfinite(last), log_ratio(value, last), np.nan)
@@ -146,7 +148,8 @@ def _inside(rows: pd.DataFrame) -> NDArray[np.bool_]:
 def _with_sizes(tables: Tables) -> pd.DataFrame:
     """The runs with their networks' features and classes, as the sizes of first kernel and head tell; 0: unknown."""
     runs, norms = tables["runs"], tables["gradient_norms"]
-    counts = norms.drop_duplicates(["run_id", "layer_name"])[["run_id", "layer_name", "weight_count"]]
+    counts = norms.loc[norms["layer_name"].isin(["hidden_0", "head"]), ["run_id", "layer_name", "weight_count"]]
+    counts = counts.drop_duplicates(["run_id", "layer_name"])
     width = runs["width"].to_numpy(np.float64)
     for name, layer in (("_inputs", "hidden_0"), ("_classes", "head")):
         count = counts[counts["layer_name"] == layer].set_index("run_id")["weight_count"]

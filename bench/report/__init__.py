@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.errors import ResultsError, SuiteError
 from bench.report.blocks import Page
+from bench.report.frames import columns_for, compact
 from bench.report.index import write_index
 from bench.report.page import SECTIONS, build_page
 from bench.report.render import render
@@ -43,8 +44,8 @@ def dump_report(folder: Path) -> dict[str, Any]:
 
 
 def _page(folder: Path) -> Page:
-    tables, manifest = read_tables(folder), read_manifest(folder)
+    manifest = read_manifest(folder)
     try:
-        return build_page(tables, manifest)
+        return build_page(compact(read_tables(folder, columns_for(manifest))), manifest)
     except SuiteError as error:  # of its [verdicts]
         raise ResultsError(f"{folder / 'manifest.json'}: {error}") from error

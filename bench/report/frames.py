@@ -2,15 +2,64 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
 from bench.analysis import Measurements, Tables, judge, remedies
+from bench.quantities import LAYERED, OF_RUNS, QUANTITIES
 from bench.report.axes import Axis, LineLayout, labelled, line_layout, varied_axes
 from bench.results import Manifest
 from bench.rules import RulesChoice, choose_rules
+
+# What charts and theory read of the large tables, beside what rules and quantities ask for.
+DRAWN = {
+    "gradient_norms": {"layer_name", "preactivation_grad_norm", "weight_count"},
+    "activations": {"mean", "std", "preactivation_mean_square", "pair_correlation"},
+}
+SAMPLE = 1000  # rows that tell at once that a column needs its 64 bits
+
+
+def columns_for(manifest: Manifest) -> dict[str, set[str]] | None:
+    """What a page needs of the tables with layers; None, all of it, where claims may name any column.
+
+    Raises:
+        SuiteError: the suite chose rule sets that are not known.
+    """
+    if "claims" in tomllib.loads(manifest.text):
+        return None
+    rules = [rule for each in choose_rules(manifest.verdicts).sets for rule in each.rules]
+    asked = [*OF_RUNS, *(QUANTITIES[condition.measure] for rule in rules for condition in rule.conditions)]
+    found = {table: set(columns) for table, columns in DRAWN.items()}
+    for each in asked:
+        if each.table in LAYERED:
+            found[each.table] |= {name for name, _ in each.of} | {each.weights}
+    return found
+
+
+def compact(tables: Tables) -> dict[str, pd.DataFrame]:
+    """The same numbers in as few bytes as hold them exactly: tables with layers have millions of rows."""
+    return {name: _compact(frame) if name in LAYERED else frame for name, frame in tables.items()}
+
+
+def _compact(frame: pd.DataFrame) -> pd.DataFrame:
+    narrow: Mapping[str, type] = {"i": np.int32, "f": np.float32}
+    for name in frame.columns:
+        kind = frame[name].dtype.kind
+        if kind in narrow and _fits(frame[name].iloc[:SAMPLE], narrow[kind]) and _fits(frame[name], narrow[kind]):
+            frame[name] = frame[name].astype(narrow[kind])
+    return frame
+
+
+def _fits(column: pd.Series, kind: type) -> bool:
+    """Whether a narrower type holds every number of a column exactly."""
+    given = column.to_numpy()
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.array_equal(given.astype(kind), given, equal_nan=given.dtype.kind == "f"))
 
 
 @dataclass(frozen=True)
