@@ -6,15 +6,15 @@ INSTALLED := $(VENV)/.installed
 RAY := $(VENV)/.installed-ray
 CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 
-# A file's tests stay together, for they share what the file has made.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile
+# A file's tests stay together, for they share what the file has made; tests/conftest.py puts long files first.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MARKED := # of full-test, all unless given: MARKED="full or hypothesis" is what `make test` leaves out
 
 # What test-machines tries: TensorFlow turns oneDNN on by itself on some processors and not on others.
 ONEDNN := 0 1
 
 # What has neither TensorFlow, nor a browser, nor Ray.
-QUICK := tests/analysis tests/suite tests/theory tests/test_architecture.py tests/test_docs.py
+QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
 .PHONY: help install bench quick claims test quick-test full-test test-machines browser check schema speed drill clean
 .DEFAULT_GOAL := help
