@@ -12,7 +12,7 @@ from math import ceil, prod
 from pathlib import Path
 
 from bench.errors import DataError
-from bench.factors import FACTORS, Choice, DatasetLevel, Place, choose
+from bench.factors import FACTORS, Choice, Costs, DatasetLevel, Place, choose, costs_of
 from bench.suite import Cell, Suite
 
 # The split of a structure's runs into cohorts is part of the plan: it depends on the suite alone, never on the
@@ -20,7 +20,6 @@ from bench.suite import Cell, Suite
 COHORT_BYTES = 2**30  # estimated memory of a cohort at most
 MAX_COHORT_RUNS = 128
 WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
-ACTIVATION_FLOATS = 8  # per sample, unit and layer, kept for the backward pass
 FLOAT_BYTES = 4
 # A worker's peak beyond its arrays, and the arrays' beyond the estimate, as measured up to 1 GiB (docs/cluster.md).
 WORKER_BYTES = 800 * 2**20
@@ -31,7 +30,6 @@ UNKNOWN_CLASSES = 10
 # Seconds of one worker with one thread, as measured at depths 4 to 32 and widths 8 to 256 on a machine with 2 cores:
 # right within a factor of 1.5. A step is traced once whatever the depth, so that building is one number.
 BUILD_SECONDS = 1.4
-FLOPS_PER_WEIGHT = 6  # per sample and step: two forward, four backward
 FLOPS_PER_SECOND = 3e10
 
 # Bytes of a row in its compressed file, and of a cohort's files without rows, as measured.
@@ -111,7 +109,7 @@ def estimate_seconds(cohort: Cohort) -> float:
     """How long a worker takes for a cohort: building and tracing, then training and measuring."""
     structure = cohort.structure
     samples = len(cohort.runs) * _size(structure, "steps") * _size(structure, "batch_size")
-    return BUILD_SECONDS + samples * FLOPS_PER_WEIGHT * _weight_count(structure) / FLOPS_PER_SECOND
+    return BUILD_SECONDS + samples * _costs(structure).flops / FLOPS_PER_SECOND
 
 
 def estimate_memory(cohort: Cohort) -> int:
@@ -121,7 +119,7 @@ def estimate_memory(cohort: Cohort) -> int:
 
 def estimate_rows(cohort: Cohort) -> dict[str, int]:
     """How many rows each table gets if no run diverges."""
-    depth = _size(cohort.structure, "depth")
+    depth = _costs(cohort.structure).layers
     per_step = {"gradient_norms": depth + 1, "activations": depth, "loss_curves": 1, "evaluations": 2}
     runs = len(cohort.runs)
     rows = {table: runs * len(cohort.schedules[table]) * count for table, count in per_step.items()}
@@ -164,18 +162,17 @@ def _cohort_size(structure: Cell) -> int:
 
 def _run_bytes(structure: Cell) -> int:
     """Bytes of a run's weights and of what the backward pass needs."""
-    depth, width, batch = (_size(structure, name) for name in ("depth", "width", "batch_size"))
-    return FLOAT_BYTES * (WEIGHT_COPIES * _weight_count(structure) + ACTIVATION_FLOATS * batch * width * depth)
+    costs = _costs(structure)
+    return FLOAT_BYTES * (WEIGHT_COPIES * costs.weights + _size(structure, "batch_size") * costs.activations)
 
 
-def _weight_count(structure: Cell) -> int:
-    """Numbers in the kernels of a fully connected network of this structure."""
-    depth, width = _size(structure, "depth"), _size(structure, "width")
+def _costs(structure: Cell) -> Costs:
+    """What the structure's architecture says that a run takes."""
     level = FACTORS["dataset"].level(structure["dataset"].name)
     features, classes = UNKNOWN_FEATURES, UNKNOWN_CLASSES
     if isinstance(level, DatasetLevel) and level.shape:
         features, classes = prod(level.shape), level.classes
-    return width * (features + width * (depth - 1) + classes)
+    return costs_of(structure, features, classes)
 
 
 def _size(choices: Cell, factor: str) -> int:

@@ -38,7 +38,7 @@ class Tensor(StrEnum):
     GRADIENT = "gradient"
 
 
-LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, ln K), K the number of classes: the loss of a guess
+LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, loss of the best constant answer: ln K for K classes)
 SATURATION_FRACTION = 0.2  # a unit is saturated on a sample where |phi'| < this x max |phi'|
 LARGE_INPUT = 5.0  # an activation's input is large where |u| >= this
 
@@ -179,7 +179,10 @@ TABLES: dict[str, TableSpec] = {
         _RUN_ID
         | _STEP
         | {
-            "loss": _real("Data loss of the training batch before this step's update: mean cross-entropy.", "nat"),
+            "loss": _real(
+                "Data loss of the training batch before this step's update: cross-entropy, of values squared error.",
+                "nat",
+            ),
             "global_grad_norm": _real("L2 norm of the whole gradient, penalty included, before clipping."),
             "clipped_grad_norm": _real("The same after clipping: what the optimizer was given."),
             "clipped": Column(pa.bool_(), "", "Whether clipping changed the gradient at this step."),
@@ -191,8 +194,8 @@ TABLES: dict[str, TableSpec] = {
         | _STEP
         | {
             "split": _text("train (a fixed sample of the training rows) or validation."),
-            "loss": _real("Mean cross-entropy, network in inference mode.", "nat"),
-            "accuracy": _real("Share of samples classified rightly, network in inference mode."),
+            "loss": _real("The same of this split, network in inference mode.", "nat"),
+            "accuracy": _real("Share of samples classified rightly, network in inference mode; null without classes."),
         },
     ),
     "divergence_events": TableSpec(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import keras
+
+from bench.factors import Choice
 
 
 @dataclass(frozen=True)
@@ -58,3 +62,33 @@ class Stage:
 
     block: Block
     count: int
+
+
+@dataclass(frozen=True)
+class Network:
+    """The stages in order, and the head that maps the last h to the outputs.
+
+    `flattens`: samples come as vectors; otherwise as they are.
+    """
+
+    stages: tuple[Stage, ...]
+    head: keras.Model
+    flattens: bool = True
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return sum(stage.count * len(stage.block.layers) for stage in self.stages)
+
+    @cached_property
+    def parameter_count(self) -> int:
+        """Trainable numbers."""
+        stages = sum(stage.count * stage.block.parameter_count for stage in self.stages)
+        return stages + int(self.head.count_params())
+
+    def layer_names(self) -> list[str]:
+        """Names of the rows of `gradient_norms`: the hidden layers, then the head."""
+        return [f"hidden_{index}" for index in range(self.depth)] + ["head"]
+
+
+Build = Callable[[Mapping[str, Choice], tuple[int, ...], int], Network]

@@ -6,7 +6,10 @@ head included, draws weights of standard deviation sigma_w / sqrt(fan_in) and bi
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
+
+from keras.src.initializers.random_initializers import compute_fans
 
 from bench.engine.activations import nonlinearity
 from bench.errors import BenchError, SuiteError
@@ -15,15 +18,18 @@ from bench.theory import CriticalPoint, critical_point
 
 
 def kernel_choice(initializer: Choice, activation: Choice, shape: tuple[int, ...]) -> Choice:
-    """The level that draws a kernel of shape [fan_in, units]; any initializer but `critical` is itself."""
+    """The level that draws a kernel of a shape; any initializer but `critical` is itself."""
     if initializer.name != "critical":
         return initializer
     sigma = solve(initializer, activation).weight_stddev
     if initializer.setting("distribution") == "normal":
         written = {"level": "variance_scaling", "scale": sigma**2, "distribution": "untruncated_normal"}
         return choose(FACTORS["initializer"], written)
-    # An orthogonal matrix with more units than inputs has entries of variance 1 / units.
-    return choose(FACTORS["initializer"], {"level": "orthogonal", "gain": sigma * (max(shape) / shape[0]) ** 0.5})
+    # Keras draws an orthogonal matrix [all but the last axis, units]: with more units than rows it has entries of
+    # variance 1 / units.
+    fan_in, _ = compute_fans(shape)
+    longest = max(math.prod(shape[:-1]), shape[-1])
+    return choose(FACTORS["initializer"], {"level": "orthogonal", "gain": sigma * (longest / fan_in) ** 0.5})
 
 
 def bias_choice(initializer: Choice, activation: Choice, written: Choice) -> Choice:

@@ -15,7 +15,7 @@ import numpy as np
 from bench.engine.npz import read_npz
 from bench.engine.targets import resolve
 from bench.errors import BenchError, DataError
-from bench.factors import FACTORS, Choice, DatasetLevel, content_digest
+from bench.factors import FACTORS, Choice, DataKind, DatasetLevel, content_digest
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_train, x_validation, y_validation
 
@@ -29,10 +29,10 @@ BLOCK_ROWS = 8192  # rows that are held in double precision at once: images woul
 
 @dataclass(frozen=True)
 class Dataset:
-    """Scaled samples, x [rows, features...] float32 and y [rows] int32, classes from 0.
+    """Scaled samples, x [rows, features...] float32 and y [rows] int32, classes from 0; or y [rows, k] float32, values.
 
-    `shape` is one sample's; `classes` the number of classes; `labels` says what they are called where they are not
-    0 to K - 1 of themselves, else it is empty.
+    `shape` is one sample's; `classes` the number of classes, or of values a row; `labels` says what classes are called
+    where they are not 0 to K - 1 of themselves, else it is empty.
     """
 
     x_train: np.ndarray
@@ -42,6 +42,7 @@ class Dataset:
     shape: tuple[int, ...]
     classes: int
     labels: str = ""
+    kind: DataKind = DataKind.CLASSES
 
 
 @lru_cache(maxsize=2)
@@ -52,16 +53,35 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
     """
     where = f'dataset "{choice.label or choice.name}"'
+    values = _kind(choice) is DataKind.VALUES
     x_train, y_train, x_validation, y_validation = load_raw(choice)
     for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
-        _check_part(f"{where}, {name} rows", x, y)
+        _check_part(f"{where}, {name} rows", x, y, values)
     if x_train.shape[1:] != x_validation.shape[1:]:
         raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
+    square = preprocessing == "unit_mean_square"
+    if values:
+        scaled = _scaled(where, (x_train, x_validation), unit_mean_square=square)
+        targets = [y.reshape(len(y), -1).astype(np.float32) for y in (y_train, y_validation)]
+        count = targets[0].shape[1]
+        return Dataset(scaled[0], targets[0], scaled[1], targets[1], x_train.shape[1:], count, kind=DataKind.VALUES)
     labels = sorted({*np.unique(y_train).tolist(), *np.unique(y_validation).tolist()})
     _check_labels(where, labels, len(y_train) + len(y_validation))
-    scaled = _scaled(where, (x_train, x_validation), unit_mean_square=preprocessing == "unit_mean_square")
+    scaled = _scaled(where, (x_train, x_validation), unit_mean_square=square)
     classes = [_as_classes(y, labels) for y in (y_train, y_validation)]
     return Dataset(scaled[0], classes[0], scaled[1], classes[1], x_train.shape[1:], len(labels), _naming(labels))
+
+
+def _kind(choice: Choice) -> DataKind:
+    """What a dataset asks for: a function from outside says it by its attribute `kind`; the others hold classes."""
+    if FACTORS["dataset"].level(choice.name) is not None:
+        return DataKind.CLASSES
+    said = getattr(resolve(choice.name), "kind", DataKind.CLASSES)
+    try:
+        return DataKind(said)
+    except ValueError:
+        known = ", ".join(DataKind)
+        raise DataError(f'dataset "{choice.label}": its kind is {said!r}; allowed are {known}.') from None
 
 
 def load_raw(choice: Choice) -> Arrays:
@@ -192,8 +212,8 @@ def _split(x: np.ndarray, y: np.ndarray) -> Arrays:
     return x[train], y[train], x[validation], y[validation]
 
 
-def _check_part(where: str, x: np.ndarray, y: np.ndarray) -> None:
-    """Refuse what is not finite samples [rows, ...] and as many whole numbers; the hint is what mends it.
+def _check_part(where: str, x: np.ndarray, y: np.ndarray, values: bool) -> None:
+    """Refuse what is not finite samples [rows, ...] and as many whole numbers, or `values`; the hint mends it.
 
     Raises:
         DataError: the message says which array and what it holds.
@@ -204,14 +224,23 @@ def _check_part(where: str, x: np.ndarray, y: np.ndarray) -> None:
         raise DataError(f"{where}: x has shape {x.shape}; allowed is [rows, ...].{_hint_for_samples(x)}")
     if not x[0].size:
         raise DataError(f"{where}: x has shape {x.shape}: a sample holds no number.")
-    if y.shape != (len(x),):
+    if values:
+        _check_values(where, x, y)
+    elif y.shape != (len(x),):
         raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed is [rows] for y.{_hint_for_shape(y)}")
-    if y.dtype.kind not in "iub":
+    elif y.dtype.kind not in "iub":
         raise DataError(f"{where}: y is {y.dtype}; allowed are whole numbers for y.{_hint_for_labels(y)}")
     wrong = sum(int((~np.isfinite(block)).sum()) for block in _blocks(x))
     if wrong:
         row = next(row for row, sample in enumerate(x) if not np.isfinite(sample).all())
         raise DataError(f"{where}: x holds {wrong} NaN or infinite numbers, the first in row {row} (counted from 0).")
+
+
+def _check_values(where: str, x: np.ndarray, y: np.ndarray) -> None:
+    if y.dtype.kind not in "fiub" or y.ndim not in (1, 2) or len(y) != len(x) or not y.size:
+        raise DataError(f"{where}: y is {y.dtype} of shape {y.shape}; allowed are numbers [rows] or [rows, k].")
+    if not (np.abs(y) <= np.finfo(np.float32).max).all():
+        raise DataError(f"{where}: y holds NaN, infinite numbers or numbers beyond float32.")
 
 
 def _hint_for_samples(x: np.ndarray) -> str:

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from bench.engine.network import Network
+from bench.engine.objective import Objective
 from bench.engine.passes import Carry, Saved, StageGradients, StagePass, vectorize
 from bench.engine.signal import Watch, measure_signal
 from bench.engine.stacks import LayerStack
@@ -34,9 +35,9 @@ class BatchGradients:
     """One batch through the ensemble, before any update.
 
     Attributes:
-        loss: mean cross-entropy, [R].
+        loss: the objective's, mean over the samples, [R].
         gradients: of the data loss, one for each of the ensemble's variables, [N, R, ...].
-        saved: what each stage kept, z among it; `logits` are the head's z, [R, B, classes].
+        saved: what each stage kept, z among it; `logits` are the head's z, [R, B, outputs].
         signal: what is measured of the back-propagated signal; zeros when not asked for.
     """
 
@@ -53,11 +54,13 @@ class Ensemble:
 
     Attributes:
         network: the structure that they share.
+        objective: what they are trained for.
         stages: for each stage the stacked layers of its block.
         head: the stacked head; its leading axis of blocks has length 1.
     """
 
     network: Network
+    objective: Objective
     stages: list[list[LayerStack]]
     head: LayerStack
 
@@ -69,6 +72,20 @@ class Ensemble:
     def stacks(self) -> list[LayerStack]:
         """Every layer's stack, from the input on; a stack holds one layer of each block of its stage."""
         return [stack for stage in self.stages for stack in stage] + [self.head]
+
+    @property
+    def runs(self) -> int:
+        """How many runs there are."""
+        return self.head.trainable[0].shape[1]
+
+    @property
+    def kernels(self) -> list[keras.Variable]:
+        """Every kernel of every layer's stack, [N, R, ...], in order."""
+        return [kernel for stack in self.stacks for kernel in stack.kernels]
+
+    def repeated(self, x: tf.Tensor) -> tf.Tensor:
+        """Samples [B, ...] once for each run, [R, B, ...]."""
+        return tf.tile(x[None], [self.runs] + [1] * len(x.shape))
 
     @property
     def variables(self) -> list[keras.Variable]:
@@ -85,7 +102,7 @@ class Ensemble:
         return tf.concat([*rows, values[-1]], axis=0)
 
     def gradients(self, x: tf.Tensor, y: tf.Tensor, measure: tf.Tensor) -> BatchGradients:
-        """Losses and gradients of every run on its own batch, x [R, B, features] and y [R, B], in training mode.
+        """Losses and gradients of every run on its own batch, x [R, B, ...] and y [R, B, ...], in training mode.
 
         `measure`, a scalar, says whether the signal is to be measured: that costs a tenth of a step or more.
         """
@@ -97,7 +114,7 @@ class Ensemble:
         weights = [v.value[0] for v in self.head.trainable]
         loss, dh, d_head, d_logits, logits = vectorize(self._head_gradients, weights, carry[1], y)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
-        watch = Watch(measure, y, logits.shape[-1])
+        watch = Watch(measure, y, self.objective.classes)
         found: list[StageGradients] = []
         for stage, kept in zip(reversed(self.passes), reversed(saved), strict=True):
             ends, gradients = stage.backward(kept, ends, watch)
@@ -110,13 +127,13 @@ class Ensemble:
         with tf.GradientTape() as tape:
             tape.watch([h, weights])
             logits, _ = self.network.head.stateless_call(list(weights), [], h)
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+            loss = tf.reduce_mean(self.objective.losses(y, logits))
         dh, d_weights, d_logits = tape.gradient(loss, [h, list(weights), logits])
         return loss, dh, d_weights, d_logits, logits
 
     def predict(self, x: tf.Tensor) -> tf.Tensor:
-        """Logits [R, B, classes] in inference mode of every run on the same samples x [B, features]."""
-        carry: Carry = (None, tf.tile(x[None], [self.head.kernel.shape[1], 1, 1]))
+        """Outputs of the head [R, B, ...] in inference mode of every run on the same samples x [B, ...]."""
+        carry: Carry = (None, self.repeated(x))
         for stage in self.passes:
             carry, _ = stage.forward(carry, training=False)
         weights = [v.value[0] for v in self.head.trainable]

@@ -13,7 +13,8 @@ import numpy as np
 from bench.engine.critical import bias_choice, kernel_choice
 from bench.engine.ensemble import Ensemble
 from bench.engine.network import Network
-from bench.engine.stacks import LayerStack, stack, stack_stage
+from bench.engine.objective import Objective
+from bench.engine.stacks import LayerStack, is_kernel, roles, stack, stack_stage
 from bench.engine.targets import target_of
 from bench.factors import Choice
 from bench.plan import Run
@@ -51,7 +52,7 @@ def draw_bias(choice: Choice, seed: int, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(keras.initializers.RandomNormal(stddev=float(choice.setting("stddev")), seed=seed)(shape))
 
 
-def initial_ensemble(network: Network, runs: Sequence[Run]) -> Ensemble:
+def initial_ensemble(network: Network, objective: Objective, runs: Sequence[Run]) -> Ensemble:
     """Every run's network at step 0, save for what `lsuv` sets from data."""
     stages, offset = [], 0
     for stage in network.stages:
@@ -63,25 +64,27 @@ def initial_ensemble(network: Network, runs: Sequence[Run]) -> Ensemble:
         stages.append(stack_stage(stage, values, len(runs)))
         offset += layers * stage.count
     head = network.head.trainable_variables
-    return Ensemble(network, stages, LayerStack(stack(head, _affine_values(network.head, runs, [HEAD])), [], []))
+    return Ensemble(
+        network, objective, stages, LayerStack(stack(head, _affine_values(network.head, runs, [HEAD])), [], [])
+    )
 
 
 def _affine_values(model: keras.Model, runs: Sequence[Run], indices: Sequence[int]) -> list[np.ndarray]:
     """Starts of an affine model's variables, each [blocks, runs, ...]."""
     return [
-        np.stack([np.stack([_start(variable, run, index) for run in runs]) for index in indices])
-        for variable in model.trainable_variables
+        np.stack([np.stack([_start(variable, role, run, index) for run in runs]) for index in indices])
+        for variable, role in zip(model.trainable_variables, roles(model.trainable_variables), strict=True)
     ]
 
 
-def _start(variable: keras.Variable, run: Run, index: int) -> np.ndarray:
-    """The start of one variable of one run; what is neither kernel nor bias keeps Keras's own."""
+def _start(variable: keras.Variable, role: str, run: Run, index: int) -> np.ndarray:
+    """The start of one variable of one run, a draw a role; what is neither kernel nor bias keeps Keras's own."""
     shape = tuple(variable.shape)
     initializer, activation = run.choices["initializer"], run.choices["activation"]
-    if variable.name == "kernel":
+    if is_kernel(role):
         choice = kernel_choice(initializer, activation, shape)
-        return draw_kernel(choice, derive_seed(run.seed, "kernel", index), shape)
-    if variable.name == "bias":
+        return draw_kernel(choice, derive_seed(run.seed, role, index), shape)
+    if role == "bias":
         choice = bias_choice(initializer, activation, run.choices["bias_initializer"])
-        return draw_bias(choice, derive_seed(run.seed, "bias", index), shape)
+        return draw_bias(choice, derive_seed(run.seed, role, index), shape)
     return variable.numpy()

@@ -23,7 +23,8 @@ JACOBIAN_SAMPLES = 4  # a decomposition each, of every layer and run
 
 def has_jacobians(structure: Mapping[str, Choice]) -> bool:
     """Whether each layer of the structure is phi(W h + b) and nothing else."""
-    return structure["normalization"].is_none and structure["skip"].is_none
+    dense = structure["architecture"].name == "mlp"
+    return dense and structure["normalization"].is_none and structure["skip"].is_none
 
 
 def jacobian_columns(ensemble: Ensemble, x: tf.Tensor) -> dict[str, np.ndarray]:
@@ -49,7 +50,7 @@ def _with_products(ensemble: Ensemble, x: tf.Tensor) -> Iterator[tuple[list[np.n
 
 def _layers(ensemble: Ensemble, x: tf.Tensor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each layer's kernel [R, in, units] and slopes phi'(z) at the samples, [R, samples, units], in float64."""
-    h = tf.tile(x[None], [ensemble.head.kernel.shape[1], 1, 1])
+    h = ensemble.repeated(x)
     for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
         for block in range(stage.count):
             for layer, stack in zip(stage.block.layers, stacks, strict=True):

@@ -19,14 +19,14 @@ from bench.plan import Run
 
 
 def apply_lsuv(ensemble: Ensemble, runs: Sequence[Run], x: tf.Tensor) -> None:
-    """Scale the kernels of the runs whose initializer is `lsuv`, on the probe samples x [B, features]."""
+    """Scale the kernels of the runs whose initializer is `lsuv`, on the probe samples x [B, ...]."""
     choices = [run.choices["initializer"] for run in runs]
     chosen = np.array([choice.name == "lsuv" for choice in choices])
     if not chosen.any():
         return
     tolerance = np.array([_setting(c, "tolerance") for c in choices])
     iterations = np.array([_setting(c, "max_iterations") for c in choices])
-    s = h = tf.tile(x[None], [len(runs), 1, 1])
+    s = h = ensemble.repeated(x)
     for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
         forwards = [_traced(forward_layer(layer, True)) for layer in stage.block.layers]
         for block in range(stage.count):
@@ -56,20 +56,22 @@ def _bind(forward: Callable[..., Any], h: tf.Tensor, stream: list[tf.Tensor]) ->
 def _settle(stack: LayerStack, block: int, forward: Callable[..., Any], rule: tuple[np.ndarray, ...]) -> Any:
     """Divide the chosen runs' kernels by the standard deviation of z until its variance is 1 within tolerance."""
     chosen, tolerance, iterations = rule
-    scaled = next((v for v in stack.affine if v.name == "length"), stack.kernel)  # weight normalization: g, not v
-    values = scaled.numpy()
+    length = stack.weights.get("length")  # weight normalization: g, not v
+    scaled = stack.kernels if length is None else [length]
     done = 0
     while True:
         weights = [[tf.convert_to_tensor(v.value[block]) for v in group] for group in _groups(stack)]
         z, s, h, _ = forward(*weights)
-        variance = np.var(np.asarray(z, np.float64), axis=(1, 2))
+        variance = np.var(np.asarray(z, np.float64), axis=tuple(range(1, len(z.shape))))
         wrong = chosen & (np.abs(variance - 1.0) > tolerance) & (variance > 0) & np.isfinite(variance)
         open_runs = wrong & (done < iterations)
         if not open_runs.any():
             return s, h
         scale = np.where(open_runs, np.sqrt(np.where(open_runs, variance, 1.0)), 1.0)
-        values[block] /= scale.reshape(-1, *[1] * (values.ndim - 2)).astype(np.float32)
-        scaled.assign(values)
+        for variable in scaled:
+            values = variable.numpy()
+            values[block] /= scale.reshape(-1, *[1] * (values.ndim - 2)).astype(np.float32)
+            variable.assign(values)
         done += 1
 
 

@@ -5,54 +5,38 @@ two models: `affine` (h to z) and `response` (z to what the layer passes on). Th
 start from a saved z instead of computing it again, and it is where the pre-activation gradient is read. Equal
 blocks share one traced loop body, so a deep cohort compiles as fast as a shallow one.
 
-A new architecture is one file in `architectures/` with a function `build(structure, input_shape, classes)`.
+An architecture is a function `build(structure, input_shape, outputs)` that returns a `Network`: the target of a level,
+or one from outside (docs/extending.md).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Mapping
 
-import keras
-
-from bench.engine.architectures import mlp
-from bench.engine.blocks import Block, Layer, Stage
-from bench.factors import Choice
+from bench.engine.blocks import Block, Build, Layer, Network, Stage
+from bench.engine.targets import target_of
+from bench.errors import SuiteError
+from bench.factors import FACTORS, Choice
 
 
-@dataclass(frozen=True)
-class Network:
-    """The stages in order, and the head that maps the last h to logits."""
+def build_network(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs: int) -> Network:
+    """The network of a cohort's structure, for samples of `input_shape` and a head of that many units.
 
-    stages: tuple[Stage, ...]
-    head: keras.Model
-
-    @property
-    def depth(self) -> int:
-        """Number of hidden layers."""
-        return sum(stage.count * len(stage.block.layers) for stage in self.stages)
-
-    @cached_property
-    def parameter_count(self) -> int:
-        """Trainable numbers."""
-        stages = sum(stage.count * stage.block.parameter_count for stage in self.stages)
-        return stages + int(self.head.count_params())
-
-    def layer_names(self) -> list[str]:
-        """Names of the rows of `gradient_norms`: the hidden layers, then the head."""
-        return [f"hidden_{index}" for index in range(self.depth)] + ["head"]
+    Raises:
+        SuiteError: an architecture from outside that builds no network, or one of another depth than the suite's.
+    """
+    choice = structure["architecture"]
+    settings = dict(choice.settings)
+    network = target_of("architecture", choice)(structure, input_shape, outputs, **settings)
+    if FACTORS["architecture"].level(choice.name) is None:
+        if not isinstance(network, Network):
+            raise SuiteError(f'architecture "{choice.label}" built a {type(network).__name__}, not a Network.')
+        if network.depth != structure["depth"].value:
+            wanted = structure["depth"].value
+            raise SuiteError(
+                f'architecture "{choice.label}" built {network.depth} hidden layers, not {wanted} (depth).'
+            )
+    return network
 
 
-Build = Callable[[Mapping[str, Choice], tuple[int, ...], int], Network]
-
-
-def build_network(structure: Mapping[str, Choice], input_shape: tuple[int, ...], classes: int) -> Network:
-    """The network of a cohort's structure, for samples of `input_shape` and that many classes."""
-    stages, head = ARCHITECTURES[structure["architecture"].name](structure, input_shape, classes)
-    return Network(stages, head)
-
-
-ARCHITECTURES = {"mlp": mlp.build}
-
-__all__ = ["ARCHITECTURES", "Block", "Layer", "Network", "Stage", "build_network"]
+__all__ = ["Block", "Build", "Layer", "Network", "Stage", "build_network"]

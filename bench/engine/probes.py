@@ -19,22 +19,20 @@ STATISTICS = (
 )  # fmt: skip
 
 
-def evaluate(ensemble: Ensemble, x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cross-entropy and hit (0 or 1) of each sample, each [R, B] in float64, in inference mode.
+def evaluate(ensemble: Ensemble, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Loss and, where there are classes, accuracy (0 or 1) of each sample, each [R, B] in float64, in inference mode.
 
     Args:
-        x: samples [B, features], the same for every run.
-        y: their classes [B].
+        x: samples [B, ...], the same for every run.
+        y: their targets [B, ...].
     """
-    logits = ensemble.predict(x)
-    labels = tf.tile(y[None], [logits.shape[0], 1])
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-    hits = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
-    return tf.cast(loss, tf.float64), tf.cast(hits, tf.float64)
+    outputs, targets = ensemble.predict(x), ensemble.repeated(y)
+    found = {"loss": ensemble.objective.losses(targets, outputs), "accuracy": ensemble.objective.hits(targets, outputs)}
+    return {name: tf.cast(each, tf.float64) for name, each in found.items() if each is not None}
 
 
 def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float]) -> tf.Tensor:
-    """`STATISTICS` of each hidden layer on probe samples x [B, features], the network in training mode.
+    """`STATISTICS` of each hidden layer on probe samples x [B, ...], the network in training mode.
 
     Args:
         slopes: for each stage, max |phi'| of its activation.
@@ -42,8 +40,7 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
     Returns:
         [layers, 8 statistics, R], float64. The state (moving averages) is not touched.
     """
-    runs = ensemble.head.kernel.shape[1]
-    carry: Any = (None, tf.tile(x[None], [runs, 1, 1]))
+    carry: Any = (None, ensemble.repeated(x))
     rows = []
     for stage_pass, slope in zip(ensemble.passes, slopes, strict=True):
         carry, found = _stage_statistics(stage_pass, carry, slope)
@@ -79,29 +76,30 @@ def _taps(layer: Layer) -> Any:
 
 
 def _layer_statistics(activation: keras.layers.Layer, s: Any, u: Any, phi: Any, slope: float) -> tf.Tensor:
-    """The statistics of one layer, [8, R], from its s, u and phi, each [R, B, units]."""
+    """The statistics of one layer, [8, R], from its s, u and phi, each [R, B, ...]."""
+    axes = list(range(1, len(phi.shape)))
     with tf.GradientTape() as tape:
         tape.watch(u)
         value = activation(u)
     derivative = tf.abs(tape.gradient(value, u, unconnected_gradients=tf.UnconnectedGradients.ZERO))
     wide = tf.cast(phi, tf.float64)
-    mean = tf.reduce_mean(wide, axis=[1, 2])
+    mean = tf.reduce_mean(wide, axis=axes, keepdims=True)
     return tf.stack(
         [
-            mean,
-            tf.sqrt(tf.reduce_mean(tf.square(wide - mean[:, None, None]), axis=[1, 2])),
-            tf.reduce_mean(tf.square(tf.cast(s, tf.float64)), axis=[1, 2]),
-            _share(derivative < SATURATION_FRACTION * slope, axis=[1, 2]),
-            _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=1), axis=[1]),
-            _share(phi <= 0.0, axis=[1, 2]),
-            _share(tf.abs(u) >= LARGE_INPUT, axis=[1, 2]),
-            _pair_correlation(wide),
+            tf.reshape(mean, [-1]),
+            tf.sqrt(tf.reduce_mean(tf.square(wide - mean), axis=axes)),
+            tf.reduce_mean(tf.square(tf.cast(s, tf.float64)), axis=axes),
+            _share(derivative < SATURATION_FRACTION * slope),
+            _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=1)),
+            _share(phi <= 0.0),
+            _share(tf.abs(u) >= LARGE_INPUT),
+            _pair_correlation(tf.reshape(wide, [*wide.shape[:2], -1])),
         ]
     )
 
 
-def _share(flags: tf.Tensor, axis: list[int]) -> tf.Tensor:
-    return tf.reduce_mean(tf.cast(flags, tf.float64), axis=axis)
+def _share(flags: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(tf.cast(flags, tf.float64), axis=list(range(1, len(flags.shape))))
 
 
 def _pair_correlation(h: tf.Tensor) -> tf.Tensor:

@@ -13,7 +13,7 @@ class Watch:
 
     Attributes:
         measure: a scalar flag; nothing is computed where it is false.
-        labels: the classes of each run's samples, [R, B]; `classes` is how many there are.
+        labels: the targets of each run's samples, [R, B]; `classes` is how many there are, 0 where they are values.
     """
 
     measure: tf.Tensor
@@ -27,7 +27,7 @@ def square_sum(tensor: tf.Tensor, keep: int) -> tf.Tensor:
 
 
 def measure_signal(signal: list[tf.Tensor], watch: Watch) -> tf.Tensor:
-    """Of gradients [R, B, units]: each one's sum of squares, then the first one's correlation, [len + 1, R].
+    """Of gradients [R, B, ...]: each one's sum of squares, then the first one's correlation, [len + 1, R].
 
     In float64; zeros where the step does not measure.
     """
@@ -46,13 +46,16 @@ def class_pair_correlation(gradients: tf.Tensor, watch: Watch) -> tf.Tensor:
     With u_i the direction of sample i's gradient and n_k the samples of class k that have one, it is
     sum_k (|sum_{i in k} u_i|^2 - n_k) / sum_k n_k (n_k - 1). Pairs of different classes are left out, for there the
     gradients of softmax oppose each other by construction. A sample whose gradient is exactly 0 (it underflowed, or
-    every unit is off) has no direction and is in no pair. NaN where no pair is left, or a gradient is not finite.
+    every unit is off) has no direction and is in no pair. NaN where no pair is left, a gradient is not finite, or there
+    are no classes.
     Source: Balduzzi et al. 2017 (arXiv:1702.08591), who correlate the gradients at inputs along a line.
 
     Args:
-        gradients: one for each sample, [R, B, units].
+        gradients: one for each sample, [R, B, ...].
     """
-    wide = tf.cast(gradients, tf.float64)
+    if not watch.classes:
+        return tf.fill(gradients.shape[:1], tf.constant(float("nan"), tf.float64))
+    wide = tf.reshape(tf.cast(gradients, tf.float64), [*gradients.shape[:2], -1])
     norms = tf.sqrt(tf.reduce_sum(tf.square(wide), axis=-1, keepdims=True))
     inverse = tf.math.divide_no_nan(tf.constant(1.0, tf.float64), norms)
     directions = tf.cast(wide * inverse, tf.float32)  # of one size each: float32 serves, at half the price

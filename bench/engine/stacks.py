@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from bench.engine.blocks import Stage
 class LayerStack:
     """The variables of one layer of a block, each [blocks, runs, ...].
 
-    The kernel comes first in `affine`; it is what "the layer's weights" means in the tables.
+    The kernels of `affine` are what "the layer's weights" means in the tables.
     """
 
     affine: list[keras.Variable]
@@ -23,14 +24,39 @@ class LayerStack:
     state: list[keras.Variable]
 
     @property
+    def weights(self) -> dict[str, keras.Variable]:
+        """The affine half's variables by their roles, see `roles`."""
+        return dict(zip(roles(self.affine), self.affine, strict=True))
+
+    @property
+    def kernels(self) -> list[keras.Variable]:
+        """What penalties and bounds apply to, and what is measured: every variable whose role is a kernel's."""
+        return [variable for role, variable in self.weights.items() if is_kernel(role)]
+
+    @property
     def kernel(self) -> keras.Variable:
-        """The layer's kernel."""
-        return self.affine[0]
+        """The kernel of a layer that has one."""
+        return self.weights["kernel"]
 
     @property
     def trainable(self) -> list[keras.Variable]:
         """What the optimizer updates."""
         return [*self.affine, *self.response]
+
+
+def roles(variables: Sequence[keras.Variable]) -> list[str]:
+    """What each variable of a layer is: the name that its Keras layer gave it; a second one of a name has a number.
+
+    `kernel`, `recurrent_kernel` and whatever else ends with `kernel` (`kernel_2`) are kernels; `bias` is a bias.
+    """
+    names = [variable.name for variable in variables]
+    seen = [names[:index].count(name) for index, name in enumerate(names)]
+    return [f"{name}_{count + 1}" if count else name for name, count in zip(names, seen, strict=True)]
+
+
+def is_kernel(role: str) -> bool:
+    """Whether a role is a kernel's."""
+    return re.sub(r"_[0-9]+$", "", role).endswith("kernel")
 
 
 def stack(prototypes: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> list[keras.Variable]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +19,10 @@ from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_col
 from bench.engine.kernels import KERNEL_COLUMNS, kernel_columns
 from bench.engine.lsuv import apply_lsuv
 from bench.engine.network import build_network
+from bench.engine.objective import Objective
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
+from bench.engine.stacks import LayerStack
 from bench.engine.update import Update
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
@@ -49,14 +50,14 @@ class Training:
         self.steps, self.batch = (int(structure[name].value or 0) for name in ("steps", "batch_size"))
         data = load(structure["dataset"], structure["preprocessing"].name)
         check_batch(structure["dataset"], self.batch, len(data.y_train))
-        network = build_network(structure, data.shape, data.classes)
-        self.ensemble = initial_ensemble(network, cohort.runs)
-        self.data = _Data(data)
+        objective = Objective.of(data)
+        network = build_network(structure, data.shape, objective.outputs)
+        self.ensemble = initial_ensemble(network, objective, cohort.runs)
+        self.data = _Data(data, flattens=network.flattens)
         apply_lsuv(self.ensemble, cohort.runs, self.data.probe_x)
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
-        self.chance_loss = math.log(data.classes)
         self.step = tf.function(self._step, autograph=False)
         self.evaluate = tf.function(lambda x, y: evaluate(self.ensemble, x, y), autograph=False)
         self.probe = tf.function(lambda x: activation_statistics(self.ensemble, x, slopes), autograph=False)
@@ -107,7 +108,7 @@ class Training:
         layers, runs = ensemble.network.depth + 1, len(self.cohort.runs)
         sound_facts = tf.zeros([ROWS, layers, FACTS, runs])
         facts = tf.cond(trouble, lambda: diagnose(ensemble, batch, penalized), lambda: sound_facts)
-        kernels = [stack.kernel for stack in ensemble.stacks]
+        kernels = ensemble.kernels
         before = tf.cond(
             measure,
             lambda: [tf.identity(kernel.value) for kernel in kernels],
@@ -131,8 +132,8 @@ class Training:
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""
         if self.recorder.wants("evaluations", step):
-            loss, hits = (value.numpy() for value in self.evaluate(self.data.judged_x, self.data.judged_y))
-            means = {"loss": self.data.split_means(loss), "accuracy": self.data.split_means(hits)}
+            found = self.evaluate(self.data.judged_x, self.data.judged_y)
+            means = {name: self.data.split_means(values.numpy()) for name, values in found.items()}
             self.recorder.add("evaluations", step, means)
         if self.recorder.wants("activations", step):
             found = self.probe(self.data.probe_x).numpy()
@@ -154,6 +155,8 @@ class Training:
             self.recorder.add("loss_curves", step, {column: found[name] for column, name in names.items()})
         if self.recorder.wants("gradient_norms", step):
             columns = {name: found[name].T for name in GRADIENT_COLUMNS}
+            if not self.ensemble.objective.classes:
+                del columns["preactivation_grad_pair_correlation"]  # pairs of one class: null, which is not NaN
             columns["activation_grad_norm"] = _null_head(columns["activation_grad_norm"])
             self.recorder.add("gradient_norms", step, columns)
 
@@ -164,7 +167,7 @@ class Training:
             sound = np.isfinite(loss) & np.isfinite(found["raw"])
             for run in np.flatnonzero(self.recorder.alive & ~sound).tolist():
                 self.recorder.end(locate(found["facts"], run, step, (loss[run], losses.last(run))))
-        for run, limit in losses.over(loss, self.recorder.alive, self.chance_loss):
+        for run, limit in losses.over(loss, self.recorder.alive, self.ensemble.objective.naive_loss):
             event = Event(run, step, EventKind.LOSS_LIMIT, Tensor.LOSS, None, float(loss[run]), limit)
             self.recorder.events.append(event)
 
@@ -180,8 +183,8 @@ class Training:
 class _Data:
     """A dataset on the device."""
 
-    def __init__(self, data: Dataset) -> None:
-        flat = [np.reshape(x, (len(x), -1)) for x in (data.x_train, data.x_validation)]
+    def __init__(self, data: Dataset, *, flattens: bool) -> None:
+        flat = [np.reshape(x, (len(x), -1)) if flattens else x for x in (data.x_train, data.x_validation)]
         self.x, self.y = tf.constant(flat[0]), tf.constant(data.y_train)
         sample = sample_rows(len(flat[0]), PROBE_SAMPLES)
         few = sample_rows(len(flat[1]), FEW_SAMPLES)
@@ -222,8 +225,12 @@ class _Losses:
 def _weight_counts(ensemble: Ensemble) -> list[int]:
     counts = []
     for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
-        counts += [int(np.prod(stack.kernel.shape[2:])) for stack in stacks] * stage.count
-    return [*counts, int(np.prod(ensemble.head.kernel.shape[2:]))]
+        counts += [_kernel_entries(stack) for stack in stacks] * stage.count
+    return [*counts, _kernel_entries(ensemble.head)]
+
+
+def _kernel_entries(stack: LayerStack) -> int:
+    return sum(int(np.prod(kernel.shape[2:])) for kernel in stack.kernels)
 
 
 def _null_head(values: np.ndarray) -> np.ma.MaskedArray:

@@ -49,7 +49,7 @@ class Update:
 
     def penalized(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """The gradient with the penalties' added: l1 sign(w) + 2 l2 w on kernels, as Keras's regularizers."""
-        kernels = {id(stack.kernel) for stack in self.ensemble.stacks}
+        kernels = {id(kernel) for kernel in self.ensemble.kernels}
         result = []
         for gradient, variable in zip(gradients, self.ensemble.variables, strict=True):
             if id(variable) in kernels:
@@ -80,14 +80,14 @@ class Update:
             self.optimizer.update_step(gradient, variable, rate)
         self.optimizer.iterations.assign_add(1)
         if self.max_norm is not None:
-            for stack in self.ensemble.stacks:
-                _bound(stack.kernel, self.max_norm)
+            for kernel in self.ensemble.kernels:
+                _bound(kernel, self.max_norm)
 
 
 def _bound(kernel: keras.Variable, limit: tf.Tensor) -> None:
-    """Keras's MaxNorm over the input axis of each unit; a run with an infinite limit is left as it is."""
+    """Keras's MaxNorm of each unit, over all axes but the last; a run with an infinite limit is left as it is."""
     value, bound = kernel.value, per_run(limit, kernel)
-    norms = tf.sqrt(tf.reduce_sum(tf.square(value), axis=-2, keepdims=True))
+    norms = tf.sqrt(tf.reduce_sum(tf.square(value), axis=list(range(2, len(value.shape) - 1)), keepdims=True))
     bounded = value * (tf.minimum(norms, bound) / (keras.config.epsilon() + norms))
     kernel.assign(tf.where(tf.math.is_finite(bound), bounded, value))
 

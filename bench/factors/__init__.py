@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bench.factors.activations import ACTIVATION, ActivationLevel
-from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel
+from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel, Costs, costs_of
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
 from bench.factors.clipping import CLIPPING
-from bench.factors.datasets import DATASET, PREPROCESSING, DatasetLevel, content_digest
+from bench.factors.datasets import DATASET, PREPROCESSING, DataKind, DatasetLevel, content_digest
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.normalizations import NORMALIZATION
 from bench.factors.optimizers import BATCH_SIZE, LEARNING_RATE, OPTIMIZER, STEPS
@@ -20,6 +20,8 @@ __all__ = [
     "ActivationLevel",
     "ArchitectureLevel",
     "Choice",
+    "Costs",
+    "DataKind",
     "DatasetLevel",
     "Factor",
     "Level",
@@ -29,6 +31,7 @@ __all__ = [
     "Setting",
     "choose",
     "content_digest",
+    "costs_of",
     "level_name",
     "read_label",
     "show",

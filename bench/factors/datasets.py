@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import file_digest
 from pathlib import Path
 
 from bench.factors.base import Factor, Level, Place, Setting
+
+
+class DataKind(StrEnum):
+    """What a dataset asks for; a loss and a score follow (bench.engine.objective)."""
+
+    CLASSES = "classes"  # whole numbers, one a row
+    VALUES = "values"  # real numbers, one or several a row, left as they come
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""One file an architecture, each with `build(structure, input_shape, classes) -> (stages, head)`."""
+"""One file an architecture, each with `build(structure, input_shape, outputs) -> Network`."""

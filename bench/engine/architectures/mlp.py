@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from bench.engine.activations import make_activation
-from bench.engine.blocks import Block, Layer, Stage
+from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.layers import BranchScale, WeightNormalizedDense
 from bench.engine.targets import target_of
 from bench.factors import Choice
@@ -25,7 +25,7 @@ Structure = Mapping[str, Choice]
 Branch = Callable[[Any], Any]
 
 
-def build(structure: Structure, input_shape: tuple[int, ...], classes: int) -> tuple[tuple[Stage, ...], keras.Model]:
+def build(structure: Structure, input_shape: tuple[int, ...], outputs: int) -> Network:
     """A stem, blocks of equal layers, perhaps a shorter last block, and a linear head."""
     depth, width = _number(structure, "depth"), _number(structure, "width")
     stages = [Stage(_block(structure, math.prod(input_shape), layers=1, branch=None), 1)]
@@ -37,7 +37,7 @@ def build(structure: Structure, input_shape: tuple[int, ...], classes: int) -> t
         stages.append(Stage(_block(structure, width, layers, branch), whole))
     if rest:
         stages.append(Stage(_block(structure, width, rest, branch), 1))
-    return tuple(stages), _dense(structure, width, classes, head=True)
+    return Network(tuple(stages), _dense(structure, width, outputs, head=True))
 
 
 def _branch(skip: Choice, blocks: int) -> Branch:

@@ -1,0 +1,160 @@
+"""Whoever brings a network of another kind gets tables, a report and an honest theory, with no edit inside `bench`."""
+
+from __future__ import annotations
+
+from html import unescape
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bench.analysis import theory_of
+from bench.engine.train import Training, train_cohort
+from bench.errors import BenchError, DataError, SuiteError
+from bench.plan import make_plan
+from bench.report import write_report
+from bench.results import Manifest, Results, read_tables
+from bench.suite import load_suite
+from bench.theory import network_of
+from tests.cohorts import cohorts
+from tests.engine import toy_architecture
+
+SUITE = f"""
+[suite]
+name = "toy"
+question = "Does a grid of two-way layers learn sums?"
+replicates = 2
+
+[factors]
+depth = [1, 3]
+initializer = ["glorot_uniform", "he_normal"]
+
+[fixed]
+architecture = "{toy_architecture.__name__}:build"
+dataset = "{toy_architecture.__name__}:sums"
+activation = "tanh"
+width = 5
+steps = 40
+batch_size = 32
+learning_rate = 0.05
+"""
+
+FIXED = SUITE.partition("[fixed]\n")[2]
+
+
+class Number:
+    def __init__(self, value: int) -> None:
+        self.value = value
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    folder = tmp_path_factory.mktemp("toy")
+    path = folder / "toy.toml"
+    path.write_text(SUITE)
+    suite = load_suite(path)
+    plan = make_plan(suite)
+    results = Results(folder / "out")
+    with results.locked():
+        for cohort in plan.cohorts:
+            results.write(cohort.key, train_cohort(cohort))
+        results.write_manifest(Manifest.of(suite, plan))
+    return results
+
+
+def test_its_tables_hold_every_layer_with_both_kernels_and_null_where_nothing_applies(results: Results) -> None:
+    tables = read_tables(results.folder)
+    assert (tables["runs"]["status"] == "completed").all()
+    rows = tables["gradient_norms"]
+    deep = rows[rows["run_id"].isin(tables["runs"].query("depth == 3")["run_id"])]
+    per_step, channels, width = 36, 4, 5
+    counts = [(per_step + 1) * channels * width] + [(per_step + 1) * width * width] * 2 + [6 * width * 2]
+    assert deep["weight_count"].tolist()[:4] == counts
+    assert (deep[["weight_grad_norm", "weight_grad_mean_abs", "update_norm", "weight_norm"]] > 0).all().all()
+    assert rows["preactivation_grad_pair_correlation"].isna().all()
+    curves = tables["evaluations"]
+    assert curves["accuracy"].isna().all()
+    validation = curves[curves["split"] == "validation"].groupby("run_id")["loss"]
+    assert (validation.last() < 0.2 * validation.first()).all()
+    activations = tables["activations"]
+    assert activations["saturated_fraction"].between(0, 1).all()
+    assert activations["pair_correlation"].between(-1, 1).all()
+
+
+def test_its_gradients_are_those_of_one_ordinary_model() -> None:
+    (cohort,) = cohorts("depth = [2]", FIXED)
+    training = Training(cohort)
+    network, ensemble = training.ensemble.network, training.ensemble
+    x, y = training.data.x[:32], training.data.y[:32]
+    inputs = keras.Input(toy_architecture.SHAPE)
+    h = inputs
+    for stage in network.stages:
+        h = stage.block.layers[0].response(stage.block.layers[0].affine(h))[3]
+    model = keras.Model(inputs, network.head(h))
+    values = [variable.numpy()[0, 0] for stack in ensemble.stacks for variable in stack.affine]
+    for variable, value in zip(model.trainable_variables, values, strict=True):
+        variable.assign(value)
+    with tf.GradientTape() as tape:
+        loss = keras.losses.MeanSquaredError()(y, model(x))
+    gradients = tape.gradient(loss, model.trainable_variables)
+    found = ensemble.gradients(x[None], y[None], tf.constant(False))
+    assert found.loss.numpy()[0] == pytest.approx(float(loss), rel=1e-5)
+    for own, expected in zip(found.gradients, gradients, strict=True):
+        np.testing.assert_allclose(own.numpy()[0, 0], expected, rtol=1e-4, atol=1e-6)
+
+
+def test_each_role_has_a_draw_of_its_own_with_the_variance_of_its_fans() -> None:
+    (cohort,) = cohorts('initializer = ["he_normal"]', FIXED.replace("width = 5", "width = 40") + "\ndepth = 2")
+    weights = Training(cohort).ensemble.stages[1][0].weights
+    assert list(weights) == ["kernel", "step_kernel", "bias"]
+    for role, fan_in in (("kernel", 40), ("step_kernel", 6 * 6 * 40)):
+        assert weights[role].numpy().std() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
+
+
+def test_max_norm_bounds_each_unit_of_both_kernels() -> None:
+    (cohort,) = cohorts('regularization = [{ level = "max_norm", limit = 0.3 }]', FIXED)
+    training = Training(cohort)
+    training.run()
+    for kernel in training.ensemble.kernels:
+        units = kernel.numpy().reshape(*kernel.shape[:2], -1, kernel.shape[-1])
+        assert (np.linalg.norm(units, axis=2) < 0.3001).all()
+
+
+def test_its_report_says_that_there_is_no_prediction(results: Results) -> None:
+    page = unescape(write_report(results.folder).read_text(encoding="utf-8"))
+    assert "Does a grid of two-way layers learn sums?" in page
+    theory = theory_of(read_tables(results.folder))
+    assert theory.runs["reason"].str.contains("The theory covers dense layers (mlp), not", regex=False).all()
+    with pytest.raises(BenchError, match="covers dense layers"):
+        network_of({"architecture": f"{toy_architecture.__name__}:build"})
+
+
+def shallow(*_: object) -> object:
+    return toy_architecture.build({"depth": Number(1), "width": Number(5)}, toy_architecture.SHAPE, 2)  # type: ignore[dict-item]
+
+
+def nothing(*_: object) -> None:
+    return None
+
+
+def odd() -> None:
+    raise AssertionError("its kind is read first")
+
+
+odd.kind = "images"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("place", "error", "message"),
+    [
+        (f'"{toy_architecture.__name__}:build"', SuiteError, f"{__name__}:shallow.* built 1 hidden layers, not 2"),
+        (f'"{toy_architecture.__name__}:build"', SuiteError, f"{__name__}:nothing.* built a NoneType, not a Network"),
+        (f'"{toy_architecture.__name__}:sums"', DataError, "its kind is 'images'; allowed are classes, values"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_sentence(place: str, error: type[BenchError], message: str) -> None:
+    name = "odd" if error is DataError else message.partition(":")[2].partition(".")[0]
+    (cohort,) = cohorts("depth = [2]", FIXED.replace(place, f'"{__name__}:{name}"'))
+    with pytest.raises(error, match=message):
+        Training(cohort)
