@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+import tempfile
 from html import unescape
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,9 +22,16 @@ from bench.results import Manifest, Results, read_tables
 from bench.suite import load_suite
 from bench.theory import network_of
 from tests.cohorts import cohorts
-from tests.engine import toy_architecture
+from tests.extending.recipes import recipe
 
-SUITE = f"""
+# docs/extending.md holds the code, and a suite names it as anybody's own module.
+(BLOCK,) = recipe("An architecture")
+FOLDER = Path(tempfile.mkdtemp())
+(FOLDER / BLOCK.place).write_text(BLOCK.text, encoding="utf-8")
+sys.path.insert(0, str(FOLDER))
+two_way = importlib.import_module(BLOCK.place.removesuffix(".py"))
+
+SUITE = """
 [suite]
 name = "toy"
 question = "Does a grid of two-way layers learn sums?"
@@ -31,8 +42,8 @@ depth = [1, 3]
 initializer = ["glorot_uniform", "he_normal"]
 
 [fixed]
-architecture = "{toy_architecture.__name__}:build"
-dataset = "{toy_architecture.__name__}:sums"
+architecture = "two_way:build"
+dataset = "two_way:sums"
 activation = "tanh"
 width = 5
 steps = 40
@@ -87,7 +98,7 @@ def test_its_gradients_are_those_of_one_ordinary_model() -> None:
     training = Training(cohort)
     network, ensemble = training.ensemble.network, training.ensemble
     x, y = training.data.x[:32], training.data.y[:32]
-    inputs = keras.Input(toy_architecture.SHAPE)
+    inputs = keras.Input((6, 4))
     h = inputs
     for stage in network.stages:
         h = stage.block.layers[0].response(stage.block.layers[0].affine(h))[3]
@@ -127,11 +138,11 @@ def test_its_report_says_that_there_is_no_prediction(results: Results) -> None:
     theory = theory_of(read_tables(results.folder))
     assert theory.runs["reason"].str.contains("The theory covers dense layers (mlp), not", regex=False).all()
     with pytest.raises(BenchError, match="covers dense layers"):
-        network_of({"architecture": f"{toy_architecture.__name__}:build"})
+        network_of({"architecture": "two_way:build"})
 
 
 def shallow(*_: object) -> object:
-    return toy_architecture.build({"depth": Number(1), "width": Number(5)}, toy_architecture.SHAPE, 2)  # type: ignore[dict-item]
+    return two_way.build({"depth": Number(1), "width": Number(5)}, (6, 4), 2)  # type: ignore[dict-item]
 
 
 def nothing(*_: object) -> None:
@@ -148,9 +159,9 @@ odd.kind = "images"  # type: ignore[attr-defined]
 @pytest.mark.parametrize(
     ("place", "error", "message"),
     [
-        (f'"{toy_architecture.__name__}:build"', SuiteError, f"{__name__}:shallow.* built 1 hidden layers, not 2"),
-        (f'"{toy_architecture.__name__}:build"', SuiteError, f"{__name__}:nothing.* built a NoneType, not a Network"),
-        (f'"{toy_architecture.__name__}:sums"', DataError, "its kind is 'images'; allowed are classes, values"),
+        ('"two_way:build"', SuiteError, f"{__name__}:shallow.* built 1 hidden layers, not 2"),
+        ('"two_way:build"', SuiteError, f"{__name__}:nothing.* built a NoneType, not a Network"),
+        ('"two_way:sums"', DataError, "its kind is 'images'; allowed are classes, values"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(place: str, error: type[BenchError], message: str) -> None:
