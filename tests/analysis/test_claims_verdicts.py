@@ -147,6 +147,7 @@ def test_parts_hold_together_or_one_for_all() -> None:
     assert [part.verdict for part in both.parts] == [SUPPORTED, REFUTED]
 
 
+@pytest.mark.slow
 def test_one_of_many_parts_decides_only_at_the_level_they_share() -> None:
     """A difference whose interval excludes 0 at 0.95, but not at 1 - 0.05/20."""
     parts = ", ".join(f'{{ name = "{k}" }}' for k in range(20))
@@ -280,6 +281,7 @@ def test_known_answers_of_the_intervals() -> None:
     assert each_estimate(six, six, six, Region(0.5, 5.0)).refuted is True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [3, 5, 10])
 def test_the_interval_of_a_mean_covers_at_its_level(count: int) -> None:
     rng = np.random.default_rng(count)
@@ -303,6 +305,7 @@ def test_the_interval_of_a_median_covers_at_its_level() -> None:
     assert np.mean([each.low <= 1.0 <= each.high for each in found]) > 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [5, 10])
 def test_the_intervals_of_shares_cover_near_their_level(count: int) -> None:
     """Exactly, over all outcomes: every share on a grid, and every pair of them."""

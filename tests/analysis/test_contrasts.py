@@ -134,7 +134,8 @@ def test_holms_correction_is_the_textbooks() -> None:
     assert holm(np.array([])).tolist() == []
 
 
-@pytest.mark.parametrize("replicates", [3, 10])
+@pytest.mark.slow
+@pytest.mark.parametrize("replicates", [3, pytest.param(10, marks=pytest.mark.full)])
 @pytest.mark.parametrize("by_replicate", [0.0, 0.5])
 def test_intervals_cover_at_their_rate_and_little_is_found_where_nothing_was_planted(
     replicates: int, by_replicate: float

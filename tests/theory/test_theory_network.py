@@ -250,6 +250,7 @@ def with_outside() -> tuple[Tables, Manifest]:
 REASON = 'The theory covers dense layers (mlp), not the architecture "outside:Gated".'
 
 
+@pytest.mark.slow
 def test_an_architecture_from_outside_is_not_predicted_in_a_table(with_outside: tuple[Tables, Manifest]) -> None:
     runs = with_outside[0]["runs"]
     outside = runs["architecture"] == "outside:Gated"

@@ -65,6 +65,7 @@ def check_32_networks(shares: Sequence[Array]) -> None:
     assert squares > 0.80
 
 
+@pytest.mark.slow
 def test_bands_hold_for_every_activation_each_with_one_initializer() -> None:
     check_32_networks([_inside(k, INITIALIZERS[k % len(INITIALIZERS)], **SMALL) for k in range(len(ACTIVATIONS))])
 
