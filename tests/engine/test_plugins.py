@@ -106,10 +106,13 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         normalization = ["outside:Halve"]
         optimizer = ["keras.optimizers:Lion"]
         dataset = ["outside:blobs"]""",
-        """activation = ["outside:tanh_twice_in_a_loop"]
+        pytest.param(
+            """activation = ["outside:tanh_twice_in_a_loop"]
         initializer = ["outside:Tiny"]
         normalization = ["keras.layers:LayerNormalization"]
         dataset = [{ level = "outside:blobs", rows = 80 }]""",
+            marks=pytest.mark.full,
+        ),
     ],
     ids=["snake", "loop"],
 )

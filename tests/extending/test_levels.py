@@ -53,13 +53,20 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return project
 
 
+def test_new_levels_are_listed_and_planned(grown: Copy) -> None:
+    for factor, levels in LEVELS.values():
+        grown.write(f"{factor}.toml", SUITE.format(factors=f"{factor} = [{', '.join(levels)}]"))
+        assert f"{len(levels)} runs" in grown.run("-m", "bench", "plan", f"{factor}.toml")
+    assert "iris" in grown.run("-m", "bench", "list", "dataset")
+    said = grown.run("-m", "bench", "theory", "--normalization", "centering", code=2)
+    assert 'error: The theory knows nothing of the normalization "centering".' in said
+
+
+@pytest.mark.full
 def test_new_levels_train_together(grown: Copy) -> None:
     factors = "\n".join(f"{factor} = [{', '.join(levels)}]" for factor, levels in LEVELS.values())
     grown.write("s.toml", SUITE.format(factors=factors))
     assert grown.run("-c", TRAINED).count("['completed']") == 2
-    said = grown.run("-m", "bench", "theory", "--normalization", "centering", code=2)
-    assert 'error: The theory knows nothing of the normalization "centering".' in said
-    assert "iris" in grown.run("-m", "bench", "list", "dataset")
 
 
 def test_a_new_activation_has_a_prediction(grown: Copy) -> None:
