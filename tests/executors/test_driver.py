@@ -140,16 +140,20 @@ def test_out_of_memory_leads_to_smaller_cohorts(planned: tuple[Cohort, ...]) -> 
     assert {(incident.answer.status, incident.measure) for incident in incidents} == {(Status.MEMORY, "made smaller")}
 
 
-@pytest.mark.parametrize("workers", [False, pytest.param(True, marks=pytest.mark.full)])
-def test_a_death_by_chance_costs_no_run(
-    planned: tuple[Cohort, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: bool
+@pytest.mark.parametrize(("status", "times"), [(Status.KILLED, 1), (Status.CRASHED, 1), (Status.LOST, 4)])
+def test_a_death_by_chance_costs_no_run(planned: tuple[Cohort, ...], status: Status, times: int) -> None:
+    outcomes, incidents = run(Driver(Failing(status, times), DRY), planned)
+    assert_complete(outcomes, planned)
+    assert not lost(outcomes)
+    assert [incident.measure for incident in incidents] == ["tried again"] * times * len(planned)
+
+
+@pytest.mark.full
+def test_a_worker_that_is_killed_by_chance_costs_no_run(
+    executor: LocalExecutor, planned: tuple[Cohort, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KILLED_ONCE", str(tmp_path))
-    if workers:
-        with LocalExecutor(2) as executor:
-            outcomes, incidents = run(Driver(executor, TARGETS + "killed_once"), planned)
-    else:
-        outcomes, incidents = run(Driver(Failing(Status.KILLED, times=1), DRY), planned)
+    outcomes, incidents = run(Driver(executor, TARGETS + "killed_once"), planned)
     assert_complete(outcomes, planned)
     assert not lost(outcomes)
     assert len(incidents) == len(planned)

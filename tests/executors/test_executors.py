@@ -11,8 +11,15 @@ from bench.executors.local import LocalExecutor
 TARGETS = "tests.executors.targets:"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def executor() -> Iterator[LocalExecutor]:
+    """One worker for all tests: a new one is started only after its death."""
+    with LocalExecutor(1) as executor:
+        yield executor
+
+
+@pytest.fixture
+def fresh() -> Iterator[LocalExecutor]:
     with LocalExecutor(1) as executor:
         yield executor
 
@@ -69,18 +76,18 @@ def test_workers_are_processes_of_one_thread_that_do_not_load_tensorflow_by_them
         assert executor.submit(TARGETS + "tensorflow_is_loaded", None).result().value is False
 
 
-def test_a_child_is_replaced_after_many_requests(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_is_replaced_after_many_requests(fresh: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.executors.child.RECYCLE_AFTER", 2)
-    processes = [executor.submit(TARGETS + "process", None).result().value for _ in range(5)]
+    processes = [fresh.submit(TARGETS + "process", None).result().value for _ in range(5)]
     assert processes[0] == processes[1] != processes[2] == processes[3] != processes[4]
 
 
-def test_a_child_is_replaced_when_it_has_grown(executor: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_is_replaced_when_it_has_grown(fresh: LocalExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.executors.child.RECYCLE_GROWTH", 64 * 2**20)
-    first = executor.submit(TARGETS + "process", None).result().value
-    assert executor.submit(TARGETS + "process", None).result().value == first
-    executor.submit(TARGETS + "grow", 128 * 2**20).result()
-    assert executor.submit(TARGETS + "process", None).result().value != first
+    first = fresh.submit(TARGETS + "process", None).result().value
+    assert fresh.submit(TARGETS + "process", None).result().value == first
+    fresh.submit(TARGETS + "grow", 128 * 2**20).result()
+    assert fresh.submit(TARGETS + "process", None).result().value != first
 
 
 def test_lack_of_memory_is_told_apart(executor: LocalExecutor) -> None:

@@ -83,6 +83,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.full
 def test_a_node_that_dies_in_mid_run_loses_nothing(tmp_path: Path) -> None:
     suite = tmp_path / "nodes.toml"
     suite.write_text(SUITE, encoding="utf-8")
