@@ -51,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small suite that was really trained."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.toml").write_text(SUITE)
-    done = bench("run", folder / "tiny.toml", "--out", folder / "out")
+    done = bench("run", folder / "tiny.toml", "--out", folder / "out", "--workers", "1")
     assert done.returncode == 0, done.stderr
     assert str(folder / "out" / "index.html") in done.stdout
     return folder / "out"
@@ -137,6 +137,7 @@ def test_options_of_run_reach_it_and_machines_read_lines_of_json(suite: Path) ->
     assert "8 not run yet" in bench("report", out, "--dump").stdout
 
 
+@pytest.mark.full
 def test_failed_runs_are_results_and_an_exit_code(tmp_path: Path) -> None:
     layer = "class Layer(keras.layers.Layer):\n    def call(self, x):\n        raise RuntimeError('planted')\n"
     (tmp_path / "broken.py").write_text(f"import keras\n{layer}")
@@ -169,6 +170,7 @@ def test_a_missing_dataset_is_told_before_anything_trains(suite: Path) -> None:
     assert not (suite.parent / "out").exists()
 
 
+@pytest.mark.full
 def test_an_interrupt_keeps_what_has_ended_and_says_how_to_go_on(tmp_path: Path) -> None:
     path = tmp_path / "long.toml"
     path.write_text(SUITE.replace("steps = 12", "steps = 400").replace("[2, 6]", "[2, 3, 4, 5, 6, 7]"))
@@ -200,6 +202,7 @@ def test_check_builds_each_structure(suite: Path) -> None:
     assert "4 structures built" in checked.stdout
 
 
+@pytest.mark.full
 def test_check_names_what_cannot_be_built(suite: Path) -> None:
     suite.write_text(
         SUITE.replace('"sigmoid"', '"keras.ops:softplus"').replace("[fixed]", '[fixed]\ninitializer = "critical"')

@@ -71,7 +71,10 @@ def assert_continues(folder: Path) -> None:
     assert files(folder / "out") == files(folder / "undisturbed")
 
 
-@pytest.mark.parametrize(("number", "times"), [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 1)])
+@pytest.mark.parametrize(
+    ("number", "times"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2), pytest.param(signal.SIGTERM, 1, marks=pytest.mark.full)],
+)
 def test_an_interrupted_driver_leaves_nothing_half_done_and_no_worker(
     driver: subprocess.Popen[str], tmp_path: Path, number: signal.Signals, times: int
 ) -> None:

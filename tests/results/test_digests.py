@@ -81,6 +81,15 @@ def test_digests_that_cannot_be_read_are_named(results: Results, text: str) -> N
     assert results.done([first, second]) == {second}
 
 
+def test_named_columns_are_read_with_the_keys_of_their_table(results: Results) -> None:
+    whole = read_tables(results.folder)
+    some = read_tables(results.folder, {"gradient_norms": ["weight_grad_norm"], "loss_curves": []})
+    assert list(some["gradient_norms"]) == ["run_id", "step", "layer_index", "weight_grad_norm"]
+    assert list(some["loss_curves"]) == ["run_id", "step"]
+    for table, frame in some.items():
+        pd.testing.assert_frame_equal(frame, whole[table][list(frame)])
+
+
 def test_a_digest_that_is_not_there_fits_no_file(results: Results) -> None:
     cohort = keys(results)[0]
     path = CohortFiles(results.folder, cohort).record_path
