@@ -40,21 +40,7 @@ __all__ = [
 FACTORS: dict[str, Factor] = {
     factor.name: factor
     for factor in (
-        DATASET,
-        PREPROCESSING,
-        ARCHITECTURE,
-        DEPTH,
-        WIDTH,
-        ACTIVATION,
-        INITIALIZER,
-        BIAS_INITIALIZER,
-        NORMALIZATION,
-        SKIP,
-        CLIPPING,
-        REGULARIZATION,
-        OPTIMIZER,
-        LEARNING_RATE,
-        BATCH_SIZE,
-        STEPS,
+        DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER, NORMALIZATION,
+        SKIP, CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE, BATCH_SIZE, STEPS,
     )
-}
+}  # fmt: skip

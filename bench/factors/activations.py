@@ -153,10 +153,7 @@ def _selu() -> Formula:
 
 
 ACTIVATION = Factor(
-    "activation",
-    "The function applied to each hidden layer's pre-activation.",
-    Place.GRAPH,
-    default="relu",
+    "activation", "The function applied to each hidden layer's pre-activation.", Place.GRAPH, default="relu",
     plugins=True,
     levels=(
         _keras(
@@ -195,9 +192,7 @@ ACTIVATION = Factor(
         ),
         _keras(
             "relu", "max(0, x).", "Nair & Hinton 2010",
-            lambda: Formula(
-                "max(0, z)", lambda z: np.maximum(z, 0.0), lambda z: _inside(z, 0.0, np.inf), (0.0,)
-            ),
+            lambda: Formula("max(0, z)", lambda z: np.maximum(z, 0.0), lambda z: _inside(z, 0.0, np.inf), (0.0,)),
             homogeneous=True, rectifier=True, decades=-0.15,
         ),
         _keras(

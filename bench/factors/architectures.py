@@ -54,34 +54,20 @@ def costs_of(structure: Mapping[str, Choice], features: int, outputs: int) -> Co
 
 
 ARCHITECTURE = Factor(
-    "architecture",
-    "The kind of network.",
-    Place.GRAPH,
-    default="mlp",
-    plugins=True,
+    "architecture", "The kind of network.", Place.GRAPH, default="mlp", plugins=True,
     levels=(
         ArchitectureLevel(
-            "mlp",
-            "Fully connected layers of equal width; inputs are flattened.",
-            "Rumelhart, Hinton & Williams 1986",
-            target="bench.engine.architectures.mlp:build",
-            accepts=("vector", "signal", "image"),
+            "mlp", "Fully connected layers of equal width; inputs are flattened.", "Rumelhart, Hinton & Williams 1986",
+            target="bench.engine.architectures.mlp:build", accepts=("vector", "signal", "image"),
         ),
     ),
-)
+)  # fmt: skip
 
 DEPTH = Factor(
-    "depth",
-    "Number of hidden layers; the head comes on top.",
-    Place.GRAPH,
-    default=4,
+    "depth", "Number of hidden layers; the head comes on top.", Place.GRAPH, default=4,
     number=Number(int, minimum=1, maximum=10_000),
-)
+)  # fmt: skip
 
 WIDTH = Factor(
-    "width",
-    "Units in each hidden layer.",
-    Place.GRAPH,
-    default=64,
-    number=Number(int, minimum=1, maximum=100_000),
-)
+    "width", "Units in each hidden layer.", Place.GRAPH, default=64, number=Number(int, minimum=1, maximum=100_000),
+)  # fmt: skip

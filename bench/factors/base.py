@@ -33,6 +33,11 @@ class Setting:
     or_number: bool = False
 
 
+def above_zero(default: float, summary: str) -> Setting:
+    """A setting that is a number above 0."""
+    return Setting(default, summary, minimum=0.0, exclusive=True)
+
+
 @dataclass(frozen=True)
 class Level:
     """One value of a catalogued factor.

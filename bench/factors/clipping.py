@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from bench.factors.base import Factor, Level, Place, Setting
-
-
-def _threshold(default: float, summary: str) -> dict[str, Setting]:
-    return {"threshold": Setting(default, summary, minimum=0.0, exclusive=True)}
-
+from bench.factors.base import Factor, Level, Place, above_zero
 
 CLIPPING = Factor(
-    "clipping",
-    "How gradients are clipped before the optimizer.",
-    Place.RUN,
-    default="none",
+    "clipping", "How gradients are clipped before the optimizer.", Place.RUN, default="none",
     levels=(
         Level("none", "Gradients reach the optimizer as they are.", "Baseline"),
         Level(
-            "value",
-            "Each number of the gradient is held between -threshold and threshold.",
-            "Mikolov 2012; Keras `clipvalue`",
-            settings=_threshold(0.5, "Largest absolute value."),
+            "value", "Each number of the gradient is held between -threshold and threshold.",
+            "Mikolov 2012; Keras `clipvalue`", settings={"threshold": above_zero(0.5, "Largest absolute value.")},
         ),
         Level(
-            "norm",
-            "Each variable's gradient is scaled down to an L2 norm of at most threshold.",
-            "Keras `clipnorm`",
-            settings=_threshold(1.0, "Largest L2 norm of one variable's gradient."),
+            "norm", "Each variable's gradient is scaled down to an L2 norm of at most threshold.", "Keras `clipnorm`",
+            settings={"threshold": above_zero(1.0, "Largest L2 norm of one variable's gradient.")},
         ),
         Level(
-            "global_norm",
-            "The whole gradient is scaled down to an L2 norm of at most threshold.",
+            "global_norm", "The whole gradient is scaled down to an L2 norm of at most threshold.",
             "Pascanu, Mikolov & Bengio 2013; Keras `global_clipnorm`",
-            settings=_threshold(1.0, "Largest L2 norm of the whole gradient."),
+            settings={"threshold": above_zero(1.0, "Largest L2 norm of the whole gradient.")},
         ),
         Level(
-            "adaptive",
-            "Each unit's gradient is scaled down to at most threshold times the norm of its weights.",
+            "adaptive", "Each unit's gradient is scaled down to at most threshold times the norm of its weights.",
             "Brock et al. 2021",
-            settings=_threshold(0.01, "Largest ratio of gradient norm to weight norm."),
+            settings={"threshold": above_zero(0.01, "Largest ratio of gradient norm to weight norm.")},
         ),
     ),
-)
+)  # fmt: skip

@@ -18,49 +18,36 @@ def _keras(name: str, attribute: str, summary: str, source: str) -> Level:
 
 
 NORMALIZATION = Factor(
-    "normalization",
-    "The normalization in each hidden layer.",
-    Place.GRAPH,
-    default="none",
-    plugins=True,
+    "normalization", "The normalization in each hidden layer.", Place.GRAPH, default="none", plugins=True,
     levels=(
         Level("none", "No normalization.", "Baseline"),
         Level(
-            "batch_normalization",
-            "Each unit to mean 0 and variance 1 over the batch, then a learned scale and shift.",
-            "Ioffe & Szegedy 2015",
-            target="keras.layers:BatchNormalization",
+            "batch_normalization", "Each unit to mean 0 and variance 1 over the batch, then a learned scale and shift.",
+            "Ioffe & Szegedy 2015", target="keras.layers:BatchNormalization",
             settings={"momentum": _MOMENTUM} | _POSITION,
         ),
         _keras(
-            "layer_normalization",
-            "LayerNormalization",
+            "layer_normalization", "LayerNormalization",
             "Each sample to mean 0 and variance 1 over the units, then a learned scale and shift.",
             "Ba, Kiros & Hinton 2016",
         ),
         _keras(
-            "rms_normalization",
-            "RMSNormalization",
-            "Each sample to mean square 1 over the units, then a learned scale.",
-            "Zhang & Sennrich 2019",
+            "rms_normalization", "RMSNormalization",
+            "Each sample to mean square 1 over the units, then a learned scale.", "Zhang & Sennrich 2019",
         ),
         Level(
             "group_normalization",
             "Each sample to mean 0 and variance 1 within groups of units, then a learned scale and shift.",
-            "Wu & He 2018",
-            target="keras.layers:GroupNormalization",
+            "Wu & He 2018", target="keras.layers:GroupNormalization",
             settings={"groups": Setting(8, "Number of groups; must divide the width.", minimum=1)} | _POSITION,
         ),
         _keras(
-            "unit_normalization",
-            "UnitNormalization",
-            "Each sample to L2 norm 1 over the units, with nothing learned.",
+            "unit_normalization", "UnitNormalization", "Each sample to L2 norm 1 over the units, with nothing learned.",
             "Keras",
         ),
         Level(
-            "weight_normalization",
-            "The weights of each unit written as a learned length times a direction.",
+            "weight_normalization", "The weights of each unit written as a learned length times a direction.",
             "Salimans & Kingma 2016",
         ),
     ),
-)
+)  # fmt: skip
