@@ -40,8 +40,8 @@ steps = 60
 MANY = """
 [suite]
 name = "many"
-question = "Does a page of ten thousand runs react?"
-replicates = 200
+question = "Does a page of many runs react?"
+replicates = {replicates}
 
 [factors]
 depth = [1, 4]
@@ -108,9 +108,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return _report(tmp_path_factory.mktemp("hostile"), MIXED, hostile=True)
 
 
-@pytest.fixture(scope="session")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    return _report(tmp_path_factory.mktemp("many"), MANY)
+@pytest.fixture(scope="session", params=[12, pytest.param(200, marks=pytest.mark.full)], ids=["600", "10000"])
+def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Hundreds of runs, and with `make full-test` ten thousand."""
+    return _report(tmp_path_factory.mktemp("many"), MANY.format(replicates=request.param))
 
 
 # A module's browser ends with it: Playwright keeps an event loop running, which other tests must not meet.

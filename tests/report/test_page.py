@@ -169,14 +169,30 @@ def test_theory_has_a_section_with_charts_ranking_and_rules(small: Results, html
     assert all((panel.rows["kind"] == "measured").any() for panel in panels)
 
 
-def test_without_any_prediction_there_is_no_section_on_theory(small: Results) -> None:
+def test_without_any_prediction_the_section_on_theory_says_why(small: Results) -> None:
     tables, manifest = small
-    plugins = {level: f"mine:{level}" for level in tables["runs"]["activation"].unique()}
-    page = build_page(tables | {"runs": tables["runs"].replace({"activation": plugins})}, manifest)
-    html = render(page)
-    assert "theory" not in page
-    assert 'id="theory"' not in html
-    assert 'href="#theory"' not in html
+    page = build_page(tables | {"runs": tables["runs"].assign(architecture="mine:network")}, manifest)
+    (said,), (reasons,) = page["theory"].of(Sentences), page["theory"].of(Table)
+    runs = len(tables["runs"])
+    assert said.items[0].text == f"{runs} of {runs} runs have no prediction, for the reasons below."
+    assert "mine:network" in reasons.rows[0][0] and reasons.rows[0][1] == str(runs)
+    assert page["theory"].of(Figure) == [] and page["theory"].short == ()
+
+
+def test_runs_without_an_accuracy_are_not_said_to_have_failed_to_learn(small: Results) -> None:
+    tables, manifest = small
+    known = tables["evaluations"]
+    page = build_page(tables | {"evaluations": known.assign(accuracy=np.nan)}, manifest)
+    parsed(render(page))
+    said = [sentence.text for sentence in page["answer"].of(Sentences)[0].items]
+    assert (
+        said[0]
+        == f"No accuracy was recorded of any of {len(tables['runs'])} runs, so this page cannot tell which learned."
+    )
+    assert not [text for text in said if text.startswith("Runs that learned")]
+    lost = known["run_id"].isin(tables["runs"]["run_id"].iloc[:5])
+    page = build_page(tables | {"evaluations": known[~lost]}, manifest)
+    assert "Of 5 no accuracy was recorded" in page["answer"].of(Sentences)[0].items[0].text
 
 
 def test_the_page_stays_small() -> None:

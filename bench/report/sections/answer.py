@@ -36,12 +36,18 @@ def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
 def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
     total = len(judged)
     count = judged["outcome"].value_counts()
-    learned, diverged, failed = (int(count.get(o, 0)) for o in (Outcome.LEARNED, Outcome.DIVERGED, Outcome.FAILED))
-    rest = total - learned - diverged - failed
+    learned, diverged, failed, unknown = (
+        int(count.get(o, 0)) for o in (Outcome.LEARNED, Outcome.DIVERGED, Outcome.FAILED, Outcome.UNMEASURED)
+    )
+    rest = total - learned - diverged - failed - unknown
     text = (
         f"{of(learned, total)} runs learned ({percent(learned, total)}). {integer(rest)} ended without learning, "
-        f"{integer(diverged)} left the finite numbers" + (f", {integer(failed)} failed." if failed else ".")
+        f"{integer(diverged)} left the finite numbers{f', {integer(failed)} failed' if failed else ''}."
     )
+    if unknown == total:
+        text = f"No accuracy was recorded of any of {plural(total, 'run')}, so this page cannot tell which learned."
+    elif unknown:
+        text += f" Of {integer(unknown)} no accuracy was recorded: whether they learned is not known."
     share = learned_rule.learned_share
     return Sentence(text, f"learned: final validation accuracy at least {share:g} of the way from chance to 1", "#map")
 
@@ -55,7 +61,7 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         if len(runs):
             learned = int((runs["outcome"] == Outcome.LEARNED).sum())
             parts.append(f"{symptom}: {of(learned, len(runs))}")
-    if not parts:
+    if not parts or (judged["outcome"] == Outcome.UNMEASURED).all():
         return []
     rule = (
         f"log10 of the first hidden layer's pre-activation gradient norm over the last's, at the first recorded step: "

@@ -21,6 +21,7 @@ from bench.analysis import (
 from bench.analysis.mean_field import SETTINGS
 from bench.report.axes import ALL, Axis, level_label, level_title
 from bench.report.blocks import (
+    Block,
     Definition,
     Definitions,
     Figure,
@@ -58,35 +59,39 @@ READ = (
 
 
 def section(frames: Frames) -> Section | None:
-    """Predictions against what was measured; None where there is no prediction for any run."""
+    """Predictions against what was measured, or why there is none; None where nothing was measured to compare."""
     tables = frames.tables
     theory = theory_of(tables, MOST_NETWORKS)
     rows = predictions(tables, theory)
     found = disagreement(rows)
     if found.empty:
-        return None
+        unpredicted = _unpredicted(theory.runs)
+        return _section(blocks_of(Sentences(_without(theory.runs)), unpredicted)) if unpredicted else None
     drawn, ranked = independent_runs(tables, found), settings(tables, theory, found)
     later = predictions(tables, theory, Moment.END)
     kept = [frame[frame["run_id"].isin(drawn.index)] for frame in (rows, later)]
     titles = setting_titles(tables["runs"], ranked, frames.axes)
-    intro = Text(
-        "Mean-field theory follows signals and gradients through a wide network of random weights, from a run's "
-        "levels alone. Finite width spreads single networks around its prediction; the band holds 95 % of them."
-    )
     asked = Text(
         "Each condition is asked in this order of the settings that part. It reads levels and recorded columns, never "
         "the disagreement; that it holds does not prove the cause."
     )
     said = (*_coverage(drawn), *_parted(ranked), *_moved(moved(rows, later)), *_without(theory.runs))
     blocks = blocks_of(
-        intro,
         Sentences(said),
         *theory_charts(ranked, kept[0], kept[1], titles),
         _ranking(ranked, titles),
         _unpredicted(theory.runs),
         Fold("How a cause is found", (asked, _causes(ranked))),
     )
-    return Section("theory", "Theory and measurement", "Theory", blocks, short=_short(drawn, ranked))
+    return _section(blocks, _short(drawn, ranked))
+
+
+def _section(blocks: tuple[Block, ...], short: tuple[Sentence, ...] = ()) -> Section:
+    intro = Text(
+        "Mean-field theory follows signals and gradients through a wide network of random weights, from a run's "
+        "levels alone. Finite width spreads single networks around its prediction; the band holds 95 % of them."
+    )
+    return Section("theory", "Theory and measurement", "Theory", (intro, *blocks), short)
 
 
 MOST_ROWS, MOST_REASONS = 16, 8
