@@ -203,7 +203,12 @@ def _slug(cell: Cell, factors: Iterable[str] = tuple(FACTORS)) -> str:
     """
     said = [name for name in factors if name in _ALWAYS or cell[name].label != _DEFAULTS[name]]
     words = [_SHORT.get(name, "") + _word(cell[name]) for name in said if not cell[name].is_none]
-    return "-".join(words)[:_SLUG_LENGTH].rstrip("-_.")
+    slug = "-".join(words)
+    if len(slug) > _SLUG_LENGTH:
+        # By whole words, for half a number is another number; a first word that is too long keeps its beginning.
+        end = slug.rfind("-", 0, _SLUG_LENGTH + 1)
+        slug = slug[: end if end > 0 else _SLUG_LENGTH]
+    return slug.rstrip("-_.")
 
 
 def _word(choice: Choice) -> str:

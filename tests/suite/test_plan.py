@@ -274,3 +274,22 @@ def test_a_hundred_thousand_runs_are_planned_in_seconds(plan: PlanOf) -> None:
     made = plan(body, replicates=2)
     assert len(made.runs) == 100_000
     assert time.process_time() - start < 30  # of the processor; it takes 2 or 3, a quadratic step minutes
+
+
+def test_a_long_name_is_shortened_by_whole_words(plan: PlanOf) -> None:
+    body = """
+[factors]
+steps = [8, 800]
+[fixed]
+initializer = { level = "random_normal", stddev = 0.1 }
+bias_initializer = { level = "normal", stddev = 1.0 }
+learning_rate = 3.0
+width = 30
+batch_size = 10
+"""
+    short = "d4-w30-relu-random_normal_stddev_0.1-normal_stddev_1-lr3-b10-s8"
+    assert [key.rpartition("-")[0] for key in _keys(plan(body))] == [short, short + "00"]
+    longer = body.replace("random_normal", "truncated_normal").replace("3.0", "0.3")
+    longer = longer.replace("[fixed]", '[fixed]\ndataset = "mnist1d"\nclipping = { level = "norm", threshold = 0.5 }')
+    cut = "mnist1d-d4-w30-relu-truncated_normal_stddev_0.1-normal_stddev_1"
+    assert [key.rpartition("-")[0] for key in _keys(plan(longer))] == [cut, cut]
