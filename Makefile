@@ -52,7 +52,7 @@ test: install $(RAY) ## Run the tests (those in a browser only where there is on
 quick-test: install ## Run the tests that need neither TensorFlow nor a browser (under a minute)
 	$(PYTEST) $(QUICK) -m "not full and not slow"
 
-full-test: install $(RAY) ## Run all tests, the expensive ones too, and try every property on thousands of examples
+full-test: install $(RAY) ## Run all tests, the expensive ones too, and try every property on many more examples
 	$(PYTEST) --hypothesis-profile ci -m "$(MARKED)"
 
 test-machines: install ## Run the engine's tests without and with oneDNN: no expected value may be a processor's
