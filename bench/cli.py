@@ -239,8 +239,7 @@ def data(
 
 @app.command()
 def show(
-    results: ResultsArg,
-    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its start.")],
+    results: ResultsArg, run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its start.")]
 ) -> None:
     """Show one run: its cell, outcome, events and curves."""
     from bench.commands.show import show_run

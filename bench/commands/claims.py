@@ -136,12 +136,7 @@ def _plain(folder: Path, suite: str, claim: Judged) -> dict[str, Any]:
         for part in claim.parts
     ]
     told = ("id", "statement", "source", "paper", "differs", "rule", "verdict", "why", "needs")
-    return {
-        "results": str(folder),
-        "suite": suite,
-        **{key: str(getattr(claim, key)) for key in told},
-        "parts": parts,
-    }
+    return {"results": str(folder), "suite": suite, **{key: str(getattr(claim, key)) for key in told}, "parts": parts}
 
 
 def _finite(value: float | None) -> float | None:

@@ -22,17 +22,23 @@ class Found:
     Attributes:
         statuses: of the planned runs that are in the folder and stay there.
         left_out: planned runs that are not in the folder and that `--only` leaves for another time.
-        retried: failed runs that are to be tried again.
+        retried: failed runs that are to be tried again, by their cohorts; the folder holds them until then.
         partial: the cohorts that have some of their runs in the folder.
+        discards: whether everything that the folder holds is to be replaced.
     """
 
     plan: Plan
+    discards: bool = False
     superseded: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     left: list[Cohort] = field(default_factory=list)
     left_out: int = 0
-    retried: int = 0
+    retried: dict[str, list[str]] = field(default_factory=dict)
     partial: set[str] = field(default_factory=set)
+
+    def count_retried(self) -> int:
+        """How many runs are to be tried again."""
+        return sum(map(len, self.retried.values()))
 
     def sentences(self) -> list[str]:
         """What was found, for people."""
@@ -44,7 +50,7 @@ class Found:
         if failed:
             said.append(f"{failed} of those done have failed and are left alone; --retry-failed tries them again")
         if self.retried:
-            said.append(f"{self.retried} of those to run have failed before")
+            said.append(f"{self.count_retried()} of those to run have failed before")
         if self.superseded:
             said.append(f"{self.superseded} cohorts that the suite no longer plans were moved to superseded/")
         return said
@@ -97,10 +103,7 @@ def _another_suite(before: Manifest, manifest: Manifest) -> bool:
 
 
 def look(results: Results, plan: Plan, fits: Fits | None, *, retry_failed: bool) -> Found:
-    """Compare a folder with a plan. Cohorts that are no longer planned are moved away.
-
-    Failed runs that are to be tried again are taken out of the folder's tables.
-    """
+    """Compare a folder with a plan. Cohorts that are no longer planned are moved away."""
     keys = [cohort.key for cohort in plan.cohorts]
     found = Found(plan, superseded=results.arrange(keys))
     done = results.done(keys)
@@ -112,12 +115,11 @@ def look(results: Results, plan: Plan, fits: Fits | None, *, retry_failed: bool)
             if retry_failed and held.get(run.run_id) == RunStatus.FAILED and _fits(fits, run)
         ]
         if again:
-            results.forget(cohort.key, again)
+            found.retried[cohort.key] = again
             held = {run_id: status for run_id, status in held.items() if run_id not in again}
         missing = [run for run in cohort.runs if run.run_id not in held]
         wanted = tuple(run for run in missing if _fits(fits, run))
         found.statuses.update(held.values())
-        found.retried += len(again)
         found.left_out += len(missing) - len(wanted)
         if held or again:
             found.partial.add(cohort.key)
@@ -134,12 +136,15 @@ def _fits(fits: Fits | None, run: Run) -> bool:
 class Keeper:
     """The one writer of a folder's tables and of its manifest while a suite runs.
 
-    What ends stands beside the runs of the same cohort that are there already.
+    What ends stands beside the runs of the same cohort that are there already. What is to be replaced is discarded
+    when there is something to write, so that a run that cannot start leaves the folder as it was.
     """
 
     def __init__(self, results: Results, found: Found, manifest: Manifest) -> None:
         self.results = results
+        self.found = found
         self.manifest = manifest
+        self.begun = False
         self.planned = {cohort.key: cohort for cohort in found.plan.cohorts}
         self.partial = set(found.partial)
 
@@ -149,6 +154,8 @@ class Keeper:
         Raises:
             ResultsError: the disk is full or the folder cannot be written to.
         """
+        if not self.begun:
+            self.note()
         if part.key in self.partial:
             # Rows of these runs are there already where a driver was killed between a cohort's files.
             held = without(self.results.read(part.key), [run.run_id for run in part.runs])
@@ -158,5 +165,15 @@ class Keeper:
 
     def note(self, **changes: Any) -> None:
         """Change fields of the manifest and write it."""
+        if not self.begun:
+            self.begun = True
+            self._discard()
         self.manifest = replace(self.manifest, **changes)
         self.results.write_manifest(self.manifest)
+
+    def _discard(self) -> None:
+        """Take out of the folder what is to be trained again."""
+        if self.found.discards:
+            self.results.clear()
+        for cohort, runs in self.found.retried.items():
+            self.results.forget(cohort, runs)

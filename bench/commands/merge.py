@@ -19,15 +19,7 @@ import pyarrow as pa
 from bench.errors import ResultsError
 from bench.executors.tables import in_order
 from bench.plan import Cohort, Plan, make_plan
-from bench.results import (
-    CohortFiles,
-    Manifest,
-    Results,
-    check_tables,
-    done_cohorts,
-    read_manifest,
-    repeated_words,
-)
+from bench.results import CohortFiles, Manifest, Results, check_tables, done_cohorts, read_manifest, repeated_words
 from bench.results.manifest import Word
 from bench.schema import TABLES, conform
 from bench.suite import Suite, parse_suite

@@ -123,7 +123,7 @@ class Progress:
         self.task = self.bar.add_task("training", total=self.tally.planned, completed=self.tally.done, note="starting")
         for sentence in found.sentences():
             self.say(sentence)
-        self.emit("found", retried=found.retried, left_out=found.left_out, workers=driver.executor.slots)
+        self.emit("found", retried=found.count_retried(), left_out=found.left_out, workers=driver.executor.slots)
 
     def __enter__(self) -> Self:
         self.bar.start()

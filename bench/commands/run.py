@@ -54,13 +54,14 @@ def run_suite(suite: Suite, options: Options) -> Path:
     fits = cells_that_fit(suite, options.only) if options.only else None
     plan = make_plan(suite)
     results = Results(options.out)
+    manifest = Manifest.of(suite, plan, dry=options.dry, command=options.command, threads=options.where.threads)
     with results.locked():
         if options.fresh:
-            results.clear()
-        fresh = Manifest.of(suite, plan, dry=options.dry, command=options.command, threads=options.where.threads)
-        manifest = continued(results, fresh, plan)
-        found = look(results, plan, fits, retry_failed=options.retry_failed)
-        failed = _train(suite, options, found, Keeper(results, found, manifest))
+            found = Found(plan, discards=True, left=list(plan.cohorts))
+        else:
+            manifest = continued(results, manifest, plan)
+            found = look(results, plan, fits, retry_failed=options.retry_failed)
+        failed = _train(options, found, Keeper(results, found, manifest))
     if failed:
         raise RunsFailed(
             f"{failed} runs failed: `bench show {options.out} RUN` tells why; --retry-failed tries them again."
@@ -68,15 +69,17 @@ def run_suite(suite: Suite, options: Options) -> Path:
     return options.out
 
 
-def _train(suite: Suite, options: Options, found: Found, keeper: Keeper) -> int:
-    """Train what is left. Returns how many runs of the plan have failed, now or earlier."""
+def _train(options: Options, found: Found, keeper: Keeper) -> int:
+    """Train what is left. Returns how many runs of the plan have failed, now or earlier.
+
+    Data, plugins and workers are tried first: `keeper` discards nothing before something has come back.
+    """
     with open_executor(options.where, found.left) as executor:
         driver = Driver(executor, DRY if options.dry else TRAIN, options.timeout)
         with Progress(found, driver, as_json=options.json_progress) as progress:
             if not options.dry:
                 for remark in try_levels(executor, found.left):
                     progress.say(remark)
-            keeper.note()
             with Interrupts() as interrupts:
                 for event in driver.events(found.left, keeper.planned, lambda: interrupts.asked):
                     if isinstance(event, Incident):

@@ -152,12 +152,8 @@ def _fixed_lines(network: DenseNetwork, start: float) -> list[str]:
 def _depth_line(found: TrainableDepth) -> str:
     if found.reason == "none":
         return f"Trainable at initialization to {found.depth} layers and beyond."
-    why = {
-        "vanishing": "gradients vanish",
-        "exploding": "gradients explode",
-        "collapse": "samples become alike",
-    }[found.reason]
-    return f"Trainable at initialization to {found.depth} layers; beyond, {why}."
+    why = {"vanishing": "gradients vanish", "exploding": "gradients explode", "collapse": "samples become alike"}
+    return f"Trainable at initialization to {found.depth} layers; beyond, {why[found.reason]}."
 
 
 def _critical_line(network: DenseNetwork) -> str:

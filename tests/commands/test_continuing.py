@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -18,14 +19,15 @@ from bench.commands.found import continued
 from bench.commands.merge import merge
 from bench.commands.run import Options, run_suite
 from bench.commands.show import show_run
-from bench.errors import DataError, ResultsError, RunsFailed, SuiteError
+from bench.errors import DataError, ExecutorError, ResultsError, RunsFailed, SuiteError
+from bench.executors.answers import Answer, Status
 from bench.plan import make_plan
 from bench.report import write_report
 from bench.results import Manifest, Results, count_statuses, read_manifest, read_tables
 from bench.results.files import replace_durably
 from bench.schema import TABLES
 from bench.suite import Suite, load_suite
-from tests.inline import with_workers
+from tests.inline import InlineExecutor, with_workers
 
 pytestmark = pytest.mark.usefixtures("inline")
 SUITE = """
@@ -289,12 +291,39 @@ def test_a_start_that_fails_leaves_everything_as_it_was(
     def missing(*_: object) -> None:
         raise DataError("nowhere.npz: no such file")
 
+    out = tmp_path / "out"
+    with monkeypatch.context() as poisoned, pytest.raises(RunsFailed):
+        poison(poisoned, "raise_if_poisoned")
+        run_suite(suite, Options(out, dry=True))
+    replace(read_manifest(out), dry=False).write(out)  # as if trained: then data and plugins are tried
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
     monkeypatch.setattr("bench.commands.run.try_levels", missing)
     (tmp_path / "there").mkdir()
-    for out in (tmp_path / "reports" / "deep" / "out", tmp_path / "there"):
-        with pytest.raises(DataError):
-            run_suite(suite, Options(out))
+    for place in (tmp_path / "reports" / "deep" / "out", tmp_path / "there", out):
+        for change in ({}, {"fresh": True}, {"retry_failed": True}):
+            if change or place != out:  # where nothing is left to train, nothing is tried
+                with pytest.raises(DataError):
+                    run_suite(suite, Options(place, **change))
     assert not (tmp_path / "reports").exists() and not list((tmp_path / "there").iterdir())
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+def test_workers_that_answer_nothing_cost_no_result(
+    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--fresh` discards when there is something to put in place, not before."""
+    out = tmp_path / "undisturbed"
+    manifest = (out / "manifest.json").read_bytes()
+    with monkeypatch.context() as context, pytest.raises(ExecutorError, match="another version"):
+        context.setattr(InlineExecutor, "submit", unfit)
+        run_suite(suite, Options(out, dry=True, fresh=True))
+    assert files(out) == undisturbed and (out / "manifest.json").read_bytes() == manifest
+
+
+def unfit(*_: object) -> Future[Answer]:
+    future: Future[Answer] = Future()
+    future.set_result(Answer(Status.UNFIT, "a node has another version"))
+    return future
 
 
 def test_a_full_disk_is_one_message_and_what_was_written_stays(
