@@ -107,6 +107,26 @@ def test_the_table_has_no_cycle_and_every_package_exists() -> None:
     assert built <= PACKAGES.keys()
 
 
+def _picture() -> str:
+    """The packages as a Mermaid graph: arrows to those that may be imported, less the ones that other arrows imply."""
+    inside = {name: set(package.inside) for name, package in PACKAGES.items() if name != "__main__"}
+
+    def reached(name: str) -> set[str]:
+        return inside[name].union(*(reached(other) for other in inside[name]))
+
+    arrows = [
+        f"    {name} --> {other}"
+        for name, others in inside.items()
+        for other in sorted(others - set().union(*(reached(each) for each in others)))
+    ]
+    return "\n".join(["```mermaid", "graph TD", *arrows, "```"])
+
+
+def test_the_picture_of_the_design_shows_the_table() -> None:
+    design = (BENCH.parent / "docs" / "design.md").read_text(encoding="utf-8")
+    assert _picture() in design, f"docs/design.md must hold:\n{_picture()}"
+
+
 def test_heavy_libraries_belong_to_one_package() -> None:
     owners = {
         library: [name for name, package in PACKAGES.items() if library in package.outside]
