@@ -15,9 +15,7 @@ import pandas as pd
 from scipy.stats import binom, norm
 
 from bench.analysis.bootstrap import grouped_interquartile_means
-from bench.analysis.verdicts import Outcome
 from bench.quantities import LostRule, Quantity
-from bench.rules import Symptom
 from bench.schema import RunStatus
 
 LEVEL = 0.95  # the confidence of an interval; of a median's the least, where there are values enough
@@ -132,23 +130,6 @@ def clustered_wilson(hits: int, runs: int, clusters: int) -> tuple[float, float]
     centre = (share + z * z / (2.0 * n)) / (1.0 + z * z / n)
     half = z / (1.0 + z * z / n) * np.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n))
     return (max(0.0, float(centre - half)), min(1.0, float(centre + half)))
-
-
-def tally(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Runs by group: `runs`, one column per Outcome, and one per Symptom at the start (`start_vanishing`, ...).
-
-    `median_signal` is the median of `signal_ratio_start` in decades, over the runs in which it was measured.
-    """
-    flags = {"runs": pd.Series(1, index=judged.index)}
-    for each in Outcome:
-        flags[each.value] = (judged["outcome"] == each.value).astype(int)
-    for symptom in Symptom:
-        flags[f"start_{symptom.value}"] = (judged["symptom_start"] == symptom.value).astype(int)
-    keys = list(by)
-    summed = pd.concat([judged[keys], pd.DataFrame(flags)], axis=1)
-    counted = summed.groupby(keys, sort=False, observed=True, dropna=False).sum()
-    signal = judged.groupby(keys, sort=False, observed=True, dropna=False)["signal_ratio_start"].median()
-    return counted.assign(median_signal=signal).reset_index()
 
 
 def matched(judged: pd.DataFrame, factor: str, others: Sequence[str]) -> pd.DataFrame:

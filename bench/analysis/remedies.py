@@ -125,7 +125,7 @@ def _summary(pairs: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     grouped = pairs.groupby(keys, sort=False, observed=True)
     counted = grouped.agg(pairs=("rescued", "size"), rescued=("rescued", "sum"), diverged=("diverged", "sum"),
                           cost=("cost", "median")).reset_index()  # fmt: skip
-    bounds = [wilson(int(k), int(n)) for k, n in zip(counted["rescued"], counted["pairs"], strict=True)]
+    bounds = [clustered_wilson(k, n, n) for k, n in zip(counted["rescued"], counted["pairs"], strict=True)]
     gains = median_interval(pairs, keys, "gain").rename(columns={"median": "gain"})
     gains = gains.rename(columns={"lower": "gain_lower", "upper": "gain_upper"})
     full = counted.assign(
@@ -138,8 +138,3 @@ def _summary(pairs: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
         ["_order", "rate", "gain", "factor", "level"], ascending=[True, False, False, True, True], kind="stable"
     )
     return full[[*by, *COLUMNS]].reset_index(drop=True)
-
-
-def wilson(successes: int, trials: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share; (nan, nan) without trials."""
-    return clustered_wilson(successes, trials, trials)

@@ -15,27 +15,10 @@ from bench.factors.regularization import REGULARIZATION
 from bench.factors.skips import SKIP
 
 __all__ = [
-    "FACTORS",
-    "PLUGIN",
-    "ActivationLevel",
-    "ArchitectureLevel",
-    "Choice",
-    "Costs",
-    "DataKind",
-    "DatasetLevel",
-    "Factor",
-    "Level",
-    "Number",
-    "Place",
-    "Scalar",
-    "Setting",
-    "choose",
-    "content_digest",
-    "costs_of",
-    "level_name",
-    "read_label",
-    "show",
-]
+    "FACTORS", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel",
+    "Factor", "Level", "Number", "Place", "Scalar", "Setting", "choose", "content_digest", "costs_of", "level_name",
+    "read_label", "show",
+]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {
     factor.name: factor

@@ -7,8 +7,8 @@ import math
 import re
 from collections.abc import Mapping
 
-from bench.errors import SuiteError, nearest, printable
-from bench.factors.base import Choice, Factor, Level, Scalar, Setting
+from bench.errors import SuiteError, during, nearest, printable
+from bench.factors.base import Choice, Factor, Level, Number, Scalar, Setting
 
 MOST_SHOWN = 200  # characters of a value in a message
 MOST_DIGITS = 50
@@ -25,8 +25,7 @@ def choose(factor: Factor, written: object) -> Choice:
         SuiteError: it is not one of the factor's values; the message says which are.
     """
     if factor.number is not None:
-        number = factor.number
-        value = _number(written, number.kind, (number.minimum, number.exclusive, number.maximum))
+        value = _number(written, factor.number.kind, factor.number)
         return Choice(_word(value), value=value, label=_word(value))
     if isinstance(written, str):
         return _choose_level(factor, written, {})
@@ -124,10 +123,8 @@ def _setting(level: Level, name: str, given: Mapping[str, object]) -> Scalar:
         if setting.default == "":
             raise SuiteError(f"{level.name} needs its setting {name}: {setting.summary}")
         return setting.default
-    try:
+    with during(f"{name} of {level.name}:"):
         return _check(setting, given[name])
-    except SuiteError as error:
-        raise SuiteError(f"{name} of {level.name}: {error}") from None
 
 
 def _check(setting: Setting, written: object) -> Scalar:
@@ -140,20 +137,20 @@ def _check(setting: Setting, written: object) -> Scalar:
             return setting.default
         if isinstance(written, str):
             raise SuiteError(f"{show(written)} is neither {show(setting.default)} nor a number.")
-        return _number(written, float, (setting.minimum, setting.exclusive, setting.maximum))
+        return _number(written, float, setting)
     if isinstance(setting.default, (int, float)) and not isinstance(setting.default, bool):
-        return _number(written, type(setting.default), (setting.minimum, setting.exclusive, setting.maximum))
+        return _number(written, type(setting.default), setting)
     if type(written) is not type(setting.default) or written == "":
         raise SuiteError(f"{show(written)} is not a {'switch' if isinstance(setting.default, bool) else 'text'}.")
     return written
 
 
-def _number(written: object, kind: type[int | float], limits: tuple[float | None, bool, float | None]) -> int | float:
+def _number(written: object, kind: type[int | float], limits: Number | Setting) -> int | float:
     if isinstance(written, bool) or not isinstance(written, (int, kind)):
         raise SuiteError(f"{show(written)} is not a {'whole number' if kind is int else 'number'}.")
-    minimum, exclusive, maximum = limits
-    bad_low = minimum is not None and (written <= minimum if exclusive else written < minimum)
-    bad_high = maximum is not None and written > maximum
+    low, high = limits.minimum, limits.maximum
+    bad_low = low is not None and (written <= low if limits.exclusive else written < low)
+    bad_high = high is not None and written > high
     if bad_low or bad_high or not is_finite(written):
         raise SuiteError(f"{show(written)} is not allowed: it must be {_range(limits)}.")
     return kind(written)
@@ -167,10 +164,10 @@ def is_finite(number: int | float) -> bool:
         return False
 
 
-def _range(limits: tuple[float | None, bool, float | None]) -> str:
-    minimum, exclusive, maximum = limits
-    low = "" if minimum is None else f"{'above' if exclusive else 'at least'} {_word(minimum)}"
-    high = "" if maximum is None else f"at most {_word(maximum)}"
+def _range(limits: Number | Setting) -> str:
+    least = "above" if limits.exclusive else "at least"
+    low = "" if limits.minimum is None else f"{least} {_word(limits.minimum)}"
+    high = "" if limits.maximum is None else f"at most {_word(limits.maximum)}"
     return " and ".join(part for part in (low, high) if part) or "finite"
 
 

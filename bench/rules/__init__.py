@@ -9,19 +9,6 @@ from bench.rules.choice import NAMES, OWN, RulesChoice, choose_rules, learned_ru
 from bench.rules.model import PATHOLOGIES, Comparison, Condition, LearnedRule, Rule, RuleSet, Symptom, When
 
 __all__ = [
-    "NAMES",
-    "OWN",
-    "PATHOLOGIES",
-    "Comparison",
-    "Condition",
-    "LearnedRule",
-    "Rule",
-    "RuleSet",
-    "RulesChoice",
-    "Symptom",
-    "When",
-    "choose_rules",
-    "learned_rule",
-    "rule_set",
-    "threshold_names",
-]
+    "NAMES", "OWN", "PATHOLOGIES", "Comparison", "Condition", "LearnedRule", "Rule", "RuleSet", "RulesChoice",
+    "Symptom", "When", "choose_rules", "learned_rule", "rule_set", "threshold_names",
+]  # fmt: skip

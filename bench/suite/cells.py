@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from math import prod
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, during, nearest
 from bench.factors import FACTORS, Choice, choose, show
 from bench.suite.model import Cell, PartialCell
 
@@ -95,10 +95,8 @@ def read_partial(levels: Levels, written: Mapping[str, object], *, add: bool) ->
     for factor, value in written.items():
         if factor not in FACTORS:
             raise SuiteError(f"{show(factor)} is not a factor. {nearest(factor, FACTORS)}")
-        try:
+        with during(f"{factor}:"):
             part[factor] = _read_levels(levels, factor, value, add=add)
-        except SuiteError as error:
-            raise SuiteError(f"{factor}: {error}") from None
     return part
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from bench.errors import SuiteError, nearest
+from bench.errors import SuiteError, during, nearest
 from bench.factors import show
 
 WORDS = ("every_step", "never")
@@ -89,10 +89,8 @@ def read_record(written: Mapping[str, object], steps: int) -> Record:
     for table, value in written.items():
         if table not in RECORDED:
             raise SuiteError(f"[record] {show(table)} is not a recorded table. {nearest(table, RECORDED)}")
-        try:
+        with during(f"[record] {table}:"):
             schedules[table] = _read_schedule(value, last_step(table, steps))
-        except SuiteError as error:
-            raise SuiteError(f"[record] {table}: {error}") from None
     record = Record(**schedules)
     _check_jacobians(record, steps)
     for table in RECORDED:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.theory.activations import Nonlinearity, activation, nonlinearity_of, slope_error
+from bench.theory.activations import Nonlinearity, activation, nonlinearity_of
 from bench.theory.critical import CriticalKind, CriticalPoint, critical_point
 from bench.theory.describe import DenseNetwork, choice_of, network_of
 from bench.theory.maps import (
@@ -14,7 +14,6 @@ from bench.theory.maps import (
     depth_scale,
     fixed_point,
     fixed_points,
-    growth_factor,
     growth_map,
     moments,
     pair_moments,
@@ -22,44 +21,14 @@ from bench.theory.maps import (
     variance_slope,
 )
 from bench.theory.profile import Profile, profile
-from bench.theory.quadrature import Expectation, expectation, pair_expectation
+from bench.theory.quadrature import Expectation, expectation
 from bench.theory.trajectory import TrainableDepth, gain_rates, trainable_depth
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
 __all__ = [
-    "CriticalKind",
-    "CriticalPoint",
-    "DenseNetwork",
-    "Expectation",
-    "FixedPoint",
-    "Moments",
-    "Nonlinearity",
-    "PairMoments",
-    "Profile",
-    "TrainableDepth",
-    "WeightLaw",
-    "activation",
-    "bias_variance",
-    "choice_of",
-    "correlation_map",
-    "correlation_slope",
-    "critical_point",
-    "depth_scale",
-    "expectation",
-    "fixed_point",
-    "fixed_points",
-    "gain_rates",
-    "growth_factor",
-    "growth_map",
-    "moments",
-    "network_of",
-    "nonlinearity_of",
-    "pair_expectation",
-    "pair_moments",
-    "profile",
-    "slope_error",
-    "trainable_depth",
-    "variance_map",
-    "variance_slope",
-    "weight_law",
-]
+    "CriticalKind", "CriticalPoint", "DenseNetwork", "Expectation", "FixedPoint", "Moments", "Nonlinearity",
+    "PairMoments", "Profile", "TrainableDepth", "WeightLaw", "activation", "bias_variance", "choice_of",
+    "correlation_map", "correlation_slope", "critical_point", "depth_scale", "expectation", "fixed_point",
+    "fixed_points", "gain_rates", "growth_map", "moments", "network_of", "nonlinearity_of", "pair_moments", "profile",
+    "trainable_depth", "variance_map", "variance_slope", "weight_law",
+]  # fmt: skip

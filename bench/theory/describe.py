@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.errors import BenchError, SuiteError
+from bench.errors import BenchError, during
 from bench.factors import FACTORS, Choice, DatasetLevel, level_name, read_label
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
@@ -75,10 +75,6 @@ class DenseNetwork:
         if not self.skip_layers or layer == 0:
             return False
         return layer % self.skip_layers == 0 or layer == self.depth - 1
-
-    def block_start(self, layer: int) -> int:
-        """The layer whose pre-activation is the stream that is added in layer `layer`, which ends a block."""
-        return (layer - 1) // self.skip_layers * self.skip_layers
 
 
 def network_of(
@@ -155,10 +151,8 @@ def choice_of(factor: str, written: object) -> Choice:
     """
     if isinstance(written, Choice):
         return written
-    try:
+    with during(f"{factor}:"):
         return read_label(FACTORS[factor], written)
-    except SuiteError as error:
-        raise SuiteError(f"{factor}: {error}") from None
 
 
 def _data(levels: Mapping[str, object], inputs: int | Sequence[int] | None, classes: int | None) -> tuple[int, int]:

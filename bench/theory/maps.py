@@ -68,14 +68,6 @@ def variance_slope(phi: Nonlinearity, q: float, weight_variance: float) -> float
     return weight_variance * moments(phi, q).square_growth
 
 
-def growth_factor(phi: Nonlinearity, q: float, weight_variance: float) -> float:
-    """Growth of the squared gradient norm from a layer to the one below: chi = sigma_w^2 E[phi'(z)^2].
-
-    Schoenholz et al. 2017, eq. 5 and section 4. For layers of unequal width take fan_in Var(W) of the layer above.
-    """
-    return weight_variance * moments(phi, q).slope_square
-
-
 @dataclass(frozen=True)
 class PairMoments:
     """What the maps need of phi at a pair (z, z') of variance q each and correlation c.

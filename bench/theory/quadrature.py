@@ -19,7 +19,6 @@ from bench.theory.activations import Array, Function
 
 REACH = 10.0  # standard deviations that are integrated; beyond them the density is under 1e-22
 ORDERS = (40, 28)  # nodes in a panel: the value, and the coarser one that it is compared with
-PAIR_ORDERS = (16, 11)
 LEAST = 1e-60  # stands for variances of 0 and near it, of which the limit is meant
 ROUNDING = 1e-14
 GROWTH = 1.8  # each panel is that much longer than the one nearer the cut
@@ -76,35 +75,9 @@ def expectation(function: Function, variance: float, kinks: Sequence[float] = ()
         terms = weights * np.asarray(function(scale * x), np.float64)
         values.append(float(terms.sum()))
         size = max(size, float(np.abs(terms).sum()))
-    return _compared(values, size)
-
-
-def pair_expectation(
-    function: Callable[[Array, Array], Array], variance: float, correlation: float, kinks: Sequence[float] = ()
-) -> Expectation:
-    """E[f(z, z')] for z and z' normal with mean 0, one variance and the given correlation.
-
-    Args:
-        function: f of two arrays that broadcast against each other.
-        variance: of z and z', at least 0.
-        correlation: between -1 and 1.
-        kinks: values of either argument where f or its slope jumps.
-
-    Returns:
-        The value by 16 nodes a panel in each direction; its error, the difference from 11 nodes and rounding.
-
-    Raises:
-        BenchError: the variance is negative or not finite, the correlation outside [-1, 1], or f not finite.
-    """
-    check_variance(variance)
-    check_correlation(correlation)
-    values, size = [], 0.0
-    for order in PAIR_ORDERS:
-        z, other, weights = pair_nodes(variance, correlation, kinks, order)
-        terms = weights * np.asarray(function(z[:, None], other), np.float64)
-        values.append(float(terms.sum()))
-        size = max(size, float(np.abs(terms).sum()))
-    return _compared(values, size)
+    if not np.isfinite(values).all():
+        raise BenchError("The function is not finite within ten standard deviations of the Gaussian.")
+    return Expectation(values[0], abs(values[0] - values[1]) + ROUNDING * size)
 
 
 def pair_nodes(
@@ -145,12 +118,6 @@ def check_correlation(correlation: float) -> None:
     """
     if not -1.0 <= correlation <= 1.0:
         raise BenchError(f"A correlation must be between -1 and 1, not {correlation}.")
-
-
-def _compared(values: list[float], size: float) -> Expectation:
-    if not np.isfinite(values).all():
-        raise BenchError("The function is not finite within ten standard deviations of the Gaussian.")
-    return Expectation(values[0], abs(values[0] - values[1]) + ROUNDING * size)
 
 
 @lru_cache(maxsize=32)

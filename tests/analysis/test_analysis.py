@@ -21,7 +21,6 @@ from bench.analysis import (
     matched,
     measure,
     median_interval,
-    tally,
 )
 from bench.analysis.curves import thinned
 from bench.analysis.estimates import interval_rank
@@ -325,19 +324,6 @@ def test_every_estimate_says_how_many_runs_it_lost() -> None:
         assert found[["replicates", "runs", "completed", "diverged", "failed"]].tolist() == [5, 5, 2, 2, 1], each.name
         assert found["measured"] == 5 or each.lost is LostRule.MEASURED
     assert counts(judged, ["cell_key"])["diverged"].tolist() == [2]
-
-
-# Tallies
-
-
-def test_a_tally_counts_outcomes_and_symptoms_and_adds_up() -> None:
-    found = tally(mixed(), ["cell_key"]).iloc[0]
-    assert found["runs"] == 5
-    assert [found[each.value] for each in (Outcome.LEARNED, Outcome.DIVERGED, Outcome.FAILED)] == [2, 2, 1]
-    assert sum(found[each.value] for each in Outcome) == 5
-    assert (found["start_vanishing"], found["start_healthy"], found["start_unmeasured"]) == (2, 1, 2)
-    assert sum(found[f"start_{each.value}"] for each in Symptom) == 5
-    assert found["median_signal"] == pytest.approx(-2.0)
 
 
 def test_levels_are_compared_only_where_all_of_them_were_run() -> None:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import Outcome, Symptom, remedies, remedies_by, wilson
+from bench.analysis import Outcome, Symptom, remedies, remedies_by
+from bench.analysis.estimates import clustered_wilson
 
 VARIED = ["depth", "activation", "clipping"]
 
@@ -57,7 +58,7 @@ def test_a_change_of_activation_rescues_all_but_the_run_that_diverged() -> None:
     row = found(judged()).loc[("vanishing", "activation", "relu")]
     assert row[["pairs", "rescued", "diverged"]].tolist() == [8, 7, 1]
     assert row["rate"] == pytest.approx(7 / 8)
-    assert (row["rate_lower"], row["rate_upper"]) == wilson(7, 8)
+    assert (row["rate_lower"], row["rate_upper"]) == clustered_wilson(7, 8, 8)
     assert row["gain"] == pytest.approx(0.8)
     assert row["gain_lower"] == pytest.approx(0.0)  # the diverged partner counts as chance; it does not drop out
     assert row["cost"] == pytest.approx(1.5)
@@ -83,15 +84,6 @@ def test_a_cell_that_learns_in_spite_of_its_symptom_is_no_baseline() -> None:
 
 def test_the_best_remedy_comes_first() -> None:
     assert remedies(judged(), VARIED, TIMINGS)["level"].iloc[0] == "relu"
-
-
-def test_wilsons_interval_is_the_textbooks() -> None:
-    low, high = wilson(7, 8)
-    z, n, p = 1.959964, 8, 7 / 8
-    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    assert (low, high) == (pytest.approx(middle - half, abs=1e-6), pytest.approx(middle + half, abs=1e-6))
-    assert np.isnan(wilson(0, 0)).all()
 
 
 def test_remedies_by_depth_are_those_of_each_depths_runs_alone() -> None:

@@ -140,7 +140,7 @@ def measure(network: DenseNetwork, draw: Draw, rng: np.random.Generator, x: Arra
             kernel, z = kernel / np.sqrt(variance), z / np.sqrt(variance)
         z = z + bias
         if network.ends_block(layer):
-            z = s[network.block_start(layer)] + network.branch_scale * z
+            z = s[(layer - 1) // network.skip_layers * network.skip_layers] + network.branch_scale * z
         kernels.append(kernel)
         s.append(z)
         tapes.append(_layer(phi, z, normalize, network.position))

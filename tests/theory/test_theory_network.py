@@ -86,7 +86,6 @@ def test_levels_are_read_as_the_runs_table_spells_them() -> None:
     assert found.bias_variance == pytest.approx(0.01)
     assert (found.position, found.skip_layers, found.branch_scale) == ("after", 3, 1.0)
     assert [found.ends_block(layer) for layer in range(5)] == [False, False, False, True, True]
-    assert [found.block_start(layer) for layer in (3, 4)] == [0, 3]
 
 
 def test_a_users_own_activation_takes_the_level_s_place() -> None:

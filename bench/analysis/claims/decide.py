@@ -10,15 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.analysis.claims.intervals import (
-    Estimate,
-    Region,
-    each_estimate,
-    mean_estimate,
-    median_estimate,
-    share_difference,
-    share_estimate,
-)
+from bench.analysis.claims import intervals
+from bench.analysis.claims.intervals import Estimate, Region
 from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
 from bench.analysis.claims.units import AGAINST, OF, Units, units_of
 from bench.analysis.claims.words import part_in_words, rule_in_words, sides_in_words, unit_of
@@ -140,13 +133,13 @@ def _estimate(part: Part, units: Units, region: Region) -> Estimate:
             for side, group in units.units.groupby("side")
         }
         if part.against is None:
-            return share_estimate(*sides[OF], part.level, region)
+            return intervals.share_estimate(*sides[OF], part.level, region)
         empty = (np.empty(0), np.empty(0))
-        return share_difference(sides.get(OF, empty), sides.get(AGAINST, empty), part.level, region)
+        return intervals.share_difference(sides.get(OF, empty), sides.get(AGAINST, empty), part.level, region)
     value, low, high = (units.judged[name].to_numpy(np.float64) for name in ("value", "low", "high"))
     if part.statistic == "each":
-        return each_estimate(value, low, high, region)
-    estimate = median_estimate if part.statistic == "median" else mean_estimate
+        return intervals.each_estimate(value, low, high, region)
+    estimate = intervals.median_estimate if part.statistic == "median" else intervals.mean_estimate
     return estimate(value, low, high, part.level, region)
 
 
@@ -180,10 +173,8 @@ def _verdict(estimate: Estimate, region: Region) -> tuple[Verdict, str]:
         return Verdict.REFUTED, "the interval lies outside the region"
     unbounded = [name for name, end in (("lower", estimate.low), ("upper", estimate.high)) if np.isinf(end)]
     if unbounded:
-        return (
-            Verdict.INCONCLUSIVE,
-            f"lost or censored runs leave the interval without its {' and '.join(unbounded)} end",
-        )
+        without = f"lost or censored runs leave the interval without its {' and '.join(unbounded)} end"
+        return Verdict.INCONCLUSIVE, without
     return Verdict.INCONCLUSIVE, "the interval crosses the region's edge"
 
 

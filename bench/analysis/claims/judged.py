@@ -113,13 +113,3 @@ class Judged:
     why: str
     needs: str
     parts: tuple[JudgedPart, ...]
-
-    @property
-    def decisive(self) -> JudgedPart:
-        """The part that decides: of all the one that fares worst, of any the one that fares best."""
-        order = [Verdict.REFUTED, Verdict.INCONCLUSIVE, Verdict.SUPPORTED]
-        ranked = sorted(self.parts, key=lambda part: order.index(part.verdict))
-        if self.needs == "any":
-            best = order.index(ranked[-1].verdict)
-            return next(part for part in self.parts if order.index(part.verdict) == best)
-        return ranked[0]

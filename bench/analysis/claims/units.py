@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,6 @@ from bench.schema import FACTOR_COLUMNS
 from bench.suite.claims import Cells, Part, Reduction
 
 Triple = tuple[float, float, float]  # value, low, high
-_FUNCTIONS: dict[str, Callable[[Reals], np.float64]] = {
-    "mean": np.mean,
-    "median": np.median,
-    "min": np.min,
-    "max": np.max,
-}
 OF, AGAINST, PAIRED = "of", "against", "of less against"
 
 
@@ -141,16 +134,16 @@ def reduced(frame: pd.DataFrame, reduction: Reduction, keys: list[str]) -> pd.Da
     x_of = np.log if reduction.log else np.asarray
     rows = []
     for key, group in averaged.groupby(keys, sort=False, observed=True, dropna=False):
-        arrays = [group[name].to_numpy(np.float64) for name in ("value", "low", "high")]
+        arrays = [group[name].to_numpy(np.float64) for name in BOUNDS]
         rows.append((*key, *take(reduction.take, x_of(group["_x"].to_numpy(np.float64)), *arrays)))
-    return pd.DataFrame(rows, columns=[*keys, "value", "low", "high"])
+    return pd.DataFrame(rows, columns=[*keys, *BOUNDS])
 
 
 def averages(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """The mean of value, low and high by `keys`. A run without a value is left out of the value, not of the bounds."""
     if not frame.duplicated(keys).any():  # one run each, as most are: nothing to average
-        return frame[[*keys, "value", "low", "high"]].reset_index(drop=True)
-    grouped = frame.groupby(keys, sort=False, observed=True, dropna=False)[["value", "low", "high"]]
+        return frame[[*keys, *BOUNDS]].reset_index(drop=True)
+    grouped = frame.groupby(keys, sort=False, observed=True, dropna=False)[BOUNDS]
     found = grouped.mean().reset_index()
     return found.assign(low=found["low"].fillna(-np.inf), high=found["high"].fillna(np.inf))
 
@@ -171,7 +164,7 @@ def take(how: str, x: Reals, value: Reals, low: Reals, high: Reals) -> Triple:
         found, lowest, highest = _furthest(sign * x, value, low, high)
         ends = sorted((sign * lowest, sign * highest))
         return sign * found, ends[0], ends[1]
-    function = _FUNCTIONS[how]
+    function = getattr(np, how)  # mean, median, min or max
     with np.errstate(invalid="ignore"):
         middle = float(function(value[known])) if known.any() else np.nan
         below, above = float(function(low)), float(function(high))

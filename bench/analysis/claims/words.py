@@ -7,14 +7,7 @@ from bench.schema import TABLES
 from bench.suite.claims import Cells, Claim, Part, Reduction
 from bench.text import exactly, number
 
-_TAKEN = {
-    "mean": "mean",
-    "median": "median",
-    "min": "smallest",
-    "max": "largest",
-    "first_less_last": "first less last",
-    "slope": "slope",
-}
+_TAKEN = {"min": "smallest", "max": "largest"}  # the others are their own words
 _BEST = {
     "accuracy": "by final training accuracy, then loss",
     "loss": "by final training loss",
@@ -52,9 +45,8 @@ def part_in_words(part: Part) -> str:
     if part.against is None:
         compared = f"for {cells_in_words(part.of)}"
     else:
-        of, against = ({k: v for k, v in side.items() if k not in shared} for side in (part.of, part.against))
-        joined = "over" if part.compare == "ratio" else "less"
-        compared = f"for {cells_in_words(of)} {joined} that for {cells_in_words(against)}"
+        of, against = sides_in_words(part)
+        compared = f"for {of} {'over' if part.compare == 'ratio' else 'less'} that for {against}"
         compared += f", where {cells_in_words(shared)}" if shared else ""
     over = "in every replicate" if part.statistic == "each" else f"by its {part.statistic} over replicates"
     said = [f"The {subject} {compared}, {over}, {_region(part)}"]
@@ -115,7 +107,7 @@ def _layers(each: Quantity) -> str:
         return "head's " if each.layers == "head" else f"{each.layers} hidden layer's "
     where = "hidden layers" if each.layers == HIDDEN else f"layers {each.layers[0]} to {each.layers[1]}"
     against = " against ln(1 + layer)" if each.take == "slope" and each.on == "ln_layer" else ""
-    return f"{_TAKEN[each.take]} over {where}{against} of "
+    return f"{_taken(each.take)} over {where}{against} of "
 
 
 def _axis(reduction: Reduction) -> str:
@@ -134,9 +126,12 @@ def _at_its_level(place: int, row: tuple[float, Cells]) -> bool:
 
 
 def _reduction(reduction: Reduction) -> str:
-    if reduction.take in ("slope", "rank_correlation"):
-        return f"{reduction.take.replace('_', ' ')} against {_axis(reduction)}"
-    return f"{_TAKEN[reduction.take]} over {_axis(reduction)}"
+    against = "against" if reduction.take in ("slope", "rank_correlation") else "over"
+    return f"{_taken(reduction.take)} {against} {_axis(reduction)}"
+
+
+def _taken(take: str) -> str:
+    return _TAKEN.get(take, take.replace("_", " "))
 
 
 def cells_in_words(cells: Cells) -> str:

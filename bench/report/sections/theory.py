@@ -94,9 +94,6 @@ def _section(blocks: tuple[Block, ...], short: tuple[Sentence, ...] = ()) -> Sec
     return Section("theory", "Theory and measurement", "Theory", (intro, *blocks), short)
 
 
-MOST_ROWS, MOST_REASONS = 16, 8
-
-
 def setting_titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis]) -> dict[int, str]:
     """The levels of a setting's factors that vary, in words."""
     known = [axis for axis in axes if axis.factor in SETTINGS]
@@ -194,9 +191,6 @@ def _causes(ranked: pd.DataFrame) -> Definitions:
         tuple(Definition(each.name, sentence(each.rule), plural(int(counts.get(each.name, 0)), "setting"))
               for each in CAUSES)
     )  # fmt: skip
-
-
-MOST_PANELS, MOST_REPLICATES = 6, 8
 
 
 def theory_charts(
