@@ -22,41 +22,14 @@ VERDICTS = '\n[verdicts]\nrules = ["gradtrial"]\nthresholds = { "outcome.learned
 TABLES = ("suite", "factors", "fixed", "record", "include", "exclude", "verdicts")
 LEVELS = sorted({level.name for factor in FACTORS.values() for level in factor.levels} | {"a.b:c", "x.npz", "../x.npz"})
 KEYS = [
-    "level",
-    "gain",
-    "threshold",
-    "name",
-    "question",
-    "replicates",
-    "seed",
-    "every",
-    "at",
-    "last",
-    "rules",
-    "thresholds",
-    "outcome.learned_share",
-]
+    "level", "gain", "threshold", "name", "question", "replicates", "seed", "every", "at", "last", "rules",
+    "thresholds", "outcome.learned_share",
+]  # fmt: skip
 WORDS = [*TABLES, *FACTORS, *LEVELS, *KEYS]
 NUMBERS = [
-    0,
-    1,
-    -1,
-    2,
-    3,
-    1000,
-    2**31,
-    2**63,
-    10**30,
-    10**400,
-    -(10**400),
-    0.5,
-    -0.0,
-    1e-320,
-    1e308,
-    math.inf,
-    -math.inf,
+    0, 1, -1, 2, 3, 1000, 2**31, 2**63, 10**30, 10**400, -(10**400), 0.5, -0.0, 1e-320, 1e308, math.inf, -math.inf,
     math.nan,
-]
+]  # fmt: skip
 
 scalars = st.one_of(
     st.sampled_from(NUMBERS),

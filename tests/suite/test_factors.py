@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -20,23 +19,9 @@ LEVELS = [(factor, level) for factor in FACTORS.values() for level in factor.lev
 
 def test_order_of_factors() -> None:
     assert list(FACTORS) == [
-        "dataset",
-        "preprocessing",
-        "architecture",
-        "depth",
-        "width",
-        "activation",
-        "initializer",
-        "bias_initializer",
-        "normalization",
-        "skip",
-        "clipping",
-        "regularization",
-        "optimizer",
-        "learning_rate",
-        "batch_size",
-        "steps",
-    ]
+        "dataset", "preprocessing", "architecture", "depth", "width", "activation", "initializer", "bias_initializer",
+        "normalization", "skip", "clipping", "regularization", "optimizer", "learning_rate", "batch_size", "steps",
+    ]  # fmt: skip
 
 
 def test_what_shares_a_graph() -> None:
@@ -74,25 +59,19 @@ def test_every_level_says_what_it_is_and_where_it_comes_from(factor: Factor, lev
         ("activation", {"level": "relu"}, "relu"),
         ("initializer", {"level": "orthogonal", "gain": 1.5}, "orthogonal(gain=1.5)"),
         ("initializer", {"level": "orthogonal", "gain": 1}, "orthogonal"),
-        (
-            "initializer",
-            {"level": "variance_scaling", "mode": "fan_out", "scale": 4},
-            "variance_scaling(scale=4, mode=fan_out)",
-        ),
+        ("initializer", {"level": "variance_scaling", "mode": "fan_out", "scale": 4},
+         "variance_scaling(scale=4, mode=fan_out)"),
         ("initializer", {"level": "critical", "bias_stddev": "solved"}, "critical"),
         ("initializer", {"level": "critical", "bias_stddev": 0}, "critical(bias_stddev=0)"),
         ("clipping", {"level": "global_norm", "threshold": 5.0}, "global_norm(threshold=5)"),
-        (
-            "normalization",
-            {"level": "group_normalization", "groups": 4, "position": "after"},
-            "group_normalization(groups=4, position=after)",
-        ),
+        ("normalization", {"level": "group_normalization", "groups": 4, "position": "after"},
+         "group_normalization(groups=4, position=after)"),
         ("dataset", "data/mine.npz", "data/mine.npz"),
         ("dataset", {"level": "npz", "path": "data/mine.npz"}, "data/mine.npz"),
         ("activation", "mine.shapes:snake", "mine.shapes:snake"),
         ("activation", {"level": "mine:snake", "rate": 2.0, "odd": True}, "mine:snake(odd=true, rate=2)"),
     ],
-)
+)  # fmt: skip
 def test_labels(factor: str, written: object, label: str) -> None:
     assert choose(FACTORS[factor], written).label == label
 
@@ -150,26 +129,17 @@ def test_labels_of_texts_that_look_like_something_else_are_quoted() -> None:
     assert level_name("elu(alpha=0.5)") == level_name("elu") == "elu"
 
 
-def test_settings_are_resolved_and_have_their_own_type() -> None:
+def test_settings_and_numbers_are_resolved_and_have_their_own_type() -> None:
     choice = choose(FACTORS["initializer"], {"level": "variance_scaling", "scale": 4})
     assert choice.settings == (("scale", 4.0), ("mode", "fan_in"), ("distribution", "truncated_normal"))
     assert isinstance(choice.setting("scale"), float)
-    assert choice.meaning == [
-        "variance_scaling",
-        {"scale": 4.0, "mode": "fan_in", "distribution": "truncated_normal"},
-    ]
-
-
-def test_a_whole_number_for_a_real_factor_is_that_real() -> None:
+    assert choice.meaning == ["variance_scaling", dict(choice.settings)]
     assert repr(choose(FACTORS["learning_rate"], 1).value) == "1.0"
     assert choose(FACTORS["learning_rate"], 1) == choose(FACTORS["learning_rate"], 1.0)
     assert repr(choose(FACTORS["depth"], 3).value) == "3"
-
-
-def test_settings_of_a_plugin_pass_as_given() -> None:
-    choice = choose(FACTORS["optimizer"], {"level": "mine:Lion", "beta_1": 1, "amsgrad": False})
-    assert choice.name == "mine:Lion"
-    assert [(name, repr(value)) for name, value in choice.settings] == [("amsgrad", "False"), ("beta_1", "1")]
+    plugin = choose(FACTORS["optimizer"], {"level": "mine:Lion", "beta_1": 1, "amsgrad": False})
+    assert plugin.name == "mine:Lion"
+    assert [(name, repr(value)) for name, value in plugin.settings] == [("amsgrad", "False"), ("beta_1", "1")]
 
 
 @pytest.mark.parametrize(
@@ -192,45 +162,29 @@ def test_settings_of_a_plugin_pass_as_given() -> None:
         ("dataset", "mine.npy", "np.savez("),
         ("dataset", "minst", 'Did you mean "mnist"?'),
         ("initializer", "mine:", "is not a level"),
-        (
-            "skip",
-            "mine:Skip",
-            '"mine:Skip" is not a level. Known: none, residual, residual_scaled, residual_damped, residual_post_norm.',
-        ),
+        ("skip", "mine:Skip", '"mine:Skip" is not a level. Known: none, residual, residual_scaled, residual_damped, '
+         "residual_post_norm."),
         ("initializer", 3, '3 is neither the name of a level nor a table such as { level = "glorot_uniform" }.'),
         ("initializer", {"gain": 2.0}, "{ gain = 2.0 } is neither the name of a level"),
-        (
-            "initializer",
-            {"level": "orthogonal", "gian": 2.0},
-            '"gian" is not a setting of orthogonal. Did you mean "gain"? Known: gain.',
-        ),
+        ("initializer", {"level": "orthogonal", "gian": 2.0},
+         '"gian" is not a setting of orthogonal. Did you mean "gain"? Known: gain.'),
         ("activation", {"level": "relu", "slope": 2.0}, '"slope" is not a setting of relu. relu has none.'),
-        (
-            "initializer",
-            {"level": "orthogonal", "gain": 0},
-            "gain of orthogonal: 0 is not allowed: it must be above 0.",
-        ),
+        ("initializer", {"level": "orthogonal", "gain": 0}, "gain of orthogonal: 0 is not allowed: it must be a"),
         ("initializer", {"level": "orthogonal", "gain": "big"}, 'gain of orthogonal: "big" is not a number.'),
-        (
-            "initializer",
-            {"level": "critical", "bias_stddev": "solve"},
-            'bias_stddev of critical: "solve" is neither "solved" nor a number.',
-        ),
+        ("initializer", {"level": "critical", "bias_stddev": "solve"},
+         'bias_stddev of critical: "solve" is neither "solved" nor a number.'),
         ("initializer", {"level": "critical", "bias_stddev": -0.1}, "it must be at least 0."),
         ("initializer", {"level": "critical", "bias_stddev": True}, "true is not a number."),
         ("skip", {"level": "residual", "layers": True}, "layers of residual: true is not a whole number."),
         ("optimizer", {"level": "adam", "beta_1": 1.5}, "it must be at least 0 and at most 1."),
-        (
-            "normalization",
-            {"level": "layer_normalization", "position": "befor"},
-            'position of layer_normalization: "befor" is not allowed. Did you mean "before"? Known: before, after.',
-        ),
+        ("normalization", {"level": "layer_normalization", "position": "befor"},
+         'position of layer_normalization: "befor" is not allowed. Did you mean "before"? Known: before, after.'),
         ("dataset", "npz", "npz needs its setting path"),
         ("dataset", {"level": "npz", "path": ""}, "path of npz: "),
         ("dataset", {"level": "npz", "path": 3}, "path of npz: 3 is not a text."),
         ("activation", {"level": "mine:snake", "rates": [1]}, "rates of mine:snake: [1] is neither a number"),
     ],
-)
+)  # fmt: skip
 def test_refusals_say_what_was_got_and_what_is_allowed(factor: str, written: object, says: str) -> None:
     with pytest.raises(SuiteError) as error:
         choose(FACTORS[factor], written)
@@ -251,11 +205,3 @@ def test_suites_and_plans_need_no_heavy_package() -> None:
     program = f"import sys, bench.suite, bench.plan; print([name for name in {heavy} if name in sys.modules])"
     shown = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
-
-
-def test_every_factor_and_level_stands_in_the_page_on_suites() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "suites.md").read_text(encoding="utf-8")
-    for factor in FACTORS.values():
-        assert f"| `{factor.name}` |" in page
-        for level in factor.levels:
-            assert f"`{level.name}`" in page, f"{factor.name} {level.name} is not in docs/suites.md"

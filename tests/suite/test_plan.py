@@ -9,17 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from bench import plan as planning
 from bench.errors import DataError
 from bench.factors import FACTORS, Factor, Level, Place
-from bench.plan import (
-    COHORT_BYTES,
-    MAX_COHORT_RUNS,
-    Plan,
-    estimate_bytes,
-    estimate_rows,
-    estimate_seconds,
-    make_plan,
-)
+from bench.plan import COHORT_BYTES, MAX_COHORT_RUNS, Plan, estimate_seconds, make_plan
 from bench.schema import TABLES
 from bench.suite import load_suite
 
@@ -48,23 +41,14 @@ def _keys(plan: Plan) -> list[str]:
         ("[factors]\ndepth = [4]\n", 0, "d4-relu-glorot_uniform-58e99e371e"),
         ("[factors]\ndepth = [4]\n", 7, "d4-relu-glorot_uniform-3575484cf3"),
         ('[factors]\nactivation = ["sigmoid"]\nnormalization = ["none"]\n', 0, "d4-sigmoid-glorot_uniform-cd1f2e6b1f"),
-        (
-            '[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n',
-            0,
-            "d4-relu-orthogonal_gain_1.5-489b97e045",
-        ),
-        (
-            '[factors]\nclipping = ["global_norm"]\nlearning_rate = [1]\n',
-            0,
-            "d4-relu-glorot_uniform-global_norm-lr1-82f4558791",
-        ),
-        (
-            '[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "mine:blobs"\n',
-            0,
-            "mine_blobs-d4-mine.shapes_snake-glorot_uniform-43622cb61d",
-        ),
+        ('[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n', 0,
+         "d4-relu-orthogonal_gain_1.5-489b97e045"),
+        ('[factors]\nclipping = ["global_norm"]\nlearning_rate = [1]\n', 0,
+         "d4-relu-glorot_uniform-global_norm-lr1-82f4558791"),
+        ('[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "mine:blobs"\n', 0,
+         "mine_blobs-d4-mine.shapes_snake-glorot_uniform-43622cb61d"),
     ],
-)
+)  # fmt: skip
 def test_literal_keys(plan: PlanOf, body: str, seed: int, key: str) -> None:
     assert _keys(plan(body, seed=seed)) == [key]
 
@@ -98,14 +82,9 @@ def test_runs_come_in_the_order_of_cells_with_replicates_together(plan: PlanOf) 
     assert [run.replicate for run in runs] == [0, 1, 2] * 8
     assert all(run.run_id == f"{run.cell_key}-r{run.replicate}" for run in runs)
     assert [run.cell_key.rpartition("-")[0] for run in runs[::3]] == [
-        "d2-relu-glorot_uniform",
-        "d2-relu-glorot_uniform-value",
-        "d2-tanh-glorot_uniform",
-        "d2-tanh-glorot_uniform-value",
-        "d8-relu-glorot_uniform",
-        "d8-relu-glorot_uniform-value",
-        "d8-tanh-glorot_uniform",
-        "d8-tanh-glorot_uniform-value",
+        f"{start}-glorot_uniform{clipping}"
+        for start in ("d2-relu", "d2-tanh", "d8-relu", "d8-tanh")
+        for clipping in ("", "-value")
     ]
     assert len({run.run_id for run in runs}) == len(runs)
 
@@ -123,37 +102,28 @@ def _hashes(plan: Plan) -> set[str]:
     return {key.rpartition("-")[2] for key in _keys(plan)}
 
 
-@pytest.mark.parametrize(
-    "same",
-    [
-        '[factors]\nclipping = ["value", "none"]\nactivation = ["tanh", "relu"]\ndepth = [8, 2]\n',
-        GRID + "[fixed]\nlearning_rate = 0.010\nwidth = 64\n",
-        GRID + '[fixed]\ninitializer = { level = "glorot_uniform" }\n',
-        GRID.replace('"value"', '{ level = "value", threshold = 0.5 }'),
-        GRID + '[record]\nactivations = "never"\n',
-    ],
-    ids=["another order", "defaults written out", "long form", "settings written out", "another record"],
+SAME = {
+    "another order": '[factors]\nclipping = ["value", "none"]\nactivation = ["tanh", "relu"]\ndepth = [8, 2]\n',
+    "defaults written out": GRID + "[fixed]\nlearning_rate = 0.010\nwidth = 64\n",
+    "long form": GRID + '[fixed]\ninitializer = { level = "glorot_uniform" }\n',
+    "settings written out": GRID.replace('"value"', '{ level = "value", threshold = 0.5 }'),
+    "another record": GRID + '[record]\nactivations = "never"\n',
+}
+OTHER = (
+    "[fixed]\nlearning_rate = 0.02\n",
+    '[fixed]\nskip = "residual"\n',
+    '[fixed]\ninitializer = { level = "orthogonal", gain = 1.5 }\n',
 )
-def test_a_key_is_what_the_levels_mean_not_how_they_are_written(plan: PlanOf, same: str) -> None:
-    assert _hashes(plan(GRID)) == _hashes(plan(same))
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        GRID + "[fixed]\nlearning_rate = 0.02\n",
-        GRID + '[fixed]\nskip = "residual"\n',
-        GRID + '[fixed]\ninitializer = { level = "orthogonal", gain = 1.5 }\n',
-    ],
-)
-def test_another_meaning_is_another_key(plan: PlanOf, other: str) -> None:
-    assert not _hashes(plan(GRID)) & _hashes(plan(other))
-
-
-def test_one_and_one_point_zero_are_one_key(plan: PlanOf) -> None:
-    assert _keys(plan("[factors]\nlearning_rate = [1]\n")) == _keys(plan("[factors]\nlearning_rate = [1.0]\n"))
-    gain = '[factors]\ninitializer = [{ level = "orthogonal", gain = %s }]\n'
-    assert _keys(plan(gain % "2")) == _keys(plan(gain % "2.0"))
+def test_a_key_is_what_the_levels_mean_not_how_they_are_written(plan: PlanOf) -> None:
+    hashes = _hashes(plan(GRID))
+    for how, same in SAME.items():
+        assert _hashes(plan(same)) == hashes, how
+    for fixed in OTHER:
+        assert not hashes & _hashes(plan(GRID + fixed)), fixed
+    for body in ("learning_rate = [%s]\n", 'initializer = [{ level = "orthogonal", gain = %s }]\n'):
+        assert _keys(plan("[factors]\n" + body % "2")) == _keys(plan("[factors]\n" + body % "2.0"))
 
 
 def test_a_new_factor_that_is_absent_renames_no_run(plan: PlanOf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,7 +209,7 @@ def test_estimated_rows_and_bytes(plan: PlanOf) -> None:
     body = "[factors]\ndepth = [3]\n[fixed]\nsteps = 10\n[record]\n"
     body += 'gradient_norms = { at = [0, 5] }\nactivations = "every_step"\nevaluations = { at = ["last"] }\n'
     (cohort,) = plan(body, replicates=2).cohorts
-    rows = estimate_rows(cohort)
+    rows = planning.estimate_rows(cohort)
     assert rows == {
         "runs": 2,
         "gradient_norms": 2 * 2 * 4,
@@ -251,7 +221,7 @@ def test_estimated_rows_and_bytes(plan: PlanOf) -> None:
     }
     assert set(rows) == set(TABLES)
     (larger,) = plan(body, replicates=20).cohorts
-    assert estimate_bytes(larger) > estimate_bytes(cohort) > 0
+    assert planning.estimate_bytes(larger) > planning.estimate_bytes(cohort) > 0
 
 
 def test_estimated_seconds_grow_with_the_work(plan: PlanOf) -> None:

@@ -46,37 +46,38 @@ def test_a_suite_is_its_product_with_defaults_filled_in(load: Load) -> None:
     assert all(list(cell) == list(FACTORS) for cell in suite.cells)
 
 
-def test_the_last_factor_of_the_file_changes_fastest(load: Load) -> None:
-    suite = load(HEAD + '[factors]\nactivation = ["relu", "tanh"]\ndepth = [2, 8]\n')
-    assert _cells(suite, "activation", "depth") == [("relu", "2"), ("relu", "8"), ("tanh", "2"), ("tanh", "8")]
-
-
-def test_exclude_takes_away_every_cell_that_matches_all_its_keys(load: Load) -> None:
-    suite = load(GRID + '[[exclude]]\ndepth = 8\nactivation = "tanh"\n')
-    assert _cells(suite, "depth", "activation") == [("2", "relu"), ("2", "tanh"), ("8", "relu")]
-
-
-def test_a_list_in_exclude_means_any_of_them(load: Load) -> None:
-    suite = load(HEAD + "[factors]\ndepth = [2, 4, 8]\n[[exclude]]\ndepth = [2, 8]\n")
-    assert _cells(suite, "depth") == [("4",)]
-
-
 CLIPPINGS = '[factors]\nclipping = ["none", "global_norm", { level = "global_norm", threshold = 5.0 }, "value"]\n'
+ORTHOGONAL = '[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n[[include]]\ndepth = 8\ninitializer = '
+RELU_TANH = [("2", "relu"), ("2", "tanh"), ("8", "relu"), ("8", "tanh")]
+NORM = 'clipping = { level = "global_norm"'
 
 
 @pytest.mark.parametrize(
-    ("written", "left"),
+    ("text", "cells"),
     [
-        ('"global_norm"', ["none", "value"]),
-        ('{ level = "global_norm" }', ["none", "global_norm(threshold=5)", "value"]),
-        ('{ level = "global_norm", threshold = 5 }', ["none", "global_norm", "value"]),
+        # The last factor of the file changes fastest.
+        ('[factors]\nactivation = ["relu", "tanh"]\ndepth = [2, 8]\n',
+         [("relu", "2"), ("relu", "8"), ("tanh", "2"), ("tanh", "8")]),
+        # What matches all keys of an exclude is taken away; a list means any of them.
+        (GRID + '[[exclude]]\ndepth = 8\nactivation = "tanh"\n', RELU_TANH[:3]),
+        ("[factors]\ndepth = [2, 4, 8]\n[[exclude]]\ndepth = [2, 8]\n", [("4",)]),
+        # A bare name matches any settings, a table matches exactly.
+        (CLIPPINGS + '[[exclude]]\nclipping = "global_norm"\n', [("none",), ("value",)]),
+        (CLIPPINGS + f"[[exclude]]\n{NORM} }}\n", [("none",), ("global_norm(threshold=5)",), ("value",)]),
+        (CLIPPINGS + f"[[exclude]]\n{NORM}, threshold = 5 }}\n", [("none",), ("global_norm",), ("value",)]),
+        # What exclude took away, include may bring back.
+        (GRID + '[[exclude]]\ndepth = 8\n[[include]]\ndepth = 8\nactivation = "tanh"\n',
+         [*RELU_TANH[:2], RELU_TANH[3]]),
+        # In include a bare name is the level that the suite has.
+        (ORTHOGONAL + '"orthogonal"\n', [("orthogonal(gain=1.5)", "4"), ("orthogonal(gain=1.5)", "8")]),
+        (ORTHOGONAL + '{ level = "orthogonal" }\n', [("orthogonal(gain=1.5)", "4"), ("orthogonal", "8")]),
     ],
-)
-def test_a_bare_name_matches_any_settings_and_a_table_matches_exactly(
-    load: Load, written: str, left: list[str]
+)  # fmt: skip
+def test_cells_are_the_product_less_what_is_excluded_with_what_is_included(
+    load: Load, text: str, cells: list[tuple[str, ...]]
 ) -> None:
-    suite = load(HEAD + CLIPPINGS + f"[[exclude]]\nclipping = {written}\n")
-    assert _cells(suite, "clipping") == [(label,) for label in left]
+    suite = load(text if text.startswith("[suite]") else HEAD + text)
+    assert _cells(suite, *suite.factors) == cells
 
 
 def test_include_takes_all_levels_of_the_factors_it_leaves_out(load: Load) -> None:
@@ -92,19 +93,6 @@ def test_include_may_vary_a_fixed_factor(load: Load) -> None:
     assert [level.value for level in suite.factors["learning_rate"]] == [0.1, 1.0]
     assert "learning_rate" not in suite.fixed
     assert {cell["learning_rate"].value for cell in suite.cells[:4]} == {0.1}
-
-
-def test_include_may_bring_back_what_exclude_took_away(load: Load) -> None:
-    suite = load(GRID + '[[exclude]]\ndepth = 8\n[[include]]\ndepth = 8\nactivation = "tanh"\n')
-    assert _cells(suite, "depth", "activation") == [("2", "relu"), ("2", "tanh"), ("8", "tanh")]
-
-
-def test_a_bare_name_in_include_is_the_level_that_the_suite_has(load: Load) -> None:
-    written = '[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n[[include]]\ndepth = 8\ninitializer = '
-    assert _cells(load(HEAD + written + '"orthogonal"\n'), "initializer", "depth")[1:] == [
-        ("orthogonal(gain=1.5)", "8")
-    ]
-    assert _cells(load(HEAD + written + '{ level = "orthogonal" }\n'), "initializer")[1:] == [("orthogonal",)]
 
 
 def test_one_file_under_two_paths_is_one_level(load: Load, tmp_path: Path) -> None:
@@ -133,118 +121,78 @@ def test_plugins_and_files_are_levels(load: Load) -> None:
         (GRID.replace('question = "Does it load?"\n', ""), "[suite] question is missing."),
         (GRID.replace("replicates", "replicate"), 'replicate is not a key of a suite. Did you mean "replicates"?'),
         (GRID.replace("replicates = 2", "replicates = 2\nsed = 1"), 'sed is not a key of a suite. Did you mean "seed"'),
-        (
-            GRID.replace("replicates = 2", "replicates = 0"),
-            "[suite] replicates: 0 is not allowed: it must be at least 1",
-        ),
+        (GRID.replace("replicates = 2", "replicates = 0"),
+         "[suite] replicates: 0 is not allowed: it must be at least 1"),
         (GRID.replace("replicates = 2", "replicates = true"), "[suite] replicates: true is not a whole number."),
         (GRID.replace("replicates = 2", "replicates = 2.0"), "[suite] replicates: 2.0 is not a whole number."),
-        (
-            GRID.replace("replicates = 2", "replicates = 2\nseed = -1"),
-            "[suite] seed: -1 is not allowed: it must be at l",
-        ),
+        (GRID.replace("replicates = 2", "replicates = 2\nseed = -1"),
+         "[suite] seed: -1 is not allowed: it must be at l"),
         (GRID.replace("depth", "dropout"), '[factors] dropout: "dropout" is not a factor. Known: dataset, '),
         (GRID.replace('"probe"', '"größe"'), "it names files: A to Z, a to z, digits, _ and -"),
-        (
-            HEAD + CLIPPINGS + '[[include]]\nclipping = "global_norm"\ndepth = 2\n',
-            '[[include]] 1: clipping: "global_norm" may be global_norm or global_norm(threshold=5) here. '
-            'Write a table: { level = "global_norm" } has the default settings.',
-        ),
-        (
-            GRID.replace('"probe"', '"../up"'),
-            '[suite] name: "../up" is not allowed: it names files: A to Z, a to z, digits',
-        ),
+        (HEAD + CLIPPINGS + '[[include]]\nclipping = "global_norm"\ndepth = 2\n',
+         '[[include]] 1: clipping: "global_norm" may be global_norm or global_norm(threshold=5) here. '
+         'Write a table: { level = "global_norm" } has the default settings.'),
+        (GRID.replace('"probe"', '"../up"'),
+         '[suite] name: "../up" is not allowed: it names files: A to Z, a to z, digits'),
         (GRID.replace('"probe"', "3"), "[suite] name: 3 is not a text."),
         (GRID.replace('"Does it load?"', '""'), '[suite] question: "" is not allowed: it must not be empty.'),
         (HEAD + "[factors]\n", "[factors] is empty: name at least one factor and its levels."),
         (HEAD + "[factors]\ndepth = []\n", "[factors] depth: the list is empty"),
         (HEAD + "[factors]\ndepth = 4\n", "[factors] depth: 4 is not a list. Write [4], or move it to [fixed]."),
-        (
-            HEAD + "[factors]\ndepht = [4]\n",
-            '[factors] depht: "depht" is not a factor. Did you mean "depth"? Known: da',
-        ),
+        (HEAD + "[factors]\ndepht = [4]\n",
+         '[factors] depht: "depht" is not a factor. Did you mean "depth"? Known: da'),
         (HEAD + "[factors]\ndepth = [4, true]\n", "[factors] depth: true is not a whole number."),
         (HEAD + "[factors]\ndepth = [4, 2, 4]\n", "[factors] depth: 4 is there twice."),
         (HEAD + "[factors]\nlearning_rate = [1, 1.0]\n", "[factors] learning_rate: 1.0 is there twice."),
         (HEAD + '[factors]\nskip = ["residual", {level = "residual", layers = 2}]\n', "layers = 2 } is there twice."),
-        (
-            HEAD + '[factors]\ninitializer = ["he_norml"]\n',
-            '[factors] initializer: "he_norml" is not a level. Did you mea',
-        ),
+        (HEAD + '[factors]\ninitializer = ["he_norml"]\n',
+         '[factors] initializer: "he_norml" is not a level. Did you mea'),
         (GRID + "[fixed]\ndepth = 3\n", "[fixed] depth: it is in [factors] too."),
         (GRID + "[fixed]\nwidth = [3]\n", "[fixed] width: [3] is a list. Give one level, or move it to [factors]."),
         (GRID + "[fixed]\nwidht = 3\n", '[fixed] widht: "widht" is not a factor. Did you mean "width"?'),
         (GRID + "[include]\ndepth = 3\n", "[include]: { depth = 3 } is not a list of tables."),
         (GRID + "[[include]]\n", "[[include]] 1: it names no factor."),
-        (
-            GRID + "[[include]]\ndepth = 9\n[[include]]\nbatch = 9\n",
-            '[[include]] 2: "batch" is not a factor. Did you mean',
-        ),
+        (GRID + "[[include]]\ndepth = 9\n[[include]]\nbatch = 9\n",
+         '[[include]] 2: "batch" is not a factor. Did you mean'),
         (GRID + "[[include]]\ndepth = []\n", "[[include]] 1: depth: the list is empty."),
         (GRID + "[[include]]\ndepth = [3, 3]\n", "[[include]] 1: depth: 3 is named twice."),
-        (
-            GRID + "[[include]]\ndepth = 8\n",
-            "[[include]] 1 adds a cell that is there already: depth 8, activation relu.",
-        ),
-        (
-            GRID + '[[include]]\nskip = "residual"\n[[include]]\nskip = "residual"\ndepth = 2\n',
-            "[[include]] 2 adds a cell that is there already: depth 2, activation relu, skip residual.",
-        ),
+        (GRID + "[[include]]\ndepth = 8\n",
+         "[[include]] 1 adds a cell that is there already: depth 8, activation relu."),
+        (GRID + '[[include]]\nskip = "residual"\n[[include]]\nskip = "residual"\ndepth = 2\n',
+         "[[include]] 2 adds a cell that is there already: depth 2, activation relu, skip residual."),
         (GRID + "[[exclude]]\ndepth = 3\n", "[[exclude]] 1: depth: 3 matches nothing: it is 2, 8 here."),
         (GRID + "[[exclude]]\nwidth = 3\n", "[[exclude]] 1: width: 3 matches nothing: it is 64 here."),
-        (
-            GRID + '[[exclude]]\nactivation = "rel"\n',
-            '[[exclude]] 1: activation: "rel" is not a level. Did you mean "re',
-        ),
+        (GRID + '[[exclude]]\nactivation = "rel"\n',
+         '[[exclude]] 1: activation: "rel" is not a level. Did you mean "re'),
         (GRID + "[[exclude]]\ndepth = 2\n[[exclude]]\ndepth = 2\n", "[[exclude]] 2 takes nothing away"),
         (GRID + "[[exclude]]\ndepth = [2, 8]\n", "no cell is left: [[exclude]] takes all of them away."),
-        (
-            GRID + '[record]\nlosses = "never"\n',
-            '[record] "losses" is not a recorded table. Did you mean "loss_curves"?',
-        ),
-        (
-            GRID + '[record]\nactivations = "always"\n',
-            '[record] activations: "always" is not a schedule. Write "every_ste',
-        ),
-        (
-            GRID + "[record]\nactivations = { evry = 2 }\n",
-            '[record] activations: "evry" is not a rule. Did you mean "ev',
-        ),
-        (
-            GRID + "[record]\nactivations = { every = 0 }\n",
-            "every = 0 is not allowed: it must be a whole number, at le",
-        ),
+        (GRID + '[record]\nlosses = "never"\n',
+         '[record] "losses" is not a recorded table. Did you mean "loss_curves"?'),
+        (GRID + '[record]\nactivations = "always"\n',
+         '[record] activations: "always" is not a schedule. Write "every_ste'),
+        (GRID + "[record]\nactivations = { evry = 2 }\n",
+         '[record] activations: "evry" is not a rule. Did you mean "ev'),
+        (GRID + "[record]\nactivations = { every = 0 }\n",
+         "every = 0 is not allowed: it must be a whole number, at le"),
         (GRID + "[record]\nactivations = { log_spaced = true }\n", "log_spaced = true is not allowed"),
         (GRID + "[record]\nactivations = { at = [] }\n", "[record] activations: at = [] is not a list of steps"),
         (GRID + "[record]\nactivations = { at = [0, 201] }\n", "at: 201 is not a step. Here they go from 0 to 200"),
         (GRID + "[record]\nloss_curves = { at = [200] }\n", "at: 200 is not a step. Here they go from 0 to 199"),
         (GRID + "[record]\nactivations = { at = [5, 5] }\n", "at = [5, 5] names a step twice."),
-        (
-            HEAD + f"[factors]\ndepth = {list(range(1, 1001))}\nwidth = {list(range(1, 1002))}\n",
-            "1001000 cells are too many: the limit is 1000000.",
-        ),
-        (
-            HEAD + '[factors]\nnormalization = [{ level = "group_normalization", groups = 7 }]\n',
-            "normalization group_normalization(groups=7) and width 64 do not go together: groups = 7 must divide",
-        ),
-        (
-            HEAD + '[factors]\nskip = ["none", "residual"]\ndepth = [1, 2]\n',
-            "skip residual and depth 1 do not go together: the first hidden layer is outside the blocks",
-        ),
-        (
-            HEAD + '[factors]\nbatch_size = [64, 256]\ndataset = ["wine", "digits"]\n',
-            "dataset wine and batch_size 256 do not go together: wine has 142 training rows. Change one",
-        ),
-        (
-            HEAD + '[factors]\ninitializer = ["critical"]\nactivation = ["relu", "softplus"]\n',
-            "initializer critical and activation softplus do not go together: no variance of weights and biases",
-        ),
-        (
-            HEAD + '[factors]\ninitializer = ["he_normal", "critical"]\nbias_initializer = ["zeros", "normal"]\n',
-            "initializer critical and bias_initializer normal do not go together: critical draws the biases too.",
-        ),
+        (HEAD + f"[factors]\ndepth = {list(range(1, 1001))}\nwidth = {list(range(1, 1002))}\n",
+         "1001000 cells are too many: the limit is 1000000."),
+        (HEAD + '[factors]\nnormalization = [{ level = "group_normalization", groups = 7 }]\n',
+         "normalization group_normalization(groups=7) and width 64 do not go together: groups = 7 must divide"),
+        (HEAD + '[factors]\nskip = ["none", "residual"]\ndepth = [1, 2]\n',
+         "skip residual and depth 1 do not go together: the first hidden layer is outside the blocks"),
+        (HEAD + '[factors]\nbatch_size = [64, 256]\ndataset = ["wine", "digits"]\n',
+         "dataset wine and batch_size 256 do not go together: wine has 142 training rows. Change one"),
+        (HEAD + '[factors]\ninitializer = ["critical"]\nactivation = ["relu", "softplus"]\n',
+         "initializer critical and activation softplus do not go together: no variance of weights and biases"),
+        (HEAD + '[factors]\ninitializer = ["he_normal", "critical"]\nbias_initializer = ["zeros", "normal"]\n',
+         "initializer critical and bias_initializer normal do not go together: critical draws the biases too."),
     ],
-)
+)  # fmt: skip
 def test_refusals_are_one_sentence_with_the_file_and_the_place(load: Load, text: str, says: str) -> None:
     with pytest.raises(SuiteError) as error:
         load(text)
