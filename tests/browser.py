@@ -15,42 +15,24 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from bench.analysis import judge
 from bench.report import build_page, render
+from tests.cohorts import suite_text
 from tests.dry_results import dry_results
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "there is no chromium here; `make browser` installs it"
 
 # Of 32 runs some learn, deep sigmoids vanish, and linear layers that explode diverge unless they are clipped.
-MIXED = """
-[suite]
-name = "mixed"
-question = "Which of these networks vanish, explode or learn?"
-replicates = 2
+MIXED = suite_text(
+    "mixed", "Which of these networks vanish, explode or learn?", 2, {"steps": 60},
+    depth=[4, 30], activation=["linear", "sigmoid"], initializer=["orthogonal", {"level": "orthogonal", "gain": 1.5}],
+    clipping=["none", "global_norm"],
+)  # fmt: skip
 
-[factors]
-depth = [4, 30]
-activation = ["linear", "sigmoid"]
-initializer = ["orthogonal", { level = "orthogonal", gain = 1.5 }]
-clipping = ["none", "global_norm"]
-
-[fixed]
-steps = 60
-"""
-
-MANY = """
-[suite]
-name = "many"
-question = "Does a page of many runs react?"
-replicates = {replicates}
-
-[factors]
-depth = [1, 4]
-activation = ["sigmoid", "relu", "tanh", "elu", "selu"]
-initializer = ["glorot_uniform", "he_normal", "zeros", "lecun_normal", "orthogonal"]
-
-[fixed]
-steps = 2
-"""
+MANY = suite_text(
+    "many", "Does a page of ten thousand runs react?", 200, {"steps": 2},
+    depth=[1, 4], activation=["sigmoid", "relu", "tanh", "elu", "selu"],
+    initializer=["glorot_uniform", "he_normal", "zeros", "lecun_normal", "orthogonal"],
+)  # fmt: skip
 
 HOSTILE = """<img src=x onerror="document.title='run'">"""
 

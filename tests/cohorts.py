@@ -1,8 +1,10 @@
-"""Cohorts from the body of a suite file, and what training them recorded."""
+"""Suite files from a few levels, their cohorts, and what training them recorded."""
 
 from __future__ import annotations
 
+import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,22 @@ loss_curves = "every_step"
 activations = { at = [0] }
 evaluations = { at = [0, "last"] }
 """
+
+
+def suite_text(name: str, question: str, replicates: int, fixed: Mapping[str, object], **factors: list[Any]) -> str:
+    """A suite file; a level with settings is a mapping."""
+    suite = {"name": name, "question": question, "replicates": replicates}
+    tables = {"suite": suite, "factors": factors, "fixed": fixed}
+    return "".join(
+        f"\n[{table}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in rows.items())
+        for table, rows in tables.items()
+    )
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, dict):
+        return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else json.dumps(value)
 
 
 def cohorts(factors: str, fixed: str = "", replicates: int = 1, record: str = EVERY_STEP) -> tuple[Cohort, ...]:

@@ -14,39 +14,19 @@ from bench.plan import make_plan
 from bench.results import Manifest
 from bench.schema import TABLES
 from bench.suite import Suite, load_suite
+from tests.cohorts import suite_text
 
-SMALL = """
-[suite]
-name = "small"
-question = "Which small networks keep their signal?"
-replicates = 3
-
-[factors]
-depth = [2, 12, 40]
-activation = ["sigmoid", "relu", "tanh"]
-initializer = ["glorot_uniform", "he_normal"]
-normalization = ["none", "batch_normalization"]
-
-[fixed]
-steps = 60
-"""
+SMALL = suite_text(
+    "small", "Which small networks keep their signal?", 3, {"steps": 60},
+    depth=[2, 12, 40], activation=["sigmoid", "relu", "tanh"], initializer=["glorot_uniform", "he_normal"],
+    normalization=["none", "batch_normalization"],
+)  # fmt: skip
 
 # Orthogonal with gain 1.5: 0.176 decades per layer, so depth 30 explodes (5.1 decades) and diverges unless clipped.
-EXPLODING = """
-[suite]
-name = "exploding"
-question = "Does clipping rescue networks that explode?"
-replicates = 3
-
-[factors]
-depth = [4, 30]
-initializer = ["orthogonal", { level = "orthogonal", gain = 1.5 }]
-clipping = ["none", "global_norm"]
-
-[fixed]
-activation = "linear"
-steps = 60
-"""
+EXPLODING = suite_text(
+    "exploding", "Does clipping rescue networks that explode?", 3, {"activation": "linear", "steps": 60},
+    depth=[4, 30], initializer=["orthogonal", {"level": "orthogonal", "gain": 1.5}], clipping=["none", "global_norm"],
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.commands.executor import open_executor
-from bench.executors.answers import Answer
+from bench.commands.run import Options, run_suite
+from bench.executors.answers import Answer, Status
 from bench.executors.worker import answer
+from bench.plan import Cohort
+from bench.suite import Suite, load_suite
+from tests.cohorts import suite_text
+from tests.executors.targets import is_poisoned
+
+SUITE = suite_text("tiny", "?", 2, {"steps": 5, "width": 4}, depth=[2, 6], clipping=["none", "value", "global_norm"])
 
 
 class InlineExecutor:
@@ -31,6 +43,24 @@ class InlineExecutor:
         return future
 
 
+class Failing(InlineExecutor):
+    """Where a cohort with the poisoned run ends so, this many times at most, and any other is trained."""
+
+    def __init__(self, status: Status, times: float = math.inf, said: str = "planted") -> None:
+        self.answer = Answer(status, said)
+        self.times = times
+        self.failed: Counter[str] = Counter()
+
+    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
+        assert isinstance(argument, Cohort)
+        if not is_poisoned(argument) or self.failed[argument.key] >= self.times:
+            return super().submit(target, argument, timeout)
+        self.failed[argument.key] += 1
+        future: Future[Answer] = Future()
+        future.set_result(self.answer)
+        return future
+
+
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """`run_suite` trains in this process, whatever it is told of where, unless `with_workers`."""
@@ -48,3 +78,42 @@ def with_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No power loss threatens a test's thousands of files."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """The bytes of every table's files, but for those of timings."""
+    paths = sorted((folder / "tables").glob("*/*.parquet"))
+    return {f"{p.parent.name}/{p.name}": p.read_bytes() for p in paths if p.parent.name != "timings"}
+
+
+def suite_of(folder: Path, depths: str = "[2, 6]", question: str = "?", name: str = "tiny") -> Suite:
+    """The suite, or one with other depths and another question, from a file of this name."""
+    path = folder / f"{name}.toml"
+    path.write_text(SUITE.replace("[2, 6]", depths).replace('"?"', f'"{question}"'))
+    return load_suite(path)
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """12 runs in two cohorts, a folder to work in, and the files that an undisturbed run leaves."""
+
+    folder: Path
+    suite: Suite
+    undisturbed: Mapping[str, bytes]
+
+    def run(self, out: str = "out", suite: Suite | None = None, **options: Any) -> Path:
+        """Run it, or another suite, by formula into a folder of this name, which is returned."""
+        return run_suite(suite or self.suite, Options(self.folder / out, **{"dry": True} | options))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr("bench.commands.run.open_executor", lambda *_: InlineExecutor())
+        return files(run_suite(suite_of(folder), Options(folder / "out", dry=True)))
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, undisturbed: Mapping[str, bytes], inline: None) -> Tiny:
+    return Tiny(tmp_path, suite_of(tmp_path), undisturbed)

@@ -9,19 +9,9 @@ from pathlib import Path
 
 import pytest
 
-SUITE = """
-[suite]
-name = "claiming"
-question = "Do deep networks learn?"
-replicates = 6
+from tests.cohorts import suite_text
 
-[factors]
-depth = [4, 40]
-
-[fixed]
-activation = "sigmoid"
-steps = 20
-"""
+SUITE = suite_text("claiming", "Do deep networks learn?", 6, {"activation": "sigmoid", "steps": 20}, depth=[4, 40])
 CLAIM = """
 [[claims]]
 id = "{id}"

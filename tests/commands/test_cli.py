@@ -14,23 +14,13 @@ import pandas as pd
 import pytest
 
 from bench.results import Planned, read_manifest, read_tables
+from tests.cohorts import suite_text
 
 ROOT = Path(__file__).parents[2]
-SUITE = """
-[suite]
-name = "tiny"
-question = "Does it run?"
-replicates = 2
-
-[factors]
-depth = [2, 6]
-activation = ["sigmoid", "relu"]
-clipping = ["none", "global_norm"]
-
-[fixed]
-steps = 12
-width = 8
-"""
+SUITE = suite_text(
+    "tiny", "Does it run?", 2, {"steps": 12, "width": 8},
+    depth=[2, 6], activation=["sigmoid", "relu"], clipping=["none", "global_norm"],
+)  # fmt: skip
 
 
 def bench(*args: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:

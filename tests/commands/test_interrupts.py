@@ -9,32 +9,34 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bench.commands.run import Options, run_suite
 from bench.results import read_tables
-from bench.suite import load_suite
-from tests.commands.test_continuing import SUITE, files
+from tests.inline import Tiny, files, suite_of
 
-pytestmark = pytest.mark.usefixtures("inline")
 ROOT = Path(__file__).parents[2]
 SLOW = "import bench.commands.run as run, bench.cli; run.DRY = 'tests.executors.targets:take_a_while'; bench.cli.main()"
-MANY = SUITE.replace("[2, 6]", "[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]")
 
 
 @pytest.fixture
-def driver(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A driver of 12 cohorts that has written two of them."""
-    (tmp_path / "many.toml").write_text(MANY)
-    command = [sys.executable, "-c", SLOW, "run", str(tmp_path / "many.toml"), "--dry", "--no-report"]
+def many(tiny: Tiny) -> Tiny:
+    """12 cohorts."""
+    return replace(tiny, suite=suite_of(tiny.folder, f"{list(range(2, 14))}", name="many"))
+
+
+@pytest.fixture
+def driver(many: Tiny) -> Iterator[subprocess.Popen[str]]:
+    """A driver of them that has written two."""
+    command = [sys.executable, "-c", SLOW, "run", str(many.suite.path), "--dry", "--no-report"]
     heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a background shell has it ignored
     process = subprocess.Popen(
-        [*command, "--out", str(tmp_path / "out"), "--workers", "2"],
+        [*command, "--out", str(many.folder / "out"), "--workers", "2"],
         stderr=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=heard,
     )  # fmt: skip
-    until(lambda: len(list(tmp_path.glob("out/tables/runs/*.parquet"))) >= 2)
+    until(lambda: len(list(many.folder.glob("out/tables/runs/*.parquet"))) >= 2)
     yield process
     process.kill()
     process.wait()
@@ -61,14 +63,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def assert_continues(folder: Path) -> None:
+def assert_continues(many: Tiny) -> None:
     """What is there is whole, and the same command makes the tables of an undisturbed run."""
-    suite = load_suite(folder / "many.toml")
-    assert 12 <= len(read_tables(folder / "out")["runs"]) < 72
-    assert not list(folder.rglob("*.writing"))
-    run_suite(suite, Options(folder / "out", dry=True))
-    run_suite(suite, Options(folder / "undisturbed", dry=True))
-    assert files(folder / "out") == files(folder / "undisturbed")
+    assert 12 <= len(read_tables(many.folder / "out")["runs"]) < 72
+    assert not list(many.folder.rglob("*.writing"))
+    assert files(many.run()) == files(many.run("undisturbed"))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +75,7 @@ def assert_continues(folder: Path) -> None:
     [(signal.SIGINT, 1), (signal.SIGINT, 2), pytest.param(signal.SIGTERM, 1, marks=pytest.mark.full)],
 )
 def test_an_interrupted_driver_leaves_nothing_half_done_and_no_worker(
-    driver: subprocess.Popen[str], tmp_path: Path, number: signal.Signals, times: int
+    driver: subprocess.Popen[str], many: Tiny, number: signal.Signals, times: int
 ) -> None:
     children = workers(driver)
     assert children
@@ -89,41 +88,30 @@ def test_an_interrupted_driver_leaves_nothing_half_done_and_no_worker(
     assert "the same command goes on from there" in said
     assert "Traceback" not in said
     until(lambda: not any(map(alive, children)), 10)
-    assert_continues(tmp_path)
+    assert_continues(many)
 
 
-def test_a_killed_driver_takes_its_workers_with_it(driver: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_killed_driver_takes_its_workers_with_it(driver: subprocess.Popen[str], many: Tiny) -> None:
     children = workers(driver)
     assert children
     driver.kill()
     driver.wait()
     until(lambda: not any(map(alive, children)), 10)
-    for left in tmp_path.rglob("*.writing"):
+    for left in many.folder.rglob("*.writing"):
         left.unlink()
-    assert_continues(tmp_path)
+    assert_continues(many)
 
 
-def test_a_killed_worker_costs_no_run(driver: subprocess.Popen[str], tmp_path: Path) -> None:
+def test_a_killed_worker_costs_no_run(driver: subprocess.Popen[str], many: Tiny) -> None:
     os.kill(workers(driver)[0], signal.SIGKILL)
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 0, said
     assert "tried again (killed)" in said
-    suite = load_suite(tmp_path / "many.toml")
-    run_suite(suite, Options(tmp_path / "undisturbed", dry=True))
-    assert files(tmp_path / "out") == files(tmp_path / "undisturbed")
+    assert files(many.folder / "out") == files(many.run("undisturbed"))
 
 
-def test_a_second_driver_is_one_message(driver: subprocess.Popen[str], tmp_path: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "bench",
-        "run",
-        str(tmp_path / "many.toml"),
-        "--dry",
-        "--out",
-        str(tmp_path / "out"),
-    ]
+def test_a_second_driver_is_one_message(driver: subprocess.Popen[str], many: Tiny) -> None:
+    command = [sys.executable, "-m", "bench", "run", many.suite.path, "--dry", "--out", many.folder / "out"]
     driver.send_signal(signal.SIGSTOP)  # it holds its lock until it goes on, however long a second one takes to start
     second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     driver.send_signal(signal.SIGCONT)

@@ -22,23 +22,13 @@ from bench.report import write_report
 from bench.results import Manifest, Planned, Results, read_manifest, read_tables
 from bench.schema import TABLES, conform
 from bench.suite import parse_suite
+from tests.cohorts import suite_text
 
-TEXT = """
-[suite]
-name = "split"
-question = "Is it one suite?"
-replicates = 2
-
-[factors]
-depth = [2, 30]
-activation = ["tanh", "relu"]
-initializer = ["glorot_uniform", { level = "orthogonal", gain = 1.5 }]
-clipping = ["none", "global_norm"]
-
-[fixed]
-steps = 20
-width = 8
-"""
+TEXT = suite_text(
+    "split", "Is it one suite?", 2, {"steps": 20, "width": 8},
+    depth=[2, 30], activation=["tanh", "relu"], initializer=["glorot_uniform", {"level": "orthogonal", "gain": 1.5}],
+    clipping=["none", "global_norm"],
+)  # fmt: skip
 VERSIONS = {"python": "3.11.9", "numpy": "2.4.6", "keras": "3.15.1", "tensorflow": "2.21.0"}
 MANIFEST = Manifest(
     "split", "Is it one suite?", TEXT, 2, {}, {}, Planned(16, 32, 4), VERSIONS, dry=True,

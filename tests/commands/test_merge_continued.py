@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bench.commands.executor import Where
 from bench.commands.found import Keeper
 from bench.commands.merge import merge
-from bench.commands.run import Options, run_suite
+from bench.errors import RunsFailed
 from bench.executors.tables import Tables
 from bench.plan import Cohort
 from bench.results import read_manifest, read_tables
-from bench.suite import Suite, load_suite
-from tests.commands.test_continuing import SUITE, files, poison
-from tests.inline import with_workers
+from tests.commands.test_continuing import poisoned
+from tests.inline import Tiny, files, suite_of, with_workers
 
-pytestmark = pytest.mark.usefixtures("inline")
-TRAINED = SUITE.replace("[2, 6]", "[3]").replace("steps = 5", "steps = 4")
 HALVES = ('clipping == "value" and depth == 2', 'clipping == "global_norm" or depth == 6 and clipping == "value"')
-
-
-def suite_of(folder: Path, text: str = SUITE) -> Suite:
-    path = folder / "tiny.toml"
-    path.write_text(text)
-    return load_suite(path)
-
-
-@pytest.fixture
-def suite(tmp_path: Path) -> Suite:
-    return suite_of(tmp_path)
-
-
-@pytest.fixture
-def undisturbed(suite: Suite, tmp_path: Path) -> Mapping[str, bytes]:
-    return files(run_suite(suite, Options(tmp_path / "undisturbed", dry=True)))
 
 
 @pytest.fixture
@@ -53,93 +34,78 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return written
 
 
-def merged(suite: Suite, folder: Path, expressions: tuple[str, ...], *, dry: bool = True) -> Path:
+def merged(tiny: Tiny, expressions: tuple[str, ...] = HALVES, **options: Any) -> Path:
     """What machines that each ran one part make together."""
-    parts = [folder / f"machine-{number}" for number in range(len(expressions))]
-    for part, expression in zip(parts, expressions, strict=True):
-        run_suite(suite, Options(part, dry=dry, only=expression))
-    return merge(parts, folder / "merged")
+    parts = [tiny.run(f"machine-{number}", only=each, **options) for number, each in enumerate(expressions)]
+    return merge(parts, tiny.folder / "merged")
 
 
 def test_only_what_no_machine_ran_is_trained_and_the_tables_are_the_undisturbed_ones(
-    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], trained: list[str]
+    tiny: Tiny, trained: list[str]
 ) -> None:
-    out = merged(suite, tmp_path, HALVES)
+    out = merged(tiny)
     held = set(read_tables(out)["runs"]["run_id"])
     trained.clear()
-    run_suite(suite, Options(out, dry=True))
+    tiny.run("merged")
     assert len(held) == 8 and len(trained) == 4 and not held & set(trained)
-    assert files(out) == undisturbed
+    assert files(out) == tiny.undisturbed
 
 
-def test_a_merged_folder_is_merged_again_and_continued(
-    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], trained: list[str]
-) -> None:
-    out = merged(suite, tmp_path, HALVES)
-    third = run_suite(suite, Options(tmp_path / "third", dry=True, only='depth == 6 and clipping == "none"'))
-    again = merge([third, out], tmp_path / "again")
+def test_a_merged_folder_is_merged_again_and_continued(tiny: Tiny, trained: list[str]) -> None:
+    out = merged(tiny)
+    third = tiny.run("third", only='depth == 6 and clipping == "none"')
+    again = merge([third, out], tiny.folder / "again")
     trained.clear()
-    run_suite(suite, Options(again, dry=True))
+    tiny.run("again")
     assert len(trained) == 2
-    assert files(again) == undisturbed
+    assert files(again) == tiny.undisturbed
 
 
-def test_a_complete_merge_leaves_nothing_to_train(
-    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], trained: list[str]
-) -> None:
-    out = merged(suite, tmp_path, ('clipping == "none"', 'clipping != "none"'))
+def test_a_complete_merge_leaves_nothing_to_train(tiny: Tiny, trained: list[str]) -> None:
+    out = merged(tiny, ('clipping == "none"', 'clipping != "none"'))
     trained.clear()
-    run_suite(suite, Options(out, dry=True))
+    tiny.run("merged")
     assert trained == []
-    assert files(out) == undisturbed
+    assert files(out) == tiny.undisturbed
 
 
-def test_only_goes_on_in_a_merged_folder(
-    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], trained: list[str]
-) -> None:
-    out = merged(suite, tmp_path, HALVES)
+def test_only_goes_on_in_a_merged_folder(tiny: Tiny, trained: list[str]) -> None:
+    out = merged(tiny)
     trained.clear()
-    run_suite(suite, Options(out, dry=True, only="depth == 6"))
+    tiny.run("merged", only="depth == 6")
     assert len(trained) == 2
-    run_suite(suite, Options(out, dry=True))
-    assert files(out) == undisturbed
+    tiny.run("merged")
+    assert files(out) == tiny.undisturbed
 
 
-def test_failed_runs_of_a_merged_folder_are_tried_again_when_asked(
-    suite: Suite, tmp_path: Path, undisturbed: Mapping[str, bytes], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from bench.errors import RunsFailed
-
-    with monkeypatch.context() as poisoned:
-        poison(poisoned, "raise_if_poisoned")
-        with pytest.raises(RunsFailed):
-            run_suite(suite, Options(tmp_path / "a", dry=True, only='clipping == "value"'))
-    run_suite(suite, Options(tmp_path / "b", dry=True, only='clipping == "none"'))
-    out = merge([tmp_path / "b", tmp_path / "a"], tmp_path / "merged")
+def test_failed_runs_of_a_merged_folder_are_tried_again_when_asked(tiny: Tiny) -> None:
+    with poisoned("raise_if_poisoned"), pytest.raises(RunsFailed):
+        tiny.run("a", only='clipping == "value"')
+    out = merge([tiny.run("b", only='clipping == "none"'), tiny.folder / "a"], tiny.folder / "merged")
     incidents = read_manifest(out).incidents
     assert "planted" in incidents[0]["reason"]
-    run_suite(suite, Options(out, dry=True, retry_failed=True))
-    assert files(out) == undisturbed
+    tiny.run("merged", retry_failed=True)
+    assert files(out) == tiny.undisturbed
     assert read_manifest(out).incidents == incidents
 
 
-def test_a_continued_merge_still_says_where_its_runs_are_from(suite: Suite, tmp_path: Path) -> None:
-    out = merged(suite, tmp_path, HALVES)
-    run_suite(suite, Options(out, dry=True))
+def test_a_continued_merge_still_says_where_its_runs_are_from(tiny: Tiny) -> None:
+    out = merged(tiny)
+    tiny.run("merged")
     assert [source["folder"] for source in read_manifest(out).sources] == ["machine-0", "machine-1"]
-    run_suite(suite, Options(out, dry=True, fresh=True))
+    tiny.run("merged", fresh=True)
     assert not read_manifest(out).sources
 
 
 @pytest.mark.full
 def test_networks_that_were_really_trained_are_joined_to_the_bit(
-    tmp_path: Path, trained: list[str], monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with_workers(monkeypatch)
-    suite = suite_of(tmp_path, TRAINED)
-    whole = files(run_suite(suite, Options(tmp_path / "undisturbed", Where(workers=1))))
-    out = merged(suite, tmp_path, ('clipping == "value"', 'clipping == "global_norm"'), dry=False)
+    options = {"suite": suite_of(tiny.folder, "[3]"), "dry": False, "where": Where(workers=1)}
+    whole = files(tiny.run("undisturbed", **options))
+    out = merged(tiny, ('clipping == "value"', 'clipping == "global_norm"'), **options)
     trained.clear()
-    run_suite(suite, Options(out, Where(workers=1)))
+    tiny.run("merged", **options)
     assert len(trained) == 2
     assert files(out) == whole

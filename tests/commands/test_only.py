@@ -7,19 +7,14 @@ import pytest
 from bench.commands.only import cells_that_fit
 from bench.errors import SuiteError
 from bench.suite import Suite, load_suite
+from tests.cohorts import suite_text
 
-SUITE = """
-[suite]
-name = "only"
-question = "?"
-replicates = 1
-
-[factors]
-depth = [2, 8, 32]
-activation = ["tanh", "relu"]
-initializer = ["he_normal", { level = "orthogonal", gain = 2.0 }, { level = "orthogonal", gain = 1.5 }]
-learning_rate = [0.1, 0.01]
-"""
+SUITE = suite_text(
+    "only", "?", 1, {},
+    depth=[2, 8, 32], activation=["tanh", "relu"],
+    initializer=["he_normal", {"level": "orthogonal", "gain": 2.0}, {"level": "orthogonal", "gain": 1.5}],
+    learning_rate=[0.1, 0.01],
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

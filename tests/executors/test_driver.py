@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from bench.engine.dry import train_cohort
-from bench.executors.answers import Answer, Status
+from bench.executors.answers import Status
 from bench.executors.driver import TIMEOUT_FLOOR, Driver, Incident, Outcome, default_timeout
 from bench.executors.local import LocalExecutor
 from bench.executors.tables import Tables, failed_tables, join, without
@@ -19,7 +17,7 @@ from bench.plan import Cohort
 from bench.schema import TABLES
 from tests.cohorts import cohorts
 from tests.executors.targets import is_poisoned
-from tests.inline import InlineExecutor
+from tests.inline import Failing, InlineExecutor
 
 TARGETS = "tests.executors.targets:"
 DRY = "bench.engine.dry:train_cohort"
@@ -71,24 +69,6 @@ def test_what_comes_back_is_handed_on_in_one_piece(executor: LocalExecutor, plan
     assert len(outcomes) == len(planned)
     assert not incidents
     assert_complete(outcomes, planned)
-
-
-class Failing(InlineExecutor):
-    """Where a cohort with the poisoned run ends in a status, so many times at most, and any other is trained."""
-
-    def __init__(self, status: Status, times: float = math.inf) -> None:
-        self.status = status
-        self.times = times
-        self.failed: Counter[str] = Counter()
-
-    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
-        assert isinstance(argument, Cohort)
-        if not is_poisoned(argument) or self.failed[argument.key] >= self.times:
-            return super().submit(target, argument, timeout)
-        self.failed[argument.key] += 1
-        future: Future[Answer] = Future()
-        future.set_result(Answer(self.status, "planted"))
-        return future
 
 
 @pytest.mark.parametrize(

@@ -20,26 +20,15 @@ from bench.commands.executor import Where, memory_bytes, plugin_files
 from bench.errors import ExecutorError
 from bench.executors.answers import Status
 from bench.executors.driver import Driver, Incident, Outcome
-from tests.cohorts import cohorts
+from tests.cohorts import cohorts, suite_text
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed: make test installs it")
 
 MEASURED = ("runs", "gradient_norms", "activations", "loss_curves", "evaluations", "divergence_events")
-SUITE = """
-[suite]
-name = "nodes"
-question = "Are the tables the same?"
-replicates = 2
-
-[factors]
-depth = [2, 3]
-activation = ["tanh", "relu"]
-clipping = ["none", "value"]
-
-[fixed]
-steps = 300
-width = 8
-"""
+SUITE = suite_text(
+    "nodes", "Are the tables the same?", 2, {"steps": 300, "width": 8},
+    depth=[2, 3], activation=["tanh", "relu"], clipping=["none", "value"],
+)  # fmt: skip
 
 
 @contextmanager

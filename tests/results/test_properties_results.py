@@ -26,22 +26,13 @@ from bench.report import dump_report, write_report
 from bench.results import Manifest, Results, count_statuses, now, read_tables
 from bench.schema import TABLES
 from bench.suite import parse_suite
+from tests.cohorts import suite_text
 from tests.suite.mutations import examples, values
 
-TEXT = """
-[suite]
-name = "s"
-question = "q"
-replicates = 2
-[factors]
-depth = [2, 30]
-initializer = ["glorot_uniform", { level = "orthogonal", gain = 1.5 }]
-learning_rate = [0.01, 0.1]
-[fixed]
-steps = 8
-width = 8
-activation = "linear"
-"""
+TEXT = suite_text(
+    "s", "q", 2, {"steps": 8, "width": 8, "activation": "linear"},
+    depth=[2, 30], initializer=["glorot_uniform", {"level": "orthogonal", "gain": 1.5}], learning_rate=[0.01, 0.1],
+)  # fmt: skip
 WHOLE = st.sampled_from([0, 1, -1, 2, 7, 100, 2**31 - 1, 2**31, 2**62, -(2**63)])
 REAL = st.sampled_from([0.0, -0.0, 1.0, -1.0, 1e308, 5e-324, float("nan"), float("inf"), -float("inf")])
 WORD = st.sampled_from(["", "x", "completed", "failed", "train", "nan", "head", "<script>", "../../x", "\0", "é" * 300])
