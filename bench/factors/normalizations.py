@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from bench.factors.base import Factor, Level, Place, Setting
 
-_POSITION = {
-    "position": Setting("before", "Before or after the activation.", allowed=("before", "after")),
-}
+_POSITION = {"position": Setting("before", "Before or after the activation.", allowed=("before", "after"))}
 
 
 # Keras's 0.99 still holds 13 % of the start after 200 steps: short runs that are evaluated want less.

@@ -107,11 +107,7 @@ class Noise:
 
 
 def noise_of(
-    phi: Nonlinearity,
-    nodes: tuple[Array, Array],
-    at: tuple[float, float],
-    pair: PairMoments,
-    center: float = 0.0,
+    phi: Nonlinearity, nodes: tuple[Array, Array], at: tuple[float, float], pair: PairMoments, center: float = 0.0
 ) -> Noise:
     """The noise of a layer whose pre-activation has the variance and cosine `at`.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from math import comb, inf, nan
 
 import numpy as np
@@ -67,40 +68,35 @@ def measured(values: Sequence[float], head: float = 1.0) -> pd.Series:
 # Responses
 
 
-def test_the_decay_rate_is_the_slope_in_decades_per_layer() -> None:
-    assert measured([1e-6, 1e-4, 1e-2, 1.0])["decay_rate_start"] == pytest.approx(2.0)
-    assert measured([1e3, 1e2, 1e1])["decay_rate_start"] == pytest.approx(-1.0)
-    # Not a line: decades 0, 3, 0, 1 against 0, 1, 2, 3: covariance 0, by hand.
-    assert measured([1.0, 1e3, 1.0, 1e1])["decay_rate_start"] == pytest.approx(0.0)
-
-
-def test_the_head_has_no_part_in_the_signal() -> None:
-    found = measured([1e-2, 1e-1, 1.0], head=1e9)
-    assert found["decay_rate_start"] == pytest.approx(1.0)
-    assert found["signal_ratio_start"] == pytest.approx(-2.0)
-
-
-def test_layers_without_a_logarithm_are_left_out_of_the_slope_and_one_layer_has_none() -> None:
-    assert measured([0.0, 1e-2, inf, 1.0])["decay_rate_start"] == pytest.approx(1.0)
-    assert np.isnan(measured([0.0, nan, 1.0])["decay_rate_start"])
-    assert np.isnan(measured([1.0])["decay_rate_start"])
-
-
 @pytest.mark.parametrize(
-    ("values", "decades"),
+    ("quantity_of_signal", "values", "head", "decades"),
     [
-        ([1e-3, 7.0, 10.0], -4.0),
-        ([1e5, 1.0], 5.0),
-        ([3.0], 0.0),
-        ([0.0, 1.0], -inf),
-        ([0.0, 0.0], -inf),
-        ([inf, 1.0], inf),
-        ([inf, inf], inf),
-        ([1.0, 0.0], inf),
+        # A slope in decades per layer; of what is not a line: 0, 3, 0, 1 against 0, 1, 2, 3 have covariance 0.
+        ("decay_rate_start", [1e-6, 1e-4, 1e-2, 1.0], 1.0, 2.0),
+        ("decay_rate_start", [1e3, 1e2, 1e1], 1.0, -1.0),
+        ("decay_rate_start", [1.0, 1e3, 1.0, 1e1], 1.0, 0.0),
+        # Layers without a logarithm are left out of it, one layer has none.
+        ("decay_rate_start", [0.0, 1e-2, inf, 1.0], 1.0, 1.0),
+        ("decay_rate_start", [0.0, nan, 1.0], 1.0, nan),
+        ("decay_rate_start", [1.0], 1.0, nan),
+        # First to last, with zeros and infinities.
+        ("signal_ratio_start", [1e-3, 7.0, 10.0], 1.0, -4.0),
+        ("signal_ratio_start", [1e5, 1.0], 1.0, 5.0),
+        ("signal_ratio_start", [3.0], 1.0, 0.0),
+        ("signal_ratio_start", [0.0, 1.0], 1.0, -inf),
+        ("signal_ratio_start", [0.0, 0.0], 1.0, -inf),
+        ("signal_ratio_start", [inf, 1.0], 1.0, inf),
+        ("signal_ratio_start", [inf, inf], 1.0, inf),
+        ("signal_ratio_start", [1.0, 0.0], 1.0, inf),
+        # The head has no part in either.
+        ("decay_rate_start", [1e-2, 1e-1, 1.0], 1e9, 1.0),
+        ("signal_ratio_start", [1e-2, 1e-1, 1.0], 1e9, -2.0),
     ],
 )
-def test_first_to_last_with_zeros_and_infinities(values: Sequence[float], decades: float) -> None:
-    assert measured(values)["signal_ratio_start"] == pytest.approx(decades)
+def test_signals_of_the_hidden_layers(
+    quantity_of_signal: str, values: Sequence[float], head: float, decades: float
+) -> None:
+    assert measured(values, head)[quantity_of_signal] == pytest.approx(decades, nan_ok=True)
 
 
 def test_the_order_of_rows_does_not_matter() -> None:
@@ -247,16 +243,10 @@ def test_the_interval_is_the_narrowest_between_order_statistics_that_holds_95_pe
         return 1.0 - 2.0 * sum(comb(count, below) for below in range(k)) / 2**count
 
     found, sure = interval_rank(count)
-    assert found == rank
+    assert (found, sure) == (rank, pytest.approx({3: 0.75, 6: 0.96875, 20: 0.9586105}.get(count, sure), abs=1e-6))
     assert sure == pytest.approx(confidence(rank))
     assert confidence(rank + 1) < 0.95  # the next narrower one no longer holds
     assert (sure >= 0.95) == (count >= 6)
-
-
-def test_what_three_six_and_twenty_values_are_worth() -> None:
-    assert interval_rank(3) == (1, pytest.approx(0.75))
-    assert interval_rank(6) == (1, pytest.approx(0.96875))
-    assert interval_rank(20) == (6, pytest.approx(0.958611, abs=1e-6))
 
 
 def row_of(values: Sequence[float]) -> pd.Series:
@@ -299,22 +289,12 @@ def mixed() -> pd.DataFrame:
     return judge(tables(runs=runs, evaluations=rows, gradient_norms=signals, loss_curves=losses))
 
 
-def test_a_lost_run_counts_as_chance_whatever_it_reached_before() -> None:
-    found = estimate(mixed(), quantity("final_validation_accuracy"), ["cell_key"]).iloc[0]
-    assert (found["median"], found["lower"], found["upper"]) == (0.1, 0.1, 0.9)
-    assert found["measured"] == 5
-
-
-def test_a_lost_run_counts_as_an_infinite_loss() -> None:
-    found = estimate(mixed(), quantity("final_validation_loss"), ["cell_key"]).iloc[0]
-    assert (found["median"], found["upper"], found["measured"]) == (inf, inf, 5)
-    assert found["lower"] == pytest.approx(0.1)
-
-
-def test_a_lost_run_counts_with_what_was_measured_of_its_signal() -> None:
-    found = estimate(mixed(), quantity("signal_ratio_start"), ["cell_key"]).iloc[0]
-    assert found["median"] == pytest.approx(-2.0)
-    assert (found["measured"], found["runs"]) == (3, 5)
+def test_a_lost_run_counts_as_chance_an_infinite_loss_or_with_what_was_measured_of_its_signal() -> None:
+    names = ("final_validation_accuracy", "final_validation_loss", "signal_ratio_start")
+    accuracy, loss, signal = (estimate(mixed(), quantity(name), ["cell_key"]).iloc[0] for name in names)
+    assert accuracy[["median", "lower", "upper", "measured"]].tolist() == [0.1, 0.1, 0.9, 5]
+    assert loss[["median", "lower", "upper", "measured"]].tolist() == [inf, pytest.approx(0.1), inf, 5]
+    assert signal[["median", "measured", "runs"]].tolist() == [pytest.approx(-2.0), 3, 5]
 
 
 def test_every_estimate_says_how_many_runs_it_lost() -> None:
@@ -327,14 +307,7 @@ def test_every_estimate_says_how_many_runs_it_lost() -> None:
 
 
 def test_levels_are_compared_only_where_all_of_them_were_run() -> None:
-    grid = pd.DataFrame(
-        [
-            {"activation": activation, "depth": depth, "replicate": replicate}
-            for activation in ("relu", "tanh")
-            for depth in (2, 8)
-            for replicate in (0, 1)
-        ]
-    )
+    grid = pd.DataFrame(product(("relu", "tanh"), (2, 8), (0, 1)), columns=["activation", "depth", "replicate"])
     assert len(matched(grid, "activation", ["depth"])) == 8
     lacking = grid.drop(index=grid.query("activation == 'tanh' and depth == 8 and replicate == 1").index)
     kept = matched(lacking, "activation", ["depth"])
@@ -364,36 +337,27 @@ def curve(name: str, values: Sequence[float]) -> Rows:
     return [{"run_id": name, "step": step, "loss": loss, "clipped": False} for step, loss in enumerate(values)]
 
 
+def bands(runs: Rows, curves: Sequence[Rows]) -> dict[str, list[float]]:
+    made = tables(runs=runs, loss_curves=[row for rows in curves for row in rows])
+    found = loss_bands(made, judge(made), ["cell_key"])
+    return {name: found[name].tolist() for name in ("median", "lower", "lost", "measured")}
+
+
 def test_a_run_that_was_lost_counts_as_infinite_from_then_on() -> None:
     runs = [run("a0"), run("a1", "diverged"), run("a2", "diverged")]
-    rows = [*curve("a0", [3.0, 2.0, 1.0]), *curve("a1", [4.0, 9.0]), *curve("a2", [5.0])]
-    made = tables(runs=runs, loss_curves=rows)
-    found = loss_bands(made, judge(made), ["cell_key"])
-    assert found["median"].tolist() == [4.0, 9.0, inf]
-    assert found["lower"].tolist() == [3.0, 2.0, 1.0]
-    assert found["lost"].tolist() == [0, 1, 2]
-    assert found["measured"].tolist() == [3, 3, 3]
-
-
-def test_a_loss_that_is_not_a_number_is_already_lost() -> None:
-    made = tables(runs=[run("a0", "diverged")], loss_curves=curve("a0", [3.0, nan]))
-    found = loss_bands(made, judge(made), ["cell_key"])
-    assert (found["median"].tolist(), found["lost"].tolist()) == ([3.0, inf], [0, 1])
+    found = bands(runs, [curve("a0", [3.0, 2.0, 1.0]), curve("a1", [4.0, 9.0]), curve("a2", [5.0])])
+    assert found == {"median": [4.0, 9.0, inf], "lower": [3.0, 2.0, 1.0], "lost": [0, 1, 2], "measured": [3, 3, 3]}
+    # A loss that is not a number is already lost, and a run that left no rows is lost at every step.
+    found = bands([run("a0", "diverged")], [curve("a0", [3.0, nan])])
+    assert (found["median"], found["lost"]) == ([3.0, inf], [0, 1])
+    found = bands([run("a0"), run("a1", "failed"), run("a2", "failed")], [curve("a0", [3.0, 2.0])])
+    assert (found["median"], found["lost"]) == ([inf, inf], [2, 2])
 
 
 def test_a_step_that_a_run_did_not_record_does_not_make_it_lost() -> None:
     sparse = [row for row in curve("a0", [3.0, 2.0, 1.0]) if row["step"] != 1]
-    made = tables(runs=[run("a0"), run("a1")], loss_curves=[*sparse, *curve("a1", [5.0, 4.0, 3.0])])
-    found = loss_bands(made, judge(made), ["cell_key"])
-    assert (found["median"].tolist(), found["measured"].tolist()) == ([4.0, 4.0, 2.0], [2, 1, 2])
-    assert found["lost"].tolist() == [0, 0, 0]
-
-
-def test_a_run_that_left_no_rows_is_lost_at_every_step() -> None:
-    made = tables(runs=[run("a0"), run("a1", "failed"), run("a2", "failed")], loss_curves=curve("a0", [3.0, 2.0]))
-    found = loss_bands(made, judge(made), ["cell_key"])
-    assert found["median"].tolist() == [inf, inf]
-    assert found["lost"].tolist() == [2, 2]
+    found = bands([run("a0"), run("a1")], [sparse, curve("a1", [5.0, 4.0, 3.0])])
+    assert (found["median"], found["measured"], found["lost"]) == ([4.0, 4.0, 2.0], [2, 1, 2], [0, 0, 0])
 
 
 def test_no_losses_make_no_bands() -> None:

@@ -289,6 +289,37 @@ def test_what_a_lost_run_measured_before_does_not_make_its_rate_the_best(by: str
     assert units.best["level"].tolist() == [0.01]
 
 
+CENSORED = """
+number = { column = "loss", table = "loss_curves", below = 0.5 }
+best = "learning_rate"
+best_by = "lowest"
+most = 10.0
+"""
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_rates_at_which_all_runs_are_censored_are_told_apart_by_their_loss(recorded: bool) -> None:
+    suite = suite_of("learning_rate = [0.001, 0.01, 0.1]", CENSORED)
+    runs = runs_of(suite)
+    curves = pd.DataFrame({"run_id": runs["run_id"], "step": 0, "loss": 2.3})
+    final = runs["learning_rate"].map({0.001: 1.2, 0.01: 0.6, 0.1: 1.5})
+    tables = tables_of(runs, loss_curves=curves)
+    if recorded:
+        tables["evaluations"] = evaluations(runs, 0.1, final)
+    best = units_of(tables, suite.claims[0].parts[0]).best
+    assert best["level"].tolist() == [0.01 if recorded else 0.001]
+    assert best["on_edge"].tolist() == [not recorded]
+
+
+def test_the_number_goes_before_the_loss() -> None:
+    suite = suite_of("learning_rate = [0.001, 0.01]", CENSORED)
+    runs = runs_of(suite)
+    reached = runs["learning_rate"].map({0.001: 0.4, 0.01: 2.3})
+    curves = pd.DataFrame({"run_id": runs["run_id"], "step": 0, "loss": reached})
+    tables = tables_of(runs, loss_curves=curves, evaluations=evaluations(runs, 0.1, 2.7 - reached))
+    assert units_of(tables, suite.claims[0].parts[0]).best["level"].tolist() == [0.001]
+
+
 def test_runs_without_a_partner_are_counted() -> None:
     rule = """number = { column = "accuracy" }
 of = { initializer = "he_normal" }

@@ -12,14 +12,7 @@ import pytest
 from scipy.stats import binom
 
 from bench.analysis.claims import Judged, Verdict, judge_claims, judge_stored, rule_in_words
-from bench.analysis.claims.intervals import (
-    Region,
-    each_estimate,
-    exact,
-    mean_estimate,
-    median_estimate,
-    square_and_add,
-)
+from bench.analysis.claims.intervals import Region, each_estimate, exact, mean_estimate, median_estimate, square_and_add
 from bench.suite import Suite, parse_suite
 from tests.analysis.claims_tables import evaluations, norms, runs_of, suite_of, tables_of
 

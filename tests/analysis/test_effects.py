@@ -147,6 +147,7 @@ def test_pairs_in_any_order_and_levels_of_categories_give_the_same_interactions(
 @pytest.mark.parametrize("analysis", [variance_shares, interactions])
 def test_what_cannot_be_answered_says_why(analysis) -> None:
     frame = drawn(0, 3)
+    assert is_full_factorial(frame, VARIED)
     loss = frame.assign(final_validation_loss=1.0)
     loss.loc[3, "status"] = "diverged"
     hole = frame.assign(clipped_share=0.5)
@@ -161,13 +162,3 @@ def test_what_cannot_be_answered_says_why(analysis) -> None:
         found = analysis(given, VARIED, wanted)
         assert found.empty
         assert reason in found.attrs["reason"]
-
-
-def test_without_a_full_product_there_is_no_answer() -> None:
-    frame = judged(lambda a, b, c, r: 0.5 + a)
-    assert is_full_factorial(frame, VARIED)
-    assert variance_shares(frame.iloc[1:], VARIED, ACCURACY).empty
-
-
-def test_a_quantity_that_never_changes_has_no_shares() -> None:
-    assert variance_shares(judged(lambda a, b, c, r: 0.5), VARIED, ACCURACY).empty

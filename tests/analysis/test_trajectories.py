@@ -11,21 +11,7 @@ import pytest
 
 from bench.analysis import judge, measure
 from bench.rules import choose_rules
-from bench.schema import TABLES, conform
-
-Rows = Sequence[Mapping[str, object]]
-
-
-def tables(**rows: Rows) -> dict[str, pd.DataFrame]:
-    return {
-        name: conform(name, {c: [row.get(c) for row in rows.get(name, ())] for c in spec.columns}).to_pandas()
-        for name, spec in TABLES.items()
-    }
-
-
-def run(name: str, status: str = "completed") -> dict[str, object]:
-    return {"run_id": name, "cell_key": "a", "replicate": 0, "cohort": "c", "dataset": "digits", "status": status,
-            "steps_completed": 10}  # fmt: skip
+from tests.analysis.test_analysis import Rows, run, tables
 
 
 def evaluations(name: str, accuracies: Mapping[int, float]) -> Rows:

@@ -182,6 +182,18 @@ def test_both_sides_must_choose_from_the_same_levels() -> None:
         suite_of(FACTORS, RULE, fixed=more)
 
 
+def test_sides_of_which_no_cell_has_a_partner_are_refused() -> None:
+    rule = RULE.replace('where = { activation = "relu" }\n', "").replace("initializer =", "activation =")
+    rule = rule.replace("orthogonal", "selu").replace("glorot_uniform", "relu")
+    factors = 'activation = ["selu"]\ninitializer = ["lecun_normal"]\nlearning_rate = [0.01, 0.1]\n'
+    fixed = 'steps = 60\n[[include]]\nactivation = "relu"\ninitializer = "he_normal"\n'
+    with pytest.raises(SuiteError, match="no pair: they differ in initializer too; name its levels on both sides"):
+        suite_of(factors, rule, fixed=fixed)
+    named = rule.replace('"selu" }', '"selu", initializer = "lecun_normal" }')
+    named = named.replace('"relu" }', '"relu", initializer = "he_normal" }')
+    assert suite_of(factors, named, fixed=fixed).claims[0].parts[0].against
+
+
 def test_a_table_that_is_never_recorded_is_refused() -> None:
     with pytest.raises(SuiteError, match="best: evaluations is never recorded here"):
         suite_of(

@@ -26,8 +26,7 @@ class ReduceTable(_Keys):
     """Runs that differ along one factor become one number per replicate."""
 
     over: Annotated[
-        str | Annotated[list[RowTable], Field(min_length=2)],
-        Field(description="A factor, or a list of { x, cells }."),
+        str | Annotated[list[RowTable], Field(min_length=2)], Field(description="A factor, or a list of { x, cells }.")
     ]
     take: Annotated[
         Literal["mean", "median", "min", "max", "slope", "rank_correlation", "largest", "smallest"],
