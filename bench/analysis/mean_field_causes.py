@@ -1,4 +1,4 @@
-"""Where measurement parts from mean-field theory, and which assumption broke there.
+"""Where measurement deviates from mean-field theory, and which assumption broke there.
 
 A setting, a combination of what the theory reads, parts where more than half of its runs have a total outside the
 band. Its cause is the first in the order of `CAUSES` whose condition holds; the conditions read levels and recorded
@@ -104,7 +104,7 @@ def settings(tables: Tables, theory: Theory, found: pd.DataFrame) -> pd.DataFram
     Returns:
         setting, run_id (a run of it), network, predicted, low, high (totals, decades), measured and departure (medians
         over replicates), runs (all of the setting), compared, outside (of those compared), layers, layers_inside,
-        parted, cause (empty where not parted).
+        deviates, cause (empty where it does not).
     """
     drawn = independent_runs(tables, found)
     grouped = drawn.reset_index().groupby("setting", sort=False, observed=True)
@@ -116,11 +116,11 @@ def settings(tables: Tables, theory: Theory, found: pd.DataFrame) -> pd.DataFram
     )  # fmt: skip
     sizes = theory.runs.groupby("setting").size()
     table = table.assign(runs=sizes.reindex(table.index), outside=table["compared"] - table.pop("inside").astype(int))
-    table = table.assign(parted=2 * table["outside"] > table["compared"], cause="")
-    for setting, facts in _facts(tables, theory, table[table["parted"]]).items():
+    table = table.assign(deviates=2 * table["outside"] > table["compared"], cause="")
+    for setting, facts in _facts(tables, theory, table[table["deviates"]]).items():
         table.loc[setting, "cause"] = next(cause.name for cause in CAUSES if cause.holds(facts))
     ranked = table.assign(_size=table["departure"].abs()).sort_values(
-        ["parted", "_size"], ascending=False, kind="stable"
+        ["deviates", "_size"], ascending=False, kind="stable"
     )
     return ranked.drop(columns="_size").reset_index()
 
@@ -155,9 +155,9 @@ def moved(start: pd.DataFrame, end: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["moment", "runs", "layers", "layers_inside"])
 
 
-def _facts(tables: Tables, theory: Theory, parted: pd.DataFrame) -> dict[int, Facts]:
+def _facts(tables: Tables, theory: Theory, deviating: pd.DataFrame) -> dict[int, Facts]:
     """What the conditions read, for each setting that parts."""
-    of_run = theory.runs["setting"][theory.runs["setting"].isin(parted.index) & (theory.runs["reason"] == "")]
+    of_run = theory.runs["setting"][theory.runs["setting"].isin(deviating.index) & (theory.runs["reason"] == "")]
     norms, activations = (
         frame[(frame["step"] == 0) & frame["run_id"].isin(of_run.index)].merge(
             of_run, left_on="run_id", right_index=True
@@ -172,7 +172,7 @@ def _facts(tables: Tables, theory: Theory, parted: pd.DataFrame) -> dict[int, Fa
     runs = tables["runs"].set_index("run_id")
     scaled = runs["preprocessing"] == "unit_mean_square" if "preprocessing" in runs else pd.Series(False, runs.index)
     found = {}
-    for setting, row in parted.iterrows():
+    for setting, row in deviating.iterrows():
         key, place = int(str(setting)), int(row["network"])
         network = theory.networks[place]
         found[key] = Facts(

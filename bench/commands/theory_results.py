@@ -38,13 +38,13 @@ def show_agreement(folder: Path, console: Console | None = None) -> None:
         runs = labelled(tables["runs"], axes)
         for axis in axes:
             console.print(_by_level(drawn, ranked, runs, axis))
-        lines += [*_coverage(drawn), *_parted(ranked)]
+        lines += [*_coverage(drawn), *_deviating(ranked)]
     for line in (*lines, *_without(theory.runs)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Table:
-    table = _table("Settings, those that part from theory first", (
+    table = _table("Settings, those that deviate from theory first", (
         "setting", "predicted", "band", "measured", "departure", "outside", "layers inside", "cause",
     ))  # fmt: skip
     table.caption = (
@@ -66,13 +66,13 @@ def _by_level(drawn: pd.DataFrame, ranked: pd.DataFrame, runs: pd.DataFrame, axi
     level = runs.set_index("run_id")[axis.factor]
     networks = drawn.assign(_level=level.reindex(drawn.index)).groupby("_level", observed=True)
     of_setting = ranked["run_id"].map(level).astype(level.dtype)
-    parted = ranked["parted"].groupby(of_setting, observed=True).agg(["sum", "size"])
-    table = _table(f"By {axis.factor}", (axis.factor, "totals inside", "layers inside", "share", "settings parted"))
+    deviating = ranked["deviates"].groupby(of_setting, observed=True).agg(["sum", "size"])
+    table = _table(f"By {axis.factor}", (axis.factor, "totals inside", "layers inside", "share", "settings deviating"))
     for name, rows in networks:
         inside, layers = int(rows["layers_inside"].sum()), int(rows["layers"].sum())
         table.add_row(
             escape(str(name)), of(int(rows["inside"].sum()), len(rows)), of(inside, layers), percent(inside, layers),
-            of(int(parted.loc[name, "sum"]), int(parted.loc[name, "size"])),
+            of(int(deviating.loc[name, "sum"]), int(deviating.loc[name, "size"])),
         )  # fmt: skip
     return table
 
@@ -94,8 +94,8 @@ def _coverage(drawn: pd.DataFrame) -> list[str]:
     ]
 
 
-def _parted(ranked: pd.DataFrame) -> list[str]:
-    count = int(ranked["parted"].sum())
+def _deviating(ranked: pd.DataFrame) -> list[str]:
+    count = int(ranked["deviates"].sum())
     expected = number(round(expected_by_chance(ranked), 1))
     said = [f"{of(count, len(ranked))} settings part: more than half of their totals lie outside (chance: {expected})."]
     causes = ranked["cause"].value_counts()

@@ -69,7 +69,7 @@ def test_planted_agreement_is_found_in_every_run() -> None:
     np.testing.assert_allclose(found["measured"], found["predicted"], atol=1e-9)
     assert found["departure"].abs().max() < 0.5
     ranked = judged(tables)
-    assert not ranked["parted"].any()
+    assert not ranked["deviates"].any()
     assert (ranked["cause"] == "").all()
 
 
@@ -94,7 +94,7 @@ def test_planted_disagreement_is_found_where_it_was_planted() -> None:
     assert (found.loc[relu[relu].index, "departure"] > 1.0).all()
     np.testing.assert_array_equal(found["layers"] - found["layers_inside"], relu.reindex(found.index).astype(int))
     ranked = judged(broken)
-    assert ranked["parted"].tolist() == [True, True, False, False]
+    assert ranked["deviates"].tolist() == [True, True, False, False]
     assert (ranked["outside"] == [3, 3, 0, 0]).all()
     assert expected_by_chance(ranked) == pytest.approx(4 * (3 * 0.05**2 * 0.95 + 0.05**3))
 
@@ -191,7 +191,7 @@ def test_each_cause_has_its_own_condition(cause: str, case: tuple[str, str, str]
         norms = broken["gradient_norms"]
         broken["gradient_norms"] = norms.assign(preactivation_grad_norm=norms["preactivation_grad_norm"] * 1e-36)
     ranked = judged(broken)
-    assert ranked["parted"].all()
+    assert ranked["deviates"].all()
     assert set(ranked["cause"]) == {cause}
     assert cause in {each.name for each in CAUSES}
 
@@ -223,7 +223,7 @@ def test_small_networks_as_the_engine_draws_them_lie_in_their_bands() -> None:
     assert len(found) == 18
     assert found["layers_inside"].sum() / found["layers"].sum() > 0.85  # 90 layers, 18 independent totals
     assert found["inside"].sum() >= 15
-    assert not judged(tables)["parted"].any()
+    assert not judged(tables)["deviates"].any()
 
 
 def test_the_damped_skip_has_its_own_scale_and_the_normalized_path_none() -> None:

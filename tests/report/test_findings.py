@@ -93,9 +93,9 @@ def test_the_onset_is_where_the_formula_puts_it(small: DryResults) -> None:
         planted.setdefault((*key, "exploding"), []).append((int(run.choices["depth"].value), total > LIMIT))
     expected = {}
     for key, cells in planted.items():
-        sick = [depth for depth, is_sick in cells if is_sick]
-        if sick and (max(cells)[0], True) in cells:
-            expected[key] = min(sick)
+        vanishing = [depth for depth, vanishes in cells if vanishes]
+        if vanishing and (max(cells)[0], True) in cells:
+            expected[key] = min(vanishing)
     assert {k: v for k, v in got.items() if k[3] != Symptom.COLLAPSED} == expected
     assert len(expected) == 4
 
@@ -110,9 +110,9 @@ def test_a_symptom_that_a_deeper_network_does_not_show_has_no_onset() -> None:
 
 def test_the_depth_tables_have_a_row_for_every_cell_and_counts_of_its_runs(small: DryResults) -> None:
     frame, axes, _ = worded(small)
-    sick, deepest = depth_grids(frame, axes)  # type: ignore[arg-type]
-    assert sick.columns == ("normalization", "activation", "glorot_uniform", "he_normal")
-    rows = {row[:2]: row[2:] for row in sick.rows}
+    vanishing, deepest = depth_grids(frame, axes)  # type: ignore[arg-type]
+    assert vanishing.columns == ("normalization", "activation", "glorot_uniform", "he_normal")
+    rows = {row[:2]: row[2:] for row in vanishing.rows}
     assert rows["none", "sigmoid"][0] == "vanishes from 12 (6/6)"
     depths = {row[:2]: row[2:] for row in deepest.rows}
     for (normalization, activation), cells in depths.items():

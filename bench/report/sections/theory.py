@@ -45,7 +45,7 @@ INSIDE = (
     "last, and of runs that theory cannot tell apart one a replicate; layers of a network go together, "
     "and all settings of a replicate share its draws"
 )
-PARTED = (
+DEVIATING = (
     "a setting parts where more than half of its networks have a total outside the band; the cause is the first in "
     "the list below whose condition holds"
 )
@@ -75,7 +75,7 @@ def section(frames: Frames) -> Section | None:
         "Each condition is asked in this order of the settings that part. It reads levels and recorded columns, never "
         "the disagreement; that it holds does not prove the cause."
     )
-    said = (*_coverage(drawn), *_parted(ranked), *_moved(moved(rows, later)), *_without(theory.runs))
+    said = (*_coverage(drawn), *_deviating(ranked), *_moved(moved(rows, later)), *_without(theory.runs))
     blocks = blocks_of(
         Sentences(said),
         *theory_charts(ranked, kept[0], kept[1], titles),
@@ -106,10 +106,10 @@ def setting_titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis
 
 
 def _short(drawn: pd.DataFrame, ranked: pd.DataFrame) -> tuple[Sentence, ...]:
-    inside, layers, parted = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum()), int(ranked["parted"].sum())
+    inside, layers, deviating = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum()), int(ranked["deviates"].sum())
     text = (
         f"Mean-field theory, told nothing but the levels, has {percent(inside, layers)} of layers in its band of 95 % "
-        f"at initialization; {of(parted, len(ranked))} settings part from it."
+        f"at initialization; {of(deviating, len(ranked))} settings deviate from it."
     )
     return (Sentence(text, "", "#theory"),)
 
@@ -124,14 +124,14 @@ def _coverage(drawn: pd.DataFrame) -> tuple[Sentence, ...]:
     return (Sentence(text, INSIDE),)
 
 
-def _parted(ranked: pd.DataFrame) -> tuple[Sentence, ...]:
-    apart = ranked[ranked["parted"]]
+def _deviating(ranked: pd.DataFrame) -> tuple[Sentence, ...]:
+    apart = ranked[ranked["deviates"]]
     by_chance = f"by chance alone it would be {number(round(expected_by_chance(ranked), 1))}"
     if apart.empty:
-        return (Sentence(f"None of {plural(len(ranked), 'setting')} parts from theory; {by_chance}.", PARTED),)
+        return (Sentence(f"None of {plural(len(ranked), 'setting')} deviates from theory; {by_chance}.", DEVIATING),)
     causes = [f"{cause} ({integer(int(count))})" for cause, count in apart["cause"].value_counts(sort=True).items()]
-    text = f"{of(len(apart), len(ranked))} settings part from theory: {listed(causes)}; {by_chance}."
-    return (Sentence(text, PARTED),)
+    text = f"{of(len(apart), len(ranked))} settings deviate from theory: {listed(causes)}; {by_chance}."
+    return (Sentence(text, DEVIATING),)
 
 
 def _moved(table: pd.DataFrame) -> tuple[Sentence, ...]:
@@ -165,7 +165,7 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Table:
     left = ranked.iloc[MOST_ROWS:]
     note = "Totals in decades; departure from the middle of the band in half widths, the median over replicates."
     if len(left):
-        note += f" {plural(len(left), 'more setting')}, {integer(int(left['parted'].sum()))} of them parted."
+        note += f" {plural(len(left), 'more setting')}, {integer(int(left['deviating'].sum()))} of them deviating."
     heads = ("setting", "predicted", "band", "measured", "departure", "outside", "layers inside", "cause")
     return Table("Where theory and measurement part", heads, rows, (1, 2, 3, 4, 5, 6), note)
 
@@ -220,7 +220,7 @@ def theory_charts(
 
 def furthest(ranked: pd.DataFrame) -> list[int]:
     """The first setting of each cause, then the others in their order; those that part come first."""
-    first = ranked[ranked["parted"]].drop_duplicates("cause")["setting"].tolist()
+    first = ranked[ranked["deviates"]].drop_duplicates("cause")["setting"].tolist()
     rest = [each for each in ranked["setting"] if each not in first]
     chosen = set((first + rest)[:MOST_PANELS])
     return [int(each) for each in ranked["setting"] if each in chosen]
