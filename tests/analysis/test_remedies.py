@@ -19,7 +19,7 @@ def judged() -> pd.DataFrame:
         for activation in ("sigmoid", "relu"):
             for clipping in ("none", "value"):
                 for replicate in range(4):
-                    vanishing = depth == 8 and activation == "sigmoid"
+                    vanish = depth == 8 and activation == "sigmoid"
                     lost = (depth, activation, clipping, replicate) == (8, "relu", "value", 3)
                     rows.append(
                         {
@@ -31,9 +31,9 @@ def judged() -> pd.DataFrame:
                             "activation": activation,
                             "clipping": clipping,
                             "status": "diverged" if lost else "completed",
-                            "symptom_start": Symptom.VANISHING if vanishing else Symptom.HEALTHY,
-                            "outcome": Outcome.DIVERGED if lost else Outcome.NOT_LEARNED if vanishing else Outcome.LEARNED,
-                            "final_validation_accuracy": np.nan if lost else 0.1 if vanishing else 0.9,
+                            "symptom_start": Symptom.VANISHING if vanish else Symptom.HEALTHY,
+                            "outcome": Outcome.DIVERGED if lost else Outcome.NOT_LEARNED if vanish else Outcome.LEARNED,
+                            "final_validation_accuracy": np.nan if lost else 0.1 if vanish else 0.9,
                             "chance_accuracy": 0.1,
                         }
                     )

@@ -106,7 +106,8 @@ def setting_titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis
 
 
 def _short(drawn: pd.DataFrame, ranked: pd.DataFrame) -> tuple[Sentence, ...]:
-    inside, layers, deviating = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum()), int(ranked["deviates"].sum())
+    inside, layers = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum())
+    deviating = int(ranked["deviates"].sum())
     text = (
         f"Mean-field theory, told nothing but the levels, has {percent(inside, layers)} of layers in its band of 95 % "
         f"at initialization; {of(deviating, len(ranked))} settings deviate from it."
