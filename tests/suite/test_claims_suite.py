@@ -32,7 +32,7 @@ PARTS = """
 number = { learned = 0.9 }
 where = { activation = "relu" }
 least = 0.5
-all = [{ name = "shallow", where = { depth = 4 } }, { name = "deep", where = { depth = 32 }, least = 0.2 }]
+all = [{ name = "shallow", where = { depth = 4 } }, { name = "deep", where = { depth = 32 }, least = 0.2, level = 0.7 }]
 """
 POINTS = """
 number = { column = "loss", table = "evaluations" }
@@ -116,6 +116,7 @@ def test_parts_inherit_what_they_leave_out() -> None:
     shallow, deep = suite_of(FACTORS, PARTS).claims[0].parts
     assert (shallow.name, shallow.least, shallow.of) == ("shallow", 0.5, {"activation": ("relu",), "depth": (4,)})
     assert (deep.name, deep.least, deep.of) == ("deep", 0.2, {"activation": ("relu",), "depth": (32,)})
+    assert (shallow.level, deep.level) == (0.95, 0.7)
 
 
 def test_a_factor_reduces_at_its_levels_and_a_list_at_its_points() -> None:
