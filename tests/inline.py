@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bench.cli import main
 from bench.commands.executor import open_executor
 from bench.commands.run import Options, run_suite
 from bench.executors.answers import Answer, Status
@@ -78,6 +83,18 @@ def with_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def unflushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """No power loss threatens a test's thousands of files."""
     monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def bench(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, from the project's folder: how it ended and what it printed."""
+    said, complained = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as context, redirect_stdout(said), redirect_stderr(complained):
+        context.setattr(sys, "argv", ["bench", *map(str, words)])
+        context.setenv("COLUMNS", "200")
+        context.chdir(Path(__file__).parents[1])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return subprocess.CompletedProcess(words, int(ended.value.code or 0), said.getvalue(), complained.getvalue())
 
 
 def files(folder: Path) -> dict[str, bytes]:

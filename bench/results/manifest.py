@@ -160,7 +160,9 @@ def _parsed(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
         json.dumps(found, ensure_ascii=False).encode("utf-8")  # half a surrogate pair could be written nowhere
     except FileNotFoundError as error:
-        raise ResultsError(f"{path.parent}: no {NAME} here. Is this a results folder (reports/<suite>)?") from error
+        raise ResultsError(
+            f"{path.parent}: no {NAME} here. Is this a results folder (reports/<suite>)? `bench run SUITE` makes one."
+        ) from error
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: cannot be read ({reason_of(error)}).") from error
     if not isinstance(found, dict):

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cohorts import suite_text
+from tests.inline import bench
 
 SUITE = suite_text("claiming", "Do deep networks learn?", 6, {"activation": "sigmoid", "steps": 20}, depth=[4, 40])
 CLAIM = """
@@ -31,44 +30,28 @@ SUPPORTED, REFUTED, OPEN = (
 )
 
 
-def _bench(*words: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env={"COLUMNS": "150", "PATH": ""})
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("claims")
-    for name, text in (
-        ("suite", SUITE + SUPPORTED + REFUTED + OPEN),
-        ("bare", SUITE),
-        ("supported", SUITE + SUPPORTED),
-    ):
-        (place / f"{name}.toml").write_text(text, "utf-8")
+    for name, claims in (("suite", SUPPORTED + REFUTED + OPEN), ("bare", ""), ("supported", SUPPORTED)):
+        (place / f"{name}.toml").write_text(SUITE + claims, "utf-8")
     for name in ("suite", "bare"):
-        made = _bench("run", place / f"{name}.toml", "--dry", "--no-report", "--out", place / name)
+        made = bench("run", place / f"{name}.toml", "--dry", "--no-report", "--out", place / name)
         assert made.returncode == 0, made.stderr
     return place
 
 
 def test_the_table_and_the_exit_code(folder: Path) -> None:
-    found = _bench("claims", folder / "suite", "--fail-on", "refuted")
+    found = bench("claims", folder / "suite", "--fail-on", "refuted")
     assert found.returncode == 3
     assert "1 of 3 claims: learn (refuted)." in found.stderr
-    for said in (
-        "stall",
-        "supported",
-        "refuted",
-        "inconclusive",
-        "0 [0, 0.459]",
-        "6 runs, 6 replicates",
-        "[bold]not[/bold]",
-    ):
+    verdicts = ("supported", "refuted", "inconclusive")
+    for said in ("stall", *verdicts, "0 [0, 0.459]", "6 runs, 6 replicates", "[bold]not[/bold]"):
         assert said in found.stdout, found.stdout
 
 
 def test_json_has_the_rule_and_every_number(folder: Path) -> None:
-    found = _bench("claims", folder / "suite", "--json")
+    found = bench("claims", folder / "suite", "--json")
     assert found.returncode == 0
     claims = json.loads(found.stdout)
     assert [claim["verdict"] for claim in claims] == ["supported", "refuted", "inconclusive"]
@@ -79,14 +62,14 @@ def test_json_has_the_rule_and_every_number(folder: Path) -> None:
 
 def test_another_suites_claims_judge_the_same_results(folder: Path) -> None:
     failing = ("--fail-on", "refuted", "--fail-on", "inconclusive")
-    found = _bench("claims", folder / "bare", folder / "suite", "--suite", folder / "supported.toml", *failing)
+    found = bench("claims", folder / "bare", folder / "suite", "--suite", folder / "supported.toml", *failing)
     assert found.returncode == 0, found.stderr
     assert found.stdout.count("stall") == 2 and "learn\n" not in found.stdout
 
 
 def test_what_cannot_be_judged_ends_with_2(folder: Path) -> None:
-    bare = _bench("claims", folder / "bare")
+    bare = bench("claims", folder / "bare")
     assert bare.returncode == 2 and "the suite claiming has no [[claims]]" in bare.stderr
-    wrong = _bench("claims", folder / "suite", "--fail-on", "refute")
+    wrong = bench("claims", folder / "suite", "--fail-on", "refute")
     assert wrong.returncode == 2 and 'Did you mean "refuted"?' in wrong.stderr
-    assert _bench("claims", folder / "nowhere").returncode == 2
+    assert bench("claims", folder / "nowhere").returncode == 2

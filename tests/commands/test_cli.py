@@ -15,18 +15,13 @@ import pytest
 
 from bench.results import Planned, read_manifest, read_tables
 from tests.cohorts import suite_text
+from tests.inline import bench
 
 ROOT = Path(__file__).parents[2]
 SUITE = suite_text(
     "tiny", "Does it run?", 2, {"steps": 12, "width": 8},
     depth=[2, 6], activation=["sigmoid", "relu"], clipping=["none", "global_norm"],
 )  # fmt: skip
-
-
-def bench(*args: str | Path, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bench", *map(str, args)]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "200"}
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, check=False)
 
 
 @pytest.fixture
@@ -41,29 +36,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small suite that was really trained."""
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.toml").write_text(SUITE)
-    done = bench("run", folder / "tiny.toml", "--out", folder / "out", "--workers", "1")
+    command = [sys.executable, "-m", "bench", "run", folder / "tiny.toml", "--out", folder / "out", "--workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert str(folder / "out" / "index.html") in done.stdout
     return folder / "out"
 
 
-def test_run_trains_every_run_and_writes_a_report(trained: Path) -> None:
+def test_run_trains_every_run_and_writes_tables_a_report_and_what_was_run_on_what(trained: Path) -> None:
     runs = read_tables(trained)["runs"]
-    assert len(runs) == 16
+    assert len(runs) == len(pd.read_parquet(trained / "tables" / "runs")) == 16  # they are read by pandas alone too
     assert set(runs["status"]) == {"completed"}
     assert (trained / "index.html").stat().st_size > 10_000
-
-
-def test_the_manifest_says_what_was_run_on_what(trained: Path) -> None:
     manifest = read_manifest(trained)
     assert manifest.text == SUITE
     assert manifest.planned == Planned(cells=8, runs=16, cohorts=4)
     assert str(manifest.versions["keras"]).startswith("3.")
     assert (manifest.ended or "") >= (manifest.started or "-")
-
-
-def test_tables_are_read_by_pandas_alone(trained: Path) -> None:
-    assert len(pd.read_parquet(trained / "tables" / "runs")) == 16
 
 
 def test_a_second_run_trains_nothing(trained: Path) -> None:
@@ -95,26 +84,24 @@ def test_a_dry_run_needs_no_tensorflow_and_is_not_mixed_with_a_real_one(suite: P
     assert "--fresh" in mixed.stderr
 
 
-def test_results_of_other_versions_are_refused(suite: Path) -> None:
+@pytest.mark.usefixtures("inline")
+def test_a_changed_suite_keeps_what_is_still_planned_and_other_versions_are_refused(suite: Path) -> None:
     out = suite.parent / "dry"
-    bench("run", suite, "--dry", "--out", out, "--no-report")
-    replace(read_manifest(out), versions={"keras": "2.0.0"}).write(out)
-    refused = bench("run", suite, "--dry", "--out", out, "--no-report")
-    assert refused.returncode == 2
-    assert "keras 2.0.0 ->" in refused.stderr
-    assert bench("run", suite, "--dry", "--out", out, "--no-report", "--fresh").returncode == 0
-
-
-def test_a_changed_suite_keeps_what_is_still_planned(suite: Path) -> None:
-    out = suite.parent / "dry"
-    bench("run", suite, "--dry", "--out", out, "--no-report")
+    words = ["run", suite, "--dry", "--out", out, "--no-report"]
+    bench(*words)
     suite.write_text(SUITE.replace("depth = [2, 6]", "depth = [2, 7]"))
-    changed = bench("run", suite, "--dry", "--out", out, "--no-report")
+    changed = bench(*words)
     assert "2 cohorts that the suite no longer plans were moved" in changed.stderr
     assert "8 done earlier, 8 to run" in changed.stderr
     assert set(read_tables(out)["runs"]["depth"]) == {2, 7}
+    replace(read_manifest(out), versions={"keras": "2.0.0"}).write(out)
+    refused = bench(*words)
+    assert refused.returncode == 2
+    assert "keras 2.0.0 ->" in refused.stderr
+    assert bench(*words, "--fresh").returncode == 0
 
 
+@pytest.mark.usefixtures("inline")
 def test_options_of_run_reach_it_and_machines_read_lines_of_json(suite: Path) -> None:
     out = suite.parent / "dry"
     options = ["--only", "depth == 2", "--timeout", "60", "--retry-failed", "--json-progress"]
@@ -144,19 +131,21 @@ def test_failed_runs_are_results_and_an_exit_code(tmp_path: Path) -> None:
     assert runs["error"].dropna().str.contains("planted").all()
 
 
-def test_a_missing_plugin_is_one_message(suite: Path) -> None:
-    suite.write_text(SUITE.replace('"sigmoid"', '"no_such_module:thing"'))
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('"sigmoid"', '"no_such_module:thing"'), "cannot import no_such_module"),
+        (("[fixed]", '[fixed]\ndataset = "nowhere.npz"'), "nowhere.npz"),
+    ],
+)
+def test_a_missing_plugin_or_dataset_is_told_before_anything_trains(
+    suite: Path, change: tuple[str, str], said: str
+) -> None:
+    suite.write_text(SUITE.replace(*change))
     done = bench("run", suite, "--out", suite.parent / "out")
     assert done.returncode == 2
-    assert "cannot import no_such_module" in done.stderr
+    assert said in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_a_missing_dataset_is_told_before_anything_trains(suite: Path) -> None:
-    suite.write_text(SUITE.replace("[fixed]", '[fixed]\ndataset = "nowhere.npz"'))
-    done = bench("run", suite, "--out", suite.parent / "out")
-    assert done.returncode == 2
-    assert "nowhere.npz" in done.stderr
     assert not (suite.parent / "out").exists()
 
 
@@ -207,27 +196,18 @@ def test_list_names_suites_factors_and_levels() -> None:
     assert "\ndefault " in everything
     assert "clipping" in everything
     assert "Brock et al. 2021" in bench("list", "clipping").stdout
-    wrong = bench("list", "cliping")
-    assert wrong.returncode == 2
-    assert 'Did you mean "clipping"' in wrong.stderr
 
 
-def test_a_misspelt_suite_is_one_message() -> None:
-    wrong = bench("run", "defalt")
-    assert wrong.returncode == 2
-    assert 'Did you mean "default"?' in wrong.stderr
-
-
-def test_report_of_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
-    done = bench("report", tmp_path)
-    assert done.returncode == 2
-    assert "bench run" in done.stderr
-
-
-def test_an_unknown_dataset_is_one_message() -> None:
-    done = bench("data", "minst")
-    assert done.returncode == 2
-    assert 'Did you mean "mnist"' in done.stderr
+def test_what_is_not_there_is_one_message_that_says_what_to_do(tmp_path: Path) -> None:
+    for words, said in (
+        (["list", "cliping"], 'Did you mean "clipping"'),
+        (["run", "defalt"], 'Did you mean "default"?'),
+        (["report", tmp_path], "bench run"),
+        (["data", "minst"], 'Did you mean "mnist"'),
+    ):
+        wrong = bench(*words)
+        assert wrong.returncode == 2
+        assert said in wrong.stderr
 
 
 def test_data_describes_what_is_shipped() -> None:
