@@ -21,14 +21,12 @@ from bench.analysis.tables import Moment, Tables, at_moment
 from bench.errors import BenchError
 from bench.schema import RunStatus
 from bench.theory import DenseNetwork, network_of, profile
+from bench.theory.describe import READ
 
 WALKS = 240  # finite networks behind each band
 ROUNDING = 1e-3  # decades that float32 may add to a measured ratio; bands of exact predictions have no width
-SETTINGS = (
-    "dataset", "preprocessing", "architecture", "depth", "width", "activation", "initializer", "bias_initializer",
-    "normalization", "skip", "batch_size",
-)  # fmt: skip
 _INPUTS = ("dataset", "preprocessing")
+SETTINGS = (*_INPUTS, "architecture", *READ)
 _SIGNAL = "preactivation_grad_norm"
 
 Reals = NDArray[np.float64]

@@ -18,6 +18,7 @@ MAX_REPLICATES = 10_000
 MAX_NESTING = 8  # tables and lists within each other; a suite needs 5
 MAX_CLAIM_NESTING = 14  # of the claims, which need 11
 MAX_SEED = 2**31 - 1
+_NAMES_FILES = "it names files: A to Z, a to z, digits, _ and -, the first a letter or digit"
 _KINDS = {"string_type": "text", "int_type": "whole number", "list_type": "list of tables", "dict_type": "table"}
 
 
@@ -123,15 +124,19 @@ def _sentence(error: ErrorDetails) -> str:
     kind = _KINDS.get(error["type"])
     if kind:
         return f"{where}: {show(error['input'])} is not a {kind}."
-    return f"{where}: {show(error['input'])} is not allowed: {_limit(error)}."
+    return f"{where}: {show(error['input'])} is not allowed: {limit(error, string_pattern_mismatch=_NAMES_FILES)}."
 
 
-def _limit(error: ErrorDetails) -> str:
+def limit(error: ErrorDetails, **own: str) -> str:
+    """Which limit a value breaks, in words; `own` are those of further types of errors."""
     limits = error.get("ctx", {})
-    return {
+    said = {
+        "greater_than": f"it must be above {limits.get('gt')}",
         "greater_than_equal": f"it must be at least {limits.get('ge')}",
+        "less_than": f"it must be below {limits.get('lt')}",
         "less_than_equal": f"it must be at most {limits.get('le')}",
         "string_too_short": "it must not be empty",
         "string_too_long": f"it must have at most {limits.get('max_length')} characters",
-        "string_pattern_mismatch": "it names files: A to Z, a to z, digits, _ and -, the first a letter or digit",
-    }.get(error["type"], error["msg"])
+        "too_short": f"it needs at least {limits.get('min_length')}",
+    }
+    return (said | own).get(error["type"], error["msg"])

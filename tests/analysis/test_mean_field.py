@@ -110,14 +110,10 @@ def test_what_has_no_prediction_is_counted_with_its_reason() -> None:
     runs.loc[runs["run_id"] == lost, "status"] = "failed"
     norms = tables["gradient_norms"]
     theory = theory_of(tables | {"runs": runs, "gradient_norms": norms[norms["run_id"] != lost]})
-    reasons = theory.runs["reason"].value_counts()
-    assert reasons.sum() == len(runs) == 36
-    assert reasons[""] == 2
-    assert sum(count for text, count in reasons.items() if "mine:phi" in text) == 6
-    assert sum(count for text, count in reasons.items() if "cnn" in text) == 6
-    assert sum(count for text, count in reasons.items() if text.startswith("Lost before")) == 1
-    assert sum(count for text, count in reasons.items() if text.startswith("No gradient")) == 3
-    assert sum(count for text, count in reasons.items() if text.startswith("A single")) == 18
+    reasons = theory.runs["reason"]
+    assert len(reasons) == len(runs) == 36 and (reasons == "").sum() == 2
+    told = {"mine:phi": 6, "cnn": 6, "Lost before": 1, "No gradient": 3, "A single": 18}
+    assert {why: reasons.str.contains(why).sum() for why in told} == told
 
 
 def test_tables_without_rows_have_reasons_and_no_predictions() -> None:

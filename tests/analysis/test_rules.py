@@ -16,7 +16,7 @@ from bench.quantities import OF_RULES, QUANTITIES, Quantity
 from bench.rules import NAMES, Comparison, Condition, Rule, RuleSet, Symptom, When, choose_rules, rule_set
 from bench.rules.choice import threshold_names
 from bench.schema import TABLES
-from bench.suite import load_suite
+from bench.suite import parse_suite
 from tests.dry_results import SMALL, dry_results
 
 RULES = [(name, rule) for name in NAMES for rule in rule_set(name).rules]
@@ -180,23 +180,18 @@ def test_a_suite_chooses_sets_and_moves_thresholds() -> None:
         ({"thresholds": [1]}, "is not a table"),
     ],
 )
-def test_a_mistake_in_verdicts_is_named(written: dict[str, object], message: str, tmp_path: Path) -> None:
+def test_a_mistake_in_verdicts_is_named(written: dict[str, object], message: str) -> None:
     with pytest.raises(SuiteError, match=r"\[verdicts\]") as caught:
         choose_rules(written)
     assert message in str(caught.value)
 
 
-def test_verdicts_of_a_suite_file_reach_the_suite(tmp_path: Path) -> None:
-    path = tmp_path / "s.toml"
-    path.write_text(
-        SMALL + '\n[verdicts]\nrules = ["gradtrial"]\nthresholds = { "gradtrial.vanishing.signal_ratio" = -9.0 }\n'
-    )
-    choice = load_suite(path).verdicts
+def test_verdicts_of_a_suite_file_reach_the_suite() -> None:
+    moved = '\n[verdicts]\nrules = ["gradtrial"]\nthresholds = { "gradtrial.vanishing.signal_ratio" = -9.0 }\n'
+    choice, tables = parse_suite(SMALL + moved, Path("s.toml")).verdicts, dry_results(SMALL).tables
     assert [rules.name for rules in choice.sets] == ["gradtrial"]
-    made = dry_results(SMALL).tables
-    assert (judge(made, choice)["symptom_start"] == Symptom.VANISHING).sum() < (
-        judge(made)["symptom_start"] == Symptom.VANISHING
-    ).sum()
+    few, more = ((judge(tables, each)["symptom_start"] == Symptom.VANISHING).sum() for each in (choice, None))
+    assert few < more
 
 
 def test_threshold_names_are_unique() -> None:

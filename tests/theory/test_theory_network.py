@@ -164,17 +164,14 @@ def test_batch_normalization_of_a_linear_network(batch: int) -> None:
     np.testing.assert_allclose(after, true, rtol=3e-3)
 
 
-@pytest.mark.parametrize(("batch", "growth"), [(8, 1.788), (16, 1.590), (32, 1.522), (64, 1.493), (128, 1.480)])
-def test_batch_normalization_before_relu_at_finite_batches(batch: int, growth: float) -> None:
+LARGE = (1_000_000, np.pi / (np.pi - 1.0))  # the limit
+FINITE = ((8, 1.788), (16, 1.590), (32, 1.522), (64, 1.493), (128, 1.480))
+
+
+@pytest.mark.parametrize(("batch", "growth"), [*FINITE, LARGE])
+def test_batch_normalization_before_relu_at_finite_and_large_batches(batch: int, growth: float) -> None:
     levels = {"activation": "relu", "initializer": "he_normal", "batch_size": batch}
     np.testing.assert_allclose(per_layer(**levels, normalization="batch_normalization"), growth, rtol=1.5e-3)
-
-
-def test_batch_normalization_before_relu_in_the_limit_of_large_batches() -> None:
-    levels = {"activation": "relu", "initializer": "he_normal", "batch_size": 1_000_000}
-    np.testing.assert_allclose(
-        per_layer(**levels, normalization="batch_normalization"), np.pi / (np.pi - 1.0), rtol=1.5e-3
-    )
 
 
 @pytest.mark.parametrize(

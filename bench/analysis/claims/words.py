@@ -89,11 +89,8 @@ def number_in_words(each: Quantity) -> str:
     if not each.counts_steps:
         step = f"at step {each.step}" if isinstance(each.step, int) else _STEPS[each.step]
         return f"{layers}{name} {step}"
-    limit = (
-        f"is {number(each.below)} or less"
-        if each.below is not None
-        else f"is {number(float(each.above or 0.0))} or more"
-    )
+    low, high = each.below, float(each.above or 0.0)
+    limit = f"is {number(low)} or less" if low is not None else f"is {number(high)} or more"
     smooth = f", averaged over {each.smooth} records," if each.smooth > 1 else ""
     return f"first step at which {layers}{name}{smooth} {limit}"
 

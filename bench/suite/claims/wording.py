@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from bench.errors import SuiteError, nearest
 from bench.factors import show
+from bench.suite.file import limit
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -86,18 +87,11 @@ def _keys(model: type[BaseModel], inner: list[str]) -> list[str]:
 
 
 def _limit(error: ErrorDetails) -> str:
-    limits = error.get("ctx", {})
-    return {
-        "greater_than": f"it must be above {limits.get('gt')}",
-        "greater_than_equal": f"it must be at least {limits.get('ge')}",
-        "less_than": f"it must be below {limits.get('lt')}",
-        "less_than_equal": f"it must be at most {limits.get('le')}",
-        "string_too_short": "it must not be empty",
-        "string_too_long": f"it must have at most {limits.get('max_length')} characters",
-        "string_pattern_mismatch": "only A to Z, a to z, digits, _, - and dots may stand in it",
-        "too_short": f"it needs at least {limits.get('min_length')}",
-        "literal_error": f"it is {limits.get('expected')}{_or_a_number(error)}",
-    }.get(error["type"], error["msg"])
+    return limit(
+        error,
+        string_pattern_mismatch="only A to Z, a to z, digits, _, - and dots may stand in it",
+        literal_error=f"it is {error.get('ctx', {}).get('expected')}{_or_a_number(error)}",
+    )
 
 
 def _or_a_number(error: ErrorDetails) -> str:
