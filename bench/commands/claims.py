@@ -52,9 +52,8 @@ def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[s
         for (folder, each), found in zip(suites, tables, strict=True)
     ]
     if form == "json":
-        print(
-            json.dumps([_plain(folder, name, claim) for folder, name, claims in judged for claim in claims], indent=2)
-        )
+        plain = [_plain(folder, name, claim) for folder, name, claims in judged for claim in claims]
+        print(json.dumps(plain, indent=2))
     elif form == "markdown":
         manifests = [read_manifest(folder) for folder in folders]
         rows = zip(manifests, tables, judged, strict=True)
@@ -89,16 +88,12 @@ def _print(folder: Path, name: str, claims: Sequence[Judged]) -> None:
         table.add_column(heading, overflow="fold")
     notes = []
     for claim in claims:
-        style = _STYLES[claim.verdict]
-        first = claim.parts[0] if len(claim.parts) == 1 else None
+        alone = claim.parts[0] if len(claim.parts) == 1 else None
         words = f"{claim.id}\n{claim.statement}"
-        verdict = f"[{style}]{claim.verdict}[/]"
-        table.add_row(_safe(words), verdict, *(_cells(first) if first else ("", "", "")), end_section=first is not None)
-        if not first:
-            for place, part in enumerate(claim.parts):
-                shown = f"[{_STYLES[part.verdict]}]{part.verdict}[/]"
-                last = place == len(claim.parts) - 1
-                table.add_row(_safe(f"  {part.name}"), shown, *_cells(part), end_section=last)
+        table.add_row(_safe(words), _styled(claim.verdict), *(_cells(alone) if alone else ("", "", "")))
+        for part in () if alone else claim.parts:
+            table.add_row(_safe(f"  {part.name}"), _styled(part.verdict), *_cells(part))
+        table.add_section()
         if claim.verdict is not Verdict.SUPPORTED:
             notes.append(f"{claim.id}, {claim.verdict}: {claim.why}")
         notes += [f"{claim.id}: {edge}" for part in claim.parts for edge in part.edges]
@@ -106,6 +101,10 @@ def _print(folder: Path, name: str, claims: Sequence[Judged]) -> None:
     console.print(table)
     for note in dict.fromkeys(notes):
         console.print(_safe(note), soft_wrap=True)
+
+
+def _styled(verdict: Verdict) -> str:
+    return f"[{_STYLES[verdict]}]{verdict}[/]"
 
 
 def _cells(part: JudgedPart) -> tuple[str, str, str]:

@@ -61,20 +61,18 @@ def merge(folders: Sequence[Path], out: Path, command: str = "") -> Path:
 
 
 def _check_free(folders: Sequence[Path], out: Path) -> None:
+    named: set[Path] = set()
     try:
-        twice = [folder for index, folder in enumerate(folders) if folder.resolve() in _resolved(folders[:index])]
+        for folder in folders:
+            if folder.resolve() in named:
+                raise ResultsError(f"{folder} is named twice.")
+            named.add(folder.resolve())
         taken = out.exists() and not (out.is_dir() and not any(out.iterdir()))
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ResultsError(f"{error.filename}: {error.strerror}.") from error
-    if twice:
-        raise ResultsError(f"{twice[0]} is named twice.")
     if taken:
         raise ResultsError(f"{out}: is there already, and not empty. Choose another --out: nothing is overwritten.")
-
-
-def _resolved(folders: Sequence[Path]) -> set[Path]:
-    return {folder.resolve() for folder in folders}
 
 
 def _common_plan(folders: Sequence[Path], manifests: Sequence[Manifest]) -> Plan:
@@ -131,7 +129,7 @@ def _source(folder: Path, plan: Plan) -> Source:
             f"{source.files[run]}.parquet. `bench run` sets aside what a suite does not plan."
         )
     for file in source.sizes:
-        source.check(file)
+        check_tables({table: source.read(table, file, words=True).to_pandas() for table in TABLES}, folder)
     return source
 
 
@@ -182,7 +180,7 @@ class Source:
         self.files: dict[str, str] = {}
         self.sizes: dict[str, int] = {}
         for file in done_cohorts(folder):
-            ids = self._read("runs", file)["run_id"].to_pylist()
+            ids = self.read("runs", file)["run_id"].to_pylist()
             self.sizes[file] = len(ids)
             for run in ids:
                 if run in self.files:
@@ -191,28 +189,21 @@ class Source:
         if not self.files:
             raise ResultsError(f"{folder}: no results here to merge.")
 
-    def check(self, file: str) -> None:
-        """Refuse a file set whose tables do not belong together.
-
-        Raises:
-            ResultsError: they do not.
-        """
-        check_tables({table: self._read(table, file, words=True).to_pandas() for table in TABLES}, self.folder)
-
     def rows(self, table: str, runs: Sequence[str]) -> pa.Table:
         """The rows of these runs, in their order."""
         files = dict.fromkeys(self.files[run] for run in runs)
         return in_order(
-            pa.concat_tables([TABLES[table].arrow.empty_table(), *(self._read(table, f) for f in files)]), runs
+            pa.concat_tables([TABLES[table].arrow.empty_table(), *(self.read(table, f) for f in files)]), runs
         )
 
     def timings(self, runs: Collection[str]) -> Iterable[tuple[dict[str, Any], float]]:
         """The timings of each file that holds some of these runs, and the share of its runs that they are."""
         for file, count in Counter(self.files[run] for run in runs).items():
-            for row in self._read("timings", file).to_pylist():
+            for row in self.read("timings", file).to_pylist():
                 yield row, count / self.sizes[file]
 
-    def _read(self, table: str, file: str, *, words: bool = False) -> pa.Table:
+    def read(self, table: str, file: str, *, words: bool = False) -> pa.Table:
+        """A file's rows; with `words` those that repeat as dictionaries."""
         return CohortFiles(self.folder, file).read(table, repeated_words(table) if words else ())
 
 

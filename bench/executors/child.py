@@ -57,12 +57,8 @@ class Child:
             return Answer(*self._obituary(process, passed), time.monotonic() - began)
         status, value, resident = Status(message[0]), message[1], message[2]
         if passed or status is Status.MEMORY or self._worn(resident):
-            self._end()
+            self.close()
         return Answer(status, value, time.monotonic() - began)
-
-    def close(self) -> None:
-        """End the worker at once."""
-        self._end()
 
     def _worn(self, resident: int) -> bool:
         self.answered += 1
@@ -70,7 +66,8 @@ class Child:
             self.first_bytes = resident
         return self.answered >= RECYCLE_AFTER or resident - self.first_bytes > RECYCLE_GROWTH
 
-    def _end(self) -> None:
+    def close(self) -> None:
+        """End the worker at once."""
         process, self.process = self.process, None
         if process is not None:
             signal_group(process, signal.SIGKILL)

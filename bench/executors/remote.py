@@ -27,7 +27,7 @@ class Request:
     versions: Mapping[str, str] = field(default_factory=versions)  # the driver's
 
 
-_children: dict[tuple[tuple[str, str], ...], Child] = {}  # by environment; this process's own
+_children: dict[tuple[object, ...], Child] = {}  # by environment; this process's own
 
 
 def answer(request: Request) -> Answer:
@@ -41,7 +41,8 @@ def answer(request: Request) -> Answer:
     if other:
         return Answer(Status.UNFIT, f"{os.uname().nodename} has {', '.join(other)}; versions are never mixed.")
     environment = worker_environment(request.cpus, request.gpus)
-    key = tuple(sorted((environment | _visible_gpus()).items()))
+    granted = os.environ.get("CUDA_VISIBLE_DEVICES", "all")  # a child that was started with other GPUs is no use
+    key = (granted, *sorted(environment.items()))
     child = _children.setdefault(key, Child(environment))
     return child.call(request.target, request.argument, request.timeout)
 
@@ -51,8 +52,3 @@ def worker_environment(cpus: float, gpus: float) -> dict[str, str]:
     threads = str(max(1, int(cpus)))
     environment = TENSORFLOW_ENVIRONMENT | {"TF_NUM_INTRAOP_THREADS": threads}
     return environment if gpus else environment | {"CUDA_VISIBLE_DEVICES": "-1"}
-
-
-def _visible_gpus() -> dict[str, str]:
-    """What the engine granted this worker: a child that was started with other GPUs is no use."""
-    return {name: os.environ[name] for name in ("CUDA_VISIBLE_DEVICES",) if name in os.environ}

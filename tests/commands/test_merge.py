@@ -148,43 +148,29 @@ def test_the_manifest_lists_the_sources_and_all_machines(tmp_path: Path) -> None
     third = made(tmp_path / "c", lambda number, _: number == 2)
     again = read_manifest(merge([tmp_path / "out", third], tmp_path / "out2"))
     assert [source["folder"] for source in again.sources] == ["b", "a", "c"]
-
-
-def test_a_folder_that_has_not_ended_makes_one_that_has_not(tmp_path: Path) -> None:
-    parts = [made(tmp_path / "a"), made(tmp_path / "b", ended=None)]
-    assert read_manifest(merge(parts, tmp_path / "out")).ended is None
+    unended = made(tmp_path / "d", ended=None)
+    assert read_manifest(merge([late, unended], tmp_path / "out3")).ended is None
 
 
 def test_merged_results_have_a_report(tmp_path: Path) -> None:
-    parts = [made(tmp_path / f"m{k}", lambda _, run, k=k: run.endswith(f"r{k}")) for k in range(2)]
+    parts = [made(tmp_path / f"m{k}", lambda number, run, k=k: number == 3 and f"r{k}" in run) for k in range(2)]
     assert "Is it one suite?" in write_report(merge(parts, tmp_path / "out")).read_text()
 
 
-@pytest.mark.parametrize(
-    ("table", "column", "value"),
-    [
-        ("loss_curves", "loss", 0.25),
-        ("gradient_norms", "weight_grad_norm", float("nan")),
-        ("gradient_norms", "layer_name", "other"),
-        ("evaluations", "accuracy", None),
-        ("runs", "status", "failed"),
+def test_a_run_that_differs_is_named_with_table_column_and_folders(whole: Path, tmp_path: Path) -> None:
+    for number, (table, column, value) in enumerate((
+        ("loss_curves", "loss", 0.25), ("gradient_norms", "weight_grad_norm", float("nan")),
+        ("gradient_norms", "layer_name", "other"), ("evaluations", "accuracy", None), ("runs", "status", "failed"),
         ("runs", "seed", 7),
-    ],
-)
-def test_a_run_that_differs_is_named_with_table_column_and_folders(
-    whole: Path, tmp_path: Path, table: str, column: str, value: object
-) -> None:
-    again = made(tmp_path / "again")
-    cohort = altered(again, table, lambda rows: rows[-1].update({column: value}))
-    run = pq.read_table(again / "tables" / "runs" / f"{cohort}.parquet")["run_id"].to_pylist()[-1]
-    said = refused([whole, again], tmp_path / "out")
-    assert said.startswith(f"{whole} and {again} disagree on run {run}: table {table}, column {column}.")
-
-
-def test_a_run_with_fewer_rows_is_a_conflict(whole: Path, tmp_path: Path) -> None:
-    again = made(tmp_path / "again")
-    altered(again, "activations", lambda rows: rows.pop())
-    assert "table activations, " in refused([whole, again], tmp_path / "out")
+    )):  # fmt: skip
+        again = shutil.copytree(whole, tmp_path / f"again-{number}")
+        cohort = altered(again, table, lambda rows, change={column: value}: rows[-1].update(change))
+        run = pq.read_table(again / "tables" / "runs" / f"{cohort}.parquet")["run_id"].to_pylist()[-1]
+        said = refused([whole, again], tmp_path / "out")
+        assert said.startswith(f"{whole} and {again} disagree on run {run}: table {table}, column {column}.")
+    fewer = shutil.copytree(whole, tmp_path / "fewer")
+    altered(fewer, "activations", lambda rows: rows.pop())
+    assert "table activations, " in refused([whole, fewer], tmp_path / "out")
 
 
 def test_nan_equals_nan_and_null_null_but_not_each_other(tmp_path: Path) -> None:
@@ -199,16 +185,23 @@ def test_nan_equals_nan_and_null_null_but_not_each_other(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        (("depth = [2, 30]", "depth = [2, 31]"), ["16 runs only the first plans, 16 only the second"]),
-        (('name = "split"', 'name = "other"'), ['"split" and "other"']),
-        (("[fixed]", "[record]\nactivations = { every = 5 }\n[fixed]"), ["[record]"]),
-        (("replicates = 2", "replicates = 2\nseed = 1"), ["32 runs only the first plans"]),
+        (
+            {"text": TEXT.replace("depth = [2, 30]", "depth = [2, 31]")},
+            "16 runs only the first plans, 16 only the second",
+        ),
+        ({"text": TEXT.replace('name = "split"', 'name = "other"')}, '"split" and "other"'),
+        ({"text": TEXT.replace("[fixed]", "[record]\nactivations = { every = 5 }\n[fixed]")}, "[record]"),
+        ({"text": TEXT.replace("replicates = 2", "replicates = 2\nseed = 1")}, "32 runs only the first plans"),
+        *(({"versions": VERSIONS | {name: "0.1"}}, f"{name} {VERSIONS[name]} and 0.1") for name in VERSIONS),
+        ({"dry": False}, "dry results"),
     ],
 )
-def test_another_suite_is_refused(tmp_path: Path, changed: tuple[str, str], says: list[str]) -> None:
-    folders = [made(tmp_path / "a"), made(tmp_path / "b", text=TEXT.replace(*changed))]
+def test_another_suite_or_version_and_trained_beside_dry_are_refused_and_named(
+    tmp_path: Path, changed: dict[str, Any], says: str
+) -> None:
+    folders = [made(tmp_path / "a"), made(tmp_path / "b", **changed)]
     said = refused(folders, tmp_path / "out")
-    for words in [*map(str, folders), *says]:
+    for words in (*map(str, folders), says):
         assert words in said
 
 
@@ -218,19 +211,6 @@ def test_the_same_meaning_in_another_text_is_one_suite(whole: Path, tmp_path: Pa
     rest = made(tmp_path / "rest", lambda _, run: "tanh" in run)
     merged, undivided = (read_tables(f) for f in (merge([rest, half], tmp_path / "out"), whole))
     assert set(merged["runs"]["run_id"]) == set(undivided["runs"]["run_id"])
-
-
-@pytest.mark.parametrize("package", ["python", "numpy", "keras", "tensorflow"])
-def test_other_versions_are_refused_and_named(tmp_path: Path, package: str) -> None:
-    folders = [made(tmp_path / "a"), made(tmp_path / "b", versions=VERSIONS | {package: "0.1"})]
-    said = refused(folders, tmp_path / "out")
-    assert f"{package} {VERSIONS[package]} and 0.1" in said
-    assert str(folders[0]) in said and str(folders[1]) in said
-
-
-def test_dry_and_trained_are_never_mixed(tmp_path: Path) -> None:
-    folders = [made(tmp_path / "a"), made(tmp_path / "b", dry=False)]
-    assert "dry results" in refused(folders, tmp_path / "out")
 
 
 def test_runs_that_the_suite_does_not_plan_are_refused(tmp_path: Path) -> None:

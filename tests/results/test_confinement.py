@@ -24,20 +24,9 @@ from bench.suite import parse_suite
 
 HEAD = '[suite]\nname = "s"\nquestion = "q"\nreplicates = 1\n'
 HOSTILE = [
-    "../../etc/passwd.npz",
-    "/etc/passwd.npz",
-    "..\\\\..\\\\x.npz",
-    "a/../../b.npz",
-    "nul\\u0000.npz",
-    "line\\n.npz",
-    "...npz",
-    "~/x.npz",
-    "é.npz",
-    "<script>alert(1)</script>.npz",
-    "x" * 5000 + ".npz",
-    "m" * 300 + ":f",
-    "a.b.c:d.e",
-]
+    "../../etc/passwd.npz", "/etc/passwd.npz", "..\\\\..\\\\x.npz", "a/../../b.npz", "nul\\u0000.npz", "line\\n.npz",
+    "...npz", "~/x.npz", "é.npz", "<script>alert(1)</script>.npz", "x" * 5000 + ".npz", "m" * 300 + ":f", "a.b.c:d.e",
+]  # fmt: skip
 SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 LONGEST = 255 - len(".parquet.writing")  # bytes of a file's name
 
@@ -80,26 +69,16 @@ def results(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("level", HOSTILE)
-def test_keys_of_runs_and_cohorts_are_plain_file_names(level: str) -> None:
-    plan = planned(level)
+def test_keys_are_plain_file_names_and_tables_are_written_inside_the_folder_alone(level: str, tmp_path: Path) -> None:
+    store, plan = Results(tmp_path / "out"), planned(level)
     for name in [*(cohort.key for cohort in plan.cohorts), *(run.run_id for run in plan.runs)]:
         assert SAFE.fullmatch(name), name
         assert len(name.encode()) <= LONGEST
-
-
-@pytest.mark.parametrize("level", HOSTILE)
-def test_tables_are_written_inside_the_folder_alone(level: str, tmp_path: Path) -> None:
-    store = Results(tmp_path / "out")
-    cohorts = planned(level).cohorts
-    for cohort in cohorts:
+    for cohort in plan.cohorts:
         store.write(cohort.key, train_cohort(cohort))
     written = {path for path in tmp_path.rglob("*") if path.is_file()}
-    tables = {store.folder / "tables" / t / f"{c.key}.parquet" for t in TABLES for c in cohorts}
-    assert written == tables | {store.folder / "digests" / f"{c.key}.json" for c in cohorts}
-
-
-@pytest.mark.parametrize("level", HOSTILE)
-def test_a_suites_own_name_is_letters_digits_and_dashes(level: str) -> None:
+    tables = {store.folder / "tables" / t / f"{c.key}.parquet" for t in TABLES for c in plan.cohorts}
+    assert written == tables | {store.folder / "digests" / f"{c.key}.json" for c in plan.cohorts}
     with pytest.raises(Exception, match=r"\[suite\] name"):
         parse_suite(HEAD.replace('"s"', f'"{level}"') + "[factors]\ndepth = [2]", Path("s.toml"))
 
