@@ -166,7 +166,7 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Table:
     left = ranked.iloc[MOST_ROWS:]
     note = "Totals in decades; departure from the middle of the band in half widths, the median over replicates."
     if len(left):
-        note += f" {plural(len(left), 'more setting')}, {integer(int(left['deviating'].sum()))} of them deviating."
+        note += f" {plural(len(left), 'more setting')}, {integer(int(left['deviates'].sum()))} of them deviating."
     heads = ("setting", "predicted", "band", "measured", "departure", "outside", "layers inside", "cause")
     return Table("Where theory and measurement part", heads, rows, (1, 2, 3, 4, 5, 6), note)
 
