@@ -211,7 +211,8 @@ TABLES: dict[str, TableSpec] = {
             "tensor": _text(
                 "The first bad one in order of computation: weight, as the step found it; then, from the input on, "
                 "each layer's pre-activation (the head's: the logits) and activation (what normalization and "
-                "activation make of it); loss; gradient, from the head back."
+                "activation make of it); loss; gradient, from the head back. After the last update: in one "
+                "more batch, else the last evaluation's loss."
             ),
             "layer_index": Column(pa.int64(), "1", "Its layer; null for a loss."),
             "value": _real(

@@ -56,13 +56,9 @@ def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tenso
     logits = _facts(batch.logits, 1)[None]
     head = tf.stack([logits, *[tf.zeros_like(logits)] * len(FORWARD)], axis=1)  # nothing stands between it and the loss
     forward = tf.concat([*responses, head], axis=0)  # [layers, s, u, phi, h and dh/dz, FACTS, R]
-    gradient = ensemble.by_layer([_facts_of(group) for group in grouped])
-    return tf.stack([weight_facts(ensemble), *tf.unstack(forward, len(FORWARD) + 1, axis=1), gradient])
-
-
-def weight_facts(ensemble: Ensemble) -> tf.Tensor:
-    """The facts of `diagnose` for the weights alone, [layers, FACTS, R]."""
-    return ensemble.by_layer([_facts_of([v.value for v in stack.trainable]) for stack in ensemble.stacks])
+    weights = [[v.value for v in stack.trainable] for stack in ensemble.stacks]
+    weight, gradient = (ensemble.by_layer([_facts_of(group) for group in each]) for each in (weights, grouped))
+    return tf.stack([weight, *tf.unstack(forward, len(FORWARD) + 1, axis=1), gradient])
 
 
 def _response_facts(stage_pass: StagePass, saved: Saved) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from bench.engine.batches import batches, sample_rows
 from bench.engine.datasets import Dataset, check_batch, load
-from bench.engine.divergence import FACTS, ROWS, Event, diagnose, locate, weight_facts
+from bench.engine.divergence import FACTS, ROWS, Event, diagnose, locate
 from bench.engine.ensemble import Ensemble
 from bench.engine.initial import initial_ensemble
 from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_columns
@@ -58,31 +58,32 @@ class Training:
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
+        self.evaluated = np.zeros(0)  # the latest evaluation's losses, [R, samples]
         self.step = tf.function(self._step, autograph=False)
         self.evaluate = tf.function(lambda x, y: evaluate(self.ensemble, x, y), autograph=False)
         self.probe = tf.function(lambda x: activation_statistics(self.ensemble, x, slopes), autograph=False)
         self.recorder.timings["build_seconds"] = time.perf_counter() - started
 
     def run(self) -> dict[str, pa.Table]:
-        """Train to the last step, or until no run is left."""
+        """Train to the last step, or until no run is left.
+
+        One step more, whose update nobody sees, shows whether the last update broke a run.
+        """
         recorder, losses = self.recorder, _Losses(len(self.cohort.runs))
-        rows = batches(self.cohort.runs, len(self.data.y), self.batch, self.steps)
+        rows = batches(self.cohort.runs, len(self.data.y), self.batch, self.steps + 1)
         for step, indices in enumerate(rows):
             with self._timed("measure_seconds"):
                 self._look(step)
             with self._timed("train_seconds" if step else "trace_seconds"):
-                measure = tf.constant(recorder.wants("gradient_norms", step))
-                found = self.step(tf.constant(indices), tf.constant(recorder.alive), measure)
+                flags = [tf.constant(flag) for flag in (recorder.wants("gradient_norms", step), step == self.steps)]
+                found = self.step(tf.constant(indices), tf.constant(recorder.alive), *flags)
                 found = {name: value.numpy() for name, value in found.items()}
-            recorder.timings["steps"] = step + 1
-            self._record(step, found)
             self._judge(step, found, losses)
+            if step < self.steps:
+                recorder.timings["steps"] = step + 1
+                self._record(step, found)
             if not recorder.alive.any():
                 break
-        else:
-            self._judge_weights()
-            with self._timed("measure_seconds"):
-                self._look(self.steps)
         return recorder.tables()
 
     @contextmanager
@@ -91,20 +92,21 @@ class Training:
         yield
         self.recorder.timings[name] = self.recorder.timings.get(name, 0.0) + time.perf_counter() - started
 
-    def _step(self, indices: tf.Tensor, alive: tf.Tensor, measure: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _step(self, indices: tf.Tensor, alive: tf.Tensor, measure: tf.Tensor, after: tf.Tensor) -> dict[str, tf.Tensor]:
         """One training step of all runs.
 
         Args:
             indices: each run's rows, [R, B].
             alive: the runs whose trouble is news, [R].
             measure: whether the columns of `gradient_norms` are wanted; they are zeros otherwise.
+            after: whether this is the step after the last, where every tensor is looked at.
         """
         ensemble = self.ensemble
         batch = ensemble.gradients(tf.gather(self.data.x, indices), tf.gather(self.data.y, indices), measure)
         penalized = self.update.penalized(batch.gradients)
         gradients, norms = self.update.clip(penalized)
         sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
-        trouble = tf.reduce_any(alive & ~sound)
+        trouble = after | tf.reduce_any(alive & ~sound)
         layers, runs = ensemble.network.depth + 1, len(self.cohort.runs)
         sound_facts = tf.zeros([ROWS, layers, FACTS, runs])
         facts = tf.cond(trouble, lambda: diagnose(ensemble, batch, penalized), lambda: sound_facts)
@@ -133,6 +135,7 @@ class Training:
         """Evaluate and probe where the suite asks for it."""
         if self.recorder.wants("evaluations", step):
             found = self.evaluate(self.data.judged_x, self.data.judged_y)
+            self.evaluated = found["loss"].numpy()
             means = {name: self.data.split_means(values.numpy()) for name, values in found.items()}
             self.recorder.add("evaluations", step, means)
         if self.recorder.wants("activations", step):
@@ -162,22 +165,22 @@ class Training:
 
     def _judge(self, step: int, found: dict[str, np.ndarray], losses: _Losses) -> None:
         """Note what left the finite numbers, and losses over the limit, once a run."""
-        loss = found["loss"].astype(np.float64)
+        recorder, loss = self.recorder, found["loss"].astype(np.float64)
+        after = step == self.steps
         if found["trouble"]:
             sound = np.isfinite(loss) & np.isfinite(found["raw"])
-            for run in np.flatnonzero(self.recorder.alive & ~sound).tolist():
-                self.recorder.end(locate(found["facts"], run, step, (loss[run], losses.last(run))))
-        for run, limit in losses.over(loss, self.recorder.alive, self.ensemble.objective.naive_loss):
-            event = Event(run, step, EventKind.LOSS_LIMIT, Tensor.LOSS, None, float(loss[run]), limit)
-            self.recorder.events.append(event)
-
-    def _judge_weights(self) -> None:
-        """The last update has no step after it to show that it broke the weights."""
-        facts = tf.function(lambda: weight_facts(self.ensemble), autograph=False)().numpy()
-        broken = self.recorder.alive & (facts[:, :2] > 0).any(axis=(0, 1))
-        for run in np.flatnonzero(broken).tolist():
-            sound = [np.zeros_like(facts)] * (ROWS - 1)
-            self.recorder.end(locate(np.stack([facts, *sound]), run, self.steps, (0.0, None)))
+            if after:  # a bad weight may hide: relu makes 0 of a bias of -infinity
+                sound &= ~found["facts"][0, :, :2].any(axis=(0, 1))
+            for run in np.flatnonzero(recorder.alive & ~sound).tolist():
+                recorder.end(locate(found["facts"], run, step, (loss[run], losses.last(run))))
+        if not after:
+            for run, limit in losses.over(loss, recorder.alive, self.ensemble.objective.naive_loss):
+                event = Event(run, step, EventKind.LOSS_LIMIT, Tensor.LOSS, None, float(loss[run]), limit)
+                recorder.events.append(event)
+        elif recorder.wants("evaluations", step):  # moving averages may leave the finite numbers, and only they
+            for run in np.flatnonzero(recorder.alive & ~np.isfinite(self.evaluated).all(axis=1)).tolist():
+                kind = EventKind.INFINITY if np.isinf(self.evaluated[run]).any() else EventKind.NAN
+                recorder.end(Event(run, step, kind, Tensor.LOSS, None, losses.last(run), None))
 
 
 class _Data:

@@ -94,5 +94,5 @@ def test_steps_that_are_not_measured_return_zeros() -> None:
     from bench.engine.train import Training
 
     training = Training(cohorts("learning_rate = [0.01]", SMALL)[0])
-    found = training.step(tf.zeros([1, 64], tf.int32), tf.constant([True]), tf.constant(False))
+    found = training.step(tf.zeros([1, 64], tf.int32), tf.constant([True]), tf.constant(False), tf.constant(False))
     assert all(not found[name].numpy().any() for name in KERNEL_COLUMNS)

@@ -116,13 +116,29 @@ def test_weights_that_overflow_are_found_at_the_step_after_the_update() -> None:
     assert steps.max() == 1
 
 
-def test_the_last_update_is_looked_at_too() -> None:
-    fixed = 'depth = 2\nwidth = 8\nsteps = 1\nactivation = "linear"\noptimizer = "sgd"\ninitializer = "he_normal"'
-    (cohort,) = cohorts("learning_rate = [3e38, 0.01]", f'{fixed}\nregularization = {{ level = "l2", strength = 1e3 }}')
-    tables = train(cohort)
-    events = tables["divergence_events"]
-    assert events[["step", "tensor"]].to_numpy().tolist() == [[1, "weight"]]
-    assert sorted(tables["runs"]["status"]) == ["completed", "diverged"]
+@pytest.mark.parametrize(
+    ("rate", "form", "tensor", "layer"),
+    [
+        (3e38, 'activation = "linear"\nregularization = { level = "l2", strength = 1e3 }', "weight", 0),
+        (1e20, "", "pre-activation", 1),  # the weights are finite; what they make of a batch is not
+        # Training normalizes by the batch; only evaluations read the moving averages.
+        (1e5, 'depth = 3\nsteps = 2\nnormalization = "batch_normalization"', "loss", None),
+    ],
+)
+def test_the_last_update_is_looked_at_too(rate: float, form: str, tensor: str, layer: int | None) -> None:
+    fixed = {"depth": "2", "width": "8", "steps": "1", "activation": '"relu"', "optimizer": '"sgd"'}
+    fixed |= dict(line.split(" = ", 1) for line in form.splitlines())
+    (cohort,) = cohorts(
+        f"learning_rate = [{rate}, 0.01]", "\n".join(f"{key} = {value}" for key, value in fixed.items())
+    )
+    tables, steps = train(cohort), int(fixed["steps"])
+    (event,) = tables["divergence_events"].query("kind != 'loss_limit'").to_dict("records")
+    assert (event["step"], event["tensor"]) == (steps, tensor)
+    assert event["layer_index"] == layer or (layer is None and np.isnan(event["layer_index"]))
+    assert event["kind"] == "infinity" or tensor == "loss"
+    assert tables["runs"]["status"].tolist() == ["diverged", "completed"]
+    assert tables["timings"]["steps"].tolist() == [steps]
+    assert tables["gradient_norms"]["step"].max() == steps - 1
 
 
 def test_a_loss_over_its_limit_is_an_event_and_the_run_goes_on() -> None:
