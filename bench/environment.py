@@ -31,17 +31,21 @@ def versions() -> dict[str, str]:
 
 def machine(threads: int = 1) -> dict[str, str | int | float]:
     """The machine in words and numbers: memory in GiB, cores that this process may use, TensorFlow threads a worker."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _cpuinfo("model name") or platform.processor() or "unknown",
         "vector_extensions": next((name for name in VECTORS if name in _flags()), "unknown"),
         "onednn": _onednn(),
-        "cores": cores,
+        "cores": cores(),
         "threads_per_worker": threads,
         "memory_gib": _memory(),
         "gpus": _gpus(),
     }
+
+
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _cpuinfo(*keys: str) -> str:

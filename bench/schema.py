@@ -81,16 +81,13 @@ def _real(meaning: str, unit: str = "1") -> Column:
     return Column(pa.float64(), unit, meaning)
 
 
-def _factor_columns() -> dict[str, Column]:
-    types = {int: pa.int64(), float: pa.float64()}
-    return {
-        name: Column(types[factor.number.kind] if factor.number else pa.string(), "", factor.summary)
-        for name, factor in FACTORS.items()
-    }
+FACTOR_COLUMNS = tuple(FACTORS)  # the columns of `runs` that hold a factor's level, in order
 
-
-FACTOR_COLUMNS = tuple(_factor_columns())  # the columns of `runs` that hold a factor's level, in order
-
+_TYPES = {int: pa.int64(), float: pa.float64()}
+_FACTORS = {
+    name: Column(_TYPES[factor.number.kind] if factor.number else pa.string(), "", factor.summary)
+    for name, factor in FACTORS.items()
+}
 _RUN_ID = {"run_id": _text("The run: its cell's key and its replicate.")}
 _STEP = {"step": _count("Optimizer updates already applied: 0 is initialization.", "updates")}
 _LAYER = {"layer_index": _count("Hidden layer, 0 nearest the input; the head comes last.")}
@@ -106,7 +103,7 @@ TABLES: dict[str, TableSpec] = {
             "seed": _count("Seed from which the run's weights and data order are drawn."),
             "cohort": _text("The runs that trained together in one graph."),
         }
-        | _factor_columns()
+        | _FACTORS
         | {
             "status": _text("completed, diverged or failed."),
             "steps_completed": _count("Updates applied while everything was finite.", "updates"),

@@ -113,24 +113,17 @@ def _table(found: Profile, heading: str) -> Table:
         f"high: at this width, and the band of {found.coverage:.0%} of networks. corr.: cosine of two samples' phi."
     )
     table.caption_justify = "left"
-    names = ("layer", "q", "σ_w²", "χ", "corr.", "limit", "mean", "low", "high")
-    for name in names:
+    for name in ("layer", "q", "σ_w²", "χ", "corr.", "limit", "mean", "low", "high"):
         table.add_column(name, justify="right", no_wrap=True)
     layers = np.arange(found.depth)
     if found.depth > MOST_ROWS:
         layers = np.unique(np.linspace(0, found.depth - 1, MOST_ROWS).round().astype(int))
+    gradients = (found.preactivation, found.preactivation + found.preactivation_shift)
+    thousandths = (found.pair_correlation, *gradients, found.preactivation_low, found.preactivation_high)
     for layer in layers:
-        table.add_row(
-            str(layer),
-            number(found.mean_square[layer]),
-            number(found.weight_variance[layer], 4),
-            f"{found.chi[layer]:.4f}",
-            f"{found.pair_correlation[layer]:.3f}",
-            f"{found.preactivation[layer]:.3f}",
-            f"{found.preactivation[layer] + found.preactivation_shift[layer]:.3f}",
-            f"{found.preactivation_low[layer]:.3f}",
-            f"{found.preactivation_high[layer]:.3f}",
-        )
+        variances = number(found.mean_square[layer]), number(found.weight_variance[layer], 4)
+        shown = (f"{values[layer]:.3f}" for values in thousandths)
+        table.add_row(str(layer), *variances, f"{found.chi[layer]:.4f}", *shown)
     return table
 
 

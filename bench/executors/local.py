@@ -12,6 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from queue import SimpleQueue
 
+from bench.environment import cores
 from bench.executors.answers import Answer
 from bench.executors.child import Child
 from bench.executors.driver import Outcome
@@ -30,7 +31,7 @@ def default_workers() -> int:
     """One worker a core that this process may use; one alone where there is a GPU to share."""
     if Path("/dev/nvidiactl").exists() and os.environ.get("CUDA_VISIBLE_DEVICES") != "-1":
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
 
 
 class LocalExecutor:
