@@ -37,6 +37,8 @@ differs = "Everything."
 [claims.rule]
 {rule}
 """
+PAIR = 'initializer = ["glorot_uniform", "he_normal"]'
+SIDES = 'of = { initializer = "he_normal" }\nagainst = { initializer = "glorot_uniform" }\n'
 
 
 def suite_of(factors: str, *rules: str, replicates: int = 5, fixed: str = "steps = 60") -> Suite:

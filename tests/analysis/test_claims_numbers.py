@@ -16,7 +16,17 @@ from bench.analysis.claims.words import part_in_words, unit_of
 from bench.quantities import Quantity
 from bench.suite.claims import Part
 from bench.suite.claims.numbers import NAMED, read_number
-from tests.analysis.claims_tables import evaluations, norms, run_numbers, runs_of, suite_of, tables_of, units_of
+from tests.analysis.claims_tables import (
+    PAIR,
+    SIDES,
+    evaluations,
+    norms,
+    run_numbers,
+    runs_of,
+    suite_of,
+    tables_of,
+    units_of,
+)
 
 DEPTH = "depth = [4, 16]"
 INF = math.inf
@@ -200,21 +210,15 @@ learning_rate = [0.01, 0.03, 0.1]
 """
 
 
-def _accuracy(runs: pd.DataFrame, largest: object) -> pd.Series:
-    """0.95 up to a largest learning rate of the row, above it at chance."""
-    return runs.apply(lambda run: 0.95 if run["learning_rate"] <= largest(run) + 1e-9 else 0.1, axis=1)  # type: ignore[operator]
-
-
 def test_the_largest_rate_that_learns_is_paired_by_depth_and_replicate() -> None:
-    rule = """number = { learned = 0.9 }
-reduce = { over = "learning_rate", take = "largest" }
-of = { initializer = "he_normal" }
-against = { initializer = "glorot_uniform" }
-compare = "ratio"
+    rule = f"""number = {{ learned = 0.9 }}
+reduce = {{ over = "learning_rate", take = "largest" }}
+{SIDES}compare = "ratio"
 least = 1.5"""
     suite = suite_of(GRID, rule, replicates=3)
     runs = runs_of(suite)
-    accuracy = _accuracy(runs, lambda run: 0.03 if run["initializer"] == "he_normal" else 0.01)
+    largest = runs["initializer"].map({"he_normal": 0.03, "glorot_uniform": 0.01})
+    accuracy = (runs["learning_rate"] <= largest + 1e-9).map({True: 0.95, False: 0.1})
     units = units_of(tables_of(runs, evaluations=evaluations(runs, accuracy)), suite.claims[0].parts[0])
     assert np.exp(units.judged["value"]).tolist() == pytest.approx([3.0] * 3)
     assert np.exp(units.judged["low"]).tolist() == pytest.approx([3.0] * 3)
@@ -234,18 +238,14 @@ reduce = [
 least = 0"""
     suite = suite_of(GRID, rule, replicates=3)
     runs = runs_of(suite)
-    deepest = {"he_normal": 16, "glorot_uniform": 4}
-    accuracy = runs.apply(lambda run: 0.95 if run["depth"] <= deepest[run["initializer"]] else 0.1, axis=1)
+    deepest = runs["initializer"].map({"he_normal": 16, "glorot_uniform": 4})
+    accuracy = (runs["depth"] <= deepest).map({True: 0.95, False: 0.1})
     units = units_of(tables_of(runs, evaluations=evaluations(runs, accuracy)), suite.claims[0].parts[0])
     assert units.judged["value"].tolist() == pytest.approx([12.0 / 15.0] * 3)
 
 
 def test_each_network_counts_at_its_best_rate_and_an_edge_is_told() -> None:
-    rule = """number = { column = "accuracy" }
-of = { initializer = "he_normal" }
-against = { initializer = "glorot_uniform" }
-best = "learning_rate"
-least = 0"""
+    rule = f'number = {{ column = "accuracy" }}\n{SIDES}best = "learning_rate"\nleast = 0'
     suite = suite_of(GRID, rule, replicates=3)
     runs = runs_of(suite)
     best = {"he_normal": 0.03, "glorot_uniform": 0.1}
@@ -321,11 +321,7 @@ def test_the_number_goes_before_the_loss() -> None:
 
 
 def test_runs_without_a_partner_are_counted() -> None:
-    rule = """number = { column = "accuracy" }
-of = { initializer = "he_normal" }
-against = { initializer = "glorot_uniform" }
-least = 0"""
-    suite = suite_of('initializer = ["glorot_uniform", "he_normal"]', rule, replicates=4)
+    suite = suite_of(PAIR, f'number = {{ column = "accuracy" }}\n{SIDES}least = 0', replicates=4)
     runs = runs_of(suite).iloc[1:]
     units = units_of(tables_of(runs, evaluations=evaluations(runs, 0.5)), suite.claims[0].parts[0])
     assert (len(units.judged), units.unpaired, units.found) == (3, 1, 7)

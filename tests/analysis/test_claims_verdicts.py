@@ -14,11 +14,9 @@ from scipy.stats import binom
 from bench.analysis.claims import Judged, Verdict, judge_claims, judge_stored, rule_in_words
 from bench.analysis.claims.intervals import Region, each_estimate, exact, mean_estimate, median_estimate, square_and_add
 from bench.suite import Suite, parse_suite
-from tests.analysis.claims_tables import evaluations, norms, runs_of, suite_of, tables_of
+from tests.analysis.claims_tables import PAIR, SIDES, evaluations, norms, runs_of, suite_of, tables_of
 
 ANY = Region(-math.inf, math.inf)
-PAIR = 'initializer = ["glorot_uniform", "he_normal"]'
-SIDES = 'of = { initializer = "he_normal" }\nagainst = { initializer = "glorot_uniform" }\n'
 LOSS = 'number = { column = "loss", table = "evaluations" }\n'
 SUPPORTED, REFUTED, INCONCLUSIVE = Verdict
 
