@@ -138,7 +138,7 @@ def describe(choice: Choice) -> str:
         place = "shipped with a package" if level.offline else str(keras_path(choice.name))
     rows = f"{len(data.y_train)} training and {len(data.y_validation)} validation rows"
     labels = f"; {data.labels}" if data.labels else ""
-    return f"{choice.label}: {rows} of {data.shape}, {data.classes} classes; {place}{labels}"
+    return f"{choice.label}: {rows} of {data.shape}, {data.classes} {data.kind}; {place}{labels}"
 
 
 def mnist1d() -> tuple[np.ndarray, np.ndarray]:

@@ -67,9 +67,8 @@ def mean_magnitudes(tensors: Sequence[tf.Tensor]) -> Tensors:
     finite = [tf.math.is_finite(total) for total in fast]
 
     def mended() -> Tensors:
-        exact = [
-            tf.reduce_sum(tf.abs(tf.cast(tensor, tf.float64)), axis=list(range(2, tensor.ndim))) for tensor in tensors
-        ]
+        wide = [tf.abs(tf.cast(tensor, tf.float64)) for tensor in tensors]
+        exact = [tf.reduce_sum(each, axis=list(range(2, each.ndim))) for each in wide]
         return [tf.where(f, one, other) for f, one, other in zip(finite, fast, exact, strict=True)]
 
     every = tf.reduce_all(tf.stack([tf.reduce_all(f) for f in finite]))

@@ -60,7 +60,10 @@ def _settle(stack: LayerStack, block: int, forward: Callable[..., Any], rule: tu
     scaled = stack.kernels if length is None else [length]
     done = 0
     while True:
-        weights = [[tf.convert_to_tensor(v.value[block]) for v in group] for group in _groups(stack)]
+        weights = [
+            [tf.convert_to_tensor(v.value[block]) for v in group]
+            for group in (stack.affine, stack.response, stack.state)
+        ]
         z, s, h, _ = forward(*weights)
         variance = np.var(np.asarray(z, np.float64), axis=tuple(range(1, len(z.shape))))
         wrong = chosen & (np.abs(variance - 1.0) > tolerance) & (variance > 0) & np.isfinite(variance)
@@ -73,7 +76,3 @@ def _settle(stack: LayerStack, block: int, forward: Callable[..., Any], rule: tu
             values[block] /= scale.reshape(-1, *[1] * (values.ndim - 2)).astype(np.float32)
             variable.assign(values)
         done += 1
-
-
-def _groups(stack: LayerStack) -> tuple[list[Any], list[Any], list[Any]]:
-    return stack.affine, stack.response, stack.state

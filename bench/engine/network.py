@@ -23,19 +23,19 @@ def build_network(structure: Mapping[str, Choice], input_shape: tuple[int, ...],
     """The network of a cohort's structure, for samples of `input_shape` and a head of that many units.
 
     Raises:
-        SuiteError: an architecture from outside that builds no network, or one of another depth than the suite's.
+        SuiteError: an architecture from outside that builds no network, or one of another depth or with another head.
     """
     choice = structure["architecture"]
     settings = dict(choice.settings)
     network = target_of("architecture", choice)(structure, input_shape, outputs, **settings)
     if FACTORS["architecture"].level(choice.name) is None:
+        built, wanted = f'architecture "{choice.label}" built', structure["depth"].value
         if not isinstance(network, Network):
-            raise SuiteError(f'architecture "{choice.label}" built a {type(network).__name__}, not a Network.')
-        if network.depth != structure["depth"].value:
-            wanted = structure["depth"].value
-            raise SuiteError(
-                f'architecture "{choice.label}" built {network.depth} hidden layers, not {wanted} (depth).'
-            )
+            raise SuiteError(f"{built} a {type(network).__name__}, not a Network.")
+        if network.depth != wanted:
+            raise SuiteError(f"{built} {network.depth} hidden layers, not {wanted} (depth).")
+        if network.head.output_shape != (None, outputs):  # more units than classes would train without a word
+            raise SuiteError(f"{built} a head of shape {network.head.output_shape}, not {(None, outputs)}.")
     return network
 
 

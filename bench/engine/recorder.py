@@ -37,16 +37,11 @@ class Recorder:
         steps = int(self.cohort.structure["steps"].value or 0)
         self.ended = np.full(len(self.cohort.runs), steps)
         self.alive = np.full(len(self.cohort.runs), True)
+        self.wanted = {table: frozenset(at) for table, at in self.cohort.schedules.items()}
 
     def wants(self, table: str, step: int) -> bool:
         """Whether the suite records this table at this step."""
-        return step in self._schedule(table)
-
-    def _schedule(self, table: str) -> frozenset[int]:
-        cache: dict[str, frozenset[int]] = self.__dict__.setdefault("_schedules", {})
-        if table not in cache:
-            cache[table] = frozenset(self.cohort.schedules.get(table, ()))
-        return cache[table]
+        return step in self.wanted.get(table, ())
 
     def add(self, table: str, step: int, columns: dict[str, np.ndarray]) -> None:
         """Keep columns whose first axis is the run; further axes become rows of their own."""
@@ -102,7 +97,7 @@ class Recorder:
 
     def _runs(self) -> dict[str, object]:
         runs = self.cohort.runs
-        columns: dict[str, object] = {
+        return {
             "run_id": [run.run_id for run in runs],
             "suite": [self.cohort.suite] * len(runs),
             "cell_key": [run.cell_key for run in runs],
@@ -112,8 +107,8 @@ class Recorder:
             "status": [str(RunStatus.COMPLETED if alive else RunStatus.DIVERGED) for alive in self.alive],
             "steps_completed": self.ended,
             "parameter_count": [self.parameter_count] * len(runs),
+            **{name: [run.choices[name].column for run in runs] for name in runs[0].choices},
         }
-        return columns | {name: [run.choices[name].column for run in runs] for name in runs[0].choices}
 
     def _events(self) -> dict[str, object]:
         events = sorted(self.events, key=lambda event: (event.run, event.step))

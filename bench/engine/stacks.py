@@ -49,9 +49,11 @@ def roles(variables: Sequence[keras.Variable]) -> list[str]:
 
     `kernel`, `recurrent_kernel` and whatever else ends with `kernel` (`kernel_2`) are kernels; `bias` is a bias.
     """
-    names = [variable.name for variable in variables]
-    seen = [names[:index].count(name) for index, name in enumerate(names)]
-    return [f"{name}_{count + 1}" if count else name for name, count in zip(names, seen, strict=True)]
+    found: list[str] = []
+    for name in (variable.name for variable in variables):
+        numbered = (f"{name}_{count}" for count in range(2, len(variables) + 2))
+        found.append(name if name not in found else next(each for each in numbered if each not in found))
+    return found
 
 
 def is_kernel(role: str) -> bool:

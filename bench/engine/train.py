@@ -22,7 +22,6 @@ from bench.engine.network import build_network
 from bench.engine.objective import Objective
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
-from bench.engine.stacks import LayerStack
 from bench.engine.update import Update
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
@@ -226,14 +225,10 @@ class _Losses:
 
 
 def _weight_counts(ensemble: Ensemble) -> list[int]:
-    counts = []
-    for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
-        counts += [_kernel_entries(stack) for stack in stacks] * stage.count
-    return [*counts, _kernel_entries(ensemble.head)]
-
-
-def _kernel_entries(stack: LayerStack) -> int:
-    return sum(int(np.prod(kernel.shape[2:])) for kernel in stack.kernels)
+    """Numbers in each layer's kernels, the head last."""
+    stages = zip(ensemble.network.stages, ensemble.stages, strict=True)
+    stacks = [stack for stage, block in stages for stack in block * stage.count]
+    return [sum(int(np.prod(kernel.shape[2:])) for kernel in each.kernels) for each in [*stacks, ensemble.head]]
 
 
 def _null_head(values: np.ndarray) -> np.ma.MaskedArray:

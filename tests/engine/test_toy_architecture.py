@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
+from collections.abc import Mapping
 from html import unescape
 from pathlib import Path
 
@@ -14,8 +15,10 @@ import pytest
 import tensorflow as tf
 
 from bench.analysis import theory_of
+from bench.engine.stacks import roles
 from bench.engine.train import Training, train_cohort
 from bench.errors import BenchError, DataError, SuiteError
+from bench.factors import Choice
 from bench.plan import make_plan
 from bench.report import write_report
 from bench.results import Manifest, Results, read_tables
@@ -123,6 +126,11 @@ def test_each_role_has_a_draw_of_its_own_with_the_variance_of_its_fans() -> None
         assert weights[role].numpy().std() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
 
 
+def test_no_two_variables_have_one_role() -> None:
+    variables = [keras.Variable(0.0, name=name) for name in ("kernel", "kernel", "kernel_2", "bias", "kernel")]
+    assert roles(variables) == ["kernel", "kernel_2", "kernel_2_2", "bias", "kernel_3"]
+
+
 def test_max_norm_bounds_each_unit_of_both_kernels() -> None:
     (cohort,) = cohorts('regularization = [{ level = "max_norm", limit = 0.3 }]', FIXED)
     training = Training(cohort)
@@ -145,6 +153,10 @@ def shallow(*_: object) -> object:
     return two_way.build({"depth": Number(1), "width": Number(5)}, (6, 4), 2)  # type: ignore[dict-item]
 
 
+def broad(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> object:
+    return two_way.build(structure, shape, outputs + 1)
+
+
 def nothing(*_: object) -> None:
     return None
 
@@ -161,6 +173,7 @@ odd.kind = "images"  # type: ignore[attr-defined]
     [
         ('"two_way:build"', SuiteError, f"{__name__}:shallow.* built 1 hidden layers, not 2"),
         ('"two_way:build"', SuiteError, f"{__name__}:nothing.* built a NoneType, not a Network"),
+        ('"two_way:build"', SuiteError, f"{__name__}:broad.* built a head of shape .None, 3., not .None, 2."),
         ('"two_way:sums"', DataError, "its kind is 'images'; allowed are classes, values"),
     ],
 )
