@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,11 +42,11 @@ def driver(many: Tiny) -> Iterator[subprocess.Popen[str]]:
     process.wait()
 
 
-def until(holds: object, seconds: float = 60.0) -> None:
+def until(holds: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
-    while not holds() and time.monotonic() < deadline:  # type: ignore[operator]
+    while not holds() and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert holds()  # type: ignore[operator]
+    assert holds()
 
 
 def workers(driver: subprocess.Popen[str]) -> list[int]:

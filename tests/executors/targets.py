@@ -98,10 +98,6 @@ def raise_if_poisoned(cohort: Cohort) -> Tables:
     return train_cohort(cohort)
 
 
-def raise_always(cohort: Cohort) -> None:
-    raise RuntimeError("planted")
-
-
 def hoard_if_large(cohort: Cohort) -> Tables:
     if len(cohort.runs) > 2:
         raise MemoryError("planted")

@@ -140,7 +140,7 @@ def test_a_worker_that_is_killed_by_chance_costs_no_run(
 
 
 def test_a_cohort_like_one_that_failed_in_every_run_is_not_taken_apart(planned: tuple[Cohort, ...]) -> None:
-    driver = Driver(InlineExecutor(), TARGETS + "raise_always")
+    driver = Driver(InlineExecutor(), TARGETS + "fail")
     outcomes, incidents = run(driver, planned[:1])
     assert len(lost(outcomes)) == len(outcomes) == 6
     outcomes, incidents = run(driver, planned[1:])
