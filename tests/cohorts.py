@@ -18,8 +18,9 @@ EVERY_STEP = """
 gradient_norms = "every_step"
 loss_curves = "every_step"
 activations = { at = [0] }
-evaluations = { at = [0, "last"] }
+evaluations = "never"
 """
+EVALUATED = EVERY_STEP.replace('"never"', '{ at = [0, "last"] }')
 
 
 def suite_text(name: str, question: str, replicates: int, fixed: Mapping[str, object], **factors: list[Any]) -> str:

@@ -20,7 +20,7 @@ from bench.engine.formula import (
 )
 from bench.plan import make_plan
 from bench.schema import LOSS_LIMIT_FACTOR, TABLES
-from tests.cohorts import cohorts, of_run
+from tests.cohorts import EVALUATED, cohorts, of_run
 from tests.dry_results import EXPLODING, SMALL, dry_results
 
 EXACT = 6 * LAYER_NOISE  # decades: no noise is that far out
@@ -29,7 +29,7 @@ HOT = 'initializer = [{ level = "orthogonal", gain = 10.0 }]'  # a decade a laye
 
 def dry(factors: str, fixed: str, replicates: int = 1) -> dict[str, pd.DataFrame]:
     """All tables of the one cohort of a suite, every step recorded."""
-    (cohort,) = cohorts(factors, fixed, replicates)
+    (cohort,) = cohorts(factors, fixed, replicates, EVALUATED)
     return {name: table.to_pandas() for name, table in train_cohort(cohort).items()}
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
-from bench.plan import Cohort
-from tests.cohorts import cohorts, of_run
+from tests.cohorts import EVALUATED, cohorts, of_run
 
 STEPS = 12
 SHAPE = 'depth = 3\nwidth = 16\nbatch_size = 32\noptimizer = "sgd"'
@@ -47,28 +47,54 @@ def first_gradients(training: Any, index: int, *, layer_norm: bool) -> dict[str,
     }
 
 
-def training_of(cohort: Cohort) -> Any:
+@dataclass(frozen=True)
+class Tried:
+    """A trained cohort: each run's gradients of its first batch, lone models that are not yet trained, the tables."""
+
+    training: Any
+    first: list[dict[str, Any]]
+    lones: list[Any]
+    tables: dict[str, Any]
+
+
+def tried(factors: str) -> Tried:
     from bench.engine.train import Training
+    from tests.engine.lone import Lone
+    from tests.engine.test_engine_parity import _lone
 
-    return Training(cohort)
+    (cohort,) = cohorts(factors, f'{SHAPE}\nsteps = {STEPS}\nactivation = "tanh"', record=EVALUATED)
+    training, runs = Training(cohort), range(len(cohort.runs))
+    first = [first_gradients(training, index, layer_norm="layer" in factors) for index in runs]
+    lones = [_lone(Lone, training, index) for index in runs]
+    return Tried(training, first, lones, {name: table.to_pandas() for name, table in training.run().items()})
 
 
-def frames(training: Any) -> dict[str, Any]:
-    return {name: table.to_pandas() for name, table in training.run().items()}
+@pytest.fixture(scope="module")
+def plain() -> Tried:
+    """All clipping rules, fast and slow."""
+    levels = ", ".join(f'{{ level = "{rule}", threshold = {limit} }}' for rule, limit in RULES.items())
+    return tried(f'clipping = ["none", {levels}]\nlearning_rate = [1.0, 0.02]')
 
 
-@pytest.mark.parametrize("normalization", ["none", "layer_normalization"])
-def test_the_activation_gradient_is_taken_at_the_output_of_the_activation(normalization: str) -> None:
-    level = f'{{ level = "{normalization}", position = "after" }}' if normalization != "none" else '"none"'
-    (cohort,) = cohorts(f"normalization = [{level}]", f'{SHAPE}\nsteps = 2\nactivation = "tanh"\nlearning_rate = 1.0')
-    training = training_of(cohort)
-    expected = first_gradients(training, 0, layer_norm=normalization != "none")
-    rows = frames(training)["gradient_norms"].query("step == 0").sort_values("layer_index")
-    np.testing.assert_allclose(rows["activation_grad_norm"][:-1], expected["signal"], rtol=1e-4)
-    assert np.isnan(rows["activation_grad_norm"].iloc[-1])
-    kernels = [v for v in expected["variables"] if v.ndim == 2]
-    np.testing.assert_allclose(rows["weight_norm"], [np.linalg.norm(k) for k in kernels], rtol=1e-5)
-    assert rows["weight_count"].tolist() == [k.size for k in kernels]
+@pytest.fixture(scope="module")
+def normalized() -> dict[str, Tried]:
+    level = 'learning_rate = [{}]\nnormalization = [{{ level = "{}_normalization", position = "{}" }}]'
+    cases = {"layer": (1.0, "layer", "after"), "batch": (0.02, "batch", "before")}
+    return {kind: tried(level.format(*case)) for kind, case in cases.items()}
+
+
+def test_the_activation_gradient_is_taken_at_the_output_of_the_activation(
+    plain: Tried, normalized: dict[str, Tried]
+) -> None:
+    for trained in (plain, normalized["layer"]):
+        for run, expected in zip(trained.training.cohort.runs, trained.first, strict=True):
+            own = of_run(trained.tables, run.run_id)["gradient_norms"]
+            rows = own.query("step == 0").sort_values("layer_index")
+            np.testing.assert_allclose(rows["activation_grad_norm"][:-1], expected["signal"], rtol=1e-4)
+            assert np.isnan(rows["activation_grad_norm"].iloc[-1])
+            kernels = [v for v in expected["variables"] if v.ndim == 2]
+            np.testing.assert_allclose(rows["weight_norm"], [np.linalg.norm(k) for k in kernels], rtol=1e-5)
+            assert rows["weight_count"].tolist() == [k.size for k in kernels]
 
 
 def clipped(rule: str, limit: float, gradients: list[np.ndarray], weights: list[np.ndarray]) -> list[np.ndarray]:
@@ -89,37 +115,38 @@ def clipped(rule: str, limit: float, gradients: list[np.ndarray], weights: list[
     return [*made, *gradients[-2:]]
 
 
-def test_the_norm_after_clipping_is_that_of_each_rule() -> None:
-    levels = ", ".join(f'{{ level = "{rule}", threshold = {limit} }}' for rule, limit in RULES.items())
-    (cohort,) = cohorts(f"clipping = [{levels}]", f'{SHAPE}\nsteps = 1\nactivation = "tanh"')
-    training = training_of(cohort)
-    found = [first_gradients(training, index, layer_norm=False) for index in range(len(RULES))]
-    curves = frames(training)["loss_curves"]
-    for run, gradients in zip(cohort.runs, found, strict=True):
-        row = curves[curves["run_id"] == run.run_id].iloc[0]
-        rule = run.choices["clipping"].name
+def test_the_norm_after_clipping_is_that_of_each_rule(plain: Tried) -> None:
+    curves, bitten = plain.tables["loss_curves"].query("step == 0").set_index("run_id"), set()
+    for run, gradients in zip(plain.training.cohort.runs, plain.first, strict=True):
+        if run.choices["clipping"].is_none:
+            continue
+        row, rule = curves.loc[run.run_id], run.choices["clipping"].name
         after = clipped(rule, RULES[rule], gradients["weights"], gradients["variables"])
         norms = [np.sqrt(sum((np.asarray(g, np.float64) ** 2).sum() for g in each))
                  for each in (gradients["weights"], after)]  # fmt: skip
         np.testing.assert_allclose([row["global_grad_norm"], row["clipped_grad_norm"]], norms, rtol=1e-4, err_msg=rule)
         assert norms[1] < 0.99 * norms[0], "the limit must bite, or the test shows nothing"
         assert row["clipped"]
+        bitten.add(rule)
+    assert bitten == set(RULES)
 
 
-@pytest.mark.parametrize("normalization", ["none", "batch_normalization"])
-def test_evaluations_are_those_of_the_lone_model_in_inference_mode(normalization: str) -> None:
+@pytest.mark.parametrize("normalization", ["none", "batch"])
+def test_evaluations_are_those_of_the_lone_model_in_inference_mode(
+    plain: Tried, normalized: dict[str, Tried], normalization: str
+) -> None:
     from bench.engine.batches import batches
-    from tests.engine.lone import Lone
-    from tests.engine.test_engine_parity import _lone
 
-    (cohort,) = cohorts(
-        f'normalization = ["{normalization}"]', f'{SHAPE}\nsteps = {STEPS}\nactivation = "tanh"\nlearning_rate = 0.02'
+    trained = normalized.get(normalization, plain)
+    training, data = trained.training, trained.training.data
+    (index,) = (
+        index
+        for index, run in enumerate(training.cohort.runs)
+        if run.choices["clipping"].is_none and run.choices["learning_rate"].value == 0.02
     )
-    training = training_of(cohort)
-    data, lone = training.data, _lone(Lone, training, 0)
+    lone, found = trained.lones[index], of_run(trained.tables, training.cohort.runs[index].run_id)["evaluations"]
     x, y = data.x.numpy(), data.y.numpy()
-    found = of_run(frames(training), cohort.runs[0].run_id)["evaluations"]
-    rows = [at[0] for at in batches(cohort.runs, len(y), training.batch, STEPS)]
+    rows = [at[index] for at in batches(training.cohort.runs, len(y), training.batch, STEPS)]
     for step in (0, STEPS):
         if step:
             lone.train((x[at], y[at]) for at in rows)

@@ -15,7 +15,7 @@ import pytest
 from bench.engine.batches import batches
 from bench.engine.divergence import FACTS, ROWS, locate
 from bench.schema import EventKind, Tensor
-from tests.cohorts import cohorts, of_run, train
+from tests.cohorts import EVALUATED, EVERY_STEP, cohorts, of_run, train
 
 SMALL = 'depth = 4\nwidth = 16\nsteps = 15\nactivation = "tanh"\noptimizer = "momentum"'
 ROOT = Path(__file__).parents[2]
@@ -29,8 +29,10 @@ def equal(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
 
 
 def test_a_run_is_the_same_to_the_bit_beside_a_calm_and_beside_a_diverging_neighbour() -> None:
-    (calm,) = cohorts("learning_rate = [0.05, 0.06]", SMALL.replace("tanh", "relu"))
-    (wild,) = cohorts("learning_rate = [0.05, 1e9]", SMALL.replace("tanh", "relu"))
+    calm, wild = (
+        cohorts(f"learning_rate = [0.05, {rate}]", SMALL.replace("tanh", "relu"), record=EVALUATED)[0]
+        for rate in ("0.06", "1e9")
+    )
     beside = train(wild)
     assert beside["runs"]["status"].tolist() == ["completed", "diverged"]
     run_id = calm.runs[0].run_id
@@ -38,16 +40,26 @@ def test_a_run_is_the_same_to_the_bit_beside_a_calm_and_beside_a_diverging_neigh
     equal(of_run(train(calm), run_id), of_run(beside, run_id))
 
 
-def test_a_run_alone_is_the_run_in_company() -> None:
-    (alone,) = cohorts('clipping = ["global_norm"]', SMALL)
-    (company,) = cohorts(
-        'clipping = ["global_norm", "none", "adaptive"]\ninitializer = ["glorot_uniform", "he_normal"]', SMALL
+@pytest.fixture(scope="module")
+def company() -> dict[str, pd.DataFrame]:
+    """Runs that are clipped by three rules, free runs, and one that is too fast, in one cohort."""
+    (cohort,) = cohorts(
+        """clipping = ["global_norm", "none", "adaptive", { level = "global_norm", threshold = 0.5 }]
+        initializer = ["glorot_uniform", "he_normal"]""",
+        SMALL,
+        record=EVERY_STEP + "[[include]]\nlearning_rate = [30.0]\nclipping = 'none'\ninitializer = 'glorot_uniform'",
     )
+    return train(cohort)
+
+
+def test_a_run_alone_is_the_run_in_company(company: dict[str, pd.DataFrame]) -> None:
+    (alone,) = cohorts('clipping = ["global_norm"]', SMALL)
     run_id = alone.runs[0].run_id
-    for name, frame in of_run(train(alone), run_id).items():
-        if name in ("gradient_norms", "loss_curves"):
-            other = of_run(train(company), run_id)[name].select_dtypes(float)
-            np.testing.assert_allclose(frame.select_dtypes(float), other, rtol=1e-5)
+    tables, others = of_run(train(alone), run_id), of_run(company, run_id)
+    for name in ("gradient_norms", "loss_curves"):
+        frame = tables[name].select_dtypes(float)
+        assert len(frame) > 0
+        np.testing.assert_allclose(frame, others[name].select_dtypes(float), rtol=1e-5)
 
 
 def test_a_replicate_sees_the_same_batches_in_every_cell_and_others_see_others() -> None:
@@ -141,9 +153,8 @@ def test_the_last_update_is_looked_at_too(rate: float, form: str, tensor: str, l
     assert tables["gradient_norms"]["step"].max() == steps - 1
 
 
-def test_a_loss_over_its_limit_is_an_event_and_the_run_goes_on() -> None:
-    (cohort,) = cohorts("learning_rate = [30.0, 0.01]", SMALL)
-    tables = train(cohort)
+def test_a_loss_over_its_limit_is_an_event_and_the_run_goes_on(company: dict[str, pd.DataFrame]) -> None:
+    tables = company
     (event,) = tables["divergence_events"].itertuples()
     assert (event.kind, event.tensor) == ("loss_limit", "loss")
     assert event.value > event.limit >= 10 * np.log(10)
@@ -233,11 +244,13 @@ def test_a_derivative_that_is_nan_is_named_in_the_layer_nearest_the_head() -> No
     assert (event.step, event.kind, event.tensor, event.layer_index) == (0, "nan", "gradient", 2)
 
 
-@pytest.mark.parametrize(("layer", "skip"), [(0, "none"), (2, "none"), (2, "residual"), (4, "none")])
-def test_a_nan_planted_in_a_kernel_is_found_there(layer: int, skip: str) -> None:
+@pytest.mark.parametrize(("skip", "bad"), [("none", {0: 1, 2: 2, 4: 3}), ("residual", {2: 1})])
+def test_a_nan_planted_in_a_kernel_is_found_there(skip: str, bad: dict[int, int]) -> None:
+    """Planted in these layers, each in a run of its own; the first run stays sound."""
     from bench.engine.train import Training
 
-    (cohort,) = cohorts(f'skip = ["{skip}"]\nlearning_rate = [0.01, 0.02]', SMALL)
+    rates = [0.01, 0.02, 0.03, 0.04][: len(bad) + 1]
+    (cohort,) = cohorts(f'skip = ["{skip}"]\nlearning_rate = {rates}', SMALL)
     training = Training(cohort)
     kernel_of = [
         (stack.kernel, block)
@@ -245,13 +258,16 @@ def test_a_nan_planted_in_a_kernel_is_found_there(layer: int, skip: str) -> None
         for block in range(stage.count)
         for stack in stacks
     ]
-    kernel, block = [*kernel_of, (training.ensemble.head.kernel, 0)][layer]
-    values = kernel.numpy()
-    values[block, 1, 0, 0] = np.nan
-    kernel.assign(values)
-    (event,) = training.run()["divergence_events"].to_pylist()
-    assert (event["tensor"], event["layer_index"], event["kind"]) == ("weight", layer, "nan")
-    assert event["run_id"] == cohort.runs[1].run_id
+    for layer, run in bad.items():
+        kernel, block = [*kernel_of, (training.ensemble.head.kernel, 0)][layer]
+        values = kernel.numpy()
+        values[block, run, 0, 0] = np.nan
+        kernel.assign(values)
+    events = {event["run_id"]: event for event in training.run()["divergence_events"].to_pylist()}
+    assert len(events) == len(bad)
+    for layer, run in bad.items():
+        event = events[cohort.runs[run].run_id]
+        assert (event["tensor"], event["layer_index"], event["kind"]) == ("weight", layer, "nan")
 
 
 def test_exactly_the_steps_that_were_asked_for_are_recorded() -> None:
@@ -271,10 +287,12 @@ evaluations = { at = ["last"] }
     assert tables["gradient_norms"]["layer_name"].tolist()[:4] == ["hidden_0", "hidden_1", "hidden_2", "head"]
 
 
-def test_clipping_is_told_before_and_after() -> None:
-    (cohort,) = cohorts('clipping = ["none", { level = "global_norm", threshold = 0.5 }]', SMALL)
-    curves = train(cohort)["loss_curves"]
-    clipped, free = (curves[curves["run_id"].str.contains("global_norm") == flag] for flag in (True, False))
+def test_clipping_is_told_before_and_after(company: dict[str, pd.DataFrame]) -> None:
+    rules = company["runs"].set_index("run_id")["clipping"]
+    curves = company["loss_curves"].assign(rule=lambda rows: rows["run_id"].map(rules))
+    clipped, free = (curves[curves["rule"] == rule] for rule in ("global_norm(threshold=0.5)", "none"))
+    assert len(clipped) == 2 * 15
+    assert len(free) == 3 * 15
     assert (clipped["clipped_grad_norm"] <= 0.5 * (1 + 1e-6)).all()
     assert (clipped["clipped"] == (clipped["global_grad_norm"] > 0.5)).all()
     assert clipped["clipped"].any()

@@ -10,14 +10,14 @@ from bench.executors.driver import Driver, Outcome
 from bench.executors.local import LocalExecutor
 from bench.executors.tables import join, without
 from bench.schema import TABLES
-from tests.cohorts import cohorts
+from tests.cohorts import EVALUATED, cohorts
 
 FACTORS = 'clipping = ["none", "value", "global_norm"]'
 FIXED = 'depth = 5\nwidth = 24\nsteps = 8\nnormalization = "batch_normalization"\noptimizer = "adam"'
 
 
 def test_a_cohort_that_failed_in_one_run_holds_all_others_bit_for_bit() -> None:
-    (planned,) = cohorts(FACTORS, FIXED, replicates=2)
+    (planned,) = cohorts(FACTORS, FIXED, 2, EVALUATED)
     with LocalExecutor(2) as executor:
         undisturbed = executor.submit("bench.engine.train:train_cohort", planned).result().value
         events = Driver(executor, "tests.executors.targets:raise_in_training_if_poisoned").events([planned])

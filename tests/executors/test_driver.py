@@ -15,7 +15,7 @@ from bench.executors.local import LocalExecutor
 from bench.executors.tables import Tables, failed_tables, join, without
 from bench.plan import Cohort
 from bench.schema import TABLES
-from tests.cohorts import cohorts
+from tests.cohorts import EVALUATED, cohorts
 from tests.executors.targets import is_poisoned
 from tests.inline import Failing, InlineExecutor
 
@@ -27,7 +27,7 @@ FACTORS = 'depth = [2, 6]\nclipping = ["none", "value", "global_norm"]'
 @pytest.fixture(scope="module")
 def planned() -> tuple[Cohort, ...]:
     """Two cohorts of six runs; in each, replicate 1 with clipping by value is poisoned."""
-    return cohorts(FACTORS, "steps = 5\nwidth = 4", replicates=2)
+    return cohorts(FACTORS, "steps = 5\nwidth = 4", 2, EVALUATED)
 
 
 @pytest.fixture

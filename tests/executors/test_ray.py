@@ -20,7 +20,7 @@ from bench.commands.executor import Where, memory_bytes, plugin_files
 from bench.errors import ExecutorError
 from bench.executors.answers import Status
 from bench.executors.driver import Driver, Incident, Outcome
-from tests.cohorts import cohorts, suite_text
+from tests.cohorts import EVALUATED, cohorts, suite_text
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed: make test installs it")
 
@@ -103,7 +103,7 @@ def test_a_node_that_freezes_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the nodes find tests.executors.targets there
     from bench.executors.ray import RayExecutor
 
-    planned = cohorts("depth = [2, 3, 4, 5, 6, 7]", "steps = 5\nwidth = 4")
+    planned = cohorts("depth = [2, 3, 4, 5, 6, 7]", "steps = 5\nwidth = 4", record=EVALUATED)
     checks = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 1000}
     freeze = {"FREEZE_NODE": str(tmp_path / "frozen")}
     with two_nodes(freeze, **checks, health_check_failure_threshold=2) as (cluster, second):
