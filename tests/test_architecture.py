@@ -37,7 +37,7 @@ PACKAGES = {
     "plan": _package("suite factors errors"),
     "engine": _package("plan factors schema theory errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
     "executors": _package("environment plan schema errors", "pyarrow ray"),
-    "results": _package("environment plan suite schema factors errors", "pyarrow pandas"),
+    "results": _package("environment plan suite schema factors errors", "pyarrow pandas numpy"),
     "theory": _package("factors errors", "numpy scipy"),
     "analysis": _package("suite quantities rules factors schema theory text errors", "numpy pandas scipy"),
     "report": _package(

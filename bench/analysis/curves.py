@@ -22,7 +22,8 @@ def gradient_profile(tables: Tables, judged: pd.DataFrame, by: Sequence[str], mo
     """
     wanted = judged[["run_id", *by]]
     norms = tables["gradient_norms"]
-    rows = hidden({"gradient_norms": norms[norms["run_id"].isin(wanted["run_id"])]}, moment)
+    names = ["run_id", "step", "layer_index", "layer_name", NORM]
+    rows = hidden({"gradient_norms": norms.loc[norms["run_id"].isin(wanted["run_id"]), names]}, moment)
     joined = rows[["run_id", "layer_index", NORM]].merge(wanted, on="run_id")
     profile = median_interval(joined, [*by, "layer_index"], NORM)
     return profile.sort_values([*by, "layer_index"], kind="stable", ignore_index=True)

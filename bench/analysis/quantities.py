@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,6 +54,7 @@ class Measurements:
         self._rows: dict[tuple[str, str, object], Rows] = {}
         self._by_run: dict[Quantity, Reals] = {}
         self._by_step: dict[Quantity, Steps] = {}
+        self._settled: set[str] = set()
         self.held: dict[tuple[RuleSet, When | None], pd.DataFrame] = {}  # which rules held: `verdicts.rules_held`
 
     def by_run(self, quantity: Quantity) -> Reals:
@@ -67,6 +69,14 @@ class Measurements:
             rows = self._recorded(quantity)
             self._by_step[quantity] = Steps(rows.run, rows.step, self._over_layers(rows, quantity))
         return self._by_step[quantity]
+
+    def settle(self, table: str, asked: Iterable[Quantity]) -> None:
+        """Compute what will be asked of a table, which may lose rows and columns then: asking for more raises."""
+        for each in asked:
+            if each.table == table:
+                _ = self.by_step(each) if each.per_step else self.by_run(each)
+        self._rows = {key: rows for key, rows in self._rows.items() if key[0] != table}
+        self._settled.add(table)
 
     def of(self, quantity: Quantity) -> pd.Series:
         """`by_run` under the runs' ids."""
@@ -102,7 +112,13 @@ class Measurements:
         return self._over_steps(rows, self._over_layers(rows, quantity), quantity)
 
     def _recorded(self, quantity: Quantity) -> Rows:
-        """The rows of the steps that matter, in order."""
+        """The rows of the steps that matter, in order.
+
+        Raises:
+            KeyError: the table is settled.
+        """
+        if quantity.table in self._settled:
+            raise KeyError(f"{quantity.name or quantity.of}: {quantity.table} was settled without it")
         table, split, step = quantity.table, quantity.split, quantity.step
         when: object = step if isinstance(step, int) or step in _ENDS else "each"
         if (table, split, when) not in self._rows:
@@ -133,6 +149,9 @@ class Measurements:
 
     def _over_layers(self, rows: Rows, quantity: Quantity) -> Reals:
         """One number per block."""
+        return np.concatenate([self._part_over_layers(part, quantity) for part in rows.parts()])
+
+    def _part_over_layers(self, rows: Rows, quantity: Quantity) -> Reals:
         values = self._values(rows, quantity)
         if quantity.table not in LAYERED or not len(values):
             return values
@@ -197,14 +216,18 @@ class Measurements:
 
     def _steps_first(self, quantity: Quantity) -> Reals:
         """Each layer's mean over the finite numbers of its steps from `since` on; then the layers' extreme."""
-        rows = self._recorded(quantity)
-        values, runs = self._values(rows, quantity), len(self.runs)
-        counted = (rows.row_step >= quantity.since) & np.isfinite(values) & rows.layers(quantity.layers)
-        width = int(rows.layer.max()) + 1 if len(values) else 1
-        cell = (rows.row_run * width + rows.layer)[counted] if len(values) else np.zeros(0, np.int64)
-        count = np.bincount(cell, minlength=runs * width).reshape(runs, width)
-        total = np.bincount(cell, weights=values[counted], minlength=runs * width).reshape(runs, width)
-        mean = np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+        whole = self._recorded(quantity)
+        width, runs = int(whole.layer.max(initial=0)) + 1, len(self.runs)
+        mean = np.full((runs, width), np.nan)
+        for rows in whole.parts():
+            values = self._values(rows, quantity)
+            counted = (rows.row_step >= quantity.since) & np.isfinite(values) & rows.layers(quantity.layers)
+            cell, first = (rows.row_run * width + rows.layer)[counted], int(rows.run.min(initial=runs))
+            held = (int(rows.run.max(initial=first)) + 1 - first) * width
+            count = np.bincount(cell - first * width, minlength=held)
+            total = np.bincount(cell - first * width, weights=values[counted], minlength=held)
+            known = np.flatnonzero(count)
+            mean.ravel()[first * width + known] = total[known] / count[known]
         return np.asarray({"min": np.fmin, "max": np.fmax}[quantity.take].reduce(mean, axis=1))
 
     def _nonfinite(self, quantity: Quantity) -> Reals:

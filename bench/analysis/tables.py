@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ Tables = Mapping[str, pd.DataFrame]
 Reals = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
+PART = 500_000  # rows computed at once
 _NAMED = {"first": (0, 0), "last": (-1, -1)}
 
 
@@ -45,11 +45,10 @@ def hidden(tables: Tables, moment: Moment) -> pd.DataFrame:
 class Rows:
     """Rows by run, step and layer. Block b is the rows from `starts[b]`: the layers of run `run[b]` at `step[b]`.
 
-    `row_run` and `run` are positions in the `runs` table.
+    `run` are positions in the `runs` table.
     """
 
     frame: pd.DataFrame
-    row_run: Indices
     starts: Indices
     run: Indices
     step: Indices
@@ -57,39 +56,54 @@ class Rows:
     @classmethod
     def of(cls, frame: pd.DataFrame, runs: pd.Index) -> Rows:
         """A table's rows of these runs, in any order, with a step and perhaps layers."""
-        code, step = positions(frame["run_id"], runs), frame["step"].to_numpy(np.int64)
+        code, step = positions(frame["run_id"], runs), frame["step"].to_numpy()
         if (code < 0).any():
             return cls.of(frame[code >= 0], runs)
-        rising = np.diff(code * (int(step.max()) + 1 if len(step) else 1) + step)
-        layered = "layer_index" in frame
-        layer = frame["layer_index"].to_numpy(np.int64) if layered else np.zeros(len(frame), np.int64)
-        if not bool(np.all((rising > 0) | ((rising == 0) & (np.diff(layer) > 0)))):
+        layer = frame["layer_index"].to_numpy() if "layer_index" in frame else np.zeros(len(frame), np.int16)
+        rising = np.zeros(max(0, len(frame) - 1), bool)
+        for key in (layer, step, code):  # the last decides first
+            rising = (key[1:] > key[:-1]) | ((key[1:] == key[:-1]) & rising)
+        if not rising.all():
             order = np.lexsort((layer, step, code))
             frame, code, step = frame.iloc[order], code[order], step[order]
-        return cls._blocked(frame, code, step)
-
-    @classmethod
-    def _blocked(cls, frame: pd.DataFrame, code: Indices, step: Indices) -> Rows:
         new = np.ones(len(code), bool)
-        new[1:] = (np.diff(code) != 0) | (np.diff(step) != 0)
+        new[1:] = (code[1:] != code[:-1]) | (step[1:] != step[:-1])
         starts = np.flatnonzero(new)
-        return cls(frame, code, starts, code[starts], step[starts])
+        return cls(frame, starts, code[starts].astype(np.int64), step[starts].astype(np.int64))
 
     def only(self, kept: NDArray[np.bool_]) -> Rows:
-        """Some of the blocks, or of the rows."""
-        if len(kept) == len(self.starts) != len(self.row_run):
-            kept = np.repeat(kept, self.sizes)
-        return self._blocked(self.frame[kept], self.row_run[kept], self.row_step[kept])
+        """Some of the blocks."""
+        sizes = self.sizes[kept]
+        frame = self.frame[np.repeat(kept, self.sizes)]
+        return Rows(frame, np.cumsum(sizes) - sizes, self.run[kept], self.step[kept])
+
+    def parts(self) -> Iterator[Rows]:
+        """The same rows in pieces of whole runs, `PART` rows or a run more: what is computed of them stays small."""
+        ends, at = np.append(self.starts, len(self.frame)), 0
+        firsts = np.append(np.flatnonzero(self.first), len(self.starts))
+        while True:
+            beyond = firsts[min(np.searchsorted(ends[firsts], ends[at] + PART), len(firsts) - 1)]
+            part = slice(at, int(beyond))
+            frame = self.frame.iloc[ends[at] : ends[beyond]]
+            yield Rows(frame, self.starts[part] - ends[at], self.run[part], self.step[part])
+            at = int(beyond)
+            if at == len(self.starts):
+                return
 
     @property
     def sizes(self) -> Indices:
         """How many rows each block has."""
-        return np.diff(self.starts, append=len(self.row_run))
+        return np.diff(self.starts, append=len(self.frame))
 
     @property
     def row_block(self) -> Indices:
         """Each row's block."""
         return np.repeat(np.arange(len(self.starts)), self.sizes)
+
+    @property
+    def row_run(self) -> Indices:
+        """Each row's run."""
+        return np.repeat(self.run, self.sizes)
 
     @property
     def row_step(self) -> Indices:
@@ -112,12 +126,12 @@ class Rows:
             return np.full(len(self.frame), np.nan)
         return np.asarray(self.frame[name].to_numpy(np.float64))
 
-    @cached_property
+    @property
     def layer(self) -> Indices:
         """Each row's layer, 0 nearest the input."""
         return np.asarray(self.frame["layer_index"].to_numpy(np.int64))
 
-    @cached_property
+    @property
     def _hidden(self) -> NDArray[np.bool_]:
         if "layer_name" not in self.frame:
             return np.ones(len(self.frame), bool)
@@ -147,18 +161,14 @@ class Rows:
         return np.repeat(np.add.reduceat(self._hidden.astype(np.int64), self.starts), self.sizes) + layer
 
 
-def positions(run_ids: pd.Series, runs: pd.Index) -> Indices:
+def positions(run_ids: pd.Series, runs: pd.Index) -> NDArray[np.int32]:
     """The position of each row's run in `runs`; -1 for one that is not there."""
-    code, known = run_codes(run_ids)
-    return np.asarray(runs.get_indexer(known), np.int64)[code]
-
-
-def run_codes(ids: pd.Series) -> tuple[Indices, pd.Index]:
-    """Each row's run as a number, and the run ids that the numbers stand for."""
-    if isinstance(ids.dtype, pd.CategoricalDtype):
-        return ids.cat.codes.to_numpy(np.int64), pd.Index(ids.cat.categories)
-    code, runs = pd.factorize(ids)
-    return code.astype(np.int64), pd.Index(runs)
+    if isinstance(run_ids.dtype, pd.CategoricalDtype):
+        code, known = run_ids.cat.codes.to_numpy(), pd.Index(run_ids.cat.categories)
+    else:
+        code, known = pd.factorize(run_ids)
+    found: NDArray[np.int32] = runs.get_indexer(pd.Index(known)).astype(np.int32)
+    return np.asarray(found[code])
 
 
 def coded_levels(column: pd.Series) -> tuple[NDArray[np.int64], list[object]]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from bench.errors import ResultsError, SuiteError
 from bench.report.blocks import Page
-from bench.report.frames import columns_for, compact
+from bench.report.frames import read_frames
 from bench.report.index import write_index
-from bench.report.page import SECTIONS, build_page
+from bench.report.page import SECTIONS, build_page, page_of
 from bench.report.render import render
-from bench.results import read_manifest, read_tables
+from bench.results import read_manifest
 
 __all__ = ["SECTIONS", "build_page", "dump_report", "render", "write_index", "write_report"]
 
@@ -46,6 +46,6 @@ def dump_report(folder: Path) -> dict[str, Any]:
 def _page(folder: Path) -> Page:
     manifest = read_manifest(folder)
     try:
-        return build_page(compact(read_tables(folder, columns_for(manifest))), manifest)
+        return page_of(read_frames(folder, manifest))
     except SuiteError as error:  # of its [verdicts]
         raise ResultsError(f"{folder / 'manifest.json'}: {error}") from error

@@ -3,63 +3,57 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from bench.analysis import Measurements, Tables, judge, remedies
 from bench.quantities import LAYERED, OF_RUNS, QUANTITIES
 from bench.report.axes import Axis, LineLayout, labelled, line_layout, varied_axes
-from bench.results import Manifest
+from bench.results import Manifest, read_tables
 from bench.rules import RulesChoice, choose_rules
 
-# What charts and theory read of the large tables, beside what rules and quantities ask for.
+# What charts and theory read of the tables with layers once runs are judged; of activations the first step alone.
 DRAWN = {
     "gradient_norms": {"layer_name", "preactivation_grad_norm", "weight_count"},
     "activations": {"mean", "std", "preactivation_mean_square", "pair_correlation"},
 }
-SAMPLE = 1000  # rows that tell at once that a column needs its 64 bits
 
 
-def columns_for(manifest: Manifest) -> dict[str, set[str]] | None:
-    """What a page needs of the tables with layers; None, all of it, where claims may name any column.
+def read_frames(folder: Path, manifest: Manifest) -> Frames:
+    """A results folder's frames in little memory.
+
+    Each table with layers is measured once it is read; then what nobody draws of it is dropped (`DRAWN`), unless the
+    suite has claims, which may ask for any column.
 
     Raises:
+        ResultsError: there are no results, or they cannot be read.
         SuiteError: the suite chose rule sets that are not known.
     """
+    choice = choose_rules(manifest.verdicts)
     if "claims" in tomllib.loads(manifest.text):
-        return None
-    rules = [rule for each in choose_rules(manifest.verdicts).sets for rule in each.rules]
-    asked = [*OF_RUNS, *(QUANTITIES[condition.measure] for rule in rules for condition in rule.conditions)]
-    found = {table: set(columns) for table, columns in DRAWN.items()}
+        return Frames.of(read_tables(folder, reduce=lambda tables, table: tables[table]), manifest)
+    conditions = [condition for each in choice.sets for rule in each.rules for condition in rule.conditions]
+    conditions += [condition for each in choice.sets for condition in each.gate]
+    asked = [*OF_RUNS, *(QUANTITIES[condition.measure] for condition in conditions)]
+    columns = {table: set(names) for table, names in DRAWN.items()}
     for each in asked:
         if each.table in LAYERED:
-            found[each.table] |= {name for name, _ in each.of} | {each.weights}
-    return found
+            columns[each.table] |= {name for name, _ in each.of} | {each.weights}
+    measured: list[Measurements] = []
 
+    def reduce(tables: dict[str, pd.DataFrame], table: str) -> pd.DataFrame:
+        if not measured:
+            measured.append(Measurements(tables, choice.learned))
+        measured[0].settle(table, asked)
+        frame = tables[table]
+        drawn = [name for name in frame if name in DRAWN[table] or name in ("run_id", "step", "layer_index")]
+        return frame.loc[frame["step"] == 0, drawn] if table == "activations" else frame[drawn]
 
-def compact(tables: Tables) -> dict[str, pd.DataFrame]:
-    """The same numbers in as few bytes as hold them exactly: tables with layers have millions of rows."""
-    return {name: _compact(frame) if name in LAYERED else frame for name, frame in tables.items()}
-
-
-def _compact(frame: pd.DataFrame) -> pd.DataFrame:
-    narrow: Mapping[str, type] = {"i": np.int32, "f": np.float32}
-    for name in frame.columns:
-        kind = frame[name].dtype.kind
-        if kind in narrow and _fits(frame[name].iloc[:SAMPLE], narrow[kind]) and _fits(frame[name], narrow[kind]):
-            frame[name] = frame[name].astype(narrow[kind])
-    return frame
-
-
-def _fits(column: pd.Series, kind: type) -> bool:
-    """Whether a narrower type holds every number of a column exactly."""
-    given = column.to_numpy()
-    with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.array_equal(given.astype(kind), given, equal_nan=given.dtype.kind == "f"))
+    tables = read_tables(folder, columns, reduce)
+    return Frames.of(tables, manifest, measured[0])
 
 
 @dataclass(frozen=True)
@@ -86,14 +80,14 @@ class Frames:
     labelled: pd.DataFrame
 
     @classmethod
-    def of(cls, tables: Tables, manifest: Manifest) -> Frames:
-        """Judge the runs.
+    def of(cls, tables: Tables, manifest: Manifest, measured: Measurements | None = None) -> Frames:
+        """Judge the runs, by what was `measured` of them, if at hand.
 
         Raises:
             SuiteError: the suite chose rule sets that are not known.
         """
         choice = choose_rules(manifest.verdicts)
-        axes, measured = varied_axes(tables["runs"], manifest), Measurements(tables, choice.learned)
+        axes, measured = varied_axes(tables["runs"], manifest), measured or Measurements(tables, choice.learned)
         plain = judge(tables, choice, measured)
         worded = labelled(plain, [axis for axis in axes if not axis.numeric])
         return cls(tables, manifest, choice, measured, axes, plain, worded, labelled(plain, axes))

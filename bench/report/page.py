@@ -51,7 +51,12 @@ def build_page(tables: Tables, manifest: Manifest, sections: Sequence[Chapter] =
     Raises:
         SuiteError: the suite chose rule sets that are not known.
     """
-    frames = Frames.of(tables, manifest)
+    return page_of(Frames.of(tables, manifest), sections)
+
+
+def page_of(frames: Frames, sections: Sequence[Chapter] = SECTIONS) -> Page:
+    """The same of runs that are judged."""
+    manifest = frames.manifest
     found = [section for chapter in sections if (section := chapter(frames)) is not None]
     return Page(
         suite=manifest.suite,

@@ -7,6 +7,7 @@ after the other, [layer][step] first, then losses, then accuracies [split][step]
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from bench.analysis import Tables
 from bench.analysis.curves import thinned
-from bench.analysis.tables import positions
+from bench.analysis.tables import PART, positions
 
 MOST_VALUES = 2_600_000  # numbers in all: 5 MB before compression
 MOST_LAYERS, MOST_STEPS, MOST_LOSSES, MOST_EVALUATIONS = 64, 40, 100, 20
@@ -49,7 +50,7 @@ class _Structure:
 def traces(tables: Tables, judged: pd.DataFrame) -> Traces:
     """The curves of all runs, in the order of `judged`."""
     runs = pd.Index(judged["run_id"])
-    kind = pd.factorize(judged["depth"].astype(str) + "/" + judged["steps"].astype(str))[0]
+    kind = pd.factorize(judged["depth"].astype(str) + "/" + judged["steps"].astype(str))[0].astype(np.int32)
     found = {name: _Found.of(tables[name], runs, kind, column) for name, column in COLUMNS.items()}
     structures = [_structure(found, k, len(runs)) for k in range(int(kind.max()) + 1)]
     sizes = np.array([each.size for each in structures])[kind]
@@ -76,18 +77,24 @@ class _Found:
     """A table's rows with the position and structure of each one's run, and the column to keep of them."""
 
     frame: pd.DataFrame
-    run: NDArray[np.int64]
-    kind: NDArray[np.int64]
+    run: NDArray[np.int32]
+    kind: NDArray[np.int32]
     column: str
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, runs: pd.Index, kind: NDArray[np.int64], column: str) -> _Found:
+    def of(cls, frame: pd.DataFrame, runs: pd.Index, kind: NDArray[np.int32], column: str) -> _Found:
         run = positions(frame["run_id"], runs)
         return cls(frame, run, kind[run] if len(run) else run, column)
 
     def only(self, split: str) -> _Found:
         keep = (self.frame["split"] == split).to_numpy(bool)
         return _Found(self.frame[keep], self.run[keep], self.kind[keep], self.column)
+
+    def parts(self) -> Iterator[_Found]:
+        """The same rows, some after the other: what is computed of them stays small."""
+        for start in range(0, len(self.frame), PART):
+            rows = slice(start, start + PART)
+            yield _Found(self.frame.iloc[rows], self.run[rows], self.kind[rows], self.column)
 
     def numbers(self, keep: NDArray[np.bool_]) -> NDArray[np.int16]:
         """The column of some rows as 16-bit integers."""
@@ -104,8 +111,10 @@ class _Sheet:
 
     def write(self, found: _Found, kind: int, axes: dict[str, list[int]], start: int) -> None:
         """Write the numbers of one structure's rows to where they belong, `start` after their run's first."""
-        if not all(axes.values()):
-            return
+        for part in found.parts() if all(axes.values()) else ():
+            self._write(part, kind, axes, start)
+
+    def _write(self, found: _Found, kind: int, axes: dict[str, list[int]], start: int) -> None:
         position = np.zeros(len(found.run), np.int64)
         keep = found.kind == kind
         for name, kept in axes.items():
@@ -153,7 +162,7 @@ def _percent(column: pd.Series) -> NDArray[np.int16]:
     return np.where(np.isnan(numbers), MISSING, np.round(np.nan_to_num(numbers) * 100.0 * SCALE)).astype(np.int16)
 
 
-def _limits(sheet: _Sheet, structures: list[_Structure], kind: NDArray[np.int64]) -> list[float]:
+def _limits(sheet: _Sheet, structures: list[_Structure], kind: NDArray[np.int32]) -> list[float]:
     """The 1st and 99th percentile of all norms in decades: the heatmaps' common scale."""
     heat = np.array([len(each.layers) * len(each.steps) for each in structures], np.int64)[kind]
     run = np.repeat(np.arange(len(kind)), heat)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -14,18 +16,27 @@ from bench.results.files import DONE_MARK, KEYS, MAX_REASON, CohortFiles
 from bench.schema import TABLES, RunStatus
 
 COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index")
+Reduce = Callable[[dict[str, pd.DataFrame], str], pd.DataFrame]
 MOST_COUNTED = 2**31 - 1
 MOST_KEYS = 2**62
+LAYERED = ("activations", "gradient_norms")  # millions of rows; in this order the most that is kept comes last
+NARROWER: Mapping[str, tuple[type, ...]] = {"i": (np.int16, np.int32), "f": (np.float32,)}
+SAMPLE = 1000  # rows that tell at once that a column needs its 64 bits
 REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
 
 
-def read_tables(folder: Path, columns: Mapping[str, Collection[str]] | None = None) -> dict[str, pd.DataFrame]:
+def read_tables(
+    folder: Path, columns: Mapping[str, Collection[str]] | None = None, reduce: Reduce | None = None
+) -> dict[str, pd.DataFrame]:
     """Every table of a results folder, with the schema's columns; empty where nothing was recorded.
 
     Rows come in the order of their cohorts' names. `run_id`, `layer_name` and `split` are categories but in `runs`.
 
     Args:
         columns: what to read of a table, beside its keys (`files.KEYS`); a table that is not named is read whole.
+        reduce: makes what is kept of a table with layers, given the tables so far and its name; they come last, one
+            after the other, so that two are never whole at once. Their numbers then have the narrowest types that
+            hold them exactly.
 
     Raises:
         ResultsError: there are no results, a file cannot be read or is not one of ours, or two hold the same run.
@@ -35,8 +46,15 @@ def read_tables(folder: Path, columns: Mapping[str, Collection[str]] | None = No
         raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
     files = [CohortFiles(folder, cohort) for cohort in done]
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what was freed: a gigabyte for 10,000 runs
-    frames = {table: _frame(files, table, (columns or {}).get(table)) for table in TABLES}
+    narrow = LAYERED if reduce else ()
+    frames = {table: _frame(files, table, (columns or {}).get(table)) for table in TABLES if table not in narrow}
     check_tables(frames, folder)
+    for table in narrow:
+        frames[table] = _narrow_frame(files, table, (columns or {}).get(table))
+        _check_rows(table, frames[table], set(frames["runs"]["run_id"]), folder)
+        if reduce:
+            frames[table] = reduce(frames, table)
+        pa.default_memory_pool().release_unused()
     return frames
 
 
@@ -48,6 +66,41 @@ def _frame(files: list[CohortFiles], table: str, columns: Collection[str] | None
     del rows
     pa.default_memory_pool().release_unused()
     return frame
+
+
+def _narrow_frame(files: list[CohortFiles], table: str, columns: Collection[str] | None) -> pd.DataFrame:
+    """One table in as few bytes as hold its numbers exactly: each file's are narrowed before the next is read."""
+    words = repeated_words(table)
+    parts: dict[str, list[Any]] = {}  # Arrow's columns of words, NumPy's of numbers
+    for each in files:
+        rows = each.read(table, words, columns)
+        for name in rows.column_names:
+            column = rows[name]
+            parts.setdefault(name, []).append(column if name in words else _narrowed(column.to_numpy()))
+    found = {}
+    for name in list(parts):
+        pieces = parts.pop(name)
+        if name in words:
+            chunks = pa.chunked_array([chunk for piece in pieces for chunk in piece.chunks], pieces[0].type)
+            found[name] = pa.table({name: chunks}).unify_dictionaries().to_pandas()[name]
+        else:
+            found[name] = pd.Series(np.concatenate(pieces), copy=False)
+        del pieces
+        pa.default_memory_pool().release_unused()
+    return pd.DataFrame(found, copy=False)
+
+
+def _narrowed(values: np.ndarray) -> np.ndarray:
+    """The same numbers in the narrowest type that holds every one exactly."""
+    for kind in NARROWER.get(values.dtype.kind, ()):
+        if _fits(values[:SAMPLE], kind) and _fits(values, kind):
+            return values.astype(kind)
+    return values
+
+
+def _fits(values: np.ndarray, kind: type) -> bool:
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.array_equal(values.astype(kind), values, equal_nan=values.dtype.kind == "f"))
 
 
 def repeated_words(table: str) -> tuple[str, ...]:
@@ -76,21 +129,28 @@ def check_tables(frames: Mapping[str, pd.DataFrame], folder: Path) -> None:
     _check_one_file_a_run(frames["runs"], folder)
     _check_unique(frames["runs"], ["replicate", *(name for name in FACTORS if name in frames["runs"])], folder)
     _check_unique(frames["timings"], ["cohort"], folder)
-    known = set(frames["runs"]["run_id"])
     for table, frame in frames.items():
-        for name in COUNTS:
-            if name in frame and ((frame[name] < 0) | (frame[name] > MOST_COUNTED)).any():
-                wrong = int(frame[name].max() if frame[name].max() > MOST_COUNTED else frame[name].min())
-                raise ResultsError(f"{folder}: table {table}: {name} {wrong} is not from 0 to {MOST_COUNTED}.")
-        if "run_id" in frame and table != "runs":
-            if not _each_once(frame, [name for name in KEYS[table][1:] if name in ("step", "layer_index", "split")]):
-                raise ResultsError(f"{folder}: table {table} has rows that are there twice.")
-            foreign = sorted(set(frame["run_id"].cat.categories) - known)
-            if foreign:
-                shown = printable(str(foreign[0]))[:200]
-                raise ResultsError(
-                    f'{folder}: table {table} has rows of "{shown}", a run that table runs lacks. `bench run` mends it.'
-                )
+        _check_rows(table, frame, set(frames["runs"]["run_id"]), folder)
+
+
+def _check_rows(table: str, frame: pd.DataFrame, known: set[str], folder: Path) -> None:
+    for name in COUNTS:
+        if name not in frame or frame.empty:
+            continue
+        least, most = frame[name].min(), frame[name].max()
+        if least < 0 or most > MOST_COUNTED:
+            wrong = int(most if most > MOST_COUNTED else least)
+            raise ResultsError(f"{folder}: table {table}: {name} {wrong} is not from 0 to {MOST_COUNTED}.")
+    if "run_id" not in frame or table == "runs":
+        return
+    if not _each_once(frame, [name for name in KEYS[table][1:] if name in ("step", "layer_index", "split")]):
+        raise ResultsError(f"{folder}: table {table} has rows that are there twice.")
+    foreign = sorted(set(frame["run_id"].cat.categories) - known)
+    if foreign:
+        shown = printable(str(foreign[0]))[:200]
+        raise ResultsError(
+            f'{folder}: table {table} has rows of "{shown}", a run that table runs lacks. `bench run` mends it.'
+        )
 
 
 def _each_once(frame: pd.DataFrame, names: list[str]) -> bool:
@@ -99,12 +159,15 @@ def _each_once(frame: pd.DataFrame, names: list[str]) -> bool:
         return True
     key, room = frame["run_id"].cat.codes.to_numpy("int64"), max(1, len(frame["run_id"].cat.categories))
     for name in names:
-        values = (frame[name].cat.codes if name == "split" else frame[name]).to_numpy("int64")
+        values = frame[name].cat.codes.to_numpy() if name == "split" else frame[name].to_numpy()
         size = int(values.max()) + 1 if len(values) else 1
-        key, room = key * size + values, room * size
+        key *= size
+        key += values
+        room *= size
     if room > MOST_KEYS:  # the products above may have wrapped round
         return not bool(frame.duplicated(["run_id", *names]).any())
-    return bool(pd.Series(key).is_unique)
+    key.sort()  # in place: a table of hashes would take as much memory as four columns
+    return bool((key[1:] != key[:-1]).all())
 
 
 def _check_one_file_a_run(runs: pd.DataFrame, folder: Path) -> None:
