@@ -14,7 +14,8 @@ from tests.cohorts import EVERY_STEP, cohorts, of_run
 
 # What a step does wrong shows in its own columns; five of them show what it left behind for the next ones.
 STEPS = 5
-FIXED = {"depth": 4, "width": 16, "steps": STEPS, "learning_rate": 0.02, "optimizer": '"momentum"', "batch_size": 32}
+MANY = 20  # in full-test
+FIXED = {"depth": 4, "width": 16, "learning_rate": 0.02, "optimizer": '"momentum"', "batch_size": 32}
 COLUMNS = ("weight_grad_norm", "weight_grad_mean_abs", "preactivation_grad_norm")
 # A change is a difference of weights that were rounded to float32, each to within 2^-24 of itself, on both sides: the
 # norms of two changes may differ by 2^-23 of the weights' norm, which is much of a change that has all but vanished.
@@ -73,9 +74,9 @@ CASES = [
 ]  # fmt: skip
 
 
-def cohort_of(factors: str) -> Cohort:
+def cohort_of(factors: str, steps: int = STEPS) -> Cohort:
     given = {line.partition("=")[0].strip() for line in factors.splitlines()}
-    fixed = "\n".join(f"{name} = {value}" for name, value in FIXED.items() if name not in given)
+    fixed = "\n".join(f"{name} = {value}" for name, value in (FIXED | {"steps": steps}).items() if name not in given)
     record = EVERY_STEP + MORE_RULES if factors == RULES else EVERY_STEP
     (cohort,) = cohorts(factors, fixed, record=record)
     return cohort
@@ -88,9 +89,10 @@ def test_every_level_that_a_lone_model_has_is_compared() -> None:
         assert {run.choices[factor].name for run in runs} == levels
 
 
+@pytest.mark.parametrize("steps", [STEPS, pytest.param(MANY, marks=pytest.mark.full)])
 @pytest.mark.parametrize("factors", CASES, ids=lambda factors: re.sub(r"[^a-z0-9_.]+", "-", factors)[:70])
-def test_a_cohort_trains_as_lone_keras_models_do(factors: str) -> None:
-    compare(cohort_of(factors))
+def test_a_cohort_trains_as_lone_keras_models_do(factors: str, steps: int) -> None:
+    compare(cohort_of(factors, steps))
 
 
 def compare(cohort: Cohort) -> None:
@@ -104,7 +106,7 @@ def compare(cohort: Cohort) -> None:
     lones = [_lone(Lone, training, index) for index in range(len(cohort.runs))]
     tables = {name: table.to_pandas() for name, table in training.run().items()}
     assert set(tables["runs"]["status"]) == {"completed"}
-    rows = list(batches(cohort.runs, len(y), training.batch, STEPS))
+    rows = list(batches(cohort.runs, len(y), training.batch, training.steps))
     for index, (run, lone) in enumerate(zip(cohort.runs, lones, strict=True)):
         shares = lone.shares(training.data.probe_x.numpy(), LARGE_INPUT)
         expected = lone.train((x[at[index]], y[at[index]]) for at in rows)
@@ -113,20 +115,21 @@ def compare(cohort: Cohort) -> None:
             assert np.isfinite(expected[column]).all()
             np.testing.assert_allclose(own["loss_curves"][column], expected[column], rtol=1e-4, err_msg=column)
         for column in COLUMNS:
-            got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
+            got = own["gradient_norms"][column].to_numpy().reshape(training.steps, -1)
             np.testing.assert_allclose(got, expected[column], rtol=1e-4, err_msg=f"{column} of {run.run_id}")
         assert (expected["update_norm"].max(axis=0) > 0).all()  # not at step 0 behind a scale that starts at 0
+        norms = own["gradient_norms"]
         of_weights, got = (
-            own["gradient_norms"][column].to_numpy().reshape(STEPS, -1) for column in ("weight_norm", "update_norm")
+            norms[name].to_numpy().reshape(training.steps, -1) for name in ("weight_norm", "update_norm")
         )
         allowed = ROUNDED_CHANGE * of_weights + 1e-4 * expected["update_norm"]
         assert (np.abs(got - expected["update_norm"]) <= allowed).all(), f"update_norm of {run.run_id}"
         column = "preactivation_grad_pair_correlation"
-        got = own["gradient_norms"][column].to_numpy().reshape(STEPS, -1)
+        got = own["gradient_norms"][column].to_numpy().reshape(training.steps, -1)
         np.testing.assert_allclose(got, expected[column], rtol=1e-4, atol=1e-5, err_msg=f"{column} of {run.run_id}")
         zeros = expected["weight_grad_zero_fraction"]
-        numbers = own["gradient_norms"]["weight_count"].to_numpy().reshape(STEPS, -1)
-        got = own["gradient_norms"]["weight_grad_zero_fraction"].to_numpy().reshape(STEPS, -1)
+        numbers = own["gradient_norms"]["weight_count"].to_numpy().reshape(training.steps, -1)
+        got = own["gradient_norms"]["weight_grad_zero_fraction"].to_numpy().reshape(training.steps, -1)
         assert (np.abs(got - zeros) <= 1.01 / numbers).all()
         entries = len(training.data.probe_x) * int(run.choices["width"].value or 0)
         for column, share in shares.items():
