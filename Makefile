@@ -46,13 +46,13 @@ claims: install ## Put the literature's claims to the test and write docs/claims
 	@mv docs/claims.md.new docs/claims.md
 	@echo docs/claims.md
 
-test: install $(RAY) ## Run the tests (those in a browser only where there is one: see make browser)
+test: install $(RAY) ## Run the tests, without the most expensive ones and those in a browser
 	$(PYTEST)
 
 quick-test: install ## Run the tests that need neither TensorFlow nor a browser (under a minute)
 	$(PYTEST) $(QUICK) -m "not full and not slow"
 
-full-test: install $(RAY) ## Run all tests, the expensive ones too, and try every property on many more examples
+full-test: install $(RAY) ## Run all tests, the expensive ones too (in a browser if there is one: see make browser), each property on more examples
 	$(PYTEST) --hypothesis-profile ci -m "$(MARKED)"
 
 test-machines: install ## Run the engine's tests without and with oneDNN: no expected value may be a processor's

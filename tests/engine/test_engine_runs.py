@@ -141,7 +141,9 @@ def test_the_last_update_is_looked_at_too(rate: float, form: str, tensor: str, l
     fixed = {"depth": "2", "width": "8", "steps": "1", "activation": '"relu"', "optimizer": '"sgd"'}
     fixed |= dict(line.split(" = ", 1) for line in form.splitlines())
     (cohort,) = cohorts(
-        f"learning_rate = [{rate}, 0.01]", "\n".join(f"{key} = {value}" for key, value in fixed.items())
+        f"learning_rate = [{rate}, 0.01]",
+        "\n".join(f"{key} = {value}" for key, value in fixed.items()),
+        record=EVALUATED,
     )
     tables, steps = train(cohort), int(fixed["steps"])
     (event,) = tables["divergence_events"].query("kind != 'loss_limit'").to_dict("records")

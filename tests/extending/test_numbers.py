@@ -37,10 +37,16 @@ def test_a_new_quantity_of_a_new_column_is_measured_shown_and_claimed(project: C
     assert len(runs) == 6
     assert all(0.0 < float(value) <= 1.0 for value in runs.values())
     assert "largest_activation_end" in project.run("-m", "bench", "show", "results", next(iter(runs)))
-    page = json.loads(project.run("-m", "bench", "report", "results", "--dump"))
-    assert "largest_activation_end" in [each["name"] for each in page["responses"]]
+    page = sections(project)
+    assert "largest_activation_end" in json.dumps(page["definitions"])
     assert "largest_activation_end" in json.dumps(page["claims"])
     assert "| `largest_activation_end` |" in project.run("-m", "bench", "schema", "--tables")
+
+
+def sections(project: Copy) -> dict[str, list[dict[str, object]]]:
+    """The blocks of each section of the page."""
+    page = json.loads(project.run("-m", "bench", "report", "results", "--dump"))
+    return {section["id"]: section["blocks"] for section in page["sections"]}
 
 
 SHOWN = """
@@ -58,9 +64,10 @@ def test_a_new_rule_set_judges_every_run(project: Copy) -> None:
     chosen = '[verdicts]\nrules = ["loud"]\nthresholds = { "loud.vanishing.signal_ratio" = -0.5 }\n'
     project.write("s.toml", TWO_DEPTHS + chosen)
     project.run("-m", "bench", "run", "s.toml", "--dry", "--out", "results")
-    page = json.loads(project.run("-m", "bench", "report", "results", "--dump"))
-    assert [each["name"] for each in page["explorer"]["data"]["sets"]] == ["loud"]
-    assert "Loud" in json.dumps(page["agreement"]["sets"]["rows"])
+    page = sections(project)
+    assert [each["name"] for each in page["explorer"][0]["data"]["sets"]] == ["loud"]
+    tables = [block for block in page["agreement"] if block["block"] == "table"]
+    assert any(row[0] == "Loud" for row in tables[0]["rows"]), tables[0]
 
 
 def test_a_new_claim_is_judged(project: Copy) -> None:

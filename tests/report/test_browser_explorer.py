@@ -13,6 +13,8 @@ from bench.analysis import estimate
 from bench.quantities import quantity
 from tests.browser import Report, Visit, cells_shown, mark_at
 
+pytestmark = pytest.mark.full  # a browser takes minutes
+
 FACTORS = ["depth", "activation", "initializer", "clipping"]
 ACCURACY = "final_validation_accuracy"
 

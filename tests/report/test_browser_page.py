@@ -11,6 +11,8 @@ from playwright.sync_api import Page, expect
 from tests.browser import MIXED, Report, Visit
 from tests.browser import _report as made_report
 
+pytestmark = pytest.mark.full  # a browser takes minutes
+
 # Claims that are supported, refuted and inconclusive; the last has two parts, of which one has two sides.
 CLAIMS = """
 [[claims]]

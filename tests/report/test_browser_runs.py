@@ -12,6 +12,8 @@ from playwright.sync_api import Page, expect
 from bench.quantities import OF_RUNS
 from tests.browser import HOSTILE, Report, Visit, cells_shown, mark_at
 
+pytestmark = pytest.mark.full  # a browser takes minutes
+
 SETS = {
     "AUTOTRAINER": "verdict_autotrainer",
     "DeepDiagnosis": "verdict_deepdiagnosis",

@@ -13,11 +13,14 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bench.report import build_page
+from bench.report.blocks import Figure
 from bench.report.render import csv
 from tests.browser import Report, Visit
 from tests.browser import _report as made_report
 from tests.dry_results import dry_results
 from tests.report.test_browser_page import CLAIMING
+
+pytestmark = pytest.mark.full  # a browser takes minutes
 
 SVG = "{http://www.w3.org/2000/svg}"
 LIVE = ["scatter", "run-heatmap", "run-loss", "run-accuracy"]
@@ -33,9 +36,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Report:
 def static() -> dict[str, pd.DataFrame]:
     """The rows of one static chart of each kind, by the chart's key."""
     results = dry_results(CLAIMING)
-    groups = [group for group in build_page(results.tables, results.manifest).chart_groups() if group is not None]
-    first = {group.kind: group for group in reversed(groups)}
-    return {group.key: pd.read_csv(io.StringIO(csv(group))) for group in first.values()}
+    figures = build_page(results.tables, results.manifest).of(Figure)
+    first = {figure.kind: figure for figure in reversed(figures)}
+    return {figure.key: pd.read_csv(io.StringIO(csv(figure))) for figure in first.values()}
 
 
 def saved(page: Page, chart: str, kind: str) -> bytes:
