@@ -40,12 +40,12 @@ def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
         int(count.get(o, 0)) for o in (Outcome.LEARNED, Outcome.DIVERGED, Outcome.FAILED, Outcome.UNMEASURED)
     )
     rest = total - learned - diverged - failed - unknown
+    lost = f"{integer(diverged)} left the finite numbers{f', {integer(failed)} failed' if failed else ''}."
     text = (
-        f"{of(learned, total)} runs learned ({percent(learned, total)}). {integer(rest)} ended without learning, "
-        f"{integer(diverged)} left the finite numbers{f', {integer(failed)} failed' if failed else ''}."
+        f"{of(learned, total)} runs learned ({percent(learned, total)}). {integer(rest)} ended without learning, {lost}"
     )
-    if unknown == total:
-        text = f"No accuracy was recorded of any of {plural(total, 'run')}, so this page cannot tell which learned."
+    if unknown and not learned + rest:
+        text = f"No accuracy was recorded of {of(unknown, total)} runs: whether they learned is not known. {lost}"
     elif unknown:
         text += f" Of {integer(unknown)} no accuracy was recorded: whether they learned is not known."
     share = learned_rule.learned_share
