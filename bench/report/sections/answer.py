@@ -61,7 +61,8 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         if len(runs):
             learned = int((runs["outcome"] == Outcome.LEARNED).sum())
             parts.append(f"{symptom}: {of(learned, len(runs))}")
-    if not parts or (judged["outcome"] == Outcome.UNMEASURED).all():
+    outcomes = set(judged["outcome"])
+    if not parts or (Outcome.UNMEASURED in outcomes and not outcomes & {Outcome.LEARNED, Outcome.NOT_LEARNED}):
         return []
     rule = (
         f"log10 of the first hidden layer's pre-activation gradient norm over the last's, at the first recorded step: "
