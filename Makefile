@@ -16,7 +16,7 @@ ONEDNN := 0 1
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
-.PHONY: help install bench quick claims test quick-test full-test test-machines browser check schema speed drill clean
+.PHONY: help install bench quick claims test quick-test full-test browser-test test-machines browser check schema speed drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -54,6 +54,9 @@ quick-test: install ## Run the tests that need neither TensorFlow nor a browser 
 
 full-test: install $(RAY) ## Run all tests, the expensive ones too (in a browser if there is one: see make browser), each property on more examples
 	$(PYTEST) --hypothesis-profile ci -m "$(MARKED)"
+
+browser-test: install ## Run the tests of the report in a browser (see make browser)
+	$(PYTEST) tests/report -m full -k "not 10000"
 
 test-machines: install ## Run the engine's tests without and with oneDNN: no expected value may be a processor's
 	@for onednn in $(ONEDNN); do \
