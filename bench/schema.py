@@ -228,7 +228,7 @@ TABLES: dict[str, TableSpec] = {
             "build_seconds": _real("Loading data, building the network, drawing the weights.", "s"),
             "trace_seconds": _real("First calls: tracing and optimizing the graphs, one step included.", "s"),
             "train_seconds": _real("The other training steps.", "s"),
-            "measure_seconds": _real("Evaluations and activation statistics.", "s"),
+            "measure_seconds": _real("Evaluations, activation statistics, the look at the last update.", "s"),
         },
     ),
 }

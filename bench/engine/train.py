@@ -73,7 +73,8 @@ class Training:
         for step, indices in enumerate(rows):
             with self._timed("measure_seconds"):
                 self._look(step)
-            with self._timed("train_seconds" if step else "trace_seconds"):
+            clock = {0: "trace_seconds", self.steps: "measure_seconds"}.get(step, "train_seconds")
+            with self._timed(clock):
                 flags = [tf.constant(flag) for flag in (recorder.wants("gradient_norms", step), step == self.steps)]
                 found = self.step(tf.constant(indices), tf.constant(recorder.alive), *flags)
                 found = {name: value.numpy() for name, value in found.items()}
