@@ -6,31 +6,23 @@ Everything here takes frames and returns frames, keeps nothing, and never trains
 from __future__ import annotations
 
 from bench.analysis.agreement import agreement, alarms, areas, detection, sweep
-from bench.analysis.bootstrap import (
-    Interval,
-    improvement_interval,
-    interquartile_mean,
-    probability_of_improvement,
-    stratified_bootstrap,
-)
 from bench.analysis.comparison import at_best
 from bench.analysis.curves import gradient_profile, layer_step, loss_bands
 from bench.analysis.effects import interactions, main_effects, variance_shares
-from bench.analysis.estimates import counts, estimate, estimate_iqm, matched, median_interval
+from bench.analysis.estimates import counts, estimate, matched, median_interval
 from bench.analysis.mean_field import Theory, disagreement, predictions, theory_of
 from bench.analysis.mean_field_causes import CAUSES, expected_by_chance, independent_runs, moved, settings
 from bench.analysis.quantities import Measurements, measure
 from bench.analysis.remedies import remedies, remedies_by
-from bench.analysis.survival import deepest_trainable, median_survival, onset, survival
+from bench.analysis.survival import deepest_trainable, onset, survival
 from bench.analysis.tables import Moment, Tables
 from bench.analysis.verdicts import Outcome, gate_open, judge, rules_held, symptoms
 from bench.rules import Symptom
 
 __all__ = [
-    "CAUSES", "Interval", "Measurements", "Moment", "Outcome", "Symptom", "Tables", "Theory", "agreement", "alarms",
-    "areas", "at_best", "counts", "deepest_trainable", "detection", "disagreement", "estimate", "estimate_iqm",
-    "expected_by_chance", "gate_open", "gradient_profile", "improvement_interval", "independent_runs", "interactions",
-    "interquartile_mean", "judge", "layer_step", "loss_bands", "main_effects", "matched", "measure", "median_interval",
-    "median_survival", "moved", "onset", "predictions", "probability_of_improvement", "remedies", "remedies_by",
-    "rules_held", "settings", "stratified_bootstrap", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
+    "CAUSES", "Measurements", "Moment", "Outcome", "Symptom", "Tables", "Theory", "agreement", "alarms", "areas",
+    "at_best", "counts", "deepest_trainable", "detection", "disagreement", "estimate", "expected_by_chance",
+    "gate_open", "gradient_profile", "independent_runs", "interactions", "judge", "layer_step", "loss_bands",
+    "main_effects", "matched", "measure", "median_interval", "moved", "onset", "predictions", "remedies",
+    "remedies_by", "rules_held", "settings", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
 ]  # fmt: skip

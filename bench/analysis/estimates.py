@@ -14,13 +14,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom, norm
 
-from bench.analysis.bootstrap import grouped_interquartile_means
 from bench.quantities import LostRule, Quantity
 from bench.schema import RunStatus
 
 LEVEL = 0.95  # the confidence of an interval; of a median's the least, where there are values enough
-_IQM = ("iqm", "lower", "upper", "measured")
-_COUNTS = ("replicates", "runs", *(str(status) for status in RunStatus))
 
 
 def interval_rank(count: int) -> tuple[int, float]:
@@ -83,28 +80,6 @@ def estimate(judged: pd.DataFrame, quantity: Quantity, by: Sequence[str]) -> pd.
     """
     values = judged.assign(_value=with_lost_counted(judged, quantity))
     return median_interval(values, by, "_value").merge(counts(judged, by), on=list(by), how="left")
-
-
-def estimate_iqm(judged: pd.DataFrame, quantity: Quantity, by: Sequence[str], seed: int = 0) -> pd.DataFrame:
-    """Interquartile mean of a quantity by group over every run, lost ones included by the quantity's rule.
-
-    The interval is a stratified bootstrap's, cells being the strata (`bench.analysis.bootstrap`); it has no bounds
-    where no cell has two measured runs. Columns: `by`, iqm, lower, upper, measured, replicates, runs, completed,
-    diverged, failed.
-    """
-    keys = list(by)
-    groups = counts(judged, by)
-    values = judged[list(dict.fromkeys([*keys, "cell_key"]))].assign(_value=with_lost_counted(judged, quantity))
-    usable = values[values["_value"].notna()]
-    if usable.empty:
-        return groups.assign(iqm=np.nan, lower=np.nan, upper=np.nan, measured=0)[[*keys, *_IQM, *_COUNTS]]
-    grouped = usable.groupby(keys, sort=False, observed=True, dropna=False)
-    code = grouped.ngroup().to_numpy(np.int64)
-    stratum = usable.groupby([*keys, "cell_key"], sort=False, observed=True, dropna=False).ngroup().to_numpy(np.int64)
-    means = grouped_interquartile_means(usable["_value"].to_numpy(np.float64), code, stratum, seed)
-    first = usable[keys].iloc[np.unique(code, return_index=True)[1]].reset_index(drop=True)
-    found = groups.merge(first.join(means.assign(measured=np.bincount(code))), on=keys, how="left")
-    return found.assign(measured=found["measured"].fillna(0).astype(np.int64))[[*keys, *_IQM, *_COUNTS]]
 
 
 def counts(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import CensoredData, ecdf
 
-from bench.analysis.estimates import counts
 from bench.analysis.tables import Reals
 from bench.analysis.verdicts import Outcome
 from bench.rules import PATHOLOGIES
@@ -45,25 +44,6 @@ def survival(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     repeated = groups.loc[np.repeat(groups.index, [len(piece) for piece in pieces])].reset_index(drop=True)
     curves = pd.DataFrame(np.concatenate(pieces), columns=list(_CURVE))
     return repeated.join(curves.astype(dict.fromkeys(("step", "at_risk", "diverged", "runs"), np.int64)))
-
-
-def median_survival(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """The step at which half of a group's runs have diverged, with its interval.
-
-    NaN where more than half outlast the last step: then the median is beyond it. The bounds are the steps at which
-    those of the curve reach one half (Brookmeyer & Crowley 1982); infinity where one does not. Columns: `by`, median,
-    lower, upper, replicates, runs, completed, diverged, failed.
-    """
-    keys = list(by)
-    curves = survival(judged, by)
-    found = counts(judged, by)
-    for name, column in (("median", "surviving"), ("lower", "lower"), ("upper", "upper")):
-        below = curves[curves[column] <= 0.5]
-        first = below.groupby(keys, sort=False, observed=True, dropna=False)["step"].min().rename(name)
-        found = found.merge(first.astype(np.float64).reset_index(), on=keys, how="left")
-    bounded = found.fillna({"lower": np.inf, "upper": np.inf})
-    rest = [name for name in bounded if name not in (*keys, "median", "lower", "upper")]
-    return bounded[[*keys, "median", "lower", "upper", *rest]]
 
 
 def deepest_trainable(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

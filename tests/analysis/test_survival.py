@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import product
-from math import inf
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis.survival import deepest_trainable, median_survival, survival
+from bench.analysis.survival import deepest_trainable, survival
 from bench.analysis.verdicts import Outcome
 
 
@@ -61,16 +60,6 @@ def test_groups_keep_their_order_and_one_run_is_enough() -> None:
         assert found["group"].astype(str).tolist() == ["b", "b", "a", "a"]
         assert found["surviving"].tolist() == [1.0, 0.0, 1.0, 1.0]
     assert survival(frame.iloc[:0], ["group"]).empty
-
-
-def test_the_median_survives_only_where_half_diverged() -> None:
-    frame = pd.DataFrame([*ended("a", [3, 5, 5, 7], [9]), *ended("b", [3], [9, 9]), *ended("c", [], [9])])
-    found = median_survival(frame, ["group"]).set_index("group")
-    assert found.loc["a", "median"] == 5.0
-    assert found.loc["a", "lower"] <= 5.0 <= found.loc["a", "upper"]
-    assert found.loc[["b", "c"], "median"].isna().all()
-    assert found.loc["c", "upper"] == inf
-    assert found.loc["b", ["runs", "completed", "diverged", "failed"]].tolist() == [3, 2, 1, 0]
 
 
 def test_intervals_of_survival_cover_at_their_rate() -> None:
