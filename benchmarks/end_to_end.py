@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.executors.local import LocalExecutor, default_workers, run_cohorts
 from bench.plan import Cohort
 from bench.results import Results, read_tables

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from bench.executors import child
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.executors.local import TENSORFLOW_ENVIRONMENT
 from bench.plan import Cohort, make_plan
 from bench.suite import load_suite

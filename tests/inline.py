@@ -20,7 +20,7 @@ import pytest
 from bench.cli import main
 from bench.commands.executor import open_executor
 from bench.commands.run import Options, run_suite
-from bench.executors.answers import Answer, Status
+from bench.executors.child import Answer, Status
 from bench.executors.worker import answer
 from bench.plan import Cohort
 from bench.suite import Suite, load_suite

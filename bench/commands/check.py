@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.errors import DataError, ExecutorError, SuiteError
-from bench.executors.answers import Answer, Status
+from bench.executors.child import Answer, Status
 from bench.executors.driver import Executor
 from bench.executors.local import LocalExecutor, default_workers, run_cohorts
 from bench.factors import FACTORS, Choice, DatasetLevel

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.analysis.claims import Judged, JudgedPart, Verdict, judge_claims
-from bench.analysis.claims.judged_words import claimed, counted, effect, interval
+from bench.analysis.claims.words import claimed, counted, effect, interval
 from bench.errors import BenchError, ResultsError, SuiteError, nearest, printable
 from bench.report.claims_markdown import JudgedResults, claims_markdown
 from bench.results import read_manifest, read_tables

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.errors import DataError, SuiteError, nearest
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.executors.local import LocalExecutor
 from bench.factors import FACTORS, choose
 

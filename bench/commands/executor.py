@@ -62,8 +62,7 @@ def open_executor(where: Where, cohorts: Iterable[Cohort]) -> ContextExecutor:
     cohorts = list(cohorts)
     if where.executor == "local":
         return LocalExecutor(min(where.workers or default_workers(), max(1, len(cohorts))))
-    from bench.executors.ray_cluster import Share  # isort: skip (says so where Ray is not installed)
-    from bench.executors.ray import RayExecutor
+    from bench.executors.ray import RayExecutor, Share  # says so where Ray is not installed
 
     memory = None if where.memory is None else memory_bytes(where.memory)
     share = Share(1.0 if where.cpus is None else where.cpus, where.gpus or 0.0, memory)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, Self
 
 from bench.commands.check import try_levels
 from bench.commands.executor import HERE, Where, open_executor
 from bench.commands.found import Found, Keeper, continued, look
-from bench.commands.interrupts import Interrupts
 from bench.commands.only import cells_that_fit
 from bench.commands.progress import Progress
 from bench.errors import ExecutorError, RunsFailed, SuiteError
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.executors.driver import Driver, Incident, Outcome
 from bench.executors.tables import failed_tables
 from bench.plan import make_plan
@@ -23,6 +26,7 @@ from bench.suite import Suite
 
 TRAIN = "bench.engine.train:train_cohort"
 DRY = "bench.engine.dry:train_cohort"
+HEARD = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -112,3 +116,35 @@ def _record(incident: Incident) -> dict[str, Any]:
         "measure": incident.measure,
         "reason": incident.reason,
     }
+
+
+class Interrupts:
+    """Ctrl-C: once to stop when what has ended is written, twice to stop at once; heard in the main thread alone.
+
+    Attributes:
+        asked: whether to stop.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = {number: signal.signal(number, self._hear) for number in HEARD}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _hear(self, _number: int, _frame: FrameType | None) -> None:
+        """Ask to stop; whoever asks again is not kept waiting.
+
+        Raises:
+            KeyboardInterrupt: the second time.
+        """
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        print("Stopping when what has ended is written; interrupt again to stop at once.", file=sys.stderr, flush=True)

@@ -1,11 +1,27 @@
 """Trains a cohort by formula, without TensorFlow: a substitute for the whole pipeline with known answers.
 
-`bench.engine.formula` says how the signal grows per layer and which runs learn or diverge; here that becomes rows.
-At layer l the pre-activation gradient norm is 10^(growth * (depth - 1 - l)) times noise. A run that learns keeps
-(1 - 0.5 * step / steps) of its growth; its loss falls from ln 10 to FLOOR as exp(-5 * step / steps). One that diverges
-doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's signal;
-its numbers are of one magnitude, norm / sqrt(count), and none is 0. Any clipping caps the norm of them all at its
-threshold. Half of the activations are at most 0, and no input of one is large. The noise is drawn from the run's
+The signal. Back-propagated through one hidden layer its norm changes by `growth` decades:
+
+    none                  0 with the initializer critical, otherwise
+                          decades[activation] + log10(sigma_w of the initializer)
+    batch_normalization   BATCH_DECADES, whatever the activation
+    any other             half of decades[activation]
+    skip connection       SKIP_SHARE of that
+    total = growth * (depth - 1),   heat = total + log10(learning_rate / 0.01)
+
+decades[activation] stands in the activation's record (`bench.factors.activations`).
+
+The gradients of two samples of one class agree at the head and in the last hidden layer; k layers further back their
+cosine is 2^-k, with a skip connection (1 + k)^(-1/2).
+
+The fate. A run learns when total >= VANISHING and heat <= EXPLODING (EXPLODING_CLIPPED under any clipping). A run
+that is not clipped and has heat > SEVERE diverges at step ceil(DIVERGENCE_STEPS / heat), if it has that many.
+
+The rows. At layer l the pre-activation gradient norm is 10^(growth * (depth - 1 - l)) times noise. A run that learns
+keeps (1 - 0.5 * step / steps) of its growth; its loss falls from ln 10 to FLOOR as exp(-5 * step / steps). One that
+diverges doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's
+signal; its numbers are of one magnitude, norm / sqrt(count), and none is 0. Any clipping caps the norm of them all at
+its threshold. Half of the activations are at most 0, and no input of one is large. The noise is drawn from the run's
 (seed, replicate) alone, so cells compare in pairs and no run depends on its neighbours.
 """
 
@@ -19,27 +35,95 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from bench.engine.formula import (
-    BASE_RATE,
-    CHANCE_ACCURACY,
-    CHANCE_LOSS,
-    CLASSES,
-    FLOOR,
-    GAIN,
-    INPUTS,
-    LAYER_NOISE,
-    LOSS_NOISE,
-    SEVERE,
-    correlations,
-    fate,
-    number,
-    threshold,
-)
+from bench.factors import FACTORS, ActivationLevel, Choice
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, TABLES, EventKind, RunStatus, Tensor, conform
 
 Reals = NDArray[np.float64]
 Indices = NDArray[np.int64]
+
+BATCH_DECADES = 0.02
+SKIP_SHARE = {"none": 1.0, "residual": 0.25, "residual_scaled": 0.0, "residual_damped": 0.1, "residual_post_norm": 0.25}
+VANISHING, EXPLODING, EXPLODING_CLIPPED, SEVERE = -1.5, 1.75, 6.0, 3.0  # decades
+DIVERGENCE_STEPS = 60.0
+CHANCE_LOSS, FLOOR = math.log(10.0), 0.05
+CHANCE_ACCURACY, GAIN = 0.1, 0.85
+LAYER_NOISE, LOSS_NOISE = 0.02, 0.02  # standard deviations: decades, and natural log
+INPUTS, CLASSES, BASE_RATE = 64, 10, 0.01
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What the formula says of a run before any noise; `growth` and `total` are decades."""
+
+    growth: float
+    total: float
+    learns: bool
+    diverges_at: int | None
+
+
+def initializer_decades(initializer: Choice, width: int) -> float:
+    """log10(sigma_w) of an initializer on a square layer by mean-field theory; 0 where it is not known."""
+    settings = dict(initializer.settings)
+    match initializer.name:
+        case "he_normal" | "he_uniform":
+            return 0.5 * math.log10(2.0)
+        case "random_normal" | "truncated_normal":
+            return math.log10(float(settings.get("stddev", 0.05)) * math.sqrt(width))
+        case "random_uniform":
+            return math.log10(float(settings.get("limit", 0.05)) * math.sqrt(width / 3.0))
+        case "orthogonal":
+            return math.log10(float(settings.get("gain", 1.0)))
+        case "variance_scaling":
+            return 0.5 * math.log10(float(settings.get("scale", 1.0)))
+        case "zeros":
+            return -5.0
+        case _:
+            return 0.0
+
+
+def growth(choices: Mapping[str, Choice]) -> float:
+    """Decades by which the signal grows per layer toward the input; negative where it vanishes."""
+    level = FACTORS["activation"].level(choices["activation"].name)
+    activation = level.decades if isinstance(level, ActivationLevel) else 0.0
+    match choices["normalization"].name:
+        case "none" if choices["initializer"].name == "critical":
+            decades = 0.0
+        case "none":
+            decades = activation + initializer_decades(choices["initializer"], number(choices, "width"))
+        case "batch_normalization":
+            decades = BATCH_DECADES
+        case _:
+            decades = 0.5 * activation
+    return decades * SKIP_SHARE.get(choices["skip"].name, 1.0)
+
+
+def correlations(choices: Mapping[str, Choice]) -> list[float]:
+    """Cosine of the gradients of two samples of one class in each layer, the head last."""
+    plain = choices["skip"].is_none
+    back = range(number(choices, "depth") - 1, -1, -1)
+    return [*(0.5**k if plain else (1.0 + k) ** -0.5 for k in back), 1.0]
+
+
+def fate(choices: Mapping[str, Choice]) -> Fate:
+    """What becomes of a run with these choices, by the formula above."""
+    per_layer = growth(choices)
+    total = per_layer * (number(choices, "depth") - 1)
+    heat = total + math.log10(float(choices["learning_rate"].value or BASE_RATE) / BASE_RATE)
+    clipped = not choices["clipping"].is_none
+    learns = total >= VANISHING and heat <= (EXPLODING_CLIPPED if clipped else EXPLODING)
+    at = math.ceil(DIVERGENCE_STEPS / heat) if heat > SEVERE and not clipped else None
+    return Fate(per_layer, total, learns, at if at is not None and at < number(choices, "steps") else None)
+
+
+def number(choices: Mapping[str, Choice], factor: str) -> int:
+    """The whole number that a numeric factor was given."""
+    return int(choices[factor].value or 0)
+
+
+def threshold(clipping: Choice) -> float:
+    """Where the formula caps the global gradient norm: infinity without clipping."""
+    return math.inf if clipping.is_none else float(dict(clipping.settings).get("threshold", 1.0))
 
 
 def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
@@ -126,8 +210,11 @@ def _noise(seed: int, replicate: int, layers: int, steps: int) -> tuple[Reals, R
     return LAYER_NOISE * generator.standard_normal(layers), generator.standard_normal(steps)
 
 
-def _table(name: str, columns: Mapping[str, object]) -> pa.Table:
-    return pa.table(dict(columns), schema=TABLES[name].arrow)
+def _rows(table: str, batch: _Batch, at: tuple[Indices, Indices], each: int = 1, **columns: object) -> pa.Table:
+    """A table with `each` rows for each run and step."""
+    run, step = at
+    ids = batch.ids.take(pa.array(np.repeat(run, each)))
+    return conform(table, {"run_id": ids, "step": np.repeat(step, each), **columns})
 
 
 def _runs(cohort: Cohort, batch: _Batch) -> pa.Table:
@@ -139,43 +226,36 @@ def _runs(cohort: Cohort, batch: _Batch) -> pa.Table:
         "status": [str(RunStatus.DIVERGED if gone else RunStatus.COMPLETED) for gone in batch.diverges],
         "steps_completed": batch.end,
         "parameter_count": [parameters] * count,
-        "error": pa.nulls(count, pa.string()),
     }
     for name in ("run_id", "cell_key", "replicate", "seed"):
         known[name] = [getattr(run, name) for run in runs]
-    for name in runs[0].choices:
-        known[name] = [run.choices[name].column for run in runs]
-    return _table("runs", {name: known[name] for name in TABLES["runs"].columns})
+    return conform("runs", known | {name: [run.choices[name].column for run in runs] for name in runs[0].choices})
 
 
 def _gradient_norms(cohort: Cohort, batch: _Batch) -> pa.Table:
-    run, step = batch.rows(cohort.schedules["gradient_norms"])
+    run, step = at = batch.rows(cohort.schedules["gradient_norms"])
     signal, counts = batch.signal(run, step), batch.weight_counts()
     names = pa.array([*(f"hidden_{layer}" for layer in range(batch.depth)), "head"])
     layer = np.tile(np.arange(batch.depth + 1), len(run))
     weights = np.sqrt(signal).ravel()
-    return _table(
-        "gradient_norms",
-        {
-            "run_id": batch.ids.take(pa.array(np.repeat(run, batch.depth + 1))),
-            "step": np.repeat(step, batch.depth + 1),
-            "layer_index": layer,
-            "layer_name": names.take(pa.array(layer)),
-            "weight_grad_norm": weights,
-            "weight_grad_mean_abs": weights / np.sqrt(counts)[layer],
-            "weight_grad_zero_fraction": np.zeros(weights.size),
-            "preactivation_grad_norm": signal.ravel(),
-            "activation_grad_norm": pa.array(signal.ravel(), mask=layer == batch.depth),
-            "preactivation_grad_pair_correlation": np.tile(batch.correlation, len(run)),
-            "weight_norm": np.sqrt(counts / batch.width)[layer],
-            "update_norm": BASE_RATE * weights,
-            "weight_count": counts[layer],
-        },
-    )
+    return _rows(
+        "gradient_norms", batch, at, batch.depth + 1,
+        layer_index=layer,
+        layer_name=names.take(pa.array(layer)),
+        weight_grad_norm=weights,
+        weight_grad_mean_abs=weights / np.sqrt(counts)[layer],
+        weight_grad_zero_fraction=np.zeros(weights.size),
+        preactivation_grad_norm=signal.ravel(),
+        activation_grad_norm=pa.array(signal.ravel(), mask=layer == batch.depth),
+        preactivation_grad_pair_correlation=np.tile(batch.correlation, len(run)),
+        weight_norm=np.sqrt(counts / batch.width)[layer],
+        update_norm=BASE_RATE * weights,
+        weight_count=counts[layer],
+    )  # fmt: skip
 
 
 def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
-    run, step = batch.rows(cohort.schedules["activations"], ended=True)
+    run, _ = at = batch.rows(cohort.schedules["activations"], ended=True)
     # Going forward the mean square falls by what the signal loses going back, twice in decades: it is a square.
     layer = np.arange(batch.depth)
     square = 10.0 ** (2.0 * batch.growth[run][:, None] * layer)
@@ -183,56 +263,39 @@ def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
     # A network that loses twice the severe threshold maps all samples to one point: 1 - c falls to 1e-4 at the top.
     collapsed = (batch.growth[run] * (batch.depth - 1) < -2 * SEVERE)[:, None]
     cosine = np.where(collapsed, 1.0 - 10.0 ** (-4.0 * (layer + 1) / batch.depth), 0.5)
-    return conform(
-        "activations",
-        {
-            "run_id": batch.ids.take(pa.array(np.repeat(run, batch.depth))),
-            "step": np.repeat(step, batch.depth),
-            "layer_index": np.tile(layer, len(run)),
-            "mean": np.zeros(square.size),
-            "std": np.sqrt(square).ravel(),
-            "preactivation_mean_square": square.ravel(),
-            "saturated_fraction": np.clip(-batch.growth[run][:, None] * shape, 0.0, 1.0).ravel(),
-            "dead_fraction": np.zeros(square.size),
-            "nonpositive_fraction": np.full(square.size, 0.5),
-            "large_fraction": np.zeros(square.size),
-            "pair_correlation": (cosine * shape).ravel(),
-        },
-    )
+    return _rows(
+        "activations", batch, at, batch.depth,
+        layer_index=np.tile(layer, len(run)),
+        mean=np.zeros(square.size),
+        std=np.sqrt(square).ravel(),
+        preactivation_mean_square=square.ravel(),
+        saturated_fraction=np.clip(-batch.growth[run][:, None] * shape, 0.0, 1.0).ravel(),
+        dead_fraction=np.zeros(square.size),
+        nonpositive_fraction=np.full(square.size, 0.5),
+        large_fraction=np.zeros(square.size),
+        pair_correlation=(cosine * shape).ravel(),
+    )  # fmt: skip
 
 
 def _loss_curves(cohort: Cohort, batch: _Batch) -> pa.Table:
-    run, step = batch.rows(cohort.schedules["loss_curves"])
-    norm = np.sqrt(batch.signal(run, step).sum(axis=1))
-    limit = batch.threshold[run]
-    return _table(
-        "loss_curves",
-        {
-            "run_id": batch.ids.take(pa.array(run)),
-            "step": step,
-            "loss": batch.loss(run, step),
-            "global_grad_norm": norm,
-            "clipped_grad_norm": np.minimum(norm, limit),
-            "clipped": norm > limit,
-        },
-    )
+    run, step = at = batch.rows(cohort.schedules["loss_curves"])
+    norm, limit = np.sqrt(batch.signal(run, step).sum(axis=1)), batch.threshold[run]
+    return _rows(
+        "loss_curves", batch, at, loss=batch.loss(run, step), global_grad_norm=norm,
+        clipped_grad_norm=np.minimum(norm, limit), clipped=norm > limit,
+    )  # fmt: skip
 
 
 def _evaluations(cohort: Cohort, batch: _Batch) -> pa.Table:
-    run, step = batch.rows(cohort.schedules["evaluations"], ended=True)
+    run, step = at = batch.rows(cohort.schedules["evaluations"], ended=True)
     learned = batch.learns[run] * (1.0 - np.exp(-5.0 * step / batch.steps))
     accuracy = CHANCE_ACCURACY + GAIN * learned
-    loss = batch.loss(run, step)
-    return _table(
-        "evaluations",
-        {
-            "run_id": batch.ids.take(pa.array(np.repeat(run, 2))),
-            "step": np.repeat(step, 2),
-            "split": pa.array(["train", "validation"]).take(pa.array(np.tile([0, 1], len(run)))),
-            "loss": np.repeat(loss, 2),
-            "accuracy": np.stack([accuracy, accuracy - 0.02 * learned], axis=1).ravel(),
-        },
-    )
+    return _rows(
+        "evaluations", batch, at, 2,
+        split=pa.array(["train", "validation"]).take(pa.array(np.tile([0, 1], len(run)))),
+        loss=np.repeat(batch.loss(run, step), 2),
+        accuracy=np.stack([accuracy, accuracy - 0.02 * learned], axis=1).ravel(),
+    )  # fmt: skip
 
 
 def _divergence_events(cohort: Cohort, batch: _Batch) -> pa.Table:
@@ -246,4 +309,4 @@ def _divergence_events(cohort: Cohort, batch: _Batch) -> pa.Table:
         if gone:
             rows.append((run_id, int(end), EventKind.INFINITY, Tensor.GRADIENT, 0, 1e30, None))
     names = list(TABLES["divergence_events"].columns)
-    return _table("divergence_events", {name: [row[i] for row in rows] for i, name in enumerate(names)})
+    return conform("divergence_events", {name: [row[i] for row in rows] for i, name in enumerate(names)})

@@ -14,10 +14,10 @@ import sys
 import tempfile
 import time
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
 from threading import Event, Thread
 from typing import IO, Any
-
-from bench.executors.answers import STARTED, Answer, Status
 
 LOG_TAIL = 2000  # bytes
 RECYCLE_AFTER = 100  # requests
@@ -25,6 +25,30 @@ RECYCLE_GROWTH = 2**30  # bytes of resident memory more than after the first req
 SECONDS_TO_START = 600.0  # TensorFlow and a target's module are imported by then, even on a busy network disk
 GRACE_SECONDS = 5.0  # between one signal and the next, harder one to a process that takes too long
 SECONDS_TO_EXIT = 5.0  # for a process that closed its output
+STARTED = "started"  # what a worker sends when it has imported a target: from here on its time counts
+
+
+class Status(StrEnum):
+    """How a request ended."""
+
+    OK = "ok"
+    REFUSED = "refused"  # the target raised a BenchError: something for the user to mend
+    UNFIT = "unfit"  # the machine cannot run any target, or not with the driver's versions
+    ERROR = "error"  # the target raised anything else
+    CRASHED = "crashed"  # the process died
+    KILLED = "killed"  # the process was killed from outside, as the system does when memory runs out
+    MEMORY = "out of memory"  # the target or TensorFlow said so
+    LOST = "lost"  # the machine that had it went away; the target is not to blame
+    TIMEOUT = "timeout"  # it took longer than it was given, and was stopped
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of one request: the target's value, or text on what went wrong; the seconds that it took."""
+
+    status: Status
+    value: Any
+    seconds: float = 0.0
 
 
 class Child:

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bench.executors.answers import Answer, Status
+from bench.executors.child import Answer, Status
 from bench.executors.tables import drop_substitutes, with_substitutes
 from bench.plan import GRAPH_FACTORS, Cohort, estimate_seconds
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from bench.environment import cores
-from bench.executors.answers import Answer
-from bench.executors.child import Child
+from bench.executors.child import Answer, Child
 from bench.executors.driver import Outcome
 from bench.plan import Cohort
 

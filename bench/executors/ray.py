@@ -1,35 +1,144 @@
-"""Cohorts on the nodes of a Ray cluster, or of one that Ray starts on this machine.
+"""Cohorts on the nodes of a Ray cluster that stands already, or of one that Ray starts on this machine.
 
 Ray places tasks and moves bytes. Whatever can go wrong with a cohort goes wrong in a private child process of the Ray
-worker (bench.executors.remote), as on one machine. Retries and deadlines are the driver's: Ray repeats a task that ran
-out of memory without end, and waits without end for a node that froze.
+worker, as on one machine; TensorFlow is imported there alone. Retries and deadlines are the driver's: Ray repeats a
+task that ran out of memory without end, and waits without end for a node that froze.
 """
 
 from __future__ import annotations
 
 import math
+import os
+import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
+from bench.environment import DECIDING, versions
 from bench.errors import ExecutorError
-from bench.executors.answers import Answer, Status
-from bench.executors.child import GRACE_SECONDS, SECONDS_TO_START
-from bench.executors.ray_cluster import Cluster, Share
-from bench.executors.remote import Request, answer
+from bench.executors.child import GRACE_SECONDS, SECONDS_TO_START, Answer, Child, Status
+from bench.executors.local import TENSORFLOW_ENVIRONMENT, default_workers
+from bench.plan import Cohort, estimate_memory
 
-# After ray_cluster, which says so where Ray is not installed.
-import ray  # isort: skip
-from ray import exceptions as faults  # isort: skip
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray is imported: nothing is sent to anybody
+try:
+    import ray
+    from ray import exceptions as faults
+except ImportError as error:
+    raise ExecutorError("--executor ray needs Ray: pip install 'gradtrial[ray]'.") from error
 
-ONE_CPU = Share()
+NODES_SECONDS = 2.0  # between two looks at which nodes are alive
+CONNECT_SECONDS = 10.0
+STORE_BYTES = 256 * 2**20  # shared memory of a cluster that is started here: tables are small
 POLL_SECONDS = 0.2
 SECONDS_TO_LEAVE = 10.0
 GRACE = 60.0  # seconds beyond the child's own deadlines, after which its node is taken to be frozen
+
+
+@dataclass(frozen=True)
+class Share:
+    """What each cohort is granted. Its memory follows from its size; `memory` (bytes), where given, replaces that."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory: int | None = None
+
+    def room(self, resources: dict[str, float]) -> int:
+        """How many such shares a node with these resources holds by CPUs and GPUs; memory differs by cohort."""
+        wanted = {name: amount for name, amount in (("CPU", self.cpus), ("GPU", self.gpus)) if amount}
+        return min(int(resources.get(name, 0.0) / amount) for name, amount in wanted.items())
+
+
+ONE_CPU = Share()
+
+
+class Cluster:
+    """The cluster that this process joined; one a process.
+
+    Raises:
+        ExecutorError: none answers at the address; in `nodes` and `room` also: it was lost.
+    """
+
+    def __init__(self, address: str, share: Share, workers: int, plugins: Sequence[Path]) -> None:
+        self.share = share
+        _connect(address, math.ceil((workers or default_workers()) * share.cpus), plugins)
+        self._head = ray.get_runtime_context().gcs_address
+        self._nodes: list[dict[str, Any]] = []
+        self._looked = -math.inf
+
+    def nodes(self) -> list[dict[str, Any]]:
+        """The nodes that are alive, as Ray describes them, not older than NODES_SECONDS."""
+        if time.monotonic() - self._looked > NODES_SECONDS:
+            try:
+                _knock(self._head)
+            except ExecutorError as error:  # Ray would end this process, but a minute later and without a word
+                raise ExecutorError(
+                    f"The Ray cluster was lost: {error} What has ended is kept; the same command goes on from there."
+                ) from error
+            self._nodes = [node for node in ray.nodes() if node["Alive"]]
+            self._looked = time.monotonic()
+        return self._nodes
+
+    def room(self) -> int:
+        """How many cohorts all nodes hold at a time."""
+        return sum(self.share.room(node["Resources"]) for node in self.nodes())
+
+    def largest(self, resource: str) -> float:
+        """The most of a resource (CPU, GPU, memory in bytes) that any node has."""
+        return max((node["Resources"].get(resource, 0.0) for node in self.nodes()), default=0.0)
+
+    def grant(self, argument: object) -> dict[str, Any]:
+        """The options of a task with this argument: its share, and no more memory than the largest node has."""
+        memory = self.share.memory
+        if memory is None and isinstance(argument, Cohort):
+            memory = int(min(estimate_memory(argument), self.largest("memory")))
+        return {"num_cpus": self.share.cpus, "num_gpus": self.share.gpus, "memory": memory}
+
+
+def _connect(address: str, cpus: int, plugins: Sequence[Path]) -> None:
+    """Join the cluster at an address, or start one here; gradtrial's code and the suite's plugins travel along."""
+    if address.startswith("ray://"):
+        raise ExecutorError(
+            f"--address {address}: Ray Client is not supported. Run bench on a node of the cluster with --address auto."
+        )
+    _knock(address)
+    code = [str(Path(__file__).parent.parent), *map(str, plugins)]
+    here = {"address": "local", "num_cpus": cpus, "include_dashboard": False, "object_store_memory": STORE_BYTES}
+    _silence()
+    try:
+        ray.init(
+            **({"address": address} if address else here),
+            runtime_env={"py_modules": code, "excludes": ["**/__pycache__"]},
+            log_to_driver=False,
+            logging_level="ERROR",
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ExecutorError(f"--address {address}: no Ray cluster answers there ({error}).") from error
+
+
+def _knock(address: str) -> None:
+    """Try whether anything listens at host:port: Ray would try for four minutes."""
+    host, _, port = address.rpartition(":")
+    if not host:
+        return
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, ValueError, OverflowError) as error:
+        raise ExecutorError(f"{address}: nothing listens there ({error}).") from error
+
+
+def _silence() -> None:
+    """Keep Ray from printing what happens to its nodes on standard output, where --json-progress speaks.
+
+    It offers no switch for that. What matters of it reaches the driver as an answer.
+    """
+    from ray._private import worker
+
+    worker.print_to_stdstream = lambda *_, **__: None
 
 
 @dataclass
@@ -168,3 +277,42 @@ def _fault(fault: Exception) -> Answer:
     if isinstance(fault, (faults.RayTaskError, faults.RuntimeEnvSetupError)):
         return Answer(Status.UNFIT, f"a node cannot run gradtrial: {str(fault).strip().splitlines()[-1]}")
     return Answer(Status.LOST, f"{type(fault).__name__}: {said}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A call of the function `module:name` on one argument, and what is granted to it."""
+
+    target: str
+    argument: object
+    timeout: float | None  # seconds from the import of the target; None: no limit
+    cpus: float
+    gpus: float
+    versions: Mapping[str, str] = field(default_factory=versions)  # the driver's
+
+
+_children: dict[tuple[object, ...], Child] = {}  # by environment; this process's own
+
+
+def answer(request: Request) -> Answer:
+    """The child's answer; a refusal where this machine's numbers could not stand beside the driver's."""
+    here = versions()
+    other = [
+        f"{name} {here[name]} instead of {request.versions[name]}"
+        for name in DECIDING
+        if here[name] != request.versions[name]
+    ]
+    if other:
+        return Answer(Status.UNFIT, f"{os.uname().nodename} has {', '.join(other)}; versions are never mixed.")
+    environment = worker_environment(request.cpus, request.gpus)
+    granted = os.environ.get("CUDA_VISIBLE_DEVICES", "all")  # a child that was started with other GPUs is no use
+    key = (granted, *sorted(environment.items()))
+    child = _children.setdefault(key, Child(environment))
+    return child.call(request.target, request.argument, request.timeout)
+
+
+def worker_environment(cpus: float, gpus: float) -> dict[str, str]:
+    """The child's environment: as many TensorFlow threads as whole CPUs were granted, and no GPU that was not."""
+    threads = str(max(1, int(cpus)))
+    environment = TENSORFLOW_ENVIRONMENT | {"TF_NUM_INTRAOP_THREADS": threads}
+    return environment if gpus else environment | {"CUDA_VISIBLE_DEVICES": "-1"}

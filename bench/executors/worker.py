@@ -22,7 +22,7 @@ from queue import SimpleQueue
 from threading import Thread
 
 from bench.errors import BenchError
-from bench.executors.answers import STARTED, Status
+from bench.executors.child import STARTED, Status
 
 Request = tuple[str, object]
 

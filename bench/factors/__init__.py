@@ -5,14 +5,11 @@ from __future__ import annotations
 from bench.factors.activations import ACTIVATION, ActivationLevel
 from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel, Costs, costs_of
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
+from bench.factors.blocks import NORMALIZATION, SKIP
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
-from bench.factors.clipping import CLIPPING
 from bench.factors.datasets import DATASET, PREPROCESSING, DataKind, DatasetLevel, content_digest
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
-from bench.factors.normalizations import NORMALIZATION
-from bench.factors.optimizers import BATCH_SIZE, LEARNING_RATE, OPTIMIZER, STEPS
-from bench.factors.regularization import REGULARIZATION
-from bench.factors.skips import SKIP
+from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
 
 __all__ = [
     "FACTORS", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel",

@@ -1,8 +1,8 @@
-"""Optimizers and the numbers of a training: learning rate, batch size, steps."""
+"""What makes an update of a gradient: optimizer, clipping, regularization; learning rate, batch size, steps."""
 
 from __future__ import annotations
 
-from bench.factors.base import Factor, Level, Number, Place, Setting
+from bench.factors.base import Factor, Level, Number, Place, Setting, above_zero
 
 
 def _share(default: float, summary: str) -> Setting:
@@ -37,6 +37,57 @@ OPTIMIZER = Factor(
             "adamw", "adam with weight decay apart from the gradient.", "Loshchilov & Hutter 2019",
             target="keras.optimizers:AdamW",
             settings={"weight_decay": Setting(0.004, "Factor of the decay.", minimum=0.0)} | _BETAS,
+        ),
+    ),
+)  # fmt: skip
+
+CLIPPING = Factor(
+    "clipping", "How gradients are clipped before the optimizer.", Place.RUN, default="none",
+    levels=(
+        Level("none", "Gradients reach the optimizer as they are.", "Baseline"),
+        Level(
+            "value", "Each number of the gradient is held between -threshold and threshold.",
+            "Mikolov 2012; Keras `clipvalue`", settings={"threshold": above_zero(0.5, "Largest absolute value.")},
+        ),
+        Level(
+            "norm", "Each variable's gradient is scaled down to an L2 norm of at most threshold.", "Keras `clipnorm`",
+            settings={"threshold": above_zero(1.0, "Largest L2 norm of one variable's gradient.")},
+        ),
+        Level(
+            "global_norm", "The whole gradient is scaled down to an L2 norm of at most threshold.",
+            "Pascanu, Mikolov & Bengio 2013; Keras `global_clipnorm`",
+            settings={"threshold": above_zero(1.0, "Largest L2 norm of the whole gradient.")},
+        ),
+        Level(
+            "adaptive", "Each unit's gradient is scaled down to at most threshold times the norm of its weights.",
+            "Brock et al. 2021",
+            settings={"threshold": above_zero(0.01, "Largest ratio of gradient norm to weight norm.")},
+        ),
+    ),
+)  # fmt: skip
+
+REGULARIZATION = Factor(
+    "regularization", "The penalty or bound on the weights.", Place.RUN, default="none",
+    levels=(
+        Level("none", "No penalty and no bound.", "Baseline"),
+        Level(
+            "l1", "strength times the sum of |w| is added to the loss.", "Tibshirani 1996",
+            settings={"strength": above_zero(1e-4, "Factor of the penalty.")},
+        ),
+        Level(
+            "l2", "strength times the sum of w squared is added to the loss.", "Krogh & Hertz 1992",
+            settings={"strength": above_zero(1e-4, "Factor of the penalty.")},
+        ),
+        Level(
+            "weight_decay",
+            "Each step takes learning rate times strength times w off each weight, apart from the gradient.",
+            "Loshchilov & Hutter 2019",
+            settings={"strength": above_zero(0.004, "Factor of the decay; with adamw it replaces adamw's own.")},
+        ),
+        Level(
+            "max_norm", "After each step, the weights into each unit are scaled down to an L2 norm of at most limit.",
+            "Srivastava et al. 2014; Keras `MaxNorm`",
+            settings={"limit": above_zero(3.0, "Largest L2 norm of a unit's weights.")},
         ),
     ),
 )  # fmt: skip

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from bench.errors import ResultsError, nearest, printable
 from bench.factors import FACTORS
+from bench.quantities import LAYERED
 from bench.results.files import DONE_MARK, KEYS, MAX_REASON, CohortFiles
 from bench.schema import TABLES, RunStatus
 
@@ -19,7 +20,6 @@ COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index")
 Reduce = Callable[[dict[str, pd.DataFrame], str], pd.DataFrame]
 MOST_COUNTED = 2**31 - 1
 MOST_KEYS = 2**62
-LAYERED = ("activations", "gradient_norms")  # millions of rows; in this order the most that is kept comes last
 NARROWER: Mapping[str, tuple[type, ...]] = {"i": (np.int16, np.int32), "f": (np.float32,)}
 SAMPLE = 1000  # rows that tell at once that a column needs its 64 bits
 REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words

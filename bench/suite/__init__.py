@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bench.suite.load import load_suite, parse_suite
-from bench.suite.model import Cell, PartialCell, Suite
+from bench.suite.cells import Cell, PartialCell
+from bench.suite.load import Suite, load_suite, parse_suite
 from bench.suite.record import Record, Schedule
 from bench.suite.schema import suite_schema
 

@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from bench.errors import SuiteError, during, nearest
 from bench.factors import FACTORS, Choice, choose, content_digest, show
-from bench.rules import choose_rules
-from bench.suite.cells import ChoiceOf, Levels, check_size, expand, read_partial
+from bench.rules import RulesChoice, choose_rules
+from bench.suite.cells import Cell, ChoiceOf, Levels, PartialCell, check_combinations, check_size, expand, read_partial
 from bench.suite.claims.cells import CellNames
+from bench.suite.claims.model import Claim
 from bench.suite.claims.read import read_claims
 from bench.suite.file import SuiteFile, parse, read_text
-from bench.suite.model import PartialCell, Suite
-from bench.suite.plugins import refuse_plugins
-from bench.suite.record import read_record
-from bench.suite.rules import check_combinations
+from bench.suite.record import Record, read_record
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A question, its factors, fixed settings, replicates and seed.
+
+    `factors` holds each factor that varies, with all its levels in the suite's order: those of `[factors]` first,
+    then those that only an `[[include]]` names. `fixed` holds every other factor, defaults filled in.
+    `cells` are the combinations to run: the product of `[factors]`, less each `exclude`, with each `include` added.
+    """
+
+    name: str
+    title: str | None
+    question: str
+    replicates: int
+    seed: int
+    factors: Mapping[str, tuple[Choice, ...]]
+    fixed: Mapping[str, Choice]
+    include: tuple[PartialCell, ...]
+    exclude: tuple[PartialCell, ...]
+    cells: tuple[Cell, ...]
+    record: Record
+    verdicts: RulesChoice
+    claims: tuple[Claim, ...]
+    text: str
+    path: Path
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """The digest of each local dataset's content, by its path; those that cannot be read are left out."""
+        choices = self.factors.get("dataset") or (self.fixed["dataset"],)
+        return {str(choice.setting("path")): choice.digest for choice in choices if choice.digest}
+
+    def schedules(self, steps: int) -> dict[str, tuple[int, ...]]:
+        """For each recorded table, its steps in a run of `steps` updates, ascending."""
+        return self.record.schedules(steps)
 
 
 def load_suite(path: Path, *, plugins: bool = True) -> Suite:
@@ -118,3 +152,30 @@ def _read_parts(kind: str, levels: Levels, written: list[dict[str, object]]) -> 
 def _check_factor(name: str) -> None:
     if name not in FACTORS:
         raise SuiteError(f"{show(name)} is not a factor. {nearest(name, FACTORS)}")
+
+
+def refuse_plugins(file: SuiteFile) -> None:
+    """Refuse a suite, already found right, that names anything as `module:name`; nothing is imported to find out.
+
+    Raises:
+        SuiteError: it does; the message names the key, the plugin, and the levels that need none.
+    """
+    for key, name, written in _written(file):
+        factor = FACTORS[name]
+        if not factor.plugins:
+            continue
+        level = choose(factor, written).name
+        if factor.level(level) is None:
+            known = nearest(level, [each.name for each in factor.levels])
+            raise SuiteError(f"{key}: {show(level)} is code from outside the project; --no-plugins refuses it. {known}")
+
+
+def _written(file: SuiteFile) -> Iterator[tuple[str, str, object]]:
+    """Each level that a suite may bring: its key, its factor, and as it is written."""
+    for name, levels in file.factors.items():
+        yield from ((f"[factors] {name}", name, level) for level in levels)
+    yield from ((f"[fixed] {name}", name, level) for name, level in file.fixed.items())
+    for number, part in enumerate(file.include, 1):
+        for name, written in part.items():
+            levels = written if isinstance(written, list) else [written]
+            yield from ((f"[[include]] {number}: {name}", name, level) for level in levels)

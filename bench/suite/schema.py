@@ -1,26 +1,32 @@
-"""The JSON Schema of a suite file, from which editors complete and check; generated from `FACTORS`."""
+"""The JSON Schema of a suite file, from which editors complete and check; generated from what checks it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
 
 from bench.factors import FACTORS, PLUGIN, Factor, Level, Number, Setting
 from bench.rules import NAMES, rule_set, threshold_names
-from bench.suite.claims.schema import claims_schema
+from bench.suite.claims.file import ClaimTable
+from bench.suite.claims.numbers import KINDS, NAMED
 from bench.suite.file import SuiteTable
 from bench.suite.record import RECORDED, Record
 
 Schema = Mapping[str, object]
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string"}
+_CELLS = ("where", "of", "against", "cells")  # keys whose tables name cells
+_REF = "#/definitions/{model}"
 
 
 def suite_schema() -> dict[str, object]:
     """The schema, in draft 7: the newest that TOML editors take."""
     levels = {name: _factor(factor) for name, factor in FACTORS.items()}
     several = {name: {"anyOf": [_ref(name), _list(_ref(name))]} for name in FACTORS}
-    claims, claim_tables = claims_schema(_table(several))
+    claims, claim_tables = _claims(_table(several))
     suite = SuiteTable.model_json_schema() | {"description": "What the suite is called, and what it asks."}
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -122,6 +128,30 @@ def _verdicts() -> Schema:
     )
 
 
+def _claims(cells: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The list of claims and the definitions it needs, from the models that check them; `cells` names cells."""
+    models = [(model, "validation") for model in (ClaimTable, *KINDS.values())]
+    _, generated = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
+    definitions: dict[str, Any] = generated["$defs"]
+    definitions["NamedTable"]["properties"]["response"]["enum"] = list(NAMED)
+    numbers = {"anyOf": [_ref(model.__name__) for model in KINDS.values()]}
+    for definition in definitions.values():
+        properties = definition["properties"]
+        for key in properties:
+            if key in _CELLS:
+                properties[key] = _ref("Cells")
+            elif key == "number":
+                properties[key] = numbers | {"description": properties[key]["description"]}
+            properties[key].pop("title", None)
+    definitions["Cells"] = dict(cells) | {"description": "Which cells: factor = level, or a list of them."}
+    claims = {
+        "type": "array",
+        "items": _ref("ClaimTable"),
+        "description": "What is claimed of the suite's cells, and the rule that decides it.",
+    }
+    return claims, definitions
+
+
 def _cells(several: Mapping[str, Schema], says: str) -> Schema:
     part = _table(several, "The factors it leaves out take all their levels.") | {"minProperties": 1}
     return {"type": "array", "items": part, "description": says}
@@ -137,4 +167,4 @@ def _list(items: Schema) -> Schema:
 
 
 def _ref(name: str) -> Schema:
-    return {"$ref": f"#/definitions/{name}"}
+    return {"$ref": _REF.format(model=name)}

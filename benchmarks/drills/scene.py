@@ -20,7 +20,7 @@ import pandas as pd
 from bench.commands.executor import Where
 from bench.commands.run import Options, run_suite
 from bench.errors import BenchError
-from bench.executors.answers import Answer, Status
+from bench.executors.child import Answer, Status
 from bench.executors.local import LocalExecutor
 from bench.results import read_tables
 from bench.suite import load_suite

@@ -18,7 +18,7 @@ from bench.commands.found import continued
 from bench.commands.merge import merge
 from bench.commands.show import show_run
 from bench.errors import DataError, ExecutorError, ResultsError, RunsFailed, SuiteError
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.plan import make_plan
 from bench.report import write_report
 from bench.results import Manifest, Results, count_statuses, read_manifest, read_tables

@@ -10,7 +10,7 @@ import pytest
 
 from bench.commands.found import Found
 from bench.commands.progress import Tally
-from bench.executors.answers import Answer, Status
+from bench.executors.child import Answer, Status
 from bench.executors.driver import Driver, Outcome, Part
 from bench.plan import Cohort, Plan, estimate_seconds
 from tests.cohorts import cohorts

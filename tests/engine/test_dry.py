@@ -8,8 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.engine.dry import train_cohort
-from bench.engine.formula import (
+from bench.engine.dry import (
     BATCH_DECADES,
     CHANCE_ACCURACY,
     CHANCE_LOSS,
@@ -17,6 +16,7 @@ from bench.engine.formula import (
     GAIN,
     LAYER_NOISE,
     fate,
+    train_cohort,
 )
 from bench.plan import make_plan
 from bench.schema import LOSS_LIMIT_FACTOR, TABLES

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from bench.environment import machine
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.executors.driver import Driver, Outcome
 from bench.executors.local import LocalExecutor
 from bench.executors.tables import join, without

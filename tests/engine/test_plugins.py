@@ -13,7 +13,7 @@ import pytest
 
 from bench.commands.check import try_levels
 from bench.errors import BenchError, DataError, SuiteError
-from bench.executors.answers import Answer, Status
+from bench.executors.child import Answer, Status
 from tests.cohorts import cohorts, train
 
 MODULE = """

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.engine.dry import train_cohort
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.executors.driver import TIMEOUT_FLOOR, Driver, Incident, Outcome, default_timeout
 from bench.executors.local import LocalExecutor
 from bench.executors.tables import Tables, failed_tables, join, without

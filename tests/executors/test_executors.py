@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.executors.local import LocalExecutor
 
 TARGETS = "tests.executors.targets:"

@@ -18,7 +18,7 @@ import pytest
 
 from bench.commands.executor import Where, memory_bytes, plugin_files
 from bench.errors import ExecutorError
-from bench.executors.answers import Status
+from bench.executors.child import Status
 from bench.executors.driver import Driver, Incident, Outcome
 from tests.cohorts import EVALUATED, cohorts, suite_text
 
@@ -119,8 +119,7 @@ def test_a_node_that_freezes_is_given_up(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_each_fault_of_a_cohort_is_told_apart_as_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.executors.ray import RayExecutor
-    from bench.executors.ray_cluster import Share
+    from bench.executors.ray import RayExecutor, Share
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     statuses = {"die": "killed", "segfault": "crashed", "leave": "crashed", "fail": "error", "refuse": "refused"}
@@ -147,8 +146,7 @@ def test_a_mistake_on_the_command_line_is_named(where: Where, says: str) -> None
 
 
 def test_a_cluster_that_is_not_there_or_has_no_room_is_named() -> None:
-    from bench.executors.ray import RayExecutor
-    from bench.executors.ray_cluster import Share
+    from bench.executors.ray import RayExecutor, Share
 
     with pytest.raises(ExecutorError, match=r"127\.0\.0\.1:1: nothing listens there"):
         RayExecutor("127.0.0.1:1")

@@ -31,7 +31,7 @@ for cohort in make_plan(load_suite(Path("s.toml"))).cohorts:
 ANCHORS = {  # where each block of a recipe goes: in front of this
     "bench/factors/activations.py": '        _keras(\n            "tanh",',
     "bench/engine/layers.py": '@keras.saving.register_keras_serializable("gradtrial")\nclass Weight',
-    "bench/factors/normalizations.py": '        Level(\n            "weight_normalization"',
+    "bench/factors/blocks.py": '        Level(\n            "weight_normalization"',
     "bench/factors/optimizers.py": '        Level(\n            "adam",',
     "bench/factors/datasets.py": '        DatasetLevel(\n            "npz",',
 }

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from bench.analysis import Outcome, Symptom, judge, onset
-from bench.engine.formula import EXPLODING as LIMIT
-from bench.engine.formula import VANISHING, fate
+from bench.engine.dry import EXPLODING as LIMIT
+from bench.engine.dry import VANISHING, fate
 from bench.plan import make_plan
 from bench.report import build_page
 from bench.report.axes import labelled, varied_axes

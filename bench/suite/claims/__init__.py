@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from bench.suite.claims.model import Cells, Claim, Part, Reduction
+from bench.suite.claims.model import Cells, Claim, Part, Reduction, Statement
 
-__all__ = ["Cells", "Claim", "Part", "Reduction"]
+__all__ = ["Cells", "Claim", "Part", "Reduction", "Statement"]

@@ -8,9 +8,8 @@ from typing import Any
 
 from bench.errors import SuiteError, nearest
 from bench.factors import FACTORS, Choice, show
-from bench.suite.cells import Levels, read_partial
+from bench.suite.cells import Cell, Levels, read_partial
 from bench.suite.claims.model import Cells
-from bench.suite.model import Cell
 from bench.suite.record import Record
 
 

@@ -63,8 +63,8 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Claim:
-    """A statement, where it is from, and its test: `needs` says whether all parts must hold or any.
+class Statement:
+    """What is claimed, and where it is from: `needs` says whether all parts of its test must hold or any.
 
     `paper`, the source's own numbers, and `differs`, what is not as there, may be empty.
     """
@@ -75,4 +75,10 @@ class Claim:
     paper: str
     differs: str
     needs: str
+
+
+@dataclass(frozen=True)
+class Claim(Statement):
+    """A statement and its test."""
+
     parts: tuple[Part, ...]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from bench.errors import SuiteError, during, nearest
 from bench.factors import show
 from bench.quantities import ACCURACY, LAYERED, QUANTITIES, Quantity
-from bench.suite.claims.wording import validated
+from bench.suite.claims.file import Keys, validated
 
 # What a number can be read from: a row a run and step, and in some a layer.
 READABLE = (*LAYERED, "loss_curves", "evaluations")
@@ -22,24 +22,20 @@ Step = Literal["start", "end", "change", "mean", "min", "max"]
 Take = Literal["mean", "median", "min", "max", "first_less_last", "slope"]
 
 
-class _Keys(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class NamedTable(_Keys):
+class NamedTable(Keys):
     """One of the quantities that have a name."""
 
     response: Annotated[str, Field(description="A quantity's name, such as signal_ratio_start.")]
 
 
-class LearnedTable(_Keys):
+class LearnedTable(Keys):
     """1 if the run ended with at least this accuracy, else 0. A lost run did not learn."""
 
     learned: Annotated[float, Field(gt=0.0, le=1.0, description="The accuracy from which a run counts as learned.")]
     split: Annotated[Split, Field(description="The samples on which the accuracy was measured.")] = "train"
 
 
-class ColumnTable(_Keys):
+class ColumnTable(Keys):
     """One number per run from a recorded column: transform, then over layers, then over steps."""
 
     column: Annotated[str, Field(description="A column of docs/tables.md with a number in it.")]
@@ -56,7 +52,7 @@ class ColumnTable(_Keys):
             description="One layer, or [from, to], both included; 0 is nearest the input, -1 the last hidden layer. "
             "Left out: all hidden layers.",
         ),
-    ] = [0, -1]
+    ] = [0, -1]  # noqa: RUF012 (pydantic copies it)
     take: Annotated[Take, Field(description="How several layers make one number.")] = "mean"
     on: Annotated[Literal["layer", "ln_layer"], Field(description="Of slope: against the index, or ln(1 + index).")] = (
         "layer"

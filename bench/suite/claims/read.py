@@ -10,10 +10,9 @@ from bench.errors import SuiteError, during
 from bench.factors import show
 from bench.quantities import ACCURACY, Quantity
 from bench.suite.claims.cells import CellNames
-from bench.suite.claims.file import ClaimTable, PartTable, ReduceTable, RowTable, RuleTable
+from bench.suite.claims.file import ClaimTable, PartTable, ReduceTable, RowTable, RuleTable, validated
 from bench.suite.claims.model import Cells, Claim, Part, Reduction
 from bench.suite.claims.numbers import read_number
-from bench.suite.claims.wording import validated
 from bench.suite.record import RECORDED
 
 # Of a table that is merged, the keys whose tables are merged too, not replaced.

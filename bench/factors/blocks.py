@@ -1,12 +1,10 @@
-"""Normalizations: what keeps a hidden layer's values, or its weights, to a fixed scale."""
+"""What stands in and around hidden layers: a normalization, which keeps them to a fixed scale, and skip connections."""
 
 from __future__ import annotations
 
-from bench.factors.base import Factor, Level, Place, Setting
+from bench.factors.base import Factor, Level, Place, Setting, above_zero
 
 _POSITION = {"position": Setting("before", "Before or after the activation.", allowed=("before", "after"))}
-
-
 # Keras's 0.99 still holds 13 % of the start after 200 steps: short runs that are evaluated want less.
 _MOMENTUM = Setting(0.99, "Share of the moving averages kept at a step; evaluations use them.", minimum=0, maximum=1)
 
@@ -46,6 +44,34 @@ NORMALIZATION = Factor(
         Level(
             "weight_normalization", "The weights of each unit written as a learned length times a direction.",
             "Salimans & Kingma 2016",
+        ),
+    ),
+)  # fmt: skip
+
+_LAYERS = {"layers": Setting(2, "Hidden layers in a block; the first hidden layer is in none.", minimum=1)}
+
+SKIP = Factor(
+    "skip", "The path around each block of hidden layers.", Place.GRAPH, default="none",
+    levels=(
+        Level("none", "A plain chain of layers.", "Baseline"),
+        Level("residual", "A block's input is added to its output.", "He et al. 2016", settings=_LAYERS),
+        Level(
+            "residual_scaled", "A block's output times a learned number that starts at 0, added to its input.",
+            "De & Smith 2020; Bachlechner et al. 2021", settings=_LAYERS,
+        ),
+        Level(
+            "residual_damped",
+            "A block's output times a fixed number, scale / (number of blocks) ** exponent, added to its input.",
+            "De & Smith 2020; Hayou et al. 2021",
+            settings=_LAYERS | {
+                "scale": above_zero(1.0, "Factor on each block's output."),
+                "exponent": Setting(0.5, "How the factor falls with the number of blocks; 0 is not at all."),
+            },
+        ),
+        Level(
+            "residual_post_norm",
+            "As residual, but what the path carries on is the sum after its normalization; without one, residual.",
+            "Vaswani et al. 2017; Xiong et al. 2020", settings=_LAYERS,
         ),
     ),
 )  # fmt: skip
