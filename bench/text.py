@@ -92,6 +92,13 @@ def of(part: int, whole: int) -> str:
     return f"{integer(part)} of {integer(whole)}"
 
 
+def region(low: float, high: float) -> str:
+    """`≥ 0.3`, `≤ 0.1`, or `0.1 to 0.4`: what lies between two edges, one of which may be infinite."""
+    if math.isinf(low) or math.isinf(high):
+        return f"≤ {number(high)}" if math.isinf(low) else f"≥ {number(low)}"
+    return f"{number(low)} to {number(high)}"
+
+
 def span(low: int, high: int, to: str = "–") -> str:
     """`12`, or `12–40`."""
     return integer(low) if low == high else f"{integer(low)}{to}{integer(high)}"

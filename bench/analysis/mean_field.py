@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis.quantities import log_ratio
-from bench.analysis.tables import Moment, Tables, at_moment
+from bench.analysis.tables import Moment, Reals, Tables, at_moment
 from bench.errors import BenchError
 from bench.schema import RunStatus
 from bench.theory import DenseNetwork, network_of, profile
@@ -28,8 +28,6 @@ ROUNDING = 1e-3  # decades that float32 may add to a measured ratio; bands of ex
 _INPUTS = ("dataset", "preprocessing")
 SETTINGS = (*_INPUTS, "architecture", *READ)
 _SIGNAL = "preactivation_grad_norm"
-
-Reals = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ most, on equal terms, so that what is pooled or held is what matters least. Ever
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from bench.analysis import Outcome, matched
 from bench.analysis.comparison import factor_columns
+from bench.report.blocks import Figure, Panel
 from bench.results import Manifest
 from bench.text import UNKNOWN, exactly, listed, spoken
 
@@ -149,25 +150,25 @@ class LineLayout:
         """What the colours stand for."""
         return tuple(level for level in self.colour.levels if level not in self.dropped) if self.colour else (ALL,)
 
-    @property
-    def legend_title(self) -> str:
-        """The factor that the colours stand for."""
-        return spoken(self.colour.factor) if self.colour else ""
-
     def panels(self, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         """Title and rows of each panel, with the colour's level as `series`."""
         for title, rows in self.facets.panels(frame):
             yield title, rows.assign(series=rows[self.colour.factor].astype(str) if self.colour else ALL)
 
-    def captions(self, first: str) -> tuple[str, ...]:
-        """A caption, and what is held or left out."""
-        captions = [first]
+    def figure(self, frame: pd.DataFrame, drawn: Figure) -> Figure:
+        """The figure with a panel for each of the layout's, its colours, and captions on what is held or left out."""
+        panels = tuple(Panel(title, rows) for title, rows in self.panels(frame))
+        captions = [*drawn.captions]
         if self.held:
             held = [f"{spoken(axis.factor)} {level}" for axis, level in self.held]
             captions.append(f"Shown: {listed(held)}; the tables hold the rest.")
         if self.dropped:
             captions.append(f"Left out for want of colours: {listed(self.dropped)}.")
-        return tuple(captions)
+        scale, columns = replace(drawn.scale, series=self.series), self.facets.columns
+        legend = spoken(self.colour.factor) if self.colour else ""
+        return replace(
+            drawn, scale=scale, panels=panels, columns=columns, legend_title=legend, captions=tuple(captions)
+        )
 
 
 def learned_spread(judged: pd.DataFrame, axis: Axis, axes: Sequence[Axis]) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from bench.analysis import Tables
 from bench.analysis.claims import Judged, Verdict
-from bench.analysis.claims.judged_words import MARKS, tally, verdict_counts
+from bench.analysis.claims.words import MARKS, tally, verdict_counts
 from bench.report.sections.claims import ClaimCard, ClaimPart, claim_cards
 from bench.results import Manifest
 from bench.text import duration, integer, span

@@ -3,46 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from bench.analysis import Tables
 from bench.report.blocks import Page, Section
 from bench.report.frames import Frames
-from bench.report.sections import (
-    answer,
-    claims,
-    definitions,
-    divergence,
-    explorer,
-    factors,
-    gradients,
-    lesson,
-    losses,
-    remedies,
-    rules,
-    suite,
-    theory,
-    trainability,
-)
+from bench.report.sections import answer
 from bench.results import Manifest
 
 Chapter = Callable[[Frames], Section | None]
 
-# In the page's order, below the answer. Each makes its section of the frames, or None where there is nothing to say.
-SECTIONS: tuple[Chapter, ...] = (
-    claims.section,
-    trainability.section,
-    factors.section,
-    remedies.section,
-    gradients.section,
-    theory.section,
-    losses.section,
-    divergence.section,
-    rules.section,
-    explorer.section,
-    lesson.section,
-    definitions.section,
-    suite.section,
-)
+# Files of `bench/report/sections/` in the page's order, below the answer. The function `section` of each makes its
+# section of the frames, or None where there is nothing to say.
+ORDER = (
+    "claims", "trainability", "factors", "remedies", "gradients", "theory", "losses", "divergence", "rules", "explorer",
+    "lesson", "definitions", "suite",
+)  # fmt: skip
+SECTIONS: tuple[Chapter, ...] = tuple(import_module(f"bench.report.sections.{name}").section for name in ORDER)
 
 
 def build_page(tables: Tables, manifest: Manifest, sections: Sequence[Chapter] = SECTIONS) -> Page:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from bench.analysis import Measurements
-from bench.analysis.claims import numbers, units
+from bench.analysis.claims import units
 from bench.plan import make_plan
 from bench.schema import TABLES
 from bench.suite import Suite, parse_suite
@@ -77,7 +77,7 @@ def tables_of(runs: pd.DataFrame, **filled: pd.DataFrame) -> dict[str, pd.DataFr
 
 def run_numbers(tables: Mapping[str, pd.DataFrame], part: Part) -> pd.DataFrame:
     """The number of each run of these tables."""
-    return numbers.run_numbers(Measurements(tables), part)
+    return units.run_numbers(Measurements(tables), part)
 
 
 def units_of(tables: Mapping[str, pd.DataFrame], part: Part) -> units.Units:

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
 from bench.analysis.claims import Judged, judge_claims
-from bench.analysis.claims.judged_words import readable
+from bench.analysis.claims.words import readable
 from bench.cli import app
 from bench.errors import SuiteError
 from bench.report import build_page, dump_report, render, write_report

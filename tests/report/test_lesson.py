@@ -9,7 +9,7 @@ import pytest
 from bench.analysis.remedies import COLUMNS
 from bench.factors import FACTORS
 from bench.report.blocks import Definition, Definitions, Section
-from bench.report.charts.activation import spans
+from bench.report.charts.lines import spans
 from bench.report.frames import Frames
 from bench.report.render import draw_figure
 from bench.report.sections.lesson import KINDS, activation_charts, curve, remedy_notes, section

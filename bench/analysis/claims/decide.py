@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from bench.analysis.quantities import Measurements
 from bench.analysis.tables import Tables
 from bench.rules import LearnedRule
 from bench.suite import parse_suite
-from bench.suite.claims import Claim, Part
+from bench.suite.claims import Claim, Part, Statement
 from bench.text import number
 
 
@@ -59,18 +59,8 @@ def _judge(measured: Measurements, claim: Claim) -> Judged:
             stricter = 1.0 - (1.0 - part.level) / len(claim.parts)
             shared.append(_judged_part(replace(part, level=stricter), units))
     verdict, why = _together(claim.needs, parts, shared)
-    return Judged(
-        id=claim.id,
-        statement=claim.statement,
-        source=claim.source,
-        paper=claim.paper,
-        differs=claim.differs,
-        rule=rule_in_words(claim),
-        verdict=verdict,
-        why=why,
-        needs=claim.needs,
-        parts=tuple(parts),
-    )
+    stated = {each.name: getattr(claim, each.name) for each in fields(Statement)}
+    return Judged(**stated, rule=rule_in_words(claim), verdict=verdict, why=why, parts=tuple(parts))
 
 
 def _together(needs: str, parts: Sequence[JudgedPart], shared: Sequence[JudgedPart]) -> tuple[Verdict, str]:

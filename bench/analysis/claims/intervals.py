@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binom, binomtest, fisher_exact
 from scipy.stats import t as student
 
-Reals = NDArray[np.float64]
+from bench.analysis.tables import Reals
 
 LEAST_REPLICATES = 3
 LEAST_ALIKE = 5  # of replicates with one value: by a sign test fewer say nothing at 0.05

@@ -7,6 +7,8 @@ from enum import StrEnum
 
 import pandas as pd
 
+from bench.suite.claims import Statement
+
 
 class Verdict(StrEnum):
     """What a claim's rule says."""
@@ -100,16 +102,10 @@ class JudgedPart:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A claim, judged: `needs` says whether all `parts` must hold or any; `rule` and `why` are sentences."""
+class Judged(Statement):
+    """A claim, judged; `rule` and `why` are sentences."""
 
-    id: str
-    statement: str
-    source: str
-    paper: str
-    differs: str
     rule: str
     verdict: Verdict
     why: str
-    needs: str
     parts: tuple[JudgedPart, ...]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import activation, claim, heatmap, lines, theory, tiles
+from bench.report.charts import claim, heatmap, lines, theory
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
-    "activation": activation.draw,
+    "activation": lines.draw_activation,
     "claim": claim.draw,
     "heatmap": heatmap.draw,
-    "tiles": tiles.draw,
+    "tiles": heatmap.draw_tiles,
     "profile": lines.draw_profile,
     "curve": lines.draw_curve,
     "events": lines.draw_events,

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from bench.report.blocks import Panel, Scale
 from bench.report.charts.canvas import GRID, INK, SERIES, Drawing, finish, stacked
-from bench.text import number
+from bench.text import number, region
 
 WIDTH, ROW, FOOT = 4.0, 0.5, 0.5  # inches; the foot holds ticks and label
 LONGEST = 58  # characters of a row's label
@@ -57,9 +57,7 @@ def _label(rows: pd.DataFrame) -> str:
 
 def _claimed(rows: pd.DataFrame) -> str:
     low, high = rows[rows["what"] == "claimed"][["low", "high"]].iloc[0]
-    if np.isfinite(low) and np.isfinite(high):
-        return f"{number(low)} to {number(high)}"
-    return f"≥ {number(low)}" if np.isfinite(low) else f"≤ {number(high)}"
+    return region(float(low), float(high))
 
 
 def _limits(rows: pd.DataFrame) -> tuple[float, float, bool]:

@@ -1,4 +1,4 @@
-"""Gradient norm by layer and step, as a map, and the colour bar that all maps of a page share."""
+"""Maps: gradient norm by layer and step, with the colour bar that a page's maps share, and tiles of what trained."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from itertools import groupby
 
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import PathPatch
@@ -14,7 +15,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts.canvas import MUTED, Drawing, canvas, finish
+from bench.report.charts.canvas import GRID, MUTED, Drawing, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH
 from bench.text import decades, integer, power_of_ten
 
@@ -136,3 +137,30 @@ def _said(norms: pd.DataFrame, hatched: np.ndarray) -> str:
     if len(gone):
         parts.append(f"more runs lost than left from step {integer(int(gone[0]))}")
     return f"log10 gradient norm: {'; '.join(parts) or 'nothing was measured'}"
+
+
+def draw_tiles(panel: Panel, scale: Scale) -> Drawing:
+    """A tile for each pair of levels, as dark as the share of its runs that learned; empty where none was run."""
+    rows = panel.rows.assign(share=panel.rows["learned"] / panel.rows["runs"])
+    rows["label"] = rows["learned"].astype(str) + "/" + rows["runs"].astype(str)
+    order = {"index": list(scale.y_levels), "columns": list(scale.x_levels)}
+    share, label = (rows.pivot(index="y", columns="x", values=v).reindex(**order) for v in ("share", "label"))
+    longest = max(len(level) for level in scale.y_levels)
+    crowded = sum(len(level) for level in scale.x_levels) > 26
+    width = 0.6 + 0.07 * longest + 0.62 * len(scale.x_levels)
+    height = 0.75 + 0.36 * len(scale.y_levels) + (0.5 if crowded else 0.0)
+    with canvas(max(2.2, width), max(1.4, height)) as (figure, axes):
+        sns.heatmap(
+            share.astype(float), vmin=0.0, vmax=1.0, cmap=MAP, cbar=False, linewidths=1.5, linecolor="none",
+            annot=label.fillna("").to_numpy(), fmt="", annot_kws={"fontsize": 9}, ax=axes,
+        )  # fmt: skip
+        axes.grid(visible=False)
+        axes.set(xlabel=scale.x_label, ylabel=scale.y_label)
+        axes.tick_params(axis="y", rotation=0, length=0)
+        axes.tick_params(axis="x", rotation=30 if crowded else 0, length=0)
+        for tick in axes.get_xticklabels():
+            tick.set_horizontalalignment("right" if crowded else "center")
+        for spine in axes.spines.values():
+            spine.set_edgecolor(GRID)
+        cells = [f"{row.y} {row.x}: {row.label}" for row in rows.sort_values(["y", "x"]).itertuples()]
+        return finish(figure, f"{panel.title or 'All runs'}. Runs that learned, of runs: {', '.join(cells)}.")

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.claims import Judged, JudgedPart, judge_stored
-from bench.analysis.claims.judged_words import (
+from bench.analysis.claims.units import AGAINST, OF, PAIRED
+from bench.analysis.claims.words import (
     MARKS,
     beside,
     best_levels,
@@ -21,11 +22,10 @@ from bench.analysis.claims.judged_words import (
     tally,
     verdict_counts,
 )
-from bench.analysis.claims.units import AGAINST, OF, PAIRED
 from bench.errors import SuiteError
 from bench.report.blocks import Block, Figure, Panel, Scale, Section, Sentence, Table, Text
 from bench.report.frames import Frames
-from bench.text import integer, number, p_value, plural, sentence, spoken
+from bench.text import integer, number, p_value, plural, region, sentence, spoken
 
 SIDES = (OF, AGAINST)
 _OVER = {"ratio": "ratio", "difference": "difference"}
@@ -267,6 +267,4 @@ def _bounded(value: float, low: float, high: float) -> str:
         return number(value) if low == high else f"{number(low)} to {number(high)}"
     if np.isinf(low) and np.isinf(high):
         return "unknown"
-    if np.isinf(high):
-        return f"≥ {number(low)}"
-    return f"≤ {number(high)}" if np.isinf(low) else f"{number(low)} to {number(high)}"
+    return region(low, high)

@@ -17,8 +17,12 @@ from bench.report.frames import Frames
 from bench.schema import RunStatus
 from bench.text import integer, listed, of, plural, spoken
 
+X_LABEL = "hidden layer (0 nearest the input)"
 DECADES_AROUND = 0.5  # room above and below the curves
-
+BANDS = (
+    "Median over runs; band: from the lowest to the highest of few runs, a 95 % interval of the median where there are "
+    "six or more. From the table gradient_norms."
+)
 PANELS = 24
 LOW_TAIL, HIGH_TAIL = 0.02, 0.005  # shares of the medians that may lie beyond the colours
 LEAST_SPAN, MOST_SPAN = 2.0, 16.0  # decades of the colours: what is far below has vanished, however far
@@ -41,30 +45,15 @@ def gradient_flow(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> t
     runs, by = layout.grouped(judged), layout.by
     frames = {moment: _log10(gradient_profile(tables, runs, by, moment)) for moment in Moment}
     limits = _limits(pd.concat(frames.values()))
-    groups = []
+    figures = []
     for moment, frame in frames.items():
         when = "at initialization" if moment is Moment.START else "at the end of training"
-        groups.append(
-            Figure(
-                key=f"gradients-{moment}",
-                kind="profile",
-                title=f"Pre-activation gradient norm by layer, {when}",
-                scale=Scale(
-                    x_label="hidden layer (0 nearest the input)",
-                    y_label="log10 gradient norm",
-                    x_limits=(0.0, float(max(1, frame["layer_index"].max() if len(frame) else 1))),
-                    y_limits=limits,
-                    series=layout.series,
-                ),
-                panels=tuple(Panel(title, rows) for title, rows in layout.panels(frame)),
-                columns=layout.facets.columns,
-                legend_title=layout.legend_title,
-                captions=layout.captions("Median over runs; band: from the lowest to the highest of few runs, "
-                                        "a 95 % interval of the median where there are six or more. From the table "
-                                        "gradient_norms."),
-            )
-        )  # fmt: skip
-    return tuple(groups)
+        title = f"Pre-activation gradient norm by layer, {when}"
+        deepest = float(max(1, frame["layer_index"].max() if len(frame) else 1))
+        scale = Scale(X_LABEL, "log10 gradient norm", x_limits=(0.0, deepest), y_limits=limits)
+        figure = Figure(f"gradients-{moment}", "profile", title, scale, (), captions=(BANDS,))
+        figures.append(layout.figure(frame, figure))
+    return tuple(figures)
 
 
 def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> Figure:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.analysis import Tables, loss_bands
 from bench.report.axes import LineLayout
-from bench.report.blocks import Figure, Panel, Scale, Section
+from bench.report.blocks import Figure, Scale, Section
 from bench.report.frames import Frames
 
 LOSS_CEILING = 3.0  # times the largest median of the first step: beyond it a curve is off the chart
@@ -27,21 +27,11 @@ def losses(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> Figure:
     bottom = float(np.log10(max(finite.min(), 1e-4))) if len(finite) else -1.0
     for column in ("median", "lower", "upper"):
         bands[column] = np.log10(bands[column].clip(lower=1e-6))
-    return Figure(
-        key="losses",
-        kind="curve",
-        title="Loss of the training batch",
-        scale=Scale(
-            x_label="step",
-            y_label="log10 cross-entropy (nat)",
-            x_limits=(0.0, float(max(1, bands["step"].max() if len(bands) else 1))),
-            y_limits=(bottom - 0.1, float(np.log10(max(top, 1e-3))) + 0.2),
-            series=layout.series,
-        ),
-        panels=tuple(Panel(title, rows) for title, rows in layout.panels(bands)),
-        columns=layout.facets.columns,
-        legend_title=layout.legend_title,
-        captions=layout.captions("Median and band over runs as above. A run that diverged counts as infinite "
-                                "from then on, so a median never shows the survivors alone. From the table "
-                                "loss_curves."),
-    )  # fmt: skip
+    x_limits = (0.0, float(max(1, bands["step"].max() if len(bands) else 1)))
+    y_limits = (bottom - 0.1, float(np.log10(max(top, 1e-3))) + 0.2)
+    scale = Scale("step", "log10 cross-entropy (nat)", x_limits=x_limits, y_limits=y_limits)
+    caption = (
+        "Median and band over runs as above. A run that diverged counts as infinite from then on, so a median never "
+        "shows the survivors alone. From the table loss_curves."
+    )
+    return layout.figure(bands, Figure("losses", "curve", "Loss of the training batch", scale, (), captions=(caption,)))
