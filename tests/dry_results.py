@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -39,7 +40,13 @@ class DryResults:
 
 
 def dry_results(text: str) -> DryResults:
-    """The tables and manifest of a suite given as TOML."""
+    """The tables and manifest of a suite given as TOML; made once, but what a test sets in them is its own."""
+    made = _made(text)
+    return replace(made, tables={name: frame.copy(deep=False) for name, frame in made.tables.items()})
+
+
+@cache
+def _made(text: str) -> DryResults:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "suite.toml"
         path.write_text(text, "utf-8")

@@ -13,7 +13,7 @@ from bench.commands.theory import Question, show_map, show_theory
 from bench.commands.theory_results import show_agreement
 from bench.errors import ResultsError, SuiteError
 from tests.dry_results import SMALL, dry_results
-from tests.report.test_report import save
+from tests.report.pages import save
 
 PNG = b"\x89PNG"
 

@@ -20,16 +20,17 @@ from bench.analysis.claims import Judged, judge_claims
 from bench.analysis.claims.words import readable
 from bench.cli import app
 from bench.errors import SuiteError
-from bench.report import build_page, dump_report, render, write_report
+from bench.report import dump_report, render, write_index
 from bench.report.blocks import Figure, Page, Panel, Scale, Text
 from bench.report.charts import CHARTS
 from bench.report.claims_markdown import JudgedResults, anchors, claims_markdown, escaped
 from bench.report.index import build_index
+from bench.report.page import page_of
 from bench.report.render import csv
-from bench.report.sections.claims import Claims, figure_rows
-from tests.dry_results import SMALL, DryResults, dry_results
-from tests.report.test_page import Nesting, parsed
-from tests.report.test_report import save
+from bench.report.sections.claims import Claims, figure_rows, section
+from tests.dry_results import EXPLODING, DryResults, dry_results
+from tests.report import pages
+from tests.report.pages import Nesting, altered, drawings, frames, save, text_of
 
 CLAIM = """
 [[claims]]
@@ -106,25 +107,18 @@ def judged(results: DryResults) -> list[Judged]:
 
 
 @pytest.fixture(scope="module")
-def page(results: DryResults) -> Page:
-    return build_page(results.tables, results.manifest)
+def page() -> Page:
+    return pages.page(CLAIMING)
 
 
 @pytest.fixture(scope="module")
-def html(page: Page) -> str:
-    return render(page)
+def html() -> str:
+    return pages.html(CLAIMING)
 
 
 def claims_of(page: Page) -> Claims:
     (claims,) = page["claims"].of(Claims)
     return claims
-
-
-def visible(html: str) -> str:
-    """The text of the page, its scripts and styles aside."""
-    page = Nesting()
-    page.feed(html.partition("<body>")[2].partition("</main>")[0])
-    return "".join(page.text)
 
 
 # The page
@@ -139,7 +133,7 @@ def test_counts_and_verdicts_are_those_of_the_analysis(page: Page, html: str, ju
     assert claims.counts == {"supported": 2, "refuted": 1, "inconclusive": 1}
     assert claims.summary == "4 claims: 2 supported, 1 refuted, 1 inconclusive"
     assert [(card.id, card.verdict) for card in claims.cards] == [(each.id, str(each.verdict)) for each in judged]
-    shown = visible(html)
+    shown = text_of(html)
     assert f"{claims.summary}." in shown
     assert "Of 4 claims put to the test 2 are supported, 1 refuted, and 1 inconclusive." in shown
     for each in judged:
@@ -176,12 +170,12 @@ def test_the_mark_of_a_verdict_is_never_its_colour_alone(page: Page, html: str) 
 
 def test_markup_in_a_statement_is_text(html: str) -> None:
     assert EVIL not in html
-    assert visible(html).count(EVIL) == 3  # in the list, on the card and in the suite's own text
+    assert text_of(html).count(EVIL) == 3  # in the list, on the card and in the suite's own text
     assert "<script" not in html.partition("</main>")[0]
 
 
 def test_every_claim_has_a_figure_with_a_text_and_an_id_of_its_own(page: Page, html: str) -> None:
-    found = parsed(html).found
+    found = Nesting(html).found
     ids = [attributes["id"] for _, attributes in found if attributes.get("id")]
     assert len(ids) == len(set(ids))
     assert {f"claim-{card.id}" for card in claims_of(page).cards} <= set(ids)
@@ -252,11 +246,11 @@ def test_numbers_over_many_decades_stand_on_a_logarithmic_axis() -> None:
 
 
 def test_the_dump_has_the_claims_and_the_runs_behind_them(
-    results: DryResults, judged: list[Judged], tmp_path: Path
+    results: DryResults, page: Page, judged: list[Judged], tmp_path: Path
 ) -> None:
-    dump = json.loads(json.dumps(dump_report(save(results, tmp_path / "out")), allow_nan=False))["sections"][1][
-        "blocks"
-    ][1]
+    again = json.dumps(dump_report(save(results, tmp_path / "out")), allow_nan=False)
+    assert again == json.dumps(page.as_data())
+    dump = json.loads(again)["sections"][1]["blocks"][1]
     assert dump["counts"] == {"supported": 2, "refuted": 1, "inconclusive": 1}
     known = set(results.tables["runs"]["run_id"])
     for each, card in zip(judged, dump["cards"], strict=True):
@@ -266,19 +260,12 @@ def test_the_dump_has_the_claims_and_the_runs_behind_them(
             assert known >= set(part.runs.index)
 
 
-def test_a_suite_without_claims_has_no_section() -> None:
-    page = build_page(*(lambda r: (r.tables, r.manifest))(dry_results(SMALL)))
-    html = render(page)
-    assert "claims" not in page
-    assert 'id="claims"' not in html and "#claims" not in html and "gradtrial-claims" not in html
-
-
 def test_claims_that_cannot_be_read_leave_the_page_standing(results: DryResults) -> None:
     text = results.suite.text.replace("signal_ratio_start", "signal_of_another_version")
-    page = build_page(results.tables, replace(results.manifest, text=text))
+    page = page_of(altered(CLAIMING, {"text": text}), (section,))
     assert "signal_of_another_version" in page["claims"].of(Text)[0].text
     html = render(page)
-    assert "cannot be read by this version" in visible(html)
+    assert "cannot be read by this version" in text_of(html)
     assert "gradtrial-claims" not in html
     assert page["claims"].of(Claims) == []
 
@@ -312,29 +299,31 @@ def with_no_relu(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 ODD = [without_evaluations, with_one_replicate, all_diverged, without_norms, with_no_relu]
 
 
-@pytest.mark.parametrize("change", ODD)
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_odd_results_have_cards_too(results: DryResults, change: Any) -> None:
-    tables = change(results.tables)
-    page = build_page(tables, results.manifest)
-    html = render(page)
-    for svg in re.findall(r"<svg .*?</svg>", html.partition("</main>")[0], flags=re.DOTALL):
-        ElementTree.fromstring(svg)
-    assert not re.search(r"\bnan\b", visible(html.partition('<section id="map">')[0]))
-    document = claims_markdown([JudgedResults(results.manifest, tables, judge_claims(tables, results.suite.claims))])
-    assert "nan" not in document
-    if change is all_diverged:
-        assert "12 lost" in claims_of(page).cards[0].parts[0].counts
+def test_odd_results_have_cards_too(results: DryResults) -> None:
+    for change in ODD:
+        tables = change(results.tables)
+        page = page_of(altered(CLAIMING, **tables), (section,))
+        html = render(page)
+        assert drawings(html), change
+        assert not re.search(r"\bnan\b", text_of(html)), change
+        judged = judge_claims(tables, results.suite.claims)
+        assert "nan" not in claims_markdown([JudgedResults(results.manifest, tables, judged)]), change
+        if change is all_diverged:
+            assert "12 lost" in claims_of(page).cards[0].parts[0].counts
 
 
 # The list of reports
 
 
-def test_the_list_of_reports_says_how_many_claims_came_out_how(results: DryResults, tmp_path: Path) -> None:
-    write_report(save(results, tmp_path / "reports" / "claiming"))
-    write_report(save(dry_results(SMALL), tmp_path / "reports" / "small"))
+def test_the_list_of_reports_says_how_many_claims_came_out_how(html: str, tmp_path: Path) -> None:
+    for suite, page in ((CLAIMING, html), (EXPLODING, render(page_of(frames(EXPLODING), ())))):
+        found = dry_results(suite)
+        folder = save(found, tmp_path / "reports" / found.suite.name)
+        (folder / "index.html").write_text(page, "utf-8")
+    write_index(folder)
     said = {entry.suite: entry.claims for entry in build_index(tmp_path / "reports").entries}
-    assert said == {"claiming": "4 claims: 2 supported, 1 refuted, 1 inconclusive", "small": ""}
+    assert said == {"claiming": "4 claims: 2 supported, 1 refuted, 1 inconclusive", "exploding": ""}
     assert said["claiming"] in (tmp_path / "reports" / "index.html").read_text("utf-8")
 
 

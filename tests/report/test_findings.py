@@ -12,47 +12,27 @@ from bench.analysis import Outcome, Symptom, judge, onset
 from bench.engine.dry import EXPLODING as LIMIT
 from bench.engine.dry import VANISHING, fate
 from bench.plan import make_plan
-from bench.report import build_page
 from bench.report.axes import labelled, varied_axes
-from bench.report.blocks import Figure, Page, Sentence, Sentences, Table, Text
+from bench.report.blocks import Figure, Sentence, Sentences, Table, Text
+from bench.report.sections import remedies, rules, trainability
 from bench.report.sections.divergence import survival_chart
 from bench.report.sections.factors import effect_sentences, effects_of, share_sentence
 from bench.report.sections.trainability import depth_grids, depth_sentences
+from tests.cohorts import suite_text
 from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
+from tests.report.pages import chapter, frames
 
 # Healthy at every depth and clipping: nothing to find. The noise of the losses is all there is.
-NOTHING = """
-[suite]
-name = "nothing"
-question = "Does anything matter where everything is well?"
-replicates = 6
+NOTHING = suite_text(
+    "nothing", "Does anything matter where everything is well?", 6,
+    {"activation": "relu", "initializer": "he_normal", "steps": 60},
+    depth=[2, 3], clipping=["none", "global_norm", "norm"], bias_initializer=["zeros", "normal"],
+)  # fmt: skip
 
-[factors]
-depth = [2, 3]
-clipping = ["none", "global_norm", "norm"]
-bias_initializer = ["zeros", "normal"]
-
-[fixed]
-activation = "relu"
-initializer = "he_normal"
-steps = 60
-"""
-
-RATES = """
-[suite]
-name = "rates"
-question = "Is each network judged at its own best rate?"
-replicates = 3
-
-[factors]
-depth = [4, 30]
-initializer = ["orthogonal", { level = "orthogonal", gain = 1.5 }]
-learning_rate = [0.001, 0.01, 0.1]
-
-[fixed]
-activation = "linear"
-steps = 60
-"""
+RATES = suite_text(
+    "rates", "Is each network judged at its own best rate?", 3, {"activation": "linear", "steps": 60},
+    depth=[4, 30], initializer=["orthogonal", {"level": "orthogonal", "gain": 1.5}], learning_rate=[0.001, 0.01, 0.1],
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -159,8 +139,9 @@ def test_where_nothing_was_planted_no_effect_is_found() -> None:
     claimed = 0
     for seed in range(20):
         frame, _, varied = worded(noisy(made, seed))
-        claimed += "changes the final accuracy" in texts(effect_sentences(effects_of(frame, varied)))
-        assert "The data cannot tell" in texts(effect_sentences(effects_of(frame, varied)))
+        said = texts(effect_sentences(effects_of(frame, varied)))
+        claimed += "changes the final accuracy" in said
+        assert "The data cannot tell" in said
     assert claimed <= 3  # one in twenty is what 5 % allow
 
 
@@ -176,19 +157,12 @@ def test_a_sentence_links_to_its_runs(small: DryResults) -> None:
         assert all(unquote(level) in levels[factor] for level in written.split("|"))
 
 
-# The whole page
-
-
-def page(text: str) -> Page:
-    made = dry_results(text)
-    return build_page(made.tables, made.manifest)
+# Sections
 
 
 def about_exploding(text: str) -> str:
     return next(
-        sentence.text
-        for sentence in page(text)["answer"].of(Sentences)[0].items
-        if "exploding gradients" in sentence.text
+        sentence.text for sentence in chapter(remedies.section, text).short if "exploding gradients" in sentence.text
     )
 
 
@@ -204,38 +178,32 @@ def test_a_handful_of_runs_ranks_no_remedies() -> None:
 
 
 def test_each_network_is_shown_at_its_best_rate_and_the_page_says_so() -> None:
-    made = page(RATES)
-    assert (
-        made["map"]
-        .of(Text)[0]
-        .text.startswith("Each cell is shown at the best of its learning rates (3 rates in the suite)")
-    )
-    shown = pd.concat([panel.rows for panel in made["map"].figure("trainability").panels])
+    made = chapter(trainability.section, RATES)
+    (note,) = made.of(Text)
+    assert note.text.startswith("Each cell is shown at the best of its learning rates (3 rates in the suite)")
+    shown = pd.concat([panel.rows for panel in made.figure("trainability").panels])
     assert shown["runs"].sum() == 2 * 2 * 3
-    assert "Each of 4 networks is asked at the best of its learning rates" in made["agreement"].of(Text)[0].text
-    assert page(SMALL)["map"].of(Text) == []
+    asked = chapter(rules.section, RATES).of(Text)[0].text
+    assert "Each of 4 networks is asked at the best of its learning rates" in asked
+    assert chapter(trainability.section, SMALL).of(Text) == []
 
 
 def test_where_all_runs_end_alike_no_rule_is_praised() -> None:
-    made = page(NOTHING)
-    assert "cannot tell a good rule from a bad one" in made["agreement"].of(Sentences)[0].items[0].text
-    assert made["agreement"].of(Figure) == []
-    assert "How well each measure" not in str([table.caption for table in made["agreement"].of(Table)])
-    assert made["agreement"].short == ()
+    made = chapter(rules.section, NOTHING)
+    assert "cannot tell a good rule from a bad one" in made.of(Sentences)[0].items[0].text
+    assert made.of(Figure) == []
+    assert "How well each measure" not in str([table.caption for table in made.of(Table)])
+    assert made.short == ()
 
 
-def test_rule_tables_count_every_run(small: DryResults) -> None:
-    made = build_page(small.tables, small.manifest)
-    learned = int((judge(small.tables)["outcome"] == Outcome.LEARNED).sum())
-    sets, *_ = tables = made["agreement"].of(Table)
+def test_rule_tables_count_every_run_and_their_parts_add_up_to_them() -> None:
+    judged = frames(SMALL).plain
+    learned = int((judged["outcome"] == Outcome.LEARNED).sum())
+    sets, part, matrix, *_ = tables = chapter(rules.section, SMALL).of(Table)
     for row in sets.rows:
-        assert row[1].endswith(f"/{len(small.tables['runs']) - learned}")
+        assert row[1].endswith(f"/{len(judged) - learned}")
         assert row[4].endswith(f"/{learned}")
     assert [len(table.rows) for table in tables if table.caption.startswith("How often two")] == [5]
-
-
-def test_the_parts_of_the_rule_table_add_up_to_it(small: DryResults) -> None:
-    whole_sets, part, matrix, *_ = build_page(small.tables, small.manifest)["agreement"].of(Table)
     assert matrix.caption.startswith("How often two")
     assert part.caption == "The same by normalization"
 
@@ -243,7 +211,7 @@ def test_the_parts_of_the_rule_table_add_up_to_it(small: DryResults) -> None:
         pairs = [cell.split(" ")[0].split("/") for cell in row[1 + what :: 2] if cell != "–"]
         return "/".join(str(sum(int(pair[k]) for pair in pairs)) for k in (0, 1))
 
-    for whole, row in zip([row for row in whole_sets.rows if "gate" not in row[0]], part.rows, strict=True):
+    for whole, row in zip([row for row in sets.rows if "gate" not in row[0]], part.rows, strict=True):
         assert (added(row, 0), added(row, 1)) == (whole[1], whole[4])
 
 

@@ -13,11 +13,10 @@ import pyarrow as pa
 import pytest
 
 from bench.errors import ResultsError
-from bench.report import write_index, write_report
+from bench.report import write_index
 from bench.report.index import MARK, MARKS, build_index
 from bench.results import Manifest, Planned, Results, count_statuses, read_manifest
 from bench.schema import TABLES
-from tests.dry_results import EXPLODING, dry_results
 
 MANIFEST = Manifest(
     suite="small",
@@ -150,18 +149,6 @@ def test_the_page_has_no_script_escapes_what_it_shows_and_needs_nothing_from_out
 
 
 # Where it is written
-
-
-def test_a_report_is_listed_as_it_is_written(tmp_path: Path) -> None:
-    results = dry_results(EXPLODING)
-    folder = tmp_path / "reports" / "exploding"
-    store = Results(folder)
-    store.write("all", {n: pa.Table.from_pandas(f, TABLES[n].arrow) for n, f in results.tables.items()})
-    store.write_manifest(results.manifest)
-    assert write_report(folder) == folder / "index.html"
-    page = tmp_path / "reports" / "index.html"
-    assert "24 of 24 runs: 21 completed, 3 diverged, 0 failed" in page.read_text("utf-8")
-    assert sorted(path.name for path in page.parent.iterdir()) == ["exploding", "index.html"]
 
 
 @pytest.mark.parametrize("mark", MARKS)

@@ -6,60 +6,34 @@ import json
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from bench.analysis import Moment, gradient_profile, judge, loss_bands
+from bench.analysis import Measurements, Moment, gradient_profile, loss_bands
 from bench.errors import ResultsError
-from bench.report import build_page, dump_report, render, write_report
-from bench.report.blocks import Counts, Figure, Page, Sentences, Table, Text
+from bench.quantities import OF_RUNS, quantity
+from bench.report import dump_report, write_report
+from bench.report.blocks import Counts, Table, Text
 from bench.report.charts.canvas import canvas, finish
+from bench.report.page import page_of
 from bench.report.render import draw_figure
-from bench.results import Planned, Results
-from bench.schema import TABLES
-from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
+from bench.report.sections import gradients, losses
+from bench.results import Planned
+from tests.dry_results import EXPLODING, SMALL, dry_results
+from tests.report.pages import altered, chapter, drawings, frames, html, page, said, save
 
 ROOT = Path(__file__).parents[2]
 
 
-def save(results: DryResults, folder: Path) -> Path:
-    """A results folder with the tables as one cohort's and the manifest."""
-    store = Results(folder)
-    store.write("all", {n: pa.Table.from_pandas(f, TABLES[n].arrow) for n, f in results.tables.items()})
-    store.write_manifest(results.manifest)
-    return folder
-
-
 @pytest.fixture(scope="module")
-def exploding() -> DryResults:
-    return dry_results(EXPLODING)
-
-
-@pytest.fixture(scope="module")
-def small() -> DryResults:
-    return dry_results(SMALL)
-
-
-@pytest.fixture(scope="module")
-def folder(exploding: DryResults, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save(exploding, tmp_path_factory.mktemp("report") / "out")
-
-
-def page_of(results: DryResults, **changed: pd.DataFrame) -> Page:
-    return build_page(results.tables | changed, results.manifest)
-
-
-def said(page: Page) -> list[str]:
-    """The answer's sentences."""
-    return [sentence.text for sentence in page["answer"].of(Sentences)[0].items]
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save(dry_results(EXPLODING), tmp_path_factory.mktemp("report") / "reports" / "exploding")
 
 
 def of_kind(section: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -70,237 +44,120 @@ def of_kind(section: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 # A folder
 
 
-def test_the_page_is_written_whole_and_the_same_again_in_another_process(folder: Path) -> None:
+def test_the_page_is_written_whole_listed_and_the_same_again_in_another_process(folder: Path) -> None:
     path = write_report(folder)
-    first = path.read_bytes()
     assert path == folder / "index.html"
-    assert not list(folder.glob("*.writing"))
+    assert path.read_text("utf-8") == html(EXPLODING)  # read with few columns, of tables that were whole here
+    first = path.read_bytes()
     program = f"from pathlib import Path; from bench.report import write_report; write_report(Path({str(folder)!r}))"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True)
     assert path.read_bytes() == first
+    assert not list(folder.glob("*.writing"))
+    listed = (folder.parent / "index.html").read_text("utf-8")
+    assert "24 of 24 runs: 21 completed, 3 diverged, 0 failed" in listed
+    assert sorted(each.name for each in folder.parent.iterdir()) == ["exploding", "index.html"]
 
 
 def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError):
-        write_report(tmp_path)
-    with pytest.raises(ResultsError):
-        dump_report(tmp_path)
+    for make in (write_report, dump_report):
+        with pytest.raises(ResultsError):
+            make(tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_the_dump_is_json_and_says_what_the_page_says(folder: Path, exploding: DryResults) -> None:
-    dump = dump_report(folder)
-    again = json.loads(json.dumps(dump, allow_nan=True))
-    page, html = page_of(exploding), write_report(folder).read_text("utf-8")
+def test_the_dump_is_json_and_says_what_the_page_says(folder: Path) -> None:
+    again = json.loads(json.dumps(dump_report(folder), allow_nan=False))
+    shown, text = page(EXPLODING), unescape(html(EXPLODING))
+    assert json.dumps(again) == json.dumps(shown.as_data())
     sections = {section["id"]: section for section in again["sections"]}
-    assert list(sections) == [section.id for section in page.sections]
+    assert list(sections) == [section.id for section in shown.sections]
     (counts,), (answer,) = of_kind(sections["answer"], "counts"), of_kind(sections["answer"], "sentences")
-    assert counts["items"] == [vars(count) for count in page["answer"].of(Counts)[0].items]
-    assert [each["text"] for each in answer["items"]] == said(page)
+    assert counts["items"] == [vars(count) for count in shown["answer"].of(Counts)[0].items]
+    assert [each["text"] for each in answer["items"]] == said(shown)
     told = [each["text"] for section in sections.values() for block in of_kind(section, "sentences")
             for each in block["items"]]  # fmt: skip
-    assert len(told) > 10 and all(text in unescape(html) for text in told)
-    tables = [table for section in page.sections for table in section.of(Table)]
+    assert len(told) > 10 and all(each in text for each in told)
+    tables = shown.of(Table)
     assert len(tables) > 10
-    for table in tables:
-        for row in table.rows:
-            assert all(cell in unescape(html) for cell in row), row
+    assert all(cell in text for table in tables for row in table.rows for cell in row)
     (figure,) = of_kind(sections["map"], "figure")
     for row in [row for panel in figure["panels"] for row in panel["rows"]]:
-        assert f"{row['y']} {row['x']}: {row['learned']}/{row['runs']}" in html
+        assert f"{row['y']} {row['x']}: {row['learned']}/{row['runs']}" in text
 
 
-def test_the_dump_has_theory_s_section_and_runs_without_a_prediction(exploding: DryResults) -> None:
-    runs = exploding.tables["runs"].copy()
-    runs.loc[runs["depth"] == 4, "activation"] = "mine:phi"
-    page = page_of(exploding, runs=runs)
-    dump = next(section for section in page.as_data()["sections"] if section["id"] == "theory")
-    assert [row[1] for row in of_kind(dump, "table")[-1]["rows"]] == ["12"]
-    told = {sentence["text"] for sentence in of_kind(dump, "sentences")[0]["items"]}
-    assert "12 of 24 runs have no prediction, for the reasons below." in told
-    rows = [row for figure in of_kind(dump, "figure") for panel in figure["panels"] for row in panel["rows"]]
-    assert {row["kind"] for row in rows} == {"predicted", "measured", "trained"}
-
-
-def test_a_dump_has_no_number_that_json_lacks(folder: Path) -> None:
-    json.dumps(dump_report(folder), allow_nan=False)
+def test_what_was_not_measured_before_its_table_was_cut_is_refused_by_name() -> None:
+    ratio, other = quantity("signal_ratio_start"), quantity("signal_ratio_end")
+    measured = Measurements(dry_results(SMALL).tables)
+    measured.settle(ratio.table, [ratio])
+    assert len(measured.by_run(ratio)) == 108
+    with pytest.raises(KeyError, match=f"{other.name}: gradient_norms was settled without it"):
+        measured.by_run(other)
+    elsewhere = next(each for each in OF_RUNS if each.table == "loss_curves")
+    assert len(measured.by_run(elsewhere)) == 108  # of other tables all can be asked
 
 
 # Numbers
 
 
-def test_diverged_runs_are_counted_alike_everywhere(exploding: DryResults) -> None:
-    page, runs = page_of(exploding), exploding.tables["runs"]
+def test_diverged_runs_are_counted_alike_everywhere() -> None:
+    shown, runs = page(EXPLODING), dry_results(EXPLODING).tables["runs"]
     lost = runs[runs["status"] == "diverged"]
     assert len(lost) == 3  # orthogonal with gain 1.5 at depth 30, unclipped
-    counts = {count.name: (count.value, count.remark) for count in page["answer"].of(Counts)[0].items}
+    counts = {count.name: (count.value, count.remark) for count in shown["answer"].of(Counts)[0].items}
     assert counts["diverged"] == (3, "12 %")
     assert counts["completed"] == (21, "88 %")
-    assert page["events"].of(Text)[0].text.startswith("3 of 24 runs met a NaN or an infinity.")
-    assert [row[:3] for row in page["events"].of(Table)[0].rows] == [(lost["cell_key"].iloc[0], "3/3", "12")]
-    assert len(page["events"].figure("divergence").panels[0].rows) == 3
-    assert sum(panel.rows["runs"].sum() for panel in page["map"].figure("trainability").panels) == 24
+    assert shown["events"].of(Text)[0].text.startswith("3 of 24 runs met a NaN or an infinity.")
+    assert [row[:3] for row in shown["events"].of(Table)[0].rows] == [(lost["cell_key"].iloc[0], "3/3", "12")]
+    assert len(shown["events"].figure("divergence").panels[0].rows) == 3
+    assert sum(panel.rows["runs"].sum() for panel in shown["map"].figure("trainability").panels) == 24
 
 
-def test_remaining_runs_are_said_to_be_missing(exploding: DryResults) -> None:
-    manifest = replace(exploding.manifest, planned=Planned(cells=10, runs=30, cohorts=2))
-    counts = build_page(exploding.tables, manifest)["answer"].of(Counts)[0].items
+def test_remaining_runs_are_said_to_be_missing() -> None:
+    found = altered(EXPLODING, {"planned": Planned(cells=10, runs=30, cohorts=2)})
+    counts = page_of(found, ())["answer"].of(Counts)[0].items
     assert (counts[0].value, counts[0].remark) == (30, "6 not run yet")
 
 
-def test_lines_are_the_medians_of_the_tables(small: DryResults) -> None:
-    page = page_of(small)
-    judged = judge(small.tables)
+def test_lines_are_the_medians_of_the_tables() -> None:
+    tables, judged = dry_results(SMALL).tables, frames(SMALL).plain
     deep = judged[judged["depth"] == 40]
     by = ["activation", "normalization", "initializer"]
     for moment in Moment:
-        drawn = pd.concat([panel.rows for panel in page["gradients"].figure(f"gradients-{moment}").panels])
-        expected = gradient_profile(small.tables, deep, by, moment)
+        drawn = pd.concat(
+            [panel.rows for panel in chapter(gradients.section, SMALL).figure(f"gradients-{moment}").panels]
+        )
+        expected = gradient_profile(tables, deep, by, moment)
         assert len(drawn) == len(expected) == 40 * 12
         for column in ("median", "lower", "upper"):
             np.testing.assert_allclose(sorted(10 ** drawn[column]), sorted(expected[column]), rtol=1e-9)
-    drawn = pd.concat([panel.rows for panel in page["loss"].figure("losses").panels])
-    bands = loss_bands(small.tables, deep, by)
+    drawn = pd.concat([panel.rows for panel in chapter(losses.section, SMALL).figure("losses").panels])
+    bands = loss_bands(tables, deep, by)
     np.testing.assert_allclose(sorted(10 ** drawn["median"]), sorted(bands["median"]), rtol=1e-9)
 
 
-def test_a_median_over_lost_runs_is_off_the_chart_and_named_there(exploding: DryResults) -> None:
-    losses = page_of(exploding)["loss"].figure("losses")
-    ends = [panel.rows for panel in losses.panels if np.isposinf(panel.rows["median"]).any()]
+def test_a_median_over_lost_runs_is_off_the_chart_and_named_there() -> None:
+    drawn = chapter(losses.section, EXPLODING).figure("losses")
+    ends = [panel.rows for panel in drawn.panels if np.isposinf(panel.rows["median"]).any()]
     assert ends
     for rows in ends:
         assert (rows.loc[np.isposinf(rows["median"]), "lost"] >= 2).all()
-    assert any("diverged: " in panel.svg for panel in draw_figure(losses).panels)
+    assert any("diverged: " in panel.svg for panel in draw_figure(drawn).panels)
 
 
-# Markup
+# Drawings
 
 
-def test_every_chart_is_well_formed_and_labelled_alone(exploding: DryResults) -> None:
-    drawn = [panel for figure in page_of(exploding).of(Figure) for panel in draw_figure(figure).panels]
-    assert len(drawn) >= 7
+def test_every_chart_is_well_formed_and_labelled_alone() -> None:
+    charts = [(text, svg) for text, svg in drawings(html(EXPLODING)) if svg.get("role") == "img"]
+    assert len(charts) >= 7
     ids: list[str] = []
-    for panel in drawn:
-        svg = ElementTree.fromstring(panel.svg)
-        assert svg.get("role") == "img"
+    for text, svg in charts:
         assert svg.get("aria-label")
         own = [element.get("id") for element in svg.iter() if element.get("id")]
         ids += [each for each in own if each]
-        used = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', panel.svg)
+        used = re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', text)
         assert {one or other for one, other in used} <= set(own)  # what it draws with is its own
     assert len(ids) == len(set(ids))
-
-
-HOSTILE = '<script>alert("1&2")</script>'
-
-
-@pytest.mark.parametrize("factor", ["activation", "initializer"])
-def test_a_hostile_level_is_text_wherever_it_is_drawn(small: DryResults, factor: str) -> None:
-    runs = small.tables["runs"]
-    first = runs[factor].iloc[0]
-    renamed = runs.assign(**{factor: runs[factor].replace(first, HOSTILE)})
-    factors = {name: list(levels) for name, levels in small.manifest.factors.items()}
-    factors[factor] = [HOSTILE if level == first else level for level in factors[factor]]
-    html = render(build_page(small.tables | {"runs": renamed}, replace(small.manifest, factors=factors)))
-    assert HOSTILE not in html
-    assert "<script" not in visible(html)
-    assert "&lt;script&gt;alert(" in visible(html)
-    for svg in re.findall(r"<svg .*?</svg>", visible(html), flags=re.DOTALL):
-        ElementTree.fromstring(svg)
-
-
-def test_a_hostile_manifest_is_text(small: DryResults) -> None:
-    fields = ("suite", "title", "question", "text", "command")
-    planted = {field: f"<script>{field}</script>" for field in fields}
-    html = render_without_charts(build_page(small.tables, replace(small.manifest, **planted)))
-    assert [field for field in fields if f"&lt;script&gt;{field}&lt;" not in html] == []
-    assert "<script" not in html
-
-
-def visible(html: str) -> str:
-    """The page without the scripts at its end."""
-    return html.partition("</main>")[0]
-
-
-def render_without_charts(page: Page) -> str:
-    sections = [
-        replace(each, blocks=tuple(block for block in each.blocks if not isinstance(block, Figure)))
-        for each in page.sections
-    ]
-    return visible(render(replace(page, sections=tuple(sections))))
-
-
-def test_made_up_numbers_are_said_to_be_made_up(small: DryResults) -> None:
-    warning = "These numbers were made by formula, not by training."
-    assert warning in render_without_charts(build_page(small.tables, replace(small.manifest, dry=True)))
-    assert warning not in render_without_charts(build_page(small.tables, small.manifest))
-
-
-# Odd results
-
-
-def with_infinite_losses(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    return {"loss_curves": tables["loss_curves"].assign(loss=np.inf)}
-
-
-def with_no_losses_that_are_numbers(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    return {"loss_curves": tables["loss_curves"].assign(loss=np.nan)}
-
-
-def with_norms_of_0(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    return {"gradient_norms": tables["gradient_norms"].assign(preactivation_grad_norm=0.0)}
-
-
-def with_norms_of_nan(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    return {"gradient_norms": tables["gradient_norms"].assign(preactivation_grad_norm=np.nan)}
-
-
-def with_one_run(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    first = tables["runs"]["run_id"].iloc[0]
-    return {name: frame[frame["run_id"] == first] for name, frame in tables.items() if "run_id" in frame}
-
-
-def with_everything_diverged_at_once(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    runs = tables["runs"].assign(status="diverged", steps_completed=0)
-    event = {"step": 0, "kind": "nan", "tensor": "loss", "layer_index": np.nan, "value": np.nan, "limit": np.nan}
-    kept = {name: frame[frame["step"] == 0] for name, frame in tables.items() if "step" in frame}
-    return kept | {"runs": runs, "divergence_events": pd.DataFrame([{"run_id": r, **event} for r in runs["run_id"]])}
-
-
-@pytest.mark.parametrize(
-    "change",
-    [with_infinite_losses, with_no_losses_that_are_numbers, with_norms_of_0, with_norms_of_nan, with_one_run,
-     with_everything_diverged_at_once],
-)  # fmt: skip
-@pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_odd_results_have_a_page(exploding: DryResults, change: Any) -> None:
-    page = page_of(exploding, **change(exploding.tables))
-    html = render(page)
-    for svg in re.findall(r"<svg .*?</svg>", visible(html), flags=re.DOTALL):
-        ElementTree.fromstring(svg)
-    json.dumps(page.as_data(), allow_nan=False)
-
-
-@pytest.mark.parametrize("change", [with_everything_diverged_at_once, with_norms_of_0, with_norms_of_nan])
-def test_words_for_numbers_that_are_none_never_reach_the_page(exploding: DryResults, change: Any) -> None:
-    page = page_of(exploding, **change(exploding.tables))
-    for text in said(page) + [count.remark for count in page["answer"].of(Counts)[0].items]:
-        assert not re.search(r"\bnan\b", text), text
-
-
-def test_a_suite_whose_every_run_diverged_says_so(exploding: DryResults) -> None:
-    page = page_of(exploding, **with_everything_diverged_at_once(exploding.tables))
-    assert said(page)[0].startswith("0 of 24 runs learned (0 %)")
-    assert page["events"].of(Text)[0].text.startswith("24 of 24 runs met a NaN or an infinity.")
-
-
-def test_where_a_quarter_of_the_runs_vanished_to_nothing_the_quartile_is_minus_infinity(exploding: DryResults) -> None:
-    norms = exploding.tables["gradient_norms"]
-    lost = norms["run_id"].isin(exploding.tables["runs"]["run_id"].iloc[:12])
-    zeroed = norms["preactivation_grad_norm"].mask(lost & (norms["layer_index"] == 0), 0.0)
-    page = page_of(exploding, gradient_norms=norms.assign(preactivation_grad_norm=zeroed))
-    (found,) = [text for text in said(page) if "half of the runs lie between" in text]
-    assert re.search(r"changed by −∞ to \S+ decades; half of the runs lie between −∞ and [-−+\d.]+\.$", found), found
 
 
 def test_a_label_keeps_its_decimals_when_coordinates_lose_theirs() -> None:
