@@ -7,9 +7,10 @@ from importlib import import_module
 
 from bench.analysis import Tables
 from bench.report.blocks import Page, Section
-from bench.report.frames import Frames
+from bench.report.frames import DRAWN, Frames
 from bench.report.sections import answer
 from bench.results import Manifest
+from bench.schema import TABLES
 
 Chapter = Callable[[Frames], Section | None]
 
@@ -32,9 +33,13 @@ def build_page(tables: Tables, manifest: Manifest, sections: Sequence[Chapter] =
 
 
 def page_of(frames: Frames, sections: Sequence[Chapter] = SECTIONS) -> Page:
-    """The same of runs that are judged."""
+    """The same of runs that are judged.
+
+    Raises:
+        KeyError: a section reads a column of a table with layers that `DRAWN` lacks; the message names it.
+    """
     manifest = frames.manifest
-    found = [section for chapter in sections if (section := chapter(frames)) is not None]
+    found = [section for chapter in sections if (section := _made(chapter, frames)) is not None]
     return Page(
         suite=manifest.suite,
         title=manifest.heading,
@@ -42,3 +47,14 @@ def page_of(frames: Frames, sections: Sequence[Chapter] = SECTIONS) -> Page:
         remarks=("These numbers were made by formula, not by training.",) if manifest.dry else (),
         sections=(answer.section(frames, found), *found),
     )
+
+
+def _made(chapter: Chapter, frames: Frames) -> Section | None:
+    try:
+        return chapter(frames)
+    except KeyError as error:
+        for table in DRAWN:
+            for name in TABLES[table].columns:
+                if name not in frames.tables[table] and repr(name) in str(error):
+                    raise KeyError(f"{table}.{name} is not read: add it to DRAWN in bench/report/frames.py") from error
+        raise

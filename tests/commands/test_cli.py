@@ -31,11 +31,14 @@ def suite(tmp_path: Path) -> Path:
     return path
 
 
+SHALLOW = SUITE.replace("[2, 6]", "[2]")
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small suite that was really trained."""
     folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.toml").write_text(SUITE)
+    (folder / "tiny.toml").write_text(SHALLOW)
     command = [sys.executable, "-m", "bench", "run", folder / "tiny.toml", "--out", folder / "out", "--workers", "1"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -45,21 +48,21 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_run_trains_every_run_and_writes_tables_a_report_and_what_was_run_on_what(trained: Path) -> None:
     runs = read_tables(trained)["runs"]
-    assert len(runs) == len(pd.read_parquet(trained / "tables" / "runs")) == 16  # they are read by pandas alone too
+    assert len(runs) == len(pd.read_parquet(trained / "tables" / "runs")) == 8  # they are read by pandas alone too
     assert set(runs["status"]) == {"completed"}
     assert (trained / "index.html").stat().st_size > 10_000
     manifest = read_manifest(trained)
-    assert manifest.text == SUITE
-    assert manifest.planned == Planned(cells=8, runs=16, cohorts=4)
+    assert manifest.text == SHALLOW
+    assert manifest.planned == Planned(cells=4, runs=8, cohorts=2)
     assert str(manifest.versions["keras"]).startswith("3.")
     assert (manifest.ended or "") >= (manifest.started or "-")
 
 
 def test_a_second_run_trains_nothing(trained: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (trained / "tables").rglob("*.parquet")}
-    again = bench("run", trained.parent / "tiny.toml", "--out", trained)
+    again = bench("run", trained.parent / "tiny.toml", "--out", trained, "--no-report")
     assert again.returncode == 0
-    assert "16 done earlier, 0 to run" in again.stderr
+    assert "8 done earlier, 0 to run" in again.stderr
     assert {path: path.stat().st_mtime_ns for path in (trained / "tables").rglob("*.parquet")} == before
 
 
@@ -75,10 +78,7 @@ def test_show_prints_a_run(trained: Path) -> None:
     assert run_id in wrong.stderr
 
 
-def test_a_dry_run_needs_no_tensorflow_and_is_not_mixed_with_a_real_one(suite: Path, trained: Path) -> None:
-    out = suite.parent / "dry"
-    assert bench("run", suite, "--dry", "--out", out).returncode == 0
-    assert read_manifest(out).dry
+def test_a_dry_run_is_not_mixed_with_a_real_one(trained: Path) -> None:
     mixed = bench("run", trained.parent / "tiny.toml", "--dry", "--out", trained)
     assert mixed.returncode == 2
     assert "--fresh" in mixed.stderr
@@ -110,6 +110,7 @@ def test_options_of_run_reach_it_and_machines_read_lines_of_json(suite: Path) ->
     events = [json.loads(line) for line in done.stdout.splitlines()]
     assert [events[0]["event"], events[-2]["event"], events[-1]["event"]] == ["found", "ended", "report"]
     assert events[-2]["done"] == len(read_tables(out)["runs"]) == 8
+    assert read_manifest(out).dry
     assert Path(events[-1]["path"]).is_file()
     assert "8 not run yet" in bench("report", out, "--dump").stdout
 
@@ -176,9 +177,10 @@ def test_plan_counts_without_training(suite: Path) -> None:
 
 
 def test_check_builds_each_structure(suite: Path) -> None:
+    suite.write_text(SHALLOW)
     checked = bench("check", suite, "--build")
     assert checked.returncode == 0, checked.stderr
-    assert "4 structures built" in checked.stdout
+    assert "2 structures built" in checked.stdout
 
 
 @pytest.mark.full

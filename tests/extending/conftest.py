@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.extending.recipes import Copy, copied
+from tests.inline import inline, tiny, undisturbed
+
+__all__ = ["inline", "tiny", "undisturbed"]
 
 
 @pytest.fixture

@@ -15,6 +15,17 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("bench", "suites", "docs", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 
+# A program of the copy: the report of its folder `results` is written, and dumped.
+WRITTEN = """
+import json
+from bench.report import dump_report, write_report
+from pathlib import Path
+folder = Path("results")
+write_report(folder)
+print(json.dumps(dump_report(folder)))
+"""
+
+
 @dataclass(frozen=True)
 class Block:
     """A fenced block of a recipe: the file it is for (the words after its language) and its text."""
@@ -68,7 +79,7 @@ def copied(folder: Path) -> Copy:
     for name in COPIED:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.png"))
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("*.png"))
         else:
             shutil.copy(source, folder / name)
     return Copy(folder)

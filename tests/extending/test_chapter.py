@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import json
 
-from tests.extending.recipes import Copy, recipe
-
-SUITE = """
-[suite]
-name = "s"
-question = "How large?"
-replicates = 1
-[factors]
-depth = [2, 3]
-[fixed]
-steps = 3
-"""
+from tests.dry_results import dry_results
+from tests.extending.recipes import WRITTEN, Copy, recipe
+from tests.extending.test_numbers import TWO_DEPTHS
+from tests.report.pages import save
 
 
 def test_a_chapter_is_on_the_page_in_the_answer_and_in_the_dump(project: Copy) -> None:
     file, name = recipe("A chapter of the report")
     project.write(file.place, file.text)
     project.insert(name.place, '    "lesson",', name.text)
-    project.write("s.toml", SUITE)
-    project.run("-m", "bench", "run", "s.toml", "--dry")
-    page = (project.folder / "reports/s/index.html").read_text("utf-8")
+    folder = save(dry_results(TWO_DEPTHS), project.folder / "results")
+    sections = json.loads(project.run("-c", WRITTEN))["sections"]
+    page = (folder / "index.html").read_text("utf-8")
     assert '<a href="#sizes">Sizes</a>' in page
     assert '<section id="sizes">' in page and "<caption>Runs by size</caption>" in page
-    sections = json.loads(project.run("-m", "bench", "report", "reports/s", "--dump"))["sections"]
     (sizes,) = [each for each in sections if each["id"] == "sizes"]
     (said,) = sizes["short"]
     assert said["text"].startswith("Networks have ") and page.count(said["text"]) == 2
-    assert [row[1] for row in sizes["blocks"][1]["rows"]] == ["1", "1"]
+    assert [row[1] for row in sizes["blocks"][1]["rows"]] == ["3", "3"]

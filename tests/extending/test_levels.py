@@ -50,13 +50,13 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     for heading in LEVELS:
         for block in recipe(heading):
             project.insert(block.place, ANCHORS[block.place], block.text)
+    factors = "\n".join(f"{factor} = [{', '.join(levels)}]" for factor, levels in LEVELS.values())
+    project.write("s.toml", SUITE.format(factors=factors))
     return project
 
 
 def test_new_levels_are_listed_and_planned(grown: Copy) -> None:
-    for factor, levels in LEVELS.values():
-        grown.write(f"{factor}.toml", SUITE.format(factors=f"{factor} = [{', '.join(levels)}]"))
-        assert f"{len(levels)} runs" in grown.run("-m", "bench", "plan", f"{factor}.toml")
+    assert "2 cells x 1 replicates = 2 runs" in grown.run("-m", "bench", "plan", "s.toml")
     assert "iris" in grown.run("-m", "bench", "list", "dataset")
     said = grown.run("-m", "bench", "theory", "--normalization", "centering", code=2)
     assert 'error: The theory knows nothing of the normalization "centering".' in said
@@ -64,8 +64,6 @@ def test_new_levels_are_listed_and_planned(grown: Copy) -> None:
 
 @pytest.mark.full
 def test_new_levels_train_together(grown: Copy) -> None:
-    factors = "\n".join(f"{factor} = [{', '.join(levels)}]" for factor, levels in LEVELS.values())
-    grown.write("s.toml", SUITE.format(factors=factors))
     assert grown.run("-c", TRAINED).count("['completed']") == 2
 
 

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
+from bench.suite import load_suite
 from tests.extending.recipes import Copy, recipe
 from tests.extending.test_levels import SUITE
+from tests.inline import Tiny, bench
 
 ANCHORS = {  # where the blocks of a quantity go, in order
     "A quantity": [
@@ -63,18 +65,18 @@ def test_a_new_rule_set_judges_every_run(project: Copy) -> None:
     project.write(block.place, block.text)
     chosen = '[verdicts]\nrules = ["loud"]\nthresholds = { "loud.vanishing.signal_ratio" = -0.5 }\n'
     project.write("s.toml", TWO_DEPTHS + chosen)
-    project.run("-m", "bench", "run", "s.toml", "--dry", "--out", "results")
+    project.run("-m", "bench", "run", "s.toml", "--dry", "--no-report", "--out", "results")
     page = sections(project)
     assert [each["name"] for each in page["explorer"][0]["data"]["sets"]] == ["loud"]
     tables = [block for block in page["agreement"] if block["block"] == "table"]
     assert any(row[0] == "Loud" for row in tables[0]["rows"]), tables[0]
 
 
-def test_a_new_claim_is_judged(project: Copy) -> None:
+def test_a_new_claim_is_judged(tiny: Tiny) -> None:
     (block,) = recipe("A claim")
-    project.write("s.toml", TWO_DEPTHS + block.text)
-    project.run("-m", "bench", "run", "s.toml", "--dry", "--out", "results")
-    (claim,) = json.loads(project.run("-m", "bench", "claims", "results", "--json"))
+    (tiny.folder / "s.toml").write_text(TWO_DEPTHS + block.text)
+    out = tiny.run(suite=load_suite(tiny.folder / "s.toml"))
+    (claim,) = json.loads(bench("claims", out, "--json").stdout)
     assert (claim["id"], claim["parts"][0]["counts"]["replicates"]) == ("depth-weakens", 3)
     assert (claim["paper"], claim["differs"]) == ("", "")
-    assert "In the source" not in project.run("-m", "bench", "claims", "results", "--markdown")
+    assert "In the source" not in bench("claims", out, "--markdown").stdout
