@@ -315,7 +315,6 @@ def test_the_intervals_of_shares_cover_near_their_level(count: int) -> None:
             assert misses[0] <= 0.025 or p < q, (p, q, misses)  # the end that holds a claim
 
 
-DATA_SETS = 50
 NULLS = (
     f"{LOSS}{SIDES}least = 0.0",
     f'{LOSS}{SIDES}least = 0.0\nreduce = {{ over = "depth", take = "slope" }}',
@@ -328,13 +327,14 @@ NULLS = (
 )
 
 
-def test_noise_alone_is_decided_wrongly_at_most_at_the_stated_level() -> None:
+@pytest.mark.parametrize("data_sets", [12, pytest.param(100, marks=pytest.mark.full)])
+def test_noise_alone_is_decided_wrongly_at_most_at_the_stated_level(data_sets: int) -> None:
     """At the region's very edge, with no effect, either decision is wrong: each must be rare."""
     suite = suite_of(f"depth = [4, 8]\n{PAIR}\nlearning_rate = [0.01, 0.1]", *NULLS, replicates=5)
     runs = runs_of(suite)
     rng = np.random.default_rng(5)
     verdicts = []
-    for _ in range(DATA_SETS):
+    for _ in range(data_sets):
         draw = rng.normal(0.0, 0.2, 5)[runs["replicate"]]
         loss = np.exp(draw + rng.normal(0.0, 0.2, len(runs)))
         accuracy = pd.Series(np.where(rng.random(len(runs)) < 0.5, 0.95, 0.85))
@@ -342,7 +342,7 @@ def test_noise_alone_is_decided_wrongly_at_most_at_the_stated_level() -> None:
         verdicts.append([claim.verdict for claim in _judge(suite, runs, evaluations=rows)])
     table = pd.DataFrame(verdicts)
     # At the level of 0.05 more than this many are wrong with a chance of 0.01.
-    most = binom.ppf(0.99, DATA_SETS, 0.05)
+    most = binom.ppf(0.99, data_sets, 0.05)
     for wrong in (SUPPORTED, REFUTED):
         assert ((table == wrong).sum() <= most).all(), (table == wrong).sum().tolist()
 

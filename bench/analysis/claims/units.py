@@ -266,7 +266,7 @@ def _substitute(
         return found, kept
     if rule == "excluded":
         return found, ~lost
-    stands = {"unknown": np.nan, "chance": measured.chance_accuracy}.get(str(rule), rule)
+    stands = measured.chance_accuracy if rule == "chance" else np.nan if rule == "unknown" else rule
     return found.assign(**{name: found[name].mask(lost, stands) for name in BOUNDS}), kept
 
 
