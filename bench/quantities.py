@@ -239,15 +239,8 @@ def _extremes(name: str, definition: str, of: tuple[tuple[str, float], ...], **m
 
 def _most(column: str, definition: str) -> Quantity:
     """The share in the hidden layer that has the largest, of each step; the definition without its full stop."""
-    return Quantity(
-        column,
-        "1",
-        f"{definition}, in the hidden layer with the most.",
-        "activations",
-        ((column, 1.0),),
-        take="max",
-        step=EACH,
-    )
+    said = f"{definition}, in the hidden layer with the most."
+    return Quantity(column, "1", said, "activations", ((column, 1.0),), take="max", step=EACH)
 
 
 _LATE = replace(

@@ -70,11 +70,11 @@ def variance_shares(judged: pd.DataFrame, varied: Sequence[str], quantity: Quant
     """Shares of a quantity's variance, the largest first, `everything else` last.
 
     Every run counts, a lost one by the quantity's rule. Columns: factors (one or two names joined by " × "), share,
-    lower, upper (the 95 % interval), runs, lost. Empty where there is no answer; `attrs["reason"]` then says why.
+    lower, upper (the 95 % interval), runs, lost. Empty where there is no answer.
     """
     made = _factorial(judged, varied, quantity)
-    if isinstance(made, str):
-        return empty(COLUMNS, made)
+    if made is None:
+        return pd.DataFrame(columns=COLUMNS)
     parts = {" × ".join(term): _products(made.deviations(term)) for term in made.terms()}
     shares = {name: _share(part, made) for name, part in parts.items()}
     ranked = sorted(shares, key=lambda name: -shares[name][0])
@@ -91,11 +91,11 @@ def interactions(judged: pd.DataFrame, varied: Sequence[str], quantity: Quantity
     alone predict, in the quantity's unit; the pair is the one where it is largest in magnitude, `mean` is its mean,
     `runs` and `lost` its counts. Of equal deviations, which all pairs of two factors with two levels have, it is the
     one whose mean is furthest from that of all runs. `share`, `lower` and `upper` are those of `variance_shares`.
-    Empty where there is no answer; `attrs["reason"]` then says why.
+    Empty where there is no answer.
     """
     made = _factorial(judged, varied, quantity)
-    if isinstance(made, str):
-        return empty(INTERACTIONS, made)
+    if made is None:
+        return pd.DataFrame(columns=INTERACTIONS)
     rows = []
     for one, other in combinations(varied, 2):
         each = made.deviations((one, other))
@@ -106,13 +106,6 @@ def interactions(judged: pd.DataFrame, varied: Sequence[str], quantity: Quantity
         rows.append((one, other, *_share(_products(each), made), *pair, made.cube[at].size, int(made.lost[at].sum())))
     table = pd.DataFrame(rows, columns=INTERACTIONS)
     return table.sort_values("share", ascending=False, kind="stable", ignore_index=True)
-
-
-def empty(columns: Sequence[str], reason: str) -> pd.DataFrame:
-    """A frame without rows, and in its `attrs` why."""
-    frame = pd.DataFrame(columns=list(columns))
-    frame.attrs["reason"] = reason
-    return frame
 
 
 @dataclass(frozen=True)
@@ -153,17 +146,13 @@ class _Factorial:
         return int(i), int(j)
 
 
-def _factorial(judged: pd.DataFrame, varied: Sequence[str], quantity: Quantity) -> _Factorial | str:
-    """The numbers as a cube, or why there is none."""
+def _factorial(judged: pd.DataFrame, varied: Sequence[str], quantity: Quantity) -> _Factorial | None:
+    """The numbers as a cube; None where not every combination has a finite one, or all have the same."""
     if not is_full_factorial(judged, varied):
-        return "not every combination of the levels was run with the same replicates"
+        return None
     values = with_lost_counted(judged, quantity).to_numpy(np.float64)
-    if np.isnan(values).any():
-        return f"{quantity.name} was not measured in {int(np.isnan(values).sum())} of {len(values)} runs"
-    if np.isinf(values).any():
-        return f"{quantity.name} is infinite in {int(np.isinf(values).sum())} of {len(values)} runs"
-    if np.ptp(values) == 0.0:
-        return f"{quantity.name} is the same in every run"
+    if not np.isfinite(values).all() or np.ptp(values) == 0.0:
+        return None
     coded = [coded_levels(judged[name]) for name in (*varied, "replicate")]
     shape = tuple(len(found) for _, found in coded)
     index = tuple(code for code, _ in coded)
@@ -215,15 +204,14 @@ def main_effects(judged: pd.DataFrame, varied: Sequence[str], quantity: Quantity
         so many `contexts` and `replicates`; of the pairs `lost` have a lost run on either side. `unmeasured` pairs lack
         a value and are left out. `p_value` is two-sided, `p_holm` the same after Holm's correction over all rows. With
         a single pair there is neither interval nor p-value: NaN. Where a quantity is infinite in any run there is no
-        mean: the frame is empty and `attrs["reason"]` says so.
+        mean: the frame is empty.
 
     Raises:
         ValueError: two runs share all varied levels and the replicate: `varied` leaves out a factor.
     """
     values = with_lost_counted(judged, quantity)
-    infinite = int(np.isinf(values).sum())
-    if infinite:
-        return empty(CONTRASTS, f"{quantity.name} is infinite in {infinite} of {len(values)} runs")
+    if np.isinf(values).any():
+        return pd.DataFrame(columns=CONTRASTS)
     frame = judged[[*varied, "replicate"]].assign(
         _value=values.to_numpy(np.float64), _lost=(judged["status"] != RunStatus.COMPLETED).to_numpy()
     )

@@ -99,8 +99,7 @@ def disagreement(rows: pd.DataFrame) -> pd.DataFrame:
     `departure` is the distance of the measured total, the first layer's value, from the middle of its band, in half
     widths of the band: inside where its magnitude is at most 1; positive where more gradient arrives than predicted.
     Columns: setting, network, predicted, low, high, measured (totals, decades), departure, inside, layers and
-    layers_inside (hidden layers but the last), furthest (the largest departure of a layer in magnitude). A run with
-    one hidden layer has nothing to compare and is not there.
+    layers_inside (hidden layers but the last). A run with one hidden layer has nothing to compare and is not there.
     """
     last = rows.groupby("run_id", observed=True)["layer_index"].transform("max")
     tested = rows[rows["layer_index"] < last].sort_values(["run_id", "layer_index"], kind="stable")
@@ -110,7 +109,6 @@ def disagreement(rows: pd.DataFrame) -> pd.DataFrame:
     return total.drop(columns="layer_index").assign(
         layers=grouped.size(),
         layers_inside=grouped["inside"].sum().astype(int),
-        furthest=tested["departure"].abs().groupby(tested["run_id"], sort=False, observed=True).max(),
     )
 
 

@@ -50,39 +50,34 @@ def deepest_trainable(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     """The largest depth at which most runs of a group learned; a group that never did has none.
 
     "Most" is more than half of all its runs at that depth, lost ones included. A run without an outcome is counted as
-    not having learned, in `unmeasured` too.
+    not having learned.
 
     Returns:
-        Columns: `by`, deepest (NaN where none), unbroken (the largest depth up to which most learned at every depth
-        tried), holes (how many shallower depths than `deepest` did not), is_deepest_tried (the limit lies beyond the
-        suite), depths (how many were tried), and learned, runs, diverged, failed and unmeasured at `deepest`, or at
-        the shallowest depth where there is none.
+        Columns: `by`, deepest (NaN where none), holes (how many shallower depths than `deepest` did not),
+        is_deepest_tried (the limit lies beyond the suite), and learned and runs at `deepest`, or at the shallowest
+        depth where there is none.
     """
     keys = list(by)
-    flags = {f"_{each}": (judged["outcome"] == each).astype(int) for each in Outcome}
-    cells = judged[keys].assign(depth=judged["depth"].astype(np.float64), _runs=1, **flags)
+    learned = (judged["outcome"] == Outcome.LEARNED).astype(int)
+    cells = judged[keys].assign(depth=judged["depth"].astype(np.float64), _runs=1, _learned=learned)
     cells = cells.groupby([*keys, "depth"], sort=False, observed=True, dropna=False).sum().reset_index()
     group = cells.groupby(keys, sort=False, observed=True, dropna=False).ngroup().to_numpy()
     order = np.lexsort((cells["depth"], group))
     cells, group = cells.iloc[order].reset_index(drop=True), group[order]
-    trained = cells[f"_{Outcome.LEARNED}"] > cells["_runs"] / 2
-    cells = cells.assign(_group=group, _trained=trained, _whole=trained.astype(int).groupby(group).cummin() == 1)
+    cells = cells.assign(_group=group, _trained=cells["_learned"] > cells["_runs"] / 2)
     depth, by_group = cells["depth"], cells["_group"]
     deepest = depth.where(cells["_trained"]).groupby(by_group).max()
     shown = deepest.fillna(depth.groupby(by_group).min())
     hole = ~cells["_trained"] & (depth < by_group.map(deepest))
     at = cells[depth == by_group.map(shown)].set_index("_group")
-    tried = depth.groupby(by_group)
     found = at[keys].assign(
         deepest=deepest,
-        unbroken=depth.where(cells["_whole"]).groupby(by_group).max(),
         holes=hole.groupby(by_group).sum(),
-        is_deepest_tried=deepest == tried.max(),
-        depths=tried.size(),
+        is_deepest_tried=deepest == depth.groupby(by_group).max(),
+        learned=at["_learned"],
+        runs=at["_runs"],
     )
-    names = {"learned": Outcome.LEARNED, "runs": "runs", "diverged": Outcome.DIVERGED, "failed": Outcome.FAILED}
-    shown_counts = {name: at[f"_{column}"] for name, column in (names | {"unmeasured": Outcome.UNMEASURED}).items()}
-    return found.assign(**shown_counts).reset_index(drop=True)
+    return found.reset_index(drop=True)
 
 
 def onset(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:

@@ -6,16 +6,6 @@ from bench.results.manifest import Manifest, Planned, now, read_manifest
 from bench.results.reading import check_tables, done_cohorts, read_tables, repeated_words
 
 __all__ = [
-    "CohortFiles",
-    "Manifest",
-    "Planned",
-    "Results",
-    "check_tables",
-    "count_statuses",
-    "done_cohorts",
-    "now",
-    "read_manifest",
-    "read_tables",
-    "repeated_words",
-    "write_atomically",
-]
+    "CohortFiles", "Manifest", "Planned", "Results", "check_tables", "count_statuses", "done_cohorts", "now",
+    "read_manifest", "read_tables", "repeated_words", "write_atomically",
+]  # fmt: skip

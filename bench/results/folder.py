@@ -55,10 +55,6 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def table_path(self, table: str, cohort: str) -> Path:
-        """The file of a cohort's rows of a table."""
-        return CohortFiles(self.folder, cohort).path(table)
-
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the folder for one driver; where it ends before there is any table, the folder is as it was before.

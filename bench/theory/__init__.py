@@ -21,14 +21,13 @@ from bench.theory.maps import (
     variance_slope,
 )
 from bench.theory.profile import Profile, profile
-from bench.theory.quadrature import Expectation, expectation
 from bench.theory.trajectory import TrainableDepth, gain_rates, trainable_depth
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
 __all__ = [
-    "CriticalKind", "CriticalPoint", "DenseNetwork", "Expectation", "FixedPoint", "Moments", "Nonlinearity",
-    "PairMoments", "Profile", "TrainableDepth", "WeightLaw", "activation", "bias_variance", "choice_of",
-    "correlation_map", "correlation_slope", "critical_point", "depth_scale", "expectation", "fixed_point",
-    "fixed_points", "gain_rates", "growth_map", "moments", "network_of", "nonlinearity_of", "pair_moments", "profile",
-    "trainable_depth", "variance_map", "variance_slope", "weight_law",
+    "CriticalKind", "CriticalPoint", "DenseNetwork", "FixedPoint", "Moments", "Nonlinearity", "PairMoments",
+    "Profile", "TrainableDepth", "WeightLaw", "activation", "bias_variance", "choice_of", "correlation_map",
+    "correlation_slope", "critical_point", "depth_scale", "fixed_point", "fixed_points", "gain_rates", "growth_map",
+    "moments", "network_of", "nonlinearity_of", "pair_moments", "profile", "trainable_depth", "variance_map",
+    "variance_slope", "weight_law",
 ]  # fmt: skip

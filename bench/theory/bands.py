@@ -39,12 +39,11 @@ class Walks:
     """Networks of finite width, each array [depth, networks].
 
     Attributes:
-        signal, read: ln of the squared gradient norms of pre-activation and h, mean over samples.
+        signal: ln of the squared gradient norms of the pre-activations, mean over samples.
         mean_square: ln of the pre-activations' mean square as it would be measured.
     """
 
     signal: Array
-    read: Array
     mean_square: Array
 
 
@@ -52,8 +51,7 @@ def walk(network: DenseNetwork, layers: Sequence[LayerState], networks: int, sam
     """Draw networks around the limit's trajectory; the seed is fixed."""
     walker = _Walker(network, layers, (networks, min(samples, MOST_SAMPLES)))
     walker.forward()
-    signal, read = walker.backward()
-    return Walks(log_mean(signal), log_mean(read), log_mean(walker.measured))
+    return Walks(log_mean(walker.backward()[0]), log_mean(walker.measured))
 
 
 class _Walker:

@@ -77,14 +77,8 @@ class Noise:
         one = self.backward[0] + self.forward[0] - 2.0 * self.both[0]
         two = self.backward[1] + self.forward[1] - 2.0 * self.both[1]
         bend, tilt = (0.0, self.bend[1] - self.bend[0]), (0.0, self.tilt[1] - self.tilt[0])
-        return replace(
-            self,
-            forward=(0.0, 0.0),
-            backward=(max(one, 0.0), two, self.backward[2]),
-            both=(0.0, 0.0),
-            bend=bend,
-            tilt=tilt,
-        )
+        backward = (max(one, 0.0), two, self.backward[2])
+        return replace(self, forward=(0.0, 0.0), backward=backward, both=(0.0, 0.0), bend=bend, tilt=tilt)
 
     def parts(self, gradients: float, scatter: float) -> tuple[Covariance, Covariance]:
         """What two samples share of the noise, and what each has of its own.
@@ -135,12 +129,5 @@ def noise_of(
     )
     bend = (float(weights @ (squares * (x * x - 1.0))), float(weights @ (slopes * (x * x - 1.0))))
     tilt = (float(weights @ (squares * x)), float(weights @ (slopes * x)))
-    return Noise(
-        (forward, max(paired[0], 0.0)),
-        (3.0 * backward, paired[1], 2.0 * paired[1]),
-        (both, paired[2]),
-        bend,
-        tilt,
-        at[1],
-        both_mean,
-    )
+    ahead, behind = (forward, max(paired[0], 0.0)), (3.0 * backward, paired[1], 2.0 * paired[1])
+    return Noise(ahead, behind, (both, paired[2]), bend, tilt, at[1], both_mean)

@@ -129,7 +129,6 @@ class Response:
     Attributes:
         square, product: mean square of h per unit, and its covariance between two samples.
         growth: of the squared gradient norm from h to the pre-activation; chi is sigma_w^2 times it.
-        above: of the squared gradient norm from h to phi: 1, unless a normalization stands between.
         cosine: of phi between two samples.
         decorrelation: squared factor on the cosine of two samples' gradients.
         noise: variances of what a finite number of units adds.
@@ -138,7 +137,6 @@ class Response:
     square: float
     product: float
     growth: float
-    above: float
     cosine: float
     decorrelation: float
     noise: Noise
@@ -233,7 +231,7 @@ class Unit:
         noise = noise_of(phi, gaussian_nodes(share, phi.kinks), (share, 0.0), pair).on_sphere(centered=True)
         slopes = moments(phi, share).slope_square
         return Response(
-            square, product, gain / apart, 1.0, product / square if square else float("nan"),
+            square, product, gain / apart, product / square if square else float("nan"),
             _squared_ratio(pair.slope_product, slopes), noise,
         )  # fmt: skip
 
@@ -247,13 +245,11 @@ class Unit:
         product = -square / (self.count - 1) if batch else (pair.product - mean_square) / max(left + epsilon, LEAST)
         if self.kind == "unit_normalization":
             square, product = square / self.network.width, product / self.network.width
-            growth, above = growth / self.network.width, above / self.network.width
+            growth = growth / self.network.width
         center = at.mean if self.centered else 0.0
         noise = noise_of(phi, gaussian_nodes(q, phi.kinks), (q, c), pair, center=center).normalized()
         cosine = pair.product / at.square if at.square else float("nan")
-        return Response(
-            square, product, growth, above, cosine, _squared_ratio(pair.slope_product, at.slope_square), noise
-        )
+        return Response(square, product, growth, cosine, _squared_ratio(pair.slope_product, at.slope_square), noise)
 
     def _scattered(self, q: float, k: float) -> tuple[float, float, float]:
         """Batch normalization after the activation: variance of phi over a batch, and the two growths.
@@ -298,12 +294,5 @@ def _squared_ratio(product: float, square: float) -> float:
 
 def _response(square: float, pair: PairMoments, growth: float, noise: Noise, slopes: float | None = None) -> Response:
     cosine = pair.product / square if square > 0.0 else float("nan")
-    return Response(
-        square,
-        pair.product,
-        growth,
-        1.0,
-        cosine,
-        _squared_ratio(pair.slope_product, growth if slopes is None else slopes),
-        noise,
-    )
+    decorrelation = _squared_ratio(pair.slope_product, growth if slopes is None else slopes)
+    return Response(square, pair.product, growth, cosine, decorrelation, noise)

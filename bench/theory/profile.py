@@ -37,8 +37,6 @@ class Profile:
         preactivation: relative norm of the gradient for the pre-activation, in the limit.
         preactivation_shift, preactivation_spread: mean and standard deviation of its departure at this width.
         preactivation_low, preactivation_high: band that holds a share `coverage` of networks, layer by layer.
-        activation, activation_shift, activation_spread, activation_low, activation_high: the same of the gradient for
-            phi.
         coverage: nominal share of the bands.
     """
 
@@ -53,11 +51,6 @@ class Profile:
     preactivation_spread: Array
     preactivation_low: Array
     preactivation_high: Array
-    activation: Array
-    activation_shift: Array
-    activation_spread: Array
-    activation_low: Array
-    activation_high: Array
     coverage: float = COVERAGE
 
     @property
@@ -93,15 +86,12 @@ def profile(
     if not (np.isfinite(input_mean_square) and input_mean_square > 0.0 and -1.0 <= input_cosine <= 1.0):
         raise BenchError("The inputs' mean square must be above 0, and their cosine between -1 and 1.")
     layers = list(islice(states(described, input_mean_square, input_cosine), described.depth))
-    weights, growth, above = (
-        _log([layer.weight_variance for layer in layers]),
-        _log([layer.response.growth for layer in layers]),
-        _log([layer.response.above for layer in layers]),
-    )
-    limit = _relative(*log_gradients(described, weights, growth), above)
+    weights = _log([layer.weight_variance for layer in layers])
+    growth = _log([layer.response.growth for layer in layers])
+    limit = _relative(log_gradients(described, weights, growth)[0])
     if not described.head.variance:  # the head passes no gradient at all
-        limit = (np.full(described.depth, np.nan), np.full(described.depth, np.nan))
-    found = _moved(described, layers, limit, (samples or described.batch_size, networks), above)
+        limit = np.full(described.depth, np.nan)
+    found = _moved(described, layers, limit, (samples or described.batch_size, networks))
     next_weight = described.hidden.settled(
         np.array([layer.response.square for layer in layers]), described.bias_variance
     )
@@ -110,40 +100,36 @@ def profile(
         weight_variance=np.exp(weights),
         chi=next_weight * np.exp(growth),
         pair_correlation=np.array([layer.response.cosine for layer in layers]),
-        preactivation=limit[0],
-        activation=limit[1],
+        preactivation=limit,
         **found,  # type: ignore[arg-type]
     )
 
 
-def _moved(
-    network: DenseNetwork, layers: list[LayerState], limit: tuple[Array, Array], counts: tuple[int, int], above: Array
-) -> dict[str, Array]:
-    """Shift, spread and band of each quantity from networks of finite width."""
+def _moved(network: DenseNetwork, layers: list[LayerState], limit: Array, counts: tuple[int, int]) -> dict[str, Array]:
+    """Shift, spread and bands of networks of finite width."""
     # Weibull's quantiles: a new network lies between them with a chance of exactly COVERAGE, however few were drawn.
     ends: Any = {"q": np.array([0.5 * (1.0 - COVERAGE), 0.5 * (1.0 + COVERAGE)]), "axis": 1, "method": "weibull"}
     walks = walk(network, layers, counts[1], counts[0])
-    variance = np.exp(np.quantile(walks.mean_square, **ends))
-    found = {"mean_square_low": variance[0], "mean_square_high": variance[1]}
-    relative = _relative(walks.signal, walks.read, above[:, None])
-    for name, at, drawn in zip(("preactivation", "activation"), limit, relative, strict=True):
-        known = np.isfinite(at) & np.isfinite(drawn).all(axis=1)
-        low, high = np.where(known, np.quantile(np.where(known[:, None], drawn, 0.0), **ends), at)
-        away = np.where(known[:, None], drawn, 0.0) - np.where(known, at, 0.0)[:, None]
-        found |= {
-            f"{name}_low": low,
-            f"{name}_high": high,
-            f"{name}_shift": away.mean(axis=1),
-            f"{name}_spread": away.std(axis=1),
-        }
-    return found
+    variance, drawn = np.exp(np.quantile(walks.mean_square, **ends)), _relative(walks.signal)
+    known = np.isfinite(limit) & np.isfinite(drawn).all(axis=1)
+    drawn = np.where(known[:, None], drawn, 0.0)
+    low, high = np.where(known, np.quantile(drawn, **ends), limit)
+    away = drawn - np.where(known, limit, 0.0)[:, None]
+    return {
+        "mean_square_low": variance[0],
+        "mean_square_high": variance[1],
+        "preactivation_low": low,
+        "preactivation_high": high,
+        "preactivation_shift": away.mean(axis=1),
+        "preactivation_spread": away.std(axis=1),
+    }
 
 
-def _relative(signal: Array, read: Array, above: Array) -> tuple[Array, Array]:
-    """log10 norms of the gradients for pre-activation and phi over those of the last hidden layer."""
+def _relative(signal: Array) -> Array:
+    """log10 norms of the gradients for the pre-activations over that of the last hidden layer."""
     with np.errstate(invalid="ignore"):
-        through = read + above
-        return HALF_LOG10 * (signal - signal[-1]), HALF_LOG10 * (through - through[-1])
+        found: Array = HALF_LOG10 * (signal - signal[-1])
+    return found
 
 
 def _log(values: list[float]) -> Array:

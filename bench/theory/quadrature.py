@@ -1,4 +1,4 @@
-"""Gaussian expectations of elementwise functions, each with a stated error.
+"""Nodes and weights of Gaussian expectations of elementwise functions.
 
 Gauss-Hermite quadrature is wrong by per cents where a function has a kink or turns fast against the width of the
 Gaussian (softsign at variance 1, any saturating function at large variance). Here the range is cut at the kinks, and
@@ -15,25 +15,15 @@ import numpy as np
 from scipy.interpolate import make_interp_spline
 
 from bench.errors import BenchError
-from bench.theory.activations import Array, Function
+from bench.theory.activations import Array
 
 REACH = 10.0  # standard deviations that are integrated; beyond them the density is under 1e-22
-ORDERS = (40, 28)  # nodes in a panel: the value, and the coarser one that it is compared with
 LEAST = 1e-60  # stands for variances of 0 and near it, of which the limit is meant
-ROUNDING = 1e-14
 GROWTH = 1.8  # each panel is that much longer than the one nearer the cut
 SPACING, MARGIN = 0.3, 9.0  # of ln q: where the function is computed, and how far beyond the values asked for
 MOST = 400
 FINE = 8192  # entries of the table, by a cubic spline
 TINY = 1e-250  # stands for 0 under a logarithm
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """A number and a bound on its numerical error, absolute."""
-
-    value: float
-    error: float
 
 
 def gaussian_nodes(variance: float, kinks: Sequence[float] = (), order: int = 24) -> tuple[Array, Array]:
@@ -51,33 +41,6 @@ def gaussian_nodes(variance: float, kinks: Sequence[float] = (), order: int = 24
     smallest = min(0.5, 0.5 / scale)
     x, weights = panel_nodes(-REACH, REACH, [0.0, *(kink / scale for kink in kinks)], smallest, order)
     return x, weights * np.exp(-0.5 * x * x) / np.sqrt(2.0 * np.pi)
-
-
-def expectation(function: Function, variance: float, kinks: Sequence[float] = ()) -> Expectation:
-    """E[f(z)] for z normal with mean 0.
-
-    Args:
-        function: f, from an array to an array of its shape.
-        variance: of z, at least 0.
-        kinks: values of z where f or its slope jumps; a kink that is not named costs digits, and the error says so.
-
-    Returns:
-        The value by 40 nodes a panel; its error, the difference from 28 nodes and what rounding may have cost.
-
-    Raises:
-        BenchError: the variance is negative or not finite, or f is not finite where it is asked.
-    """
-    check_variance(variance)
-    scale = np.sqrt(max(variance, LEAST))
-    values, size = [], 0.0
-    for order in ORDERS:
-        x, weights = gaussian_nodes(variance, kinks, order)
-        terms = weights * np.asarray(function(scale * x), np.float64)
-        values.append(float(terms.sum()))
-        size = max(size, float(np.abs(terms).sum()))
-    if not np.isfinite(values).all():
-        raise BenchError("The function is not finite within ten standard deviations of the Gaussian.")
-    return Expectation(values[0], abs(values[0] - values[1]) + ROUNDING * size)
 
 
 def pair_nodes(

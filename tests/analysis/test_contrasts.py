@@ -89,9 +89,7 @@ def test_a_pair_without_a_value_is_left_out_and_counted() -> None:
 def test_infinities_have_no_mean_difference_and_a_factor_left_out_is_an_error() -> None:
     frame = judged(2, noise(0, 2)).assign(final_validation_loss=1.0)
     frame.loc[0, "status"] = "failed"
-    found = main_effects(frame, VARIED, quantity("final_validation_loss"))
-    assert found.empty
-    assert "infinite in 1 of 48 runs" in found.attrs["reason"]
+    assert main_effects(frame, VARIED, quantity("final_validation_loss")).empty
     assert len(main_effects(frame, VARIED, ACCURACY)) == 6
     with pytest.raises(ValueError, match="depth"):
         main_effects(frame, ["depth"], ACCURACY)

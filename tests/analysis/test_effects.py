@@ -145,20 +145,18 @@ def test_pairs_in_any_order_and_levels_of_categories_give_the_same_interactions(
 
 
 @pytest.mark.parametrize("analysis", [variance_shares, interactions])
-def test_what_cannot_be_answered_says_why(analysis) -> None:
+def test_what_cannot_be_answered_is_empty(analysis) -> None:
     frame = drawn(0, 3)
     assert is_full_factorial(frame, VARIED)
     loss = frame.assign(final_validation_loss=1.0)
     loss.loc[3, "status"] = "diverged"
     hole = frame.assign(clipped_share=0.5)
     hole.loc[[1, 2], "clipped_share"] = np.nan
-    cases = {
-        "not every combination": (frame.iloc[1:], ACCURACY),
-        "infinite in 1 of 24 runs": (loss, quantity("final_validation_loss")),
-        "not measured in 2 of 24 runs": (hole, quantity("clipped_share")),
-        "same in every run": (frame.assign(final_validation_accuracy=0.5), ACCURACY),
-    }
-    for reason, (given, wanted) in cases.items():
-        found = analysis(given, VARIED, wanted)
-        assert found.empty
-        assert reason in found.attrs["reason"]
+    same = frame.assign(final_validation_accuracy=0.5)
+    for given, name in (
+        (frame.iloc[1:], ACCURACY.name),
+        (loss, "final_validation_loss"),
+        (hole, "clipped_share"),
+        (same, ACCURACY.name),
+    ):
+        assert analysis(given, VARIED, quantity(name)).empty

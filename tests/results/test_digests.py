@@ -118,7 +118,7 @@ def test_a_damaged_cohort_that_is_written_anew_is_never_taken_for_sound_in_betwe
 ) -> None:
     cohort = keys(results)[0]
     tables = results.read(cohort)
-    path = results.table_path("activations", cohort)
+    path = CohortFiles(results.folder, cohort).path("activations")
     path.write_bytes(path.read_bytes() + b"x")
     with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
         context.setattr("bench.results.folder.replace_durably", _killed)

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.errors import ResultsError
-from bench.results import Results, read_manifest, read_tables
+from bench.results import CohortFiles, Results, read_manifest, read_tables
 from bench.schema import TABLES, conform
 
 
@@ -28,7 +28,7 @@ def results(tmp_path: Path) -> Results:
 def test_what_is_written_is_read_back_with_units_and_meanings(results: Results) -> None:
     results.write("a", tables_of("a"))
     assert read_tables(results.folder)["runs"]["run_id"].tolist() == ["a-r0"]
-    field = pq.read_schema(results.table_path("loss_curves", "a")).field("loss")
+    field = pq.read_schema(CohortFiles(results.folder, "a").path("loss_curves")).field("loss")
     assert field.metadata[b"unit"] == b"nat"
     assert results.done(["a", "b"]) == {"a"}
     assert not list(results.folder.rglob("*.writing"))
@@ -48,7 +48,7 @@ def test_a_missing_damaged_or_older_file_means_the_cohort_is_not_done(results: R
     older = io.BytesIO()
     pq.write_table(pa.table({"run_id": ["a-r0"]}), older)
     for table in TABLES:
-        path = results.table_path(table, "a")
+        path = CohortFiles(results.folder, "a").path(table)
         for damage in (None, b"", b"PAR1 and then nothing", older.getvalue()):
             results.write("a", tables_of("a"))
             path.unlink() if damage is None else path.write_bytes(damage)
@@ -69,7 +69,7 @@ def test_a_write_that_fails_leaves_nothing_visible(results: Results, monkeypatch
 
 def test_an_altered_file_means_the_cohort_is_not_done(results: Results) -> None:
     results.write("a", tables_of("a"))
-    path = results.table_path("runs", "a")
+    path = CohortFiles(results.folder, "a").path("runs")
     content = path.read_bytes()
     at = content.index(b"a-r0")  # within a data page
     path.write_bytes(content[:at] + b"b" + content[at + 1 :])
@@ -80,7 +80,7 @@ def test_an_altered_file_means_the_cohort_is_not_done(results: Results) -> None:
 
 def test_wherever_a_byte_is_altered_reading_ends_in_rows_or_in_one_message(results: Results) -> None:
     results.write("a", tables_of("a"))
-    path = results.table_path("runs", "a")
+    path = CohortFiles(results.folder, "a").path("runs")
     content = path.read_bytes()
     refused = 0
     for place in range(0, len(content), 17):
@@ -95,7 +95,7 @@ def test_wherever_a_byte_is_altered_reading_ends_in_rows_or_in_one_message(resul
 
 def test_what_a_killed_driver_left_aside_is_removed(results: Results) -> None:
     results.write("a", tables_of("a"))
-    left = results.table_path("runs", "a").with_suffix(".parquet.writing")
+    left = CohortFiles(results.folder, "a").path("runs").with_suffix(".parquet.writing")
     left.write_text("half")
     with results.locked():
         assert not left.exists()

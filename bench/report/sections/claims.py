@@ -8,20 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.claims import Judged, JudgedPart, judge_stored
+from bench.analysis.claims import Judged, JudgedPart, judge_stored, words
 from bench.analysis.claims.units import AGAINST, OF, PAIRED
-from bench.analysis.claims.words import (
-    MARKS,
-    beside,
-    best_levels,
-    claimed,
-    counted,
-    effect,
-    interval,
-    readable,
-    tally,
-    verdict_counts,
-)
 from bench.errors import SuiteError
 from bench.report.blocks import Block, Figure, Panel, Scale, Section, Sentence, Table, Text
 from bench.report.frames import Frames
@@ -104,8 +92,8 @@ def section(frames: Frames) -> Section | None:
 
 def claim_cards(judged: Sequence[Judged]) -> Claims:
     """The same of claims that were judged."""
-    counts = verdict_counts(judged)
-    return Claims(tally(counts), counts, tuple(_card(claim) for claim in judged))
+    counts = words.verdict_counts(judged)
+    return Claims(words.tally(counts), counts, tuple(_card(claim) for claim in judged))
 
 
 def claims_sentence(claims: Claims) -> tuple[Sentence, ...]:
@@ -126,11 +114,11 @@ def _card(claim: Judged) -> ClaimCard:
         statement=claim.statement,
         source=claim.source,
         verdict=str(claim.verdict),
-        mark=MARKS[claim.verdict],
+        mark=words.MARKS[claim.verdict],
         why=sentence(claim.why),
         paper=claim.paper,
         differs=claim.differs,
-        rule=readable(claim.rule),
+        rule=words.readable(claim.rule),
         parts=parts,
         table=_table(claim, parts) if len(parts) > 1 else None,
         figure=claim_figure(claim),
@@ -144,14 +132,14 @@ def _part(part: JudgedPart) -> ClaimPart:
     columns = ["side", "replicate", "value", "low", "high", "lost", "censored", "unmeasured", "kept"]
     return ClaimPart(
         name=part.name,
-        verdict=f"{MARKS[part.verdict]} {part.verdict}",
-        effect=f"{effect(part)}, {interval(part)}",
-        claimed=claimed(part),
-        counts=counted(part.counts),
+        verdict=f"{words.MARKS[part.verdict]} {part.verdict}",
+        effect=f"{words.effect(part)}, {words.interval(part)}",
+        claimed=words.claimed(part),
+        counts=words.counted(part.counts),
         p_value="" if tested == "–" else f"one-sided {tested}",
-        rule=readable(part.rule),
+        rule=words.readable(part.rule),
         why=sentence(part.why),
-        best=best_levels(part),
+        best=words.best_levels(part),
         runs=part.runs[columns].reset_index(names="run_id"),
     )
 
@@ -169,12 +157,12 @@ def _best(claim: Judged) -> Table | None:
     if not found:
         return None
     rows = pd.concat(found)
-    networks = [beside(side, network) for side, network in zip(rows["named"], rows["network"], strict=True)]
+    networks = [words.beside(side, network) for side, network in zip(rows["named"], rows["network"], strict=True)]
     columns = {"part": rows["part"], "side": rows["named"], "network": pd.Series(networks, rows.index, dtype=object)}
     shown = {name: column.replace("", "–") for name, column in columns.items() if (column != "").any()}
     shown |= {
         "factor": rows["factor"].map(spoken),
-        "best": rows["level"].astype(str).map(readable),
+        "best": rows["level"].astype(str).map(words.readable),
         "tried": rows["tried"].astype(str),
         "on the edge": rows["on_edge"].astype(bool).map({True: "yes", False: "no"}),
     }
@@ -183,7 +171,7 @@ def _best(claim: Judged) -> Table | None:
 
 
 def _side(part: JudgedPart) -> pd.Series:
-    names = dict(zip((OF, AGAINST), map(readable, part.sides), strict=False))
+    names = dict(zip((OF, AGAINST), map(words.readable, part.sides), strict=False))
     return part.best["side"].map(names)
 
 
@@ -192,7 +180,7 @@ def claim_figure(claim: Judged) -> Figure:
     return Figure(
         key=f"claim-{claim.id}",
         kind="claim",
-        title=f"{claim.id}: {MARKS[claim.verdict]} {claim.verdict}",
+        title=f"{claim.id}: {words.MARKS[claim.verdict]} {claim.verdict}",
         scale=Scale("", ""),
         panels=tuple(Panel(part.name, figure_rows(part)) for part in claim.parts),
     )
@@ -212,7 +200,7 @@ def figure_rows(part: JudgedPart) -> pd.DataFrame:
         with np.errstate(over="ignore"):
             ratios = np.exp(values[compared])
         values[compared] = ratios.assign(low=ratios["low"].where(ratios["low"] > 0.0, -np.inf))  # 0: nothing is known
-    names = dict(zip(SIDES, map(readable, part.sides), strict=False)) | {PAIRED: _compared(part)}
+    names = dict(zip(SIDES, map(words.readable, part.sides), strict=False)) | {PAIRED: _compared(part)}
     rows = pd.DataFrame({
         "what": units["side"].replace({PAIRED: "compared"}).to_numpy(), "series": units["side"].map(names).to_numpy(),
         "replicate": units["replicate"].to_numpy(), **{name: values[name].to_numpy() for name in values},

@@ -16,14 +16,8 @@ MOST = 12
 FEWEST = 10  # pairs, below which the answer ranks no remedies
 MOST_BY_DEPTH = 8
 _COLUMNS = (
-    "change of one level to",
-    "rescued",
-    "share",
-    "95 % interval",
-    "gain in accuracy",
-    "diverged",
-    "time per step",
-)
+    "change of one level to", "rescued", "share", "95 % interval", "gain in accuracy", "diverged", "time per step",
+)  # fmt: skip
 BASIS = (
     "rescued: of runs in pathological cells (most replicates show the symptom at initialization, most did not learn), "
     "those whose partner learned; a partner differs in one factor alone and has the same replicate; Wilson interval"

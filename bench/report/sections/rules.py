@@ -120,15 +120,9 @@ def _cells(row: dict[str, float]) -> tuple[str, ...]:
 
 
 _HEADS = (
-    "true positives",
-    "recall",
-    "95 % interval",
-    "false positives",
-    "false-positive rate",
-    "95 % interval",
-    "right",
+    "true positives", "recall", "95 % interval", "false positives", "false-positive rate", "95 % interval", "right",
     "not judged",
-)
+)  # fmt: skip
 
 
 def _sets(found: pd.DataFrame, titles: dict[str, str]) -> Table:
