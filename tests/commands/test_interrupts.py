@@ -102,15 +102,10 @@ def test_a_killed_driver_takes_its_workers_with_it(driver: subprocess.Popen[str]
     assert_continues(many)
 
 
-def test_a_killed_worker_costs_no_run(driver: subprocess.Popen[str], many: Tiny) -> None:
+def test_a_killed_worker_costs_no_run_and_a_second_driver_is_one_message(
+    driver: subprocess.Popen[str], many: Tiny
+) -> None:
     os.kill(workers(driver)[0], signal.SIGKILL)
-    _, said = driver.communicate(timeout=60)
-    assert driver.returncode == 0, said
-    assert "tried again (killed)" in said
-    assert files(many.folder / "out") == files(many.run("undisturbed"))
-
-
-def test_a_second_driver_is_one_message(driver: subprocess.Popen[str], many: Tiny) -> None:
     command = [sys.executable, "-m", "bench", "run", many.suite.path, "--dry", "--out", many.folder / "out"]
     driver.send_signal(signal.SIGSTOP)  # it holds its lock until it goes on, however long a second one takes to start
     second = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
@@ -118,4 +113,7 @@ def test_a_second_driver_is_one_message(driver: subprocess.Popen[str], many: Tin
     assert second.returncode == 2
     assert second.stderr.count("\n") == 1
     assert "another `bench run` is writing here" in second.stderr
-    assert driver.wait(60) == 0
+    _, said = driver.communicate(timeout=60)
+    assert driver.returncode == 0, said
+    assert "tried again (killed)" in said
+    assert files(many.folder / "out") == files(many.run("undisturbed"))

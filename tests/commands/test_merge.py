@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from bench.commands.merge import merge
 from bench.engine.dry import train_cohort
 from bench.errors import BenchError, ResultsError
 from bench.plan import Cohort, Plan, make_plan
-from bench.report import write_report
+from bench.report import dump_report
 from bench.results import Manifest, Planned, Results, read_manifest, read_tables
 from bench.schema import TABLES, conform
 from bench.suite import parse_suite
@@ -37,6 +38,7 @@ MANIFEST = Manifest(
 SECONDS = {"build_seconds": 1.0, "train_seconds": 8.0}
 
 
+@cache
 def planned(text: str = TEXT) -> Plan:
     return make_plan(parse_suite(text, Path("split.toml")))
 
@@ -88,9 +90,10 @@ def refused(folders: Collection[Path], out: Path) -> str:
     return str(error.value)
 
 
-@pytest.fixture
-def whole(tmp_path: Path) -> Path:
-    return made(tmp_path / "whole")
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All runs; tests leave it as it is."""
+    return made(tmp_path_factory.mktemp("merge") / "whole")
 
 
 def test_cohorts_of_two_machines_are_the_undivided_files_to_the_byte(whole: Path, tmp_path: Path) -> None:
@@ -154,7 +157,8 @@ def test_the_manifest_lists_the_sources_and_all_machines(tmp_path: Path) -> None
 
 def test_merged_results_have_a_report(tmp_path: Path) -> None:
     parts = [made(tmp_path / f"m{k}", lambda number, run, k=k: number == 3 and f"r{k}" in run) for k in range(2)]
-    assert "Is it one suite?" in write_report(merge(parts, tmp_path / "out")).read_text()
+    shown = dump_report(merge(parts, tmp_path / "out"))
+    assert shown["question"] == "Is it one suite?" and len(shown["sections"]) > 10
 
 
 def test_a_run_that_differs_is_named_with_table_column_and_folders(whole: Path, tmp_path: Path) -> None:
@@ -224,7 +228,7 @@ def test_missing_and_empty_folders_are_named(whole: Path, tmp_path: Path) -> Non
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "manifest.json").write_bytes((whole / "manifest.json").read_bytes())
     assert "no results here" in refused([whole, tmp_path / "bare"], tmp_path / "out")
-    assert "named twice" in refused([whole, tmp_path / "." / "whole"], tmp_path / "out")
+    assert "named twice" in refused([whole, whole / ".." / "whole"], tmp_path / "out")
 
 
 def test_a_folder_with_something_in_it_is_left_alone(whole: Path, tmp_path: Path) -> None:
