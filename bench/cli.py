@@ -47,8 +47,8 @@ JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
 def find_suite(given: str) -> Path:
-    """The file that a suite argument means; `bench.suite.find` is imported when a command asks."""
-    from bench.suite.find import find_suite
+    """The file that a suite argument means; `bench.suite.load` is imported when a command asks."""
+    from bench.suite.load import find_suite
 
     return find_suite(given)
 
@@ -269,8 +269,7 @@ def theory(  # noqa: PLR0913 (one parameter an option)
     ] = None,
 ) -> None:
     """Predict a network's gradients before training, from its levels alone; or hold RESULTS against the prediction."""
-    from bench.commands.theory import Question, show_map, show_theory
-    from bench.commands.theory_results import show_agreement
+    from bench.commands.theory import Question, show_agreement, show_map, show_theory
 
     if results is not None:
         _refuse_options(context)

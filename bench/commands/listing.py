@@ -12,7 +12,7 @@ from bench.errors import SuiteError, nearest, printable
 from bench.factors import FACTORS, Factor, Level
 from bench.quantities import OF_RULES, OF_RUNS, Quantity
 from bench.schema import TABLES
-from bench.suite.find import SHIPPED, known_suites
+from bench.suite.load import SHIPPED, known_suites
 
 INTRODUCTION = """\
 # Tables

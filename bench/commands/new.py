@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.errors import SuiteError
 from bench.suite.file import MAX_NAME, NAME
-from bench.suite.find import SCHEMA, SHIPPED, known_suites
+from bench.suite.load import SCHEMA, SHIPPED, known_suites
 
 TEMPLATE = """\
 #:schema {schema}

@@ -1,7 +1,8 @@
-"""`load_suite`: a TOML file → a checked `Suite`."""
+"""Which suites there are, those of the current folder before those that are shipped, and a TOML file → a `Suite`."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -16,6 +17,11 @@ from bench.suite.claims.model import Claim
 from bench.suite.claims.read import read_claims
 from bench.suite.file import SuiteFile, parse, read_text
 from bench.suite.record import Record, read_record
+
+_PACKAGE = Path(__file__).parents[1]
+# A wheel holds the suites in the package; of a checkout they stand beside it, where people edit them.
+SHIPPED = next((each for each in (_PACKAGE / "suites", _PACKAGE.parent / "suites") if each.is_dir()), _PACKAGE)
+SCHEMA = "suite.schema.json"
 
 
 @dataclass(frozen=True)
@@ -179,3 +185,43 @@ def _written(file: SuiteFile) -> Iterator[tuple[str, str, object]]:
         for name, written in part.items():
             levels = written if isinstance(written, list) else [written]
             yield from ((f"[[include]] {number}: {name}", name, level) for level in levels)
+
+
+def known_suites() -> dict[str, Path]:
+    """Every suite by the name that commands take: `default`, `claims/he-2015`.
+
+    A suite of the current folder or of its folder `suites` hides a shipped one of the same name.
+    """
+    found = {path.stem: path for path in sorted(Path().glob("*.toml")) if _is_suite(path)}
+    for folder in (Path("suites"), SHIPPED):
+        for path in sorted(folder.rglob("*.toml")):
+            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), path)
+    return found
+
+
+def find_suite(given: str) -> Path:
+    """The file that a suite argument means: a file, or the name of a known suite.
+
+    Raises:
+        SuiteError: there is none.
+    """
+    folders = (Path(), Path("suites"), SHIPPED)
+    for path in (Path(given), *(folder / f"{given}.toml" for folder in folders)):
+        try:
+            if path.is_file():
+                return path
+        except OSError as error:  # a name that no file can have
+            raise SuiteError(f'"{given[:60]}...": not a file\'s name ({error.strerror}).') from error
+    raise SuiteError(f'no suite file "{given}", and none of that name here, in suites/ or shipped. {_others(given)}')
+
+
+def _others(given: str) -> str:
+    return nearest(given.removeprefix("suites/").removesuffix(".toml"), sorted(known_suites()))
+
+
+def _is_suite(path: Path) -> bool:
+    """Whether a TOML file means to be a suite: another program's file stands in many folders."""
+    try:
+        return "suite" in tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False

@@ -9,8 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from bench.cli import app, guarded
-from bench.commands.theory import Question, show_map, show_theory
-from bench.commands.theory_results import show_agreement
+from bench.commands.theory import Question, show_agreement, show_map, show_theory
 from bench.errors import ResultsError, SuiteError
 from tests.dry_results import SMALL, dry_results
 from tests.report.pages import save

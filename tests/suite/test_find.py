@@ -12,7 +12,7 @@ from bench.commands.new import new_suite
 from bench.errors import SuiteError
 from bench.plan import make_plan
 from bench.suite import load_suite
-from bench.suite.find import SHIPPED, find_suite, known_suites
+from bench.suite.load import SHIPPED, find_suite, known_suites
 
 SUITE = '[suite]\nname = "s"\nquestion = "q"\nreplicates = 1\n[factors]\ndepth = [2]\n'
 

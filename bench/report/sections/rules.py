@@ -12,6 +12,8 @@ from bench.report.frames import Frames
 from bench.rules import Condition, RulesChoice
 from bench.text import integer, listed, number, of, percent, plural, share_interval, spoken
 
+RECALL = ("true_positives", "untrained", "recall")  # hits, runs, and their share, as `detection` names them
+FALSE_POSITIVES = ("false_positives", "trained", "false_positive_rate")
 MOST_CURVES = 8  # colours
 SPLIT_BY = ("optimizer", "dataset", "normalization")  # what a rule may be right under and wrong without
 BASIS = (
@@ -72,8 +74,7 @@ def _sentences(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, .
     if not len(whole) or whole["untrained"].max() == 0 or whole["trained"].max() == 0:
         return (Sentence("All runs ended alike, so that these data cannot tell a good rule from a bad one.", ""),)
     parts = [
-        f"{titles[name]} {_rate(row, 'true_positives', 'untrained', 'recall')} and "
-        f"{_rate(row, 'false_positives', 'trained', 'false_positive_rate')}"
+        f"{titles[name]} {_rate(row, *RECALL)} and {_rate(row, *FALSE_POSITIVES)}"
         for name, row in whole.to_dict("index").items()
     ]
     text = f"Alarms for runs that did not learn (recall), and for runs that did (false positives): {'; '.join(parts)}."
@@ -109,10 +110,7 @@ def _bounds(row: dict[str, float], rate: str) -> str:
 
 def _cells(row: dict[str, float]) -> tuple[str, ...]:
     cells: list[str] = []
-    for hits, runs, rate in (
-        ("true_positives", "untrained", "recall"),
-        ("false_positives", "trained", "false_positive_rate"),
-    ):
+    for hits, runs, rate in (RECALL, FALSE_POSITIVES):
         cells += [f"{integer(int(row[hits]))}/{integer(int(row[runs]))}", percent(int(row[hits]), int(row[runs])),
                   _bounds(row, rate) if row[runs] else "–"]  # fmt: skip
     right = row["true_positives"] + row["trained"] - row["false_positives"]
@@ -140,8 +138,7 @@ def _by_level(raised: pd.DataFrame, asked: pd.DataFrame, factor: str, titles: di
         cells: list[str] = []
         for level in levels:
             row = found[level][(found[level]["set"] == name) & (found[level]["rule"] == WHOLE)].iloc[0].to_dict()
-            cells += [_short_rate(row, "true_positives", "untrained", "recall"),
-                      _short_rate(row, "false_positives", "trained", "false_positive_rate")]  # fmt: skip
+            cells += [_short_rate(row, *RECALL), _short_rate(row, *FALSE_POSITIVES)]
         rows.append((title, *cells))
     heads = [f"{level}: {what}" for level in levels for what in ("recall", "false positives")]
     return Table(f"The same by {spoken(factor)}", ("rule set", *heads), tuple(rows), tuple(range(1, len(heads) + 1)))
