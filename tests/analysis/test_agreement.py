@@ -10,7 +10,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from bench.analysis import Measurements, Outcome, agreement, alarms, areas, detection, judge, sweep
 from bench.analysis.estimates import clustered_wilson
-from bench.rules import NAMES, choose_rules
+from bench.rules import NAMES, RulesChoice, choose_rules
 from tests.dry_results import SMALL, dry_results
 
 
@@ -24,6 +24,12 @@ def raised(**columns: list[float]) -> pd.DataFrame:
 def runs(outcomes: list[Outcome], cells: list[str] | None = None) -> pd.DataFrame:
     names = [f"r{k}" for k in range(len(outcomes))]
     return pd.DataFrame({"run_id": names, "outcome": outcomes, "cell_key": cells or names})
+
+
+def small() -> tuple[Measurements, pd.DataFrame, RulesChoice]:
+    """Dry results as every rule set judges them."""
+    choice, measured = choose_rules(), Measurements(dry_results(SMALL).tables)
+    return measured, judge(dry_results(SMALL).tables, choice, measured), choice
 
 
 def test_kappa_is_that_of_scikit_learn() -> None:
@@ -79,9 +85,7 @@ def test_the_interval_covers_the_truth_when_replicates_are_alike() -> None:
 
 def test_the_planted_rule_of_the_dry_engine_is_found_out_of_the_tables() -> None:
     # By formula a network learns where its signal keeps within the project's own severe band: our rule must see most.
-    made = dry_results(SMALL)
-    choice, measured = choose_rules(), Measurements(made.tables)
-    judged = judge(made.tables, choice, measured)
+    measured, judged, choice = small()
     found = detection(alarms(measured, judged, choice), judged).set_index(["set", "rule"])
     own = found.loc[("gradtrial", "")]
     assert own["recall"] == 1.0
@@ -90,9 +94,7 @@ def test_the_planted_rule_of_the_dry_engine_is_found_out_of_the_tables() -> None
 
 
 def test_areas_are_those_of_scikit_learn_and_the_sweep_passes_through_the_rule() -> None:
-    made = dry_results(SMALL)
-    choice, measured = choose_rules(), Measurements(made.tables)
-    judged = judge(made.tables, choice, measured)
+    measured, judged, choice = small()
     found = areas(measured, judged, judged, choice).set_index(["measure", "when", "side"])["area"]
     bad = judged["outcome"] != Outcome.LEARNED
     expected = roc_auc_score(bad, -judged["signal_ratio_start"])
@@ -108,9 +110,7 @@ def test_areas_are_those_of_scikit_learn_and_the_sweep_passes_through_the_rule()
 
 
 def test_without_both_outcomes_there_is_no_sweep() -> None:
-    made = dry_results(SMALL)
-    choice, measured = choose_rules(), Measurements(made.tables)
-    judged = judge(made.tables, choice, measured)
+    measured, judged, choice = small()
     learned = judged[judged["outcome"] == Outcome.LEARNED]
     assert sweep(measured, judged, learned, choice).empty
     assert areas(measured, judged, learned, choice).empty

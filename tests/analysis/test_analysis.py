@@ -130,12 +130,12 @@ def test_activation_quantities_by_hand() -> None:
         return {"run_id": "a0", "step": step, "layer_index": index, "saturated_fraction": saturated,
                 "dead_fraction": saturated / 2, "pair_correlation": cosine}  # fmt: skip
 
-    rows = [layer(0, 1, 0.0, 0.75), layer(0, 0, 0.0, 0.1), layer(9, 0, 0.2, 0.2), layer(9, 1, 0.6, 0.9995)]
+    rows = [layer(0, 1, 0.4, 0.75), layer(0, 0, 0.2, 0.1), layer(9, 0, 0.2, 0.2), layer(9, 1, 0.6, 0.9995)]
     found = measure(tables(runs=[run("a0")], activations=rows)).loc["a0"]
     assert found["collapse_gap_start"] == pytest.approx(0.25)
     assert found["collapse_gap_end"] == pytest.approx(0.0005)
-    assert found["saturated_fraction_end"] == pytest.approx(0.4)
-    assert found["dead_fraction_end"] == pytest.approx(0.2)
+    assert found[["saturated_fraction_start", "saturated_fraction_end"]].tolist() == pytest.approx([0.3, 0.4])
+    assert found[["dead_fraction_start", "dead_fraction_end"]].tolist() == pytest.approx([0.15, 0.2])
 
 
 def test_evaluation_and_loss_quantities_by_hand() -> None:
@@ -152,6 +152,7 @@ def test_what_was_not_measured_is_nan_and_every_run_has_a_row() -> None:
     found = measure(tables(runs=[run("a0"), run("b0", "failed")], evaluations=accuracies("a0", 0.1, 0.8)))
     assert found.index.tolist() == ["a0", "b0"]
     assert found.loc["b0"].drop(["steps_completed", "chance_accuracy"]).isna().all()
+    assert measure(tables()).empty
 
 
 def test_chance_is_the_median_untrained_accuracy_of_each_dataset_and_0_without_step_0() -> None:

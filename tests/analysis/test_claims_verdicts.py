@@ -162,12 +162,8 @@ def test_a_lost_run_decides_nothing_unless_the_rule_says_what_it_counts() -> Non
     )
     loss = _effect(runs, -1.0, 0.01, seed=0)
     unknown, excluded, worst, median = _judge(suite, runs, evaluations=evaluations(runs, 0.9, loss))
-    assert (unknown.verdict, excluded.verdict, worst.verdict, median.verdict) == (
-        INCONCLUSIVE,
-        SUPPORTED,
-        INCONCLUSIVE,
-        SUPPORTED,
-    )
+    verdicts = [each.verdict for each in (unknown, excluded, worst, median)]
+    assert verdicts == [INCONCLUSIVE, SUPPORTED, INCONCLUSIVE, SUPPORTED]
     assert unknown.parts[0].high == math.inf and "lost or censored" in unknown.why
     assert [each.parts[0].counts.lost for each in (unknown, excluded, worst)] == [1, 1, 1]
     assert (excluded.parts[0].counts.excluded, excluded.parts[0].counts.replicates) == (1, 8)
@@ -177,28 +173,15 @@ def test_a_censored_side_bounds_the_ratio_from_one_end() -> None:
     """No run of `of` gets there in 60 steps, all of `against` do in 10 or 11: at least 5 times as many."""
     rule = 'number = { column = "loss", table = "loss_curves", below = 0.5 }\ncompare = "ratio"\n'
     swapped = 'of = { initializer = "glorot_uniform" }\nagainst = { initializer = "he_normal" }\n'
-    suite = suite_of(
-        PAIR,
-        f"{rule}{SIDES}least = 5",
-        f"{rule}{SIDES}most = 8",
-        f"{rule}{SIDES}most = 2",
-        f"{rule}{swapped}most = 0.2",
-    )
+    sides = (f"{SIDES}least = 5", f"{SIDES}most = 8", f"{SIDES}most = 2", f"{swapped}most = 0.2")
+    suite = suite_of(PAIR, *(rule + each for each in sides))
     runs = runs_of(suite)
     quick = runs[runs["initializer"] == "glorot_uniform"]
-    curves = pd.concat(
-        [
-            pd.DataFrame({"run_id": quick["run_id"], "step": 0, "loss": 2.0}),
-            pd.DataFrame({"run_id": quick["run_id"], "step": 10 + quick["replicate"] % 2, "loss": 0.1}),
-        ]
-    )
+    start = pd.DataFrame({"run_id": quick["run_id"], "step": 0, "loss": 2.0})
+    curves = pd.concat([start, start.assign(step=10 + quick["replicate"] % 2, loss=0.1)])
     longer, bounded, quicker, reverse = _judge(suite, runs, loss_curves=curves)
-    assert [each.verdict for each in (longer, bounded, quicker, reverse)] == [
-        SUPPORTED,
-        INCONCLUSIVE,
-        REFUTED,
-        SUPPORTED,
-    ]
+    verdicts = [each.verdict for each in (longer, bounded, quicker, reverse)]
+    assert verdicts == [SUPPORTED, INCONCLUSIVE, REFUTED, SUPPORTED]
     assert (reverse.parts[0].low, reverse.parts[0].high < 0.2) == (0.0, True)
     assert longer.parts[0].high == math.inf and longer.parts[0].counts.censored == 5
 

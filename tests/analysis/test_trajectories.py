@@ -112,16 +112,6 @@ def test_a_gradient_per_weight_compares_layers_of_unequal_size() -> None:
     assert found["weight_rms_ratio_end"] == pytest.approx(0.0)
 
 
-def test_saturation_and_death_at_the_start() -> None:
-    rows = [
-        {"run_id": "a0", "step": step, "layer_index": layer, "saturated_fraction": s, "dead_fraction": s / 2}
-        for step, layer, s in ((0, 0, 0.2), (0, 1, 0.4), (9, 0, 1.0), (9, 1, 1.0))
-    ]
-    found = measure(tables(runs=[run("a0")], activations=rows)).loc["a0"]
-    assert found["saturated_fraction_start"] == pytest.approx(0.3)
-    assert found["dead_fraction_start"] == pytest.approx(0.15)
-
-
 def test_run_ids_may_be_categories_with_more_than_the_runs_at_hand() -> None:
     made = tables(
         runs=[run("a0"), run("b0", "diverged")],
@@ -135,9 +125,3 @@ def test_run_ids_may_be_categories_with_more_than_the_runs_at_hand() -> None:
     coded = {name: frame.astype({"run_id": ids}) if "run_id" in frame else frame for name, frame in made.items()}
     expected, found = judge(made), judge(coded)
     pd.testing.assert_frame_equal(found.astype({"run_id": "str"}), expected)
-
-
-def test_empty_tables_measure_nothing() -> None:
-    found = measure(tables(runs=[run("a0", "failed")])).loc["a0"]
-    assert found.drop(["steps_completed", "chance_accuracy"]).isna().all()
-    assert measure(tables()).empty

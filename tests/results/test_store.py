@@ -67,30 +67,16 @@ def test_a_write_that_fails_leaves_nothing_visible(results: Results, monkeypatch
     assert not list(results.folder.rglob("*.parquet*"))
 
 
-def test_an_altered_file_means_the_cohort_is_not_done(results: Results) -> None:
+def test_wherever_a_byte_is_altered_the_cohort_is_not_done_and_that_is_said(results: Results) -> None:
     results.write("a", tables_of("a"))
     path = CohortFiles(results.folder, "a").path("runs")
     content = path.read_bytes()
-    at = content.index(b"a-r0")  # within a data page
-    path.write_bytes(content[:at] + b"b" + content[at + 1 :])
-    assert results.done(["a"]) == set()
-    with pytest.raises(ResultsError, match="is not as it was written"):
-        read_tables(results.folder)
-
-
-def test_wherever_a_byte_is_altered_reading_ends_in_rows_or_in_one_message(results: Results) -> None:
-    results.write("a", tables_of("a"))
-    path = CohortFiles(results.folder, "a").path("runs")
-    content = path.read_bytes()
-    refused = 0
+    assert len(content) > 1700
     for place in range(0, len(content), 17):
         path.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
-        try:
-            assert len(read_tables(results.folder)["runs"]) == 1
-        except ResultsError:
-            refused += 1
-            assert results.done(["a"]) == set()
-    assert refused > 100
+        assert results.done(["a"]) == set()
+        with pytest.raises(ResultsError, match="is not as it was written"):
+            read_tables(results.folder)
 
 
 def test_what_a_killed_driver_left_aside_is_removed(results: Results) -> None:

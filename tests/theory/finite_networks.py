@@ -66,22 +66,15 @@ class Orthogonal:
 
 @dataclass
 class Measured:
-    """Norms per layer, [depth]: root mean square over samples of gradients for s and phi; mean square and cosine."""
+    """Per layer, [depth]: root mean square over samples of the norm of the gradient for s, and mean square of s."""
 
     preactivation: Array
-    activation: Array
     mean_square: Array
-    pair_correlation: Array
 
     @property
     def log_preactivation(self) -> Array:
         """log10, relative to the last layer."""
         return np.log10(self.preactivation / self.preactivation[-1])
-
-    @property
-    def log_activation(self) -> Array:
-        """log10, relative to the last layer."""
-        return np.log10(self.activation / self.activation[-1])
 
 
 EPSILONS = {
@@ -144,7 +137,7 @@ def measure(network: DenseNetwork, draw: Draw, rng: np.random.Generator, x: Arra
         kernels.append(kernel)
         s.append(z)
         tapes.append(_layer(phi, z, normalize, network.position))
-        h = tapes[-1][1]
+        h = tapes[-1][0]
     head = draw(rng, network.width, network.classes)
     logits = h @ head
     logits = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -153,38 +146,25 @@ def measure(network: DenseNetwork, draw: Draw, rng: np.random.Generator, x: Arra
     return _backward(network, kernels, s, tapes, gradient @ head.T)
 
 
-def _layer(phi: Nonlinearity, s: Array, normalize: Normalizer, position: str) -> tuple[Array, Array, object, object]:
+def _layer(phi: Nonlinearity, s: Array, normalize: Normalizer, position: str) -> tuple[Array, object, object]:
     u, back_u = normalize(s) if position == "before" else (s, lambda g: g)
     value, slope = phi.value(u), phi.slope(u)
     h, back_h = normalize(value) if position == "after" else (value, lambda g: g)
-    return value, h, back_h, lambda g: back_u(slope * g)
+    return h, back_h, lambda g: back_u(slope * g)
 
 
 def _backward(network: DenseNetwork, kernels: list[Array], s: list[Array], tapes: list, above: Array) -> Measured:
-    depth, last = network.depth, network.depth - 1
-    of_s, of_phi = [None] * depth, [None] * depth
+    last, of_s = network.depth - 1, [None] * network.depth
     for layer in range(last, -1, -1):
-        _, _, back_h, back_s = tapes[layer]
-        of_phi[layer] = back_h(above)
-        of_s[layer] = back_s(of_phi[layer])
+        _, back_h, back_s = tapes[layer]
+        of_s[layer] = back_s(back_h(above))
         if network.skip_layers and layer < last and layer % network.skip_layers == 0:
             of_s[layer] = of_s[layer] + of_s[min(layer + network.skip_layers, last)]
         scale = network.branch_scale if network.ends_block(layer) else 1.0
         above = scale * of_s[layer] @ kernels[layer].T
-    return Measured(
-        np.array([_rms(g) for g in of_s]),
-        np.array([_rms(g) for g in of_phi]),
-        np.array([(z**2).mean() for z in s]),
-        np.array([_cosine(value) for value, *_ in tapes]),
-    )
+    return Measured(np.array([_rms(g) for g in of_s]), np.array([(z**2).mean() for z in s]))
 
 
 def _rms(g: Array) -> float:
     largest = np.abs(g).max()
     return float(largest * np.sqrt(((g / largest) ** 2).sum(axis=1).mean())) if largest else 0.0
-
-
-def _cosine(h: Array) -> float:
-    directions = h / np.maximum(np.linalg.norm(h, axis=1, keepdims=True), 1e-300)
-    count = len(h)
-    return float(((directions.sum(axis=0) ** 2).sum() - count) / (count * (count - 1)))
