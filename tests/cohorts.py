@@ -17,10 +17,11 @@ EVERY_STEP = """
 [record]
 gradient_norms = "every_step"
 loss_curves = "every_step"
-activations = { at = [0] }
+activations = "never"
 evaluations = "never"
 """
-EVALUATED = EVERY_STEP.replace('"never"', '{ at = [0, "last"] }')
+PROBED = EVERY_STEP.replace('activations = "never"', "activations = { at = [0] }")
+EVALUATED = PROBED.replace('"never"', '{ at = [0, "last"] }')
 
 
 def suite_text(name: str, question: str, replicates: int, fixed: Mapping[str, object], **factors: list[Any]) -> str:
@@ -53,6 +54,18 @@ def train(cohort: Cohort) -> dict[str, pd.DataFrame]:
     from bench.engine.train import train_cohort
 
     return {name: table.to_pandas() for name, table in train_cohort(cohort).items()}
+
+
+def look(
+    factors: str, fixed: str = "", replicates: int = 1, record: str = PROBED
+) -> tuple[Any, dict[str, pd.DataFrame]]:
+    """A suite's only cohort before its first step, and the tables of what is measured there without one."""
+    from bench.engine.train import Training
+
+    (cohort,) = cohorts(factors, fixed, replicates, record)
+    training = Training(cohort)
+    training._look(0)
+    return training, {name: table.to_pandas() for name, table in training.recorder.tables().items()}
 
 
 def of_run(tables: dict[str, pd.DataFrame], run_id: str) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""How tests run: TensorFlow as the workers run it (one thread, no GPU, quiet), and how many examples are tried."""
+"""How tests run: TensorFlow as the workers run it (one thread, no GPU, quiet), numpy in one thread too (two workers'
+threads would wait for each other), and how many examples are tried.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +13,7 @@ from hypothesis import HealthCheck, settings
 os.environ |= {
     "CUDA_VISIBLE_DEVICES": "-1",
     "KERAS_BACKEND": "tensorflow",
+    "OPENBLAS_NUM_THREADS": "1",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",

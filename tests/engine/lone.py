@@ -33,13 +33,13 @@ OPTIMIZERS = {
 CLIPPING = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
 
 
-def pair_correlation(g: Any, y: Any) -> Any:
+def pair_correlation(g: np.ndarray, y: np.ndarray) -> float:
     """Mean cosine over the pairs of one class, each pair by itself; samples without a gradient are in none."""
-    g = tf.cast(g, tf.float64)
-    norms = tf.norm(g, axis=1)
-    cosines = (g @ tf.transpose(g)) / (norms[:, None] * norms[None])
-    pairs = (y[:, None] == y[None]) & ~tf.eye(len(y), dtype=tf.bool) & (norms[:, None] > 0) & (norms[None] > 0)
-    return tf.reduce_mean(tf.boolean_mask(cosines, pairs))
+    alive = (g != 0).any(axis=1)
+    g, y = g[alive].astype(np.float64), y[alive]
+    unit = g / np.linalg.norm(g, axis=1, keepdims=True)
+    pairs = (y[:, None] == y[None]) & ~np.eye(len(y), dtype=bool)
+    return (unit @ unit.T)[pairs].mean() if pairs.any() else np.nan
 
 
 class Scale(keras.layers.Layer):
@@ -141,8 +141,7 @@ class Lone:
 
     def train(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
         """The recorded columns, each [steps] or [steps, layers] with the head last."""
-        steps = (self._step(tf.constant(x), tf.constant(y)) for x, y in batches)  # to trace it takes longer than to run
-        found = [{name: value.numpy() for name, value in step.items()} for step in steps]
+        found = [self._step(x, y) for x, y in batches]  # to trace it takes longer than to run
         return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
     def shares(self, x: np.ndarray, large: float) -> dict[str, np.ndarray]:
@@ -154,29 +153,31 @@ class Lone:
             "large_fraction": np.array([(np.abs(u) >= large).mean() for u in inputs]),
         }
 
-    def _step(self, x: Any, y: Any) -> dict[str, Any]:
+    def _step(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
         variables = self.model.trainable_variables
         kernels = [dense.kernel for dense in self.denses]
         with tf.GradientTape(persistent=True) as tape:
             logits, *taps = self.model(x, training=True)
             data = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
-            total = tf.add_n([data, *self.model.losses])
-        raw = tape.gradient(total, [v.value for v in variables])
-        of_data = tape.gradient(data, [*taps, logits, *(kernel.value for kernel in kernels)])
-        signals, weights = of_data[: len(kernels)], of_data[len(kernels) :]
-        before = [tf.identity(kernel.value) for kernel in kernels]
+            penalties = self.model.losses
+        values = [v.value for v in variables]
+        *signals, of_data = tape.gradient(data, [*taps, logits, values])
+        own = dict(zip(map(id, variables), of_data, strict=True))
+        weights = [own[id(kernel)].numpy() for kernel in kernels]
+        raw = [g if p is None else g + p for g, p in zip(of_data, tape.gradient(penalties, values), strict=True)]
+        before = [kernel.numpy() for kernel in kernels]
         gradients = self._adaptive(raw, variables) if self.choices["clipping"].name == "adaptive" else raw
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        batch = tf.cast(tf.shape(y)[0], tf.float32)
+        signals = [g.numpy() for g in signals]
         return {
-            "loss": data,
-            "global_grad_norm": tf.linalg.global_norm(raw),
-            "weight_grad_norm": tf.stack([tf.norm(g) for g in weights]),
-            "weight_grad_mean_abs": tf.stack([tf.reduce_mean(tf.abs(g)) for g in weights]),
-            "weight_grad_zero_fraction": tf.stack([tf.nn.zero_fraction(g) for g in weights]),
-            "preactivation_grad_norm": tf.stack([tf.sqrt(batch) * tf.norm(g) for g in signals]),
-            "preactivation_grad_pair_correlation": tf.stack([pair_correlation(g, y) for g in signals]),
-            "update_norm": tf.stack([tf.norm(k.value - b) for k, b in zip(kernels, before, strict=True)]),
+            "loss": data.numpy(),
+            "global_grad_norm": tf.linalg.global_norm(raw).numpy(),
+            "weight_grad_norm": np.array([np.linalg.norm(g) for g in weights]),
+            "weight_grad_mean_abs": np.array([np.abs(g).mean() for g in weights]),
+            "weight_grad_zero_fraction": np.array([(g == 0).mean() for g in weights]),
+            "preactivation_grad_norm": np.array([len(y) ** 0.5 * np.linalg.norm(g) for g in signals]),
+            "preactivation_grad_pair_correlation": np.array([pair_correlation(g, y) for g in signals]),
+            "update_norm": np.array([np.linalg.norm(k.numpy() - b) for k, b in zip(kernels, before, strict=True)]),
         }
 
     def _adaptive(self, gradients: list[Any], variables: list[Any]) -> list[Any]:

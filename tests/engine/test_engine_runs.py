@@ -14,10 +14,12 @@ import pytest
 
 from bench.engine.batches import batches
 from bench.engine.divergence import FACTS, ROWS, locate
+from bench.plan import Cohort
 from bench.schema import EventKind, Tensor
-from tests.cohorts import EVALUATED, EVERY_STEP, cohorts, of_run, train
+from tests.cohorts import EVALUATED, EVERY_STEP, cohorts, of_run, suite_text, train
 
 SMALL = 'depth = 4\nwidth = 16\nsteps = 15\nactivation = "tanh"\noptimizer = "momentum"'
+RELU = SMALL.replace("tanh", "relu")
 ROOT = Path(__file__).parents[2]
 
 
@@ -28,16 +30,59 @@ def equal(one: dict[str, pd.DataFrame], other: dict[str, pd.DataFrame]) -> None:
         )
 
 
-def test_a_run_is_the_same_to_the_bit_beside_a_calm_and_beside_a_diverging_neighbour() -> None:
-    calm, wild = (
-        cohorts(f"learning_rate = [0.05, {rate}]", SMALL.replace("tanh", "relu"), record=EVALUATED)[0]
-        for rate in ("0.06", "1e9")
+def beside(rate: float, strength: float, stddev: float) -> tuple[Cohort, dict[str, pd.DataFrame]]:
+    """A run with three neighbours in a cohort: too fast, too strongly regularized, too large at the start, or calm."""
+    include = "".join(
+        f"[[include]]\nlearning_rate = 0.05\n{level}\n"
+        for level in (
+            f'regularization = {{ level = "l2", strength = {strength} }}',
+            f'initializer = {{ level = "random_normal", stddev = {stddev} }}',
+        )
     )
-    beside = train(wild)
-    assert beside["runs"]["status"].tolist() == ["completed", "diverged"]
+    (cohort,) = cohorts(f"learning_rate = [0.05, {rate}]", RELU, record=EVALUATED + include)
+    return cohort, train(cohort)
+
+
+@pytest.fixture(scope="module")
+def wild() -> tuple[Cohort, dict[str, pd.DataFrame]]:
+    return beside(1e38, 3e38, 1e11)
+
+
+def test_a_run_is_the_same_to_the_bit_beside_calm_and_beside_diverging_neighbours(
+    wild: tuple[Cohort, dict[str, pd.DataFrame]],
+) -> None:
+    calm, tables = beside(0.06, 1e-3, 0.1)
     run_id = calm.runs[0].run_id
-    assert run_id == wild.runs[0].run_id
-    equal(of_run(train(calm), run_id), of_run(beside, run_id))
+    assert run_id == wild[0].runs[0].run_id
+    assert tables["runs"]["status"].tolist() == ["completed"] * 4
+    assert wild[1]["runs"]["status"].tolist() == ["completed"] + ["diverged"] * 3
+    equal(of_run(tables, run_id), of_run(wild[1], run_id))
+
+
+@pytest.mark.parametrize(
+    ("run", "step", "tensors", "layer"),
+    [
+        (1, 1, ("weight", "pre-activation"), None),  # the update overflows
+        # Weights and data gradients are finite: the gradient left the finite numbers by its penalty.
+        (2, 0, ("gradient",), None),
+        # Pixels are about 1, so layer l is about (1e11 * sqrt(16))^(l + 1): the fourth leaves float32's 3e38.
+        (3, 0, ("pre-activation",), 3),
+    ],
+)
+def test_what_overflows_is_found_at_its_step_and_ends_its_run_alone(
+    wild: tuple[Cohort, dict[str, pd.DataFrame]], run: int, step: int, tensors: tuple[str, ...], layer: int | None
+) -> None:
+    run_id = wild[0].runs[run].run_id
+    tables = of_run(wild[1], run_id)
+    (event,) = tables["divergence_events"].query("kind != 'loss_limit'").itertuples()
+    assert (event.step, event.kind) == (step, "infinity")
+    assert event.tensor in tensors
+    if layer is not None:
+        assert event.layer_index == layer
+        assert np.isnan(event.value)  # nothing finite is left in that layer
+    assert tables["runs"][["status", "steps_completed"]].to_numpy().tolist() == [["diverged", step]]
+    assert tables["loss_curves"]["step"].tolist() == [*range(step + 1)]
+    assert tables["gradient_norms"]["step"].max() == step
 
 
 @pytest.fixture(scope="module")
@@ -100,57 +145,37 @@ def test_layers_and_replicates_draw_for_themselves() -> None:
     assert not np.allclose(hidden[0, 0], hidden[0, 1])
 
 
-def test_an_activation_that_overflows_is_found_at_its_step_and_layer() -> None:
-    (cohort,) = cohorts(
-        'initializer = ["he_normal", { level = "random_normal", stddev = 1e11 }]',
-        SMALL.replace("tanh", "relu"),
-    )
-    tables = train(cohort)
-    (event,) = tables["divergence_events"].itertuples()
-    # Pixels are about 1, so layer l is about (1e11 * sqrt(16))^(l + 1): the fourth leaves float32's 3e38.
-    assert (event.step, event.kind, event.tensor, event.layer_index) == (0, "infinity", "pre-activation", 3)
-    assert np.isnan(event.value)  # nothing finite is left in that layer
-    runs = tables["runs"].set_index("run_id")
-    assert runs.loc[event.run_id, ["status", "steps_completed"]].tolist() == ["diverged", 0]
-    assert set(runs["status"]) == {"completed", "diverged"}
-    assert of_run(tables, event.run_id)["loss_curves"]["step"].tolist() == [0]
-
-
-def test_weights_that_overflow_are_found_at_the_step_after_the_update() -> None:
-    (cohort,) = cohorts("learning_rate = [1e38, 0.01]", SMALL.replace('"momentum"', '"sgd"').replace("tanh", "linear"))
-    tables = train(cohort)
-    first = tables["divergence_events"].iloc[0]
-    assert (first["step"], first["kind"]) == (1, "infinity")
-    assert first["tensor"] in ("weight", "pre-activation")
-    ended = tables["runs"].set_index("run_id").loc[first["run_id"]]
-    assert ended["steps_completed"] == 1
-    steps = of_run(tables, first["run_id"])["gradient_norms"]["step"]
-    assert steps.max() == 1
-
-
 @pytest.mark.parametrize(
-    ("rate", "form", "tensor", "layer"),
+    ("fixed", "include", "found"),
     [
-        (3e38, 'activation = "linear"\nregularization = { level = "l2", strength = 1e3 }', "weight", 0),
-        (1e20, "", "pre-activation", 1),  # the weights are finite; what they make of a batch is not
+        (
+            'depth = 2\nsteps = 1\nactivation = "linear"',
+            '[[include]]\nlearning_rate = 3e38\nregularization = { level = "l2", strength = 1e3 }',
+            # Of the first the weights are finite; what they make of a batch is not.
+            {1e20: ("infinity", "pre-activation", 1), 3e38: ("infinity", "weight", 0)},
+        ),
         # Training normalizes by the batch; only evaluations read the moving averages.
-        (1e5, 'depth = 3\nsteps = 2\nnormalization = "batch_normalization"', "loss", None),
+        (
+            'depth = 3\nsteps = 2\nactivation = "relu"\nnormalization = "batch_normalization"',
+            "",
+            {1e5: (None, "loss", None)},
+        ),
     ],
 )
-def test_the_last_update_is_looked_at_too(rate: float, form: str, tensor: str, layer: int | None) -> None:
-    fixed = {"depth": "2", "width": "8", "steps": "1", "activation": '"relu"', "optimizer": '"sgd"'}
-    fixed |= dict(line.split(" = ", 1) for line in form.splitlines())
+def test_the_last_update_is_looked_at_too(
+    fixed: str, include: str, found: dict[float, tuple[str | None, str, int | None]]
+) -> None:
     (cohort,) = cohorts(
-        f"learning_rate = [{rate}, 0.01]",
-        "\n".join(f"{key} = {value}" for key, value in fixed.items()),
-        record=EVALUATED,
+        f"learning_rate = [0.01, {min(found)}]", f'width = 8\noptimizer = "sgd"\n{fixed}', record=EVALUATED + include
     )
-    tables, steps = train(cohort), int(fixed["steps"])
-    (event,) = tables["divergence_events"].query("kind != 'loss_limit'").to_dict("records")
-    assert (event["step"], event["tensor"]) == (steps, tensor)
-    assert event["layer_index"] == layer or (layer is None and np.isnan(event["layer_index"]))
-    assert event["kind"] == "infinity" or tensor == "loss"
-    assert tables["runs"]["status"].tolist() == ["diverged", "completed"]
+    tables, steps = train(cohort), int(cohort.structure["steps"].value or 0)
+    events = tables["divergence_events"].query("kind != 'loss_limit'").to_dict("records")
+    assert len(events) == len(found)
+    for event, (kind, tensor, layer) in zip(events, found.values(), strict=True):
+        assert (event["step"], event["tensor"]) == (steps, tensor)
+        assert event["layer_index"] == layer or (layer is None and np.isnan(event["layer_index"]))
+        assert kind in (None, event["kind"])
+    assert tables["runs"]["status"].tolist() == ["completed"] + ["diverged"] * len(found)
     assert tables["timings"]["steps"].tolist() == [steps]
     assert tables["gradient_norms"]["step"].max() == steps - 1
 
@@ -183,12 +208,8 @@ LOCATED = [
     ([(WEIGHT, 2, NAN)], "nan", "weight", 2),
     ([(WEIGHT, 2, NAN), (WEIGHT, 2, INFINITY)], "infinity", "weight", 2),
     ([(S, 2, INFINITY)], "infinity", "pre-activation", 2),
-    (
-        [(S, 2, NAN)],
-        "infinity",
-        "pre-activation",
-        2,
-    ),  # a sum of finite products: inf - inf in one kernel, inf in another
+    # A sum of finite products: inf - inf in one kernel, inf in another.
+    ([(S, 2, NAN)], "infinity", "pre-activation", 2),
     ([(S, 1, NAN), (S, 3, NAN), (H, 0, INFINITY)], "infinity", "activation", 0),
     ([(S, 1, NAN), (S, 3, NAN), (WEIGHT, 3, NAN)], "nan", "weight", 3),
     ([(U, 1, NAN), (PHI, 1, INFINITY), (H, 1, NAN)], "nan", "activation", 1),
@@ -225,14 +246,9 @@ def log_of_relu(x: Any) -> Any:
 
 @pytest.mark.parametrize(
     ("depth", "form"),
-    [
-        (1, ""),
-        (3, ""),
-        (1, 'normalization = "layer_normalization"'),
-        (3, 'normalization = { level = "layer_normalization", position = "after" }'),
-        (3, 'skip = "residual"'),
-    ],
-)
+    [(1, ""), (3, ""), (1, 'normalization = "layer_normalization"'), (3, 'skip = "residual"'),
+     (3, 'normalization = { level = "layer_normalization", position = "after" }')],
+)  # fmt: skip
 def test_an_activation_that_is_infinite_is_named_at_every_depth(depth: int, form: str) -> None:
     (cohort,) = cohorts(f"depth = [{depth}]", f'activation = "{__name__}:log_of_relu"\nwidth = 8\nsteps = 3\n{form}')
     (event,) = train(cohort)["divergence_events"].itertuples()
@@ -304,28 +320,9 @@ def test_clipping_is_told_before_and_after(company: dict[str, pd.DataFrame]) -> 
 
 @pytest.mark.full  # three workers load TensorFlow
 def test_tables_are_the_same_to_the_bit_when_the_suite_runs_again(tmp_path: Path) -> None:
-    text = """
-[suite]
-name = "again"
-question = "?"
-replicates = 1
-
-[factors]
-depth = [3, 9]
-initializer = ["lsuv", "orthogonal"]
-
-[fixed]
-normalization = "batch_normalization"
-skip = "residual"
-steps = 25
-width = 16
-dataset = "mnist1d"
-
-[[include]]
-depth = 9
-skip = "none"
-normalization = ["none", "batch_normalization"]
-"""
+    fixed = {"normalization": "batch_normalization", "skip": "residual", "steps": 25, "width": 16, "dataset": "mnist1d"}
+    text = suite_text("again", "?", 1, fixed, depth=[3, 9], initializer=["lsuv", "orthogonal"])
+    text += '[[include]]\ndepth = 9\nskip = "none"\nnormalization = ["none", "batch_normalization"]\n'
     (tmp_path / "again.toml").write_text(text)
     for name, workers in (("one", "1"), ("two", "2")):
         command = [sys.executable, "-m", "bench", "run", str(tmp_path / "again.toml"), "--no-report"]

@@ -10,7 +10,7 @@ import pytest
 
 from bench.factors import FACTORS
 from bench.schema import TABLES
-from tests.cohorts import cohorts, train
+from tests.cohorts import EVERY_STEP, cohorts, look, of_run, train
 
 WIDTH, BATCH = 64, 8
 
@@ -31,11 +31,14 @@ def first_step(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return norms[(norms["step"] == 0) & (norms["layer_name"] != "head")].sort_values("layer_index")
 
 
-def test_the_signal_in_a_deep_linear_orthogonal_network_is_a_power_of_its_gain() -> None:
-    depth, gains = 30, (0.5, 1.0, 1.3)
+def test_weight_gradients_hide_what_the_signal_of_a_deep_linear_orthogonal_network_shows(tmp_path: Path) -> None:
+    # Batches are +x or -x; with a linear network and zero biases both give the same weight gradients up to sign
+    # of the input, so for one sample every layer's weight gradient norm is g^(L-1) |x| |delta|.
+    depth, gains = 30, (0.5, 0.7, 1.0, 1.3)
     levels = ", ".join(f'{{ level = "orthogonal", gain = {gain} }}' for gain in gains)
     (cohort,) = cohorts(
-        f"initializer = [{levels}]", f'depth = {depth}\nwidth = {WIDTH}\nactivation = "linear"\nsteps = 1'
+        f"initializer = [{levels}]",
+        f'depth = {depth}\nwidth = {WIDTH}\nactivation = "linear"\nsteps = 1\nbatch_size = 2\n{twins(tmp_path)}',
     )
     norms = first_step(train(cohort))
     assert len(cohort.runs) == len(gains)
@@ -45,20 +48,8 @@ def test_the_signal_in_a_deep_linear_orthogonal_network_is_a_power_of_its_gain()
         expected = gain ** np.arange(depth - 1, -1, -1.0) * rows["preactivation_grad_norm"].iloc[-1]
         np.testing.assert_allclose(rows["preactivation_grad_norm"], expected, rtol=1e-4)
         np.testing.assert_allclose(rows["activation_grad_norm"], rows["preactivation_grad_norm"], rtol=1e-6)
-
-
-def test_weight_gradients_hide_what_the_signal_shows(tmp_path: Path) -> None:
-    # Batches are +x or -x; with a linear network and zero biases both give the same weight gradients up to sign
-    # of the input, so for one sample every layer's weight gradient norm is g^(L-1) |x| |delta|.
-    (cohort,) = cohorts(
-        'initializer = [{ level = "orthogonal", gain = 0.7 }]',
-        f'depth = 20\nwidth = {WIDTH}\nactivation = "linear"\nsteps = 1\nbatch_size = 2\n{twins(tmp_path)}',
-    )
-    rows = first_step(train(cohort))
-    signal = rows["preactivation_grad_norm"].to_numpy()
-    assert signal[0] / signal[-1] == pytest.approx(0.7**19, rel=1e-3)
-    weights = rows["weight_grad_norm"].to_numpy()
-    np.testing.assert_allclose(weights, weights[0], rtol=1e-4)
+        if gain < 1:  # above, logits are so large that a softmax of exactly 0 or 1 adds zeros
+            np.testing.assert_allclose(rows["weight_grad_norm"], rows["weight_grad_norm"].iloc[0], rtol=1e-4)
 
 
 def test_fifty_sigmoid_layers_do_not_underflow_in_the_norms() -> None:
@@ -74,23 +65,20 @@ def test_fifty_sigmoid_layers_do_not_underflow_in_the_norms() -> None:
 
 
 def test_relu_with_he_keeps_the_mean_square() -> None:
-    (cohort,) = cohorts(
+    _, tables = look(
         'activation = ["relu"]',
         'depth = 12\nwidth = 256\nsteps = 1\ninitializer = "he_normal"\npreprocessing = "unit_mean_square"',
         replicates=4,
     )
-    rows = train(cohort)["activations"].query("step == 0").groupby("layer_index")["preactivation_mean_square"].mean()
+    rows = tables["activations"].groupby("layer_index")["preactivation_mean_square"].mean()
     np.testing.assert_allclose(rows, 2.0, rtol=0.35)  # q = 2 E[x^2]; spread over four nets of 256 units
 
 
 def test_activation_statistics_are_numpys() -> None:
-    from bench.engine.train import Training
-
-    (cohort,) = cohorts(
+    training, tables = look(
         'activation = ["relu"]',
         'depth = 2\nwidth = 16\nsteps = 1\nbias_initializer = { level = "normal", stddev = 2.0 }',
     )
-    training = Training(cohort)
     x = training.data.probe_x.numpy().astype(np.float64)
     h, expected = x, []
     stem, body = (stage[0] for stage in training.ensemble.stages)
@@ -103,7 +91,7 @@ def test_activation_statistics_are_numpys() -> None:
         pairs = ((unit @ unit.T).sum() - alive) / (alive * (alive - 1))
         shares = [(z <= 0).mean(), (z <= 0).all(axis=0).mean(), (h <= 0).mean(), (np.abs(z) >= 5.0).mean()]
         expected.append([h.mean(), h.std(), (z**2).mean(), *shares, pairs])
-    found = training.run()["activations"].to_pandas().query("step == 0")
+    found = tables["activations"]
     names = [name for name in TABLES["activations"].columns if name not in ("run_id", "step", "layer_index")]
     columns = [name for name in names if "jacobian" not in name]
     assert found[[name for name in names if "jacobian" in name]].isna().all(axis=None)  # recorded on request
@@ -112,16 +100,13 @@ def test_activation_statistics_are_numpys() -> None:
 
 
 def test_a_saturated_tanh_is_where_its_slope_is_below_a_fifth() -> None:
-    from bench.engine.train import Training
-
-    (cohort,) = cohorts(
+    training, tables = look(
         'activation = ["tanh"]',
         'depth = 1\nwidth = 32\nsteps = 1\ninitializer = { level = "random_normal", stddev = 0.4 }',
     )
-    training = Training(cohort)
     kernel = training.ensemble.stages[0][0].kernel.numpy()[0, 0]
     slope = 1 - np.tanh(training.data.probe_x.numpy() @ kernel) ** 2
-    found = training.run()["activations"].to_pandas().query("step == 0")["saturated_fraction"]
+    found = tables["activations"]["saturated_fraction"]
     assert found.iloc[0] == pytest.approx((slope < 0.2).mean(), abs=2e-4)
 
 
@@ -147,6 +132,19 @@ def test_lsuv_brings_every_layer_to_unit_variance(activation: str, skip: str) ->
     assert abs(z[-1, 1 - lsuv].var() - 1.0) > 0.1
 
 
+def test_lsuv_reaches_unit_variance_under_weight_normalization_and_leaves_directions_alone() -> None:
+    training, tables = look(
+        'initializer = ["lsuv", "orthogonal"]',
+        'depth = 3\nwidth = 8\nactivation = "tanh"\ndataset = "wine"\nnormalization = "weight_normalization"',
+    )
+    kernels = [stack.kernel.numpy() for stack in training.ensemble.stacks[:-1]]  # the head is plain
+    for kernel in kernels:  # equal orthogonal draws; only the learned lengths may differ
+        np.testing.assert_allclose(kernel[:, 0], kernel[:, 1], rtol=1e-5, atol=1e-7)
+    index = [run.choices["initializer"].name for run in training.cohort.runs].index("lsuv")
+    found = of_run(tables, training.cohort.runs[index].run_id)["activations"]
+    np.testing.assert_allclose(found["preactivation_mean_square"], 1.0, atol=0.15)
+
+
 def _same(x: object, runs: int) -> tuple[object, object]:
     import tensorflow as tf
 
@@ -160,9 +158,10 @@ def _constant(value: bool) -> object:
 
 
 def test_parameters_are_counted_as_keras_counts_them() -> None:
-    (cohort,) = cohorts('normalization = ["batch_normalization"]', 'depth = 3\nwidth = 16\nsteps = 1\ndataset = "wine"')
+    fixed = 'depth = 3\nwidth = 16\ndataset = "wine"'
+    _, tables = look('normalization = ["batch_normalization"]', fixed, record=EVERY_STEP)
     expected = (13 * 16 + 16) + 2 * (16 * 16 + 16) + 3 * 2 * 16 + (16 * 3 + 3)
-    assert train(cohort)["runs"]["parameter_count"].tolist() == [expected]
+    assert tables["runs"]["parameter_count"].tolist() == [expected]
 
 
 def test_every_initializer_and_the_offline_data_are_built_and_trained() -> None:

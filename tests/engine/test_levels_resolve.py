@@ -1,4 +1,4 @@
-"""Every level's target exists in the installed Keras and takes the level's settings; datasets are as catalogued."""
+"""Every level's target exists in the installed Keras and takes the level's settings."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench.engine.datasets import load_raw
-from bench.factors import FACTORS, DatasetLevel, Level, choose
+from bench.factors import FACTORS, DatasetLevel, Level
 
 TARGETED = [(name, level) for name, factor in FACTORS.items() for level in factor.levels if level.target]
-OFFLINE = [level for level in FACTORS["dataset"].levels if isinstance(level, DatasetLevel) and level.offline]
 
 # What the engine translates, and where our default is meant to differ from Keras's.
 TRANSLATED = {"position", "limit"}
@@ -46,11 +44,3 @@ def test_random_uniform_has_the_limits_of_keras() -> None:
     parameters = inspect.signature(_target(level)).parameters
     limit = level.settings["limit"].default
     assert (parameters["minval"].default, parameters["maxval"].default) == (-limit, limit)
-
-
-@pytest.mark.parametrize("level", OFFLINE, ids=lambda level: level.name)
-def test_offline_dataset_is_as_catalogued(level: DatasetLevel) -> None:
-    x_train, y_train, _, y_validation = load_raw(choose(FACTORS["dataset"], level.name))
-    assert len(x_train) == level.train_rows
-    assert x_train.shape[1:] == level.shape
-    assert max(y_train.max(), y_validation.max()) + 1 == level.classes

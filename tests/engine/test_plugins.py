@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import importlib
-import traceback
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.commands.check import try_levels
+from bench.engine.train import Training
 from bench.errors import BenchError, DataError, SuiteError
-from bench.executors.child import Answer, Status
-from tests.cohorts import cohorts, train
+from tests.cohorts import PROBED, cohorts, train
+from tests.inline import InlineExecutor
 
 MODULE = """
 import keras
 import numpy as np
 from keras import ops
-
-def snake(x):
-    return x + ops.square(ops.sin(x))
 
 def tanh_twice_in_a_loop(x):
     import tensorflow as tf
@@ -98,48 +93,42 @@ def _module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.undo()
 
 
-@pytest.mark.parametrize(
-    "factors",
-    [
-        """activation = ["outside:snake"]
-        initializer = [{ level = "outside:Tiny", scale = 0.3 }, "outside:ones"]
-        normalization = ["outside:Halve"]
-        optimizer = ["keras.optimizers:Lion"]
-        dataset = ["outside:blobs"]""",
-        pytest.param(
-            """activation = ["outside:tanh_twice_in_a_loop"]
+@pytest.mark.full
+def test_plugins_train() -> None:
+    (cohort,) = cohorts(
+        """activation = ["outside:tanh_twice_in_a_loop"]
         initializer = ["outside:Tiny"]
         normalization = ["keras.layers:LayerNormalization"]
         dataset = [{ level = "outside:blobs", rows = 80 }]""",
-            marks=pytest.mark.full,
-        ),
-    ],
-    ids=["snake", "loop"],
-)
-def test_plugins_train(factors: str) -> None:
-    (cohort,) = cohorts(factors, FIXED)
+        FIXED,
+    )
     tables = train(cohort)
     assert set(tables["runs"]["status"]) == {"completed"}
     assert np.isfinite(tables["loss_curves"]["loss"]).all()
 
 
-def test_a_plugins_settings_reach_it() -> None:
+def test_plugins_train_with_their_settings_and_are_measured() -> None:
+    """An activation that is a function trains in test_engine_runs."""
     (cohort,) = cohorts(
-        'initializer = [{ level = "outside:Tiny", scale = 0.001 }, { level = "outside:Tiny", scale = 0.1 }]',
-        f'{FIXED}\nactivation = "keras.layers:LeakyReLU"',
+        """activation = [{ level = "outside:Shifted", shift = 0.3 }]
+        initializer = ["outside:Tiny", { level = "outside:Tiny", scale = 0.1 }, "outside:ones"]
+        normalization = ["outside:Halve"]
+        optimizer = ["keras.optimizers:Lion"]
+        dataset = [{ level = "outside:blobs", rows = 80 }]""",
+        FIXED,
+        record=PROBED,
     )
-    tables = train(cohort)
+    training = Training(cohort)
+    z = training.data.probe_x.numpy() @ training.ensemble.stacks[0].kernel.numpy()[0]  # [runs, samples, units]
+    tables = {name: table.to_pandas() for name, table in training.run().items()}
     assert set(tables["runs"]["status"]) == {"completed"}
-    norms = tables["gradient_norms"].query("step == 0 and layer_index == 0")["weight_norm"].to_numpy()
-    assert norms.max() / norms.min() == pytest.approx(100, rel=1e-3)
-
-
-def test_a_plugin_activation_is_measured_by_its_own_slope() -> None:
-    (cohort,) = cohorts('activation = [{ level = "outside:Shifted", shift = 0.5 }]', FIXED)
-    (other,) = cohorts('activation = ["tanh"]', FIXED)
-    own, known = (train(c)["activations"].query("step == 0 and layer_index == 0") for c in (cohort, other))
-    assert own["preactivation_mean_square"].iloc[0] == pytest.approx(known["preactivation_mean_square"].iloc[0])
-    assert own["mean"].iloc[0] < known["mean"].iloc[0] - 0.2
+    assert np.isfinite(tables["loss_curves"]["loss"]).all()
+    first = {name: tables[name].query("step == 0 and layer_index == 0") for name in ("gradient_norms", "activations")}
+    assert len(z[0]) == 80
+    small, large, _ = first["gradient_norms"]["weight_norm"]
+    assert large / small == pytest.approx(100, rel=1e-3)
+    np.testing.assert_allclose(first["activations"]["preactivation_mean_square"], (z**2).mean(axis=(1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(first["activations"]["mean"], np.tanh(z / 2 - 0.3).mean(axis=(1, 2)), rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["Muon", "Lamb"])
@@ -170,23 +159,6 @@ def test_a_plugin_that_cannot_be_used_is_one_sentence(factor: str, kind: type[Be
         train(cohort)
 
 
-class Inline:
-    """An executor that answers in this process."""
-
-    slots = 1
-
-    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
-        module, _, name = target.partition(":")
-        future: Future[Answer] = Future()
-        try:
-            future.set_result(Answer(Status.OK, getattr(importlib.import_module(module), name)(argument)))
-        except BenchError as error:
-            future.set_result(Answer(Status.REFUSED, str(error)))
-        except Exception:
-            future.set_result(Answer(Status.ERROR, traceback.format_exc()))
-        return future
-
-
 def test_everything_that_is_refused_is_named_before_anything_trains() -> None:
     planned = cohorts(
         'activation = ["relu", "keras.layers:PReLU", "keras.layers:LeakyReLU"]\n'
@@ -195,7 +167,7 @@ def test_everything_that_is_refused_is_named_before_anything_trains() -> None:
         FIXED,
     )
     with pytest.raises(SuiteError) as refused:
-        try_levels(Inline(), planned)
+        try_levels(InlineExecutor(), planned)
     said = str(refused.value).splitlines()
     for name in ("outside:nothing", "PReLU", "flat_draw", "Wider", "Lamb"):
         assert sum(name in line for line in said) == 1
@@ -203,8 +175,8 @@ def test_everything_that_is_refused_is_named_before_anything_trains() -> None:
     with pytest.raises(
         SuiteError, match=r"\nRuntimeError: Exception .*Raising.call.*planted\n"
     ):  # what would fail its own runs: a check names it too
-        try_levels(Inline(), planned, failing=True)
+        try_levels(InlineExecutor(), planned, failing=True)
     fine = cohorts('activation = ["keras.layers:LeakyReLU"]\ndataset = ["outside:onebased"]', FIXED)
-    assert try_levels(Inline(), fine) == [
+    assert try_levels(InlineExecutor(), fine) == [
         'dataset "outside:onebased": its labels 1 to 3 are taken as the classes 0 to 2'
     ]

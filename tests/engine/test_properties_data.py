@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import tempfile
 from pathlib import Path
@@ -90,4 +91,10 @@ def test_no_array_of_objects_is_unpickled_whatever_its_shape(names: set[str], si
         np.savez(path, **good | dict.fromkeys(names, objects))
         with pytest.raises(DataError, match=re.escape(str(path))):
             load(choose(FACTORS["dataset"], str(path)), "standardize")
+        path.with_name("bare.npz").write_bytes(pickle.dumps(objects))
+        with pytest.raises(DataError, match=r"bare\.npz"):
+            load(choose(FACTORS["dataset"], str(path.with_name("bare.npz"))), "standardize")
         assert not trap.exists()
+        with np.load(path, allow_pickle=True) as archive:
+            assert archive[min(names)].shape == objects.shape  # reading it springs the trap: it was set
+        assert trap.exists()

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,10 @@ from bench.executors.driver import Driver, Incident, Outcome
 from tests.cohorts import EVALUATED, cohorts, suite_text
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed: make test installs it")
+from bench.executors.ray import RayExecutor, Share  # noqa: E402
 
+ROOT = Path(__file__).parents[2]
+NODE = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
 MEASURED = ("runs", "gradient_norms", "activations", "loss_curves", "evaluations", "divergence_events")
 SUITE = suite_text(
     "nodes", "Are the tables the same?", 2, {"steps": 300, "width": 8},
@@ -31,22 +34,27 @@ SUITE = suite_text(
 )  # fmt: skip
 
 
-@contextmanager
-def two_nodes(environment: dict[str, str] | None = None, **settings: Any) -> Iterator[tuple[Any, Any]]:
-    """A cluster of two nodes of one CPU each on this machine, and the second of them, which has an environment too."""
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """One for all tests: a node of two CPUs on this machine, which finds tests.executors.targets; a test adds more."""
     from ray.cluster_utils import Cluster
 
-    node = {"num_cpus": 1, "include_dashboard": False, "object_store_memory": 80 * 2**20}
-    cluster = Cluster(initialize_head=True, head_node_args=node | {"_system_config": settings})
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in (environment or {}).items():
-                patch.setenv(name, value)
-            second = cluster.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-        cluster.wait_for_nodes()
-        yield cluster, second
-    finally:
-        cluster.shutdown()
+    checks = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 1000}
+    settings = {"_system_config": checks | {"health_check_failure_threshold": 2}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))
+        cluster = Cluster(initialize_head=True, head_node_args=NODE | settings | {"num_cpus": 2})
+        try:
+            yield cluster
+        finally:
+            cluster.shutdown()
+
+
+def second_node(cluster: Any) -> Any:
+    """A further node of one CPU, in this environment."""
+    node = cluster.add_node(num_cpus=1, object_store_memory=NODE["object_store_memory"])
+    cluster.wait_for_nodes()
+    return node
 
 
 def signal_node(node: Any, number: signal.Signals) -> None:
@@ -72,22 +80,44 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
+def test_a_cluster_that_is_not_there_or_has_no_room_is_named() -> None:
+    with pytest.raises(ExecutorError, match=r"127\.0\.0\.1:1: nothing listens there"):
+        RayExecutor("127.0.0.1:1")
+    with pytest.raises(ExecutorError, match="--address auto: no Ray cluster answers there"):
+        RayExecutor("auto")
+    with pytest.raises(ExecutorError, match="Ray Client is not supported"):
+        RayExecutor("ray://head:10001")
+    with pytest.raises(ExecutorError, match=r"No node has 1 CPUs and 64 GPUs"):
+        RayExecutor(share=Share(gpus=64.0), workers=1)
+
+
+def test_each_fault_of_a_cohort_is_told_apart_as_on_one_machine(cluster: Any) -> None:
+    statuses = {"die": "killed", "segfault": "crashed", "leave": "crashed", "fail": "error", "refuse": "refused"}
+    with RayExecutor(cluster.address, Share(cpus=2.0, memory=10**8), workers=1) as executor:
+        told = {name: executor.submit(f"tests.executors.targets:{name}", 0, 60.0) for name in (*statuses, "threads")}
+        late = executor.submit("tests.executors.targets:sleep", 60.0, 0.5)
+        assert {name: told[name].result().status.value for name in statuses} == statuses
+        assert "last words" in told["die"].result().value
+        assert told["threads"].result().value == "2"
+        assert late.result().status is Status.TIMEOUT
+
+
 @pytest.mark.full
-def test_a_node_that_dies_in_mid_run_loses_nothing(tmp_path: Path) -> None:
+def test_a_node_that_dies_in_mid_run_loses_nothing(cluster: Any, tmp_path: Path) -> None:
     suite = tmp_path / "nodes.toml"
     suite.write_text(SUITE, encoding="utf-8")
-    with two_nodes() as (cluster, second):
-        running = bench(suite, "--out", tmp_path / "ray", "--executor", "ray", "--address", cluster.address)
-        assert running.stdout
-        lines = []
-        for line in running.stdout:
-            lines.append(json.loads(line))  # Ray itself may print nothing here
-            if sum(line["event"] == "cohort" for line in lines) == 1 and second is not None:
-                time.sleep(0.7)  # until both nodes are well into their next cohorts
-                signal_node(second, signal.SIGKILL)
-                second = None
-        assert running.wait() == 0, running.stderr and running.stderr.read()
-    assert lines[0]["workers"] == 2
+    second = second_node(cluster)
+    running = bench(suite, "--out", tmp_path / "ray", "--executor", "ray", "--address", cluster.address)
+    assert running.stdout
+    lines = []
+    for line in running.stdout:
+        lines.append(json.loads(line))  # Ray itself may print nothing here
+        if sum(line["event"] == "cohort" for line in lines) == 1 and second is not None:
+            time.sleep(0.7)  # until both nodes are well into their next cohorts
+            signal_node(second, signal.SIGKILL)
+            second = None
+    assert running.wait() == 0, running.stderr and running.stderr.read()
+    assert lines[0]["workers"] == 3
     assert (lines[-1]["done"], lines[-1]["failed"]) == (16, 0)
     lost = [line for line in lines if line["event"] == "incident"]
     assert {line["status"] for line in lost} == {"lost"}
@@ -99,37 +129,20 @@ def test_a_node_that_dies_in_mid_run_loses_nothing(tmp_path: Path) -> None:
     assert contents(tmp_path / "local") == contents(tmp_path / "ray")
 
 
-def test_a_node_that_freezes_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))  # the nodes find tests.executors.targets there
-    from bench.executors.ray import RayExecutor
-
+def test_a_node_that_freezes_is_given_up(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = cohorts("depth = [2, 3, 4, 5, 6, 7]", "steps = 5\nwidth = 4", record=EVALUATED)
-    checks = {"health_check_initial_delay_ms": 0, "health_check_period_ms": 500, "health_check_timeout_ms": 1000}
-    freeze = {"FREEZE_NODE": str(tmp_path / "frozen")}
-    with two_nodes(freeze, **checks, health_check_failure_threshold=2) as (cluster, second):
-        with RayExecutor(cluster.address) as executor:
-            assert executor.slots == 2
-            events = list(Driver(executor, "tests.executors.targets:freeze_node_once", timeout=60.0).events(planned))
-        signal_node(second, signal.SIGKILL)
+    with monkeypatch.context() as patch:
+        patch.setenv("FREEZE_NODE", str(tmp_path / "frozen"))
+        second = second_node(cluster)
+    with RayExecutor(cluster.address) as executor:
+        assert executor.slots == 3
+        events = list(Driver(executor, "tests.executors.targets:freeze_node_once", timeout=60.0).events(planned))
+    signal_node(second, signal.SIGKILL)
     outcomes = [event for event in events if isinstance(event, Outcome)]
     assert {outcome.answer.status for outcome in outcomes} == {Status.OK}
     assert sorted(outcome.cohort.key for outcome in outcomes) == sorted(cohort.key for cohort in planned)
     lost = [event for event in events if isinstance(event, Incident)]
     assert [(incident.answer.status, incident.measure) for incident in lost] == [(Status.LOST, "tried again")]
-
-
-def test_each_fault_of_a_cohort_is_told_apart_as_on_one_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.executors.ray import RayExecutor, Share
-
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    statuses = {"die": "killed", "segfault": "crashed", "leave": "crashed", "fail": "error", "refuse": "refused"}
-    with RayExecutor(share=Share(cpus=2.0, memory=10**8), workers=1) as executor:
-        told = {name: executor.submit(f"tests.executors.targets:{name}", 0, 60.0) for name in (*statuses, "threads")}
-        late = executor.submit("tests.executors.targets:sleep", 60.0, 0.5)
-        assert {name: told[name].result().status.value for name in statuses} == statuses
-        assert "last words" in told["die"].result().value
-        assert told["threads"].result().value == "2"
-        assert late.result().status is Status.TIMEOUT
 
 
 @pytest.mark.parametrize(
@@ -143,19 +156,6 @@ def test_each_fault_of_a_cohort_is_told_apart_as_on_one_machine(monkeypatch: pyt
 def test_a_mistake_on_the_command_line_is_named(where: Where, says: str) -> None:
     with pytest.raises(ExecutorError, match=re.escape(says)):
         where.check()
-
-
-def test_a_cluster_that_is_not_there_or_has_no_room_is_named() -> None:
-    from bench.executors.ray import RayExecutor, Share
-
-    with pytest.raises(ExecutorError, match=r"127\.0\.0\.1:1: nothing listens there"):
-        RayExecutor("127.0.0.1:1")
-    with pytest.raises(ExecutorError, match="--address auto: no Ray cluster answers there"):
-        RayExecutor("auto")
-    with pytest.raises(ExecutorError, match="Ray Client is not supported"):
-        RayExecutor("ray://head:10001")
-    with pytest.raises(ExecutorError, match=r"No node has 1 CPUs and 64 GPUs"):
-        RayExecutor(share=Share(gpus=64.0), workers=1)
 
 
 def test_that_ray_is_not_installed_is_said(tmp_path: Path) -> None:
