@@ -121,10 +121,7 @@ def _plain(folder: Path, suite: str, claim: Judged) -> dict[str, Any]:
     """A claim as JSON holds it: what is not a finite number is null."""
     parts = [
         {
-            "name": part.name,
-            "rule": part.rule,
-            "verdict": str(part.verdict),
-            "why": part.why,
+            **{key: str(getattr(part, key)) for key in ("name", "rule", "verdict", "why")},
             **{key: _finite(getattr(part, key)) for key in ("effect", "low", "high", "least", "most", "p_value")},
             "level": part.level,
             "scale": part.scale,

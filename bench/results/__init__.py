@@ -1,11 +1,11 @@
 """A results folder: whole files or none, each checked as it is read, and a manifest that says what they are."""
 
-from bench.results.files import CohortFiles, write_atomically
+from bench.results.files import CohortFiles
 from bench.results.folder import Results, count_statuses
 from bench.results.manifest import Manifest, Planned, now, read_manifest
 from bench.results.reading import check_tables, done_cohorts, read_tables, repeated_words
 
 __all__ = [
     "CohortFiles", "Manifest", "Planned", "Results", "check_tables", "count_statuses", "done_cohorts", "now",
-    "read_manifest", "read_tables", "repeated_words", "write_atomically",
+    "read_manifest", "read_tables", "repeated_words",
 ]  # fmt: skip

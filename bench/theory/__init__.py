@@ -6,12 +6,7 @@ from bench.theory.activations import Nonlinearity, activation, nonlinearity_of
 from bench.theory.critical import CriticalKind, CriticalPoint, critical_point
 from bench.theory.describe import DenseNetwork, choice_of, network_of
 from bench.theory.maps import (
-    FixedPoint,
-    Moments,
-    PairMoments,
     correlation_map,
-    correlation_slope,
-    depth_scale,
     fixed_point,
     fixed_points,
     growth_map,
@@ -22,12 +17,11 @@ from bench.theory.maps import (
 )
 from bench.theory.profile import Profile, profile
 from bench.theory.trajectory import TrainableDepth, gain_rates, trainable_depth
-from bench.theory.weights import WeightLaw, bias_variance, weight_law
+from bench.theory.weights import weight_law
 
 __all__ = [
-    "CriticalKind", "CriticalPoint", "DenseNetwork", "FixedPoint", "Moments", "Nonlinearity", "PairMoments",
-    "Profile", "TrainableDepth", "WeightLaw", "activation", "bias_variance", "choice_of", "correlation_map",
-    "correlation_slope", "critical_point", "depth_scale", "fixed_point", "fixed_points", "gain_rates", "growth_map",
+    "CriticalKind", "CriticalPoint", "DenseNetwork", "Nonlinearity", "Profile", "TrainableDepth", "activation",
+    "choice_of", "correlation_map", "critical_point", "fixed_point", "fixed_points", "gain_rates", "growth_map",
     "moments", "network_of", "nonlinearity_of", "pair_moments", "profile", "trainable_depth", "variance_map",
     "variance_slope", "weight_law",
 ]  # fmt: skip

@@ -109,15 +109,12 @@ def claims_sentence(claims: Claims) -> tuple[Sentence, ...]:
 
 def _card(claim: Judged) -> ClaimCard:
     parts = tuple(_part(part) for part in claim.parts)
+    stated = {name: getattr(claim, name) for name in ("id", "statement", "source", "paper", "differs")}
     return ClaimCard(
-        id=claim.id,
-        statement=claim.statement,
-        source=claim.source,
+        **stated,
         verdict=str(claim.verdict),
         mark=words.MARKS[claim.verdict],
         why=sentence(claim.why),
-        paper=claim.paper,
-        differs=claim.differs,
         rule=words.readable(claim.rule),
         parts=parts,
         table=_table(claim, parts) if len(parts) > 1 else None,

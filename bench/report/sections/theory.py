@@ -254,22 +254,20 @@ def _caption(key: str) -> str:
 
 
 def _rows(rows: pd.DataFrame, later: pd.DataFrame, setting: int) -> pd.DataFrame:
+    def line(frame: pd.DataFrame, column: str, kind: str, replicate: int = -1) -> pd.DataFrame:
+        return frame.rename(columns={column: "value"}).assign(kind=kind, replicate=replicate)
+
     own = rows[rows["setting"] == setting]
-    drawn = own["run_id"].drop_duplicates().tolist()
-    told = own[own["run_id"] == drawn[0]][["layer_index", "predicted", "low", "high"]]
+    by_run = dict(list(own.groupby("run_id", sort=False, observed=True)))
+    first, *_ = by_run.values()
+    median = later[later["setting"] == setting].groupby("layer_index", as_index=False)["measured"].median()
     parts: Sequence[pd.DataFrame] = [
-        told.rename(columns={"predicted": "value"}).assign(kind="predicted", replicate=-1),
+        line(first[["layer_index", "predicted", "low", "high"]], "predicted", "predicted"),
         *(
-            own[own["run_id"] == run][["layer_index", "measured"]]
-            .rename(columns={"measured": "value"})
-            .assign(kind="measured", replicate=number)
-            for number, run in enumerate(drawn[:MOST_REPLICATES])
+            line(run[["layer_index", "measured"]], "measured", "measured", number)
+            for number, run in enumerate(list(by_run.values())[:MOST_REPLICATES])
         ),
-        later[later["setting"] == setting]
-        .groupby("layer_index", as_index=False)["measured"]
-        .median()
-        .rename(columns={"measured": "value"})
-        .assign(kind="trained", replicate=-1),
+        line(median, "measured", "trained"),
     ]
     found = pd.concat([part for part in parts if len(part)], ignore_index=True)
     found["value"] = found["value"].replace([np.inf, -np.inf], np.nan)
