@@ -32,15 +32,22 @@ for profile, most in (("dev", 40), ("ci", 1_000_000)):
 settings.load_profile("dev")
 
 TESTS = Path(__file__).parent
-LONGEST_FIRST = ("engine", "executors", "extending", "report", "commands", "benchmarks", "theory", "results")
+LONGEST_FIRST = (  # files, then folders
+    "engine/test_engine_parity.py", "analysis/test_claims_verdicts.py", "engine/test_engine_truth.py",
+    "engine/test_engine_runs.py", "report/test_odd_results.py", "results/test_properties_results.py",
+    "commands/test_cli.py", "report/test_page.py", "report/test_claims_report.py", "engine/test_parts.py",
+    "report/test_report.py", "commands/test_interrupts.py", "engine", "extending", "benchmarks", "report", "commands",
+    "executors", "suite", "theory", "results",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Let the workers begin with the files that take long, so that both end at about the same time."""
 
     def rank(item: pytest.Item) -> int:
-        folder = item.path.relative_to(TESTS).parts[0]
-        return LONGEST_FIRST.index(folder) if folder in LONGEST_FIRST else len(LONGEST_FIRST)
+        path = item.path.relative_to(TESTS)
+        names = [name for name in (path.as_posix(), path.parts[0]) if name in LONGEST_FIRST]
+        return LONGEST_FIRST.index(names[0]) if names else len(LONGEST_FIRST)
 
     items.sort(key=rank)
 

@@ -123,13 +123,13 @@ def _draw_lines(axes: Axes, rows: pd.DataFrame, x: str, scale: Scale) -> None:
         if len(band):
             lower, upper = (band[edge].clip(low, high) for edge in ("lower", "upper"))
             axes.fill_between(band[x], lower, upper, color=palette[series], alpha=0.15, lw=0)
-    drawn = rows.dropna(subset=["median"])
-    if len(drawn):
-        sns.lineplot(
-            drawn.assign(median=drawn["median"].clip(low - 1, high + 1)),
-            x=x, y="median", hue="series", style="series", hue_order=list(scale.series), style_order=list(scale.series),
-            palette=palette, dashes=dashes, errorbar=None, estimator=None, legend=False, ax=axes,
-        )  # fmt: skip
+    for series in scale.series:
+        line = rows[rows["series"] == series].dropna(subset=["median"]).sort_values(x, kind="stable")
+        if len(line):
+            axes.plot(
+                line[x], line["median"].clip(low - 1, high + 1), color=palette[series],
+                dashes=dashes[series] or (None, None),
+            )  # fmt: skip
     margin = 0.02 * (scale.x_limits[1] - scale.x_limits[0])
     axes.set(
         xlim=(scale.x_limits[0] - margin, scale.x_limits[1] + margin), ylim=scale.y_limits,
