@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from bench.errors import BenchError, ResultsError, RunsFailed, SuiteError, printable
+from bench.errors import BenchError, RunsFailed, SuiteError, printable
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a fault of gradtrial's own; 2 something to mend in the suite, the data, the folder or the "
@@ -133,10 +133,7 @@ def write_report(folder: Path, *, dump: bool = False, as_json: bool = False) -> 
     if dump:
         print(json.dumps(dump_report(folder), indent=2))
         return
-    try:
-        path = write_report(folder)
-    except OSError as error:
-        raise ResultsError(f"{folder}: the report cannot be written ({error.strerror or error}).") from error
+    path = write_report(folder)
     print(json.dumps({"event": "report", "path": str(path)}) if as_json else path)
 
 

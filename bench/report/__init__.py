@@ -12,6 +12,7 @@ from bench.report.index import write_index
 from bench.report.page import SECTIONS, build_page, page_of
 from bench.report.render import render
 from bench.results import read_manifest
+from bench.results.files import write_atomically
 
 __all__ = ["SECTIONS", "build_page", "dump_report", "render", "write_index", "write_report"]
 
@@ -24,10 +25,8 @@ def write_report(folder: Path) -> Path:
     """
     html = render(_page(folder))
     path = folder / "index.html"
-    aside = path.with_name("index.html.writing")
     try:
-        aside.write_text(html, encoding="utf-8")
-        aside.replace(path)
+        write_atomically(path, html.encode())
     except OSError as error:
         raise ResultsError(f"{path}: cannot be written to ({error.strerror or error}).") from error
     write_index(folder)

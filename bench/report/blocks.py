@@ -21,7 +21,8 @@ class Block:
 
     def within(self) -> Sequence[Block]:
         """The blocks that it holds."""
-        return ()
+        held: Sequence[Block] = getattr(self, "blocks", ())
+        return held
 
 
 B = TypeVar("B", bound=Block)
@@ -163,10 +164,6 @@ class Fold(Block):
     summary: str
     blocks: tuple[Block, ...]
 
-    def within(self) -> Sequence[Block]:
-        """What is folded."""
-        return self.blocks
-
 
 @dataclass(frozen=True)
 class Place(Block):
@@ -174,10 +171,6 @@ class Place(Block):
 
     id: str
     blocks: tuple[Block, ...]
-
-    def within(self) -> Sequence[Block]:
-        """What stands there."""
-        return self.blocks
 
 
 @dataclass(frozen=True)

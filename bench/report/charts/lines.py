@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -17,15 +19,12 @@ WIDTH, HEIGHT = 3.1, 2.3
 
 def draw_profile(panel: Panel, scale: Scale) -> Drawing:
     """One line a series: the median over runs of log10 of the norm, from the input (left) to the head."""
-    rows = panel.rows
-    parts = []
-    for series in scale.series:
-        line = rows[rows["series"] == series].dropna(subset=["median"]).sort_values("layer_index")
-        if len(line):
-            ends = (decades(float(line["median"].iloc[0])), decades(float(line["median"].iloc[-1])))
-            parts.append(f"{series} {ends[0]} nearest the input, {ends[1]} at the last hidden layer")
+    parts = [
+        f"{series} {decades(first)} nearest the input, {decades(last)} at the last hidden layer"
+        for series, first, last in _ends(panel.rows, scale, "layer_index")
+    ]
     with canvas(WIDTH, HEIGHT) as (figure, axes):
-        _draw_lines(axes, rows, "layer_index", scale)
+        _draw_lines(axes, panel.rows, "layer_index", scale)
         said = "; ".join(parts) or "nothing was measured"
         return finish(figure, f"{panel.title or 'All runs'}. {scale.y_label}: {said}.")
 
@@ -33,23 +32,26 @@ def draw_profile(panel: Panel, scale: Scale) -> Drawing:
 def draw_curve(panel: Panel, scale: Scale) -> Drawing:
     """One line a series: the median over runs of log10 of the training loss."""
     rows = panel.rows
-    parts = []
-    for series in scale.series:
-        line = rows[rows["series"] == series].dropna(subset=["median"]).sort_values("step")
-        if len(line):
-            first, last = (float(10.0 ** line["median"].iloc[k]) if np.isfinite(line["median"].iloc[k]) else np.inf
-                           for k in (0, -1))  # fmt: skip
-            parts.append(f"{series} from {number(first)} to {number(last)} nat")
+    parts = [
+        f"{series} from {number(np.power(10.0, first))} to {number(np.power(10.0, last))} nat"
+        for series, first, last in _ends(rows, scale, "step")
+    ]
     lost = [series for series in scale.series if _ends_infinite(rows[rows["series"] == series])]
     with canvas(WIDTH, HEIGHT) as (figure, axes):
         _draw_lines(axes, rows.replace([np.inf, -np.inf], np.nan), "step", scale)
         if lost:
-            axes.text(
-                0.98, 0.95, f"diverged: {', '.join(lost)}", transform=axes.transAxes, ha="right", va="top", fontsize=8
-            )
-        return finish(
-            figure, f"{panel.title or 'All runs'}. Median loss: {'; '.join(parts) or 'nothing was measured'}."
-        )
+            said = f"diverged: {', '.join(lost)}"
+            axes.text(0.98, 0.95, said, transform=axes.transAxes, ha="right", va="top", fontsize=8)
+        said = "; ".join(parts) or "nothing was measured"
+        return finish(figure, f"{panel.title or 'All runs'}. Median loss: {said}.")
+
+
+def _ends(rows: pd.DataFrame, scale: Scale, x: str) -> Iterator[tuple[str, float, float]]:
+    """Each series that has medians, with the first and the last of them along x."""
+    for series in scale.series:
+        line = rows[rows["series"] == series].dropna(subset=["median"]).sort_values(x)["median"]
+        if len(line):
+            yield series, float(line.iloc[0]), float(line.iloc[-1])
 
 
 def _ends_infinite(rows: pd.DataFrame) -> bool:
