@@ -66,15 +66,12 @@ class Report:
         )
 
 
-def _renamed(table: pd.DataFrame, old: str, new: str) -> pd.DataFrame:
-    return table.assign(activation=table["activation"].replace(old, new))
-
-
 def _report(folder: Path, suite: str, hostile: bool = False) -> Report:
     results = dry_results(suite)
     tables = dict(results.tables)
     if hostile:
-        tables["runs"] = _renamed(tables["runs"], "sigmoid", HOSTILE)
+        runs = tables["runs"]
+        tables["runs"] = runs.assign(activation=runs["activation"].replace("sigmoid", HOSTILE))
     path = folder / "index.html"
     path.write_text(render(build_page(tables, results.manifest)), "utf-8")
     return Report(path, tables, judge(tables))
@@ -93,7 +90,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Report:
 @pytest.fixture(scope="session", params=[12, pytest.param(200, marks=pytest.mark.full)], ids=["600", "10000"])
 def many(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Hundreds of runs, and with `make full-test` ten thousand."""
-    return _report(tmp_path_factory.mktemp("many"), MANY.format(replicates=request.param))
+    return _report(tmp_path_factory.mktemp("many"), MANY.replace("replicates = 200", f"replicates = {request.param}"))
 
 
 # A module's browser ends with it: Playwright keeps an event loop running, which other tests must not meet.

@@ -11,6 +11,7 @@ from playwright.sync_api import Page, expect
 
 from bench.quantities import OF_RUNS
 from tests.browser import HOSTILE, Report, Visit, cells_shown, mark_at
+from tests.cohorts import of_run
 
 pytestmark = pytest.mark.full  # a browser takes minutes
 
@@ -63,16 +64,11 @@ def test_settings_verdicts_and_responses_are_the_tables(mixed: Report, visit: Vi
         assert unit == ("" if units[name] == "1" else units[name])
 
 
-def of_run(report: Report, table: str, run_id: str) -> pd.DataFrame:
-    frame = report.tables[table]
-    return frame[frame["run_id"].astype(str) == run_id]
-
-
 @pytest.mark.parametrize("outcome", ["learned", "diverged"])
 def test_the_heatmap_has_a_tile_for_each_recorded_norm(mixed: Report, visit: Visit, outcome: str) -> None:
     run_id = mixed.run(outcome=outcome, depth=30)["run_id"]
     page = visit(mixed, f"#run={run_id}")
-    norms = of_run(mixed, "gradient_norms", run_id)
+    norms = of_run(mixed.tables, run_id)["gradient_norms"]
     norms = norms[(norms["layer_name"] != "head") & norms["preactivation_grad_norm"].notna()]
     tiles = page.locator("#run-heatmap svg [aria-roledescription='rect mark']")
     expect(tiles).to_have_count(len(norms))
@@ -95,14 +91,14 @@ def marks(page: Page, chart: str) -> list[str]:
 def test_the_curves_are_the_tables(mixed: Report, visit: Visit) -> None:
     run_id = mixed.run(outcome="diverged")["run_id"]
     page = visit(mixed, f"#run={run_id}")
-    losses = of_run(mixed, "loss_curves", run_id)
+    losses = of_run(mixed.tables, run_id)["loss_curves"]
     losses = losses[losses["loss"].map(math.isfinite)].set_index("step")["loss"]
     told = [re.match(r"step: (\d+); loss.*: ([\d.,e+−-]+)$", label) for label in marks(page, "run-loss")]
     shown = {int(t[1]): read(t[2]) for t in told if t}
     assert shown.keys() == set(losses.index)
     for step, loss in shown.items():
         assert loss == pytest.approx(losses[step], rel=HUNDREDTH + 1e-3)
-    accuracies = of_run(mixed, "evaluations", run_id)
+    accuracies = of_run(mixed.tables, run_id)["evaluations"]
     expect(page.locator("#run-accuracy svg [aria-roledescription=point]")).to_have_count(len(accuracies))
 
 
@@ -111,7 +107,7 @@ def test_events_are_told_in_words(mixed: Report, visit: Visit) -> None:
     page = visit(mixed, f"#run={run_id}")
     told = page.locator("#run-events li").all_inner_texts()
     expected = []
-    for event in of_run(mixed, "divergence_events", run_id).itertuples():
+    for event in of_run(mixed.tables, run_id)["divergence_events"].itertuples():
         layer = "" if pd.isna(event.layer_index) else f" of layer {int(event.layer_index)}"
         expected.append(f"step {event.step}: {event.kind.replace('_', ' ')} in the {event.tensor}{layer}")
     assert told == expected

@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 from playwright.sync_api import Page, expect
 
-from bench.report import build_page
 from bench.report.blocks import Figure
 from bench.report.render import csv
 from tests.browser import Report, Visit
 from tests.browser import _report as made_report
-from tests.dry_results import dry_results
+from tests.cohorts import of_run
+from tests.report.pages import page as page_of
 from tests.report.test_browser_page import CLAIMING
 
 pytestmark = pytest.mark.full  # a browser takes minutes
@@ -35,8 +35,7 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Report:
 @pytest.fixture(scope="module")
 def static() -> dict[str, pd.DataFrame]:
     """The rows of one static chart of each kind, by the chart's key."""
-    results = dry_results(CLAIMING)
-    figures = build_page(results.tables, results.manifest).of(Figure)
+    figures = page_of(CLAIMING).of(Figure)
     first = {figure.kind: figure for figure in reversed(figures)}
     return {figure.key: pd.read_csv(io.StringIO(csv(figure))) for figure in first.values()}
 
@@ -87,11 +86,6 @@ def test_charts_of_the_explorer_are_saved(mixed: Report, visit: Visit, theme: st
         check_pictures(page, chart, f"#{chart} canvas" if chart == "scatter" else f"#{chart} svg")
 
 
-def of_run(report: Report, table: str, run_id: str) -> pd.DataFrame:
-    frame = report.tables[table]
-    return frame[frame["run_id"].astype(str) == run_id]
-
-
 def test_the_scatter_saves_the_runs_that_it_draws(mixed: Report, visit: Visit) -> None:
     page = visit(mixed, "#where=clipping:none")
     kept = mixed.judged[mixed.judged["clipping"] == "none"].reset_index(drop=True)
@@ -107,16 +101,16 @@ def test_the_scatter_saves_the_runs_that_it_draws(mixed: Report, visit: Visit) -
 def test_a_run_saves_its_rows_of_the_tables(mixed: Report, visit: Visit) -> None:
     run_id = mixed.run(outcome="diverged")["run_id"]
     page = visit(mixed, f"#run={run_id}")
-    norms = of_run(mixed, "gradient_norms", run_id)
+    norms = of_run(mixed.tables, run_id)["gradient_norms"]
     norms = norms[norms["layer_name"] != "head"].sort_values(["layer_index", "step"])
     heat = pd.read_csv(io.BytesIO(saved(page, "run-heatmap", "CSV"))).sort_values(["layer", "step"])
     assert heat[["layer", "step"]].to_numpy().tolist() == norms[["layer_index", "step"]].to_numpy().tolist()
     np.testing.assert_allclose(heat["log10_norm"], np.log10(norms["preactivation_grad_norm"]), atol=0.0051)
     loss = pd.read_csv(io.BytesIO(saved(page, "run-loss", "CSV")))
-    losses = of_run(mixed, "loss_curves", run_id).set_index("step")["loss"]
+    losses = of_run(mixed.tables, run_id)["loss_curves"].set_index("step")["loss"]
     losses = losses[losses.map(math.isfinite)]
     np.testing.assert_allclose(loss["loss"], losses[loss["step"]], rtol=0.012)
     accuracy = pd.read_csv(io.BytesIO(saved(page, "run-accuracy", "CSV"))).set_index(["split", "step"])["accuracy"]
-    evaluations = of_run(mixed, "evaluations", run_id).set_index(["split", "step"])["accuracy"]
+    evaluations = of_run(mixed.tables, run_id)["evaluations"].set_index(["split", "step"])["accuracy"]
     np.testing.assert_allclose(accuracy.sort_index(), evaluations.sort_index(), atol=1e-4)
     expect(page.locator("#run")).to_be_visible()

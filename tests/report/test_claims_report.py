@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import json
 import re
-import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,12 @@ from bench.report.index import build_index
 from bench.report.page import page_of
 from bench.report.render import csv
 from bench.report.sections.claims import Claims, figure_rows, section
+from tests.cohorts import suite_text
 from tests.dry_results import EXPLODING, DryResults, dry_results
 from tests.report import pages
 from tests.report.pages import Nesting, altered, drawings, frames, save, text_of
+
+Tables = dict[str, pd.DataFrame]
 
 CLAIM = """
 [[claims]]
@@ -47,21 +51,11 @@ def claim(name: str, rule: str, statement: str = "It is so.") -> str:
     return CLAIM.format(id=name, statement=statement) + rule
 
 
-SUITE = """
-[suite]
-name = "claiming"
-question = "Do deep networks learn?"
-replicates = 6
-
-[factors]
-depth = [4, 30]
-activation = ["sigmoid", "relu"]
-initializer = ["glorot_uniform", "he_normal"]
-learning_rate = [0.01, 0.1]
-
-[fixed]
-steps = 60
-"""
+SUITE = suite_text(
+    "claiming", "Do deep networks learn?", 6, {"steps": 60},
+    depth=[4, 30], activation=["sigmoid", "relu"], initializer=["glorot_uniform", "he_normal"],
+    learning_rate=[0.01, 0.1],
+)  # fmt: skip
 LEARNED = """
 number = { learned = 0.5 }
 where = { activation = "relu", depth = 30 }
@@ -270,46 +264,37 @@ def test_claims_that_cannot_be_read_leave_the_page_standing(results: DryResults)
     assert page["claims"].of(Claims) == []
 
 
-def without_evaluations(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    return tables | {"evaluations": tables["evaluations"].iloc[:0]}
+def only(tables: Tables, runs: pd.Series) -> Tables:
+    """The tables of the runs that are marked."""
+    kept = set(tables["runs"].loc[runs, "run_id"])
+    return {n: frame[frame["run_id"].isin(kept)] for n, frame in tables.items() if "run_id" in frame}
 
 
-def only(tables: dict[str, pd.DataFrame], runs: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    kept = {n: frame[frame["run_id"].isin(runs["run_id"])] for n, frame in tables.items() if "run_id" in frame}
-    return tables | kept
-
-
-def with_one_replicate(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    return only(tables, tables["runs"][tables["runs"]["replicate"] == 0])
-
-
-def all_diverged(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def all_diverged(tables: Tables) -> Tables:
     kept = {name: frame[frame["step"] == 0] for name, frame in tables.items() if "step" in frame}
-    return tables | kept | {"runs": tables["runs"].assign(status="diverged", steps_completed=0)}
+    return kept | {"runs": tables["runs"].assign(status="diverged", steps_completed=0)}
 
 
-def without_norms(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    return tables | {"gradient_norms": tables["gradient_norms"].assign(preactivation_grad_norm=np.nan)}
-
-
-def with_no_relu(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    return only(tables, tables["runs"][tables["runs"]["activation"] != "relu"])
-
-
-ODD = [without_evaluations, with_one_replicate, all_diverged, without_norms, with_no_relu]
+ODD: dict[str, Callable[[Tables], Tables]] = {
+    "no evaluations": lambda tables: {"evaluations": tables["evaluations"].iloc[:0]},
+    "one replicate": lambda tables: only(tables, tables["runs"]["replicate"] == 0),
+    "all diverged": all_diverged,
+    "no norms": lambda tables: {"gradient_norms": tables["gradient_norms"].assign(preactivation_grad_norm=np.nan)},
+    "no relu": lambda tables: only(tables, tables["runs"]["activation"] != "relu"),
+}
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_odd_results_have_cards_too(results: DryResults) -> None:
-    for change in ODD:
-        tables = change(results.tables)
+    for name, change in ODD.items():
+        tables = results.tables | change(results.tables)
         page = page_of(altered(CLAIMING, **tables), (section,))
         html = render(page)
-        assert drawings(html), change
-        assert not re.search(r"\bnan\b", text_of(html)), change
+        assert drawings(html), name
+        assert not re.search(r"\bnan\b", text_of(html)), name
         judged = judge_claims(tables, results.suite.claims)
-        assert "nan" not in claims_markdown([JudgedResults(results.manifest, tables, judged)]), change
-        if change is all_diverged:
+        assert "nan" not in claims_markdown([JudgedResults(results.manifest, tables, judged)]), name
+        if name == "all diverged":
             assert "12 lost" in claims_of(page).cards[0].parts[0].counts
 
 
