@@ -52,17 +52,9 @@ def runs_of(suite: Suite, status: Callable[[Mapping[str, Any]], str] = lambda ru
     """The `runs` table of a suite; `status` is asked with each row."""
     rows = []
     for run in make_plan(suite).runs:
-        row = {
-            "run_id": run.run_id,
-            "suite": suite.name,
-            "cell_key": run.cell_key,
-            "replicate": run.replicate,
-            "seed": run.seed,
-            "cohort": "all",
-            **{name: choice.column for name, choice in run.choices.items()},
-            "parameter_count": 1,
-            "error": None,
-        }
+        row = {name: getattr(run, name) for name in ("run_id", "cell_key", "replicate", "seed")}
+        row |= {name: choice.column for name, choice in run.choices.items()}
+        row |= {"suite": suite.name, "cohort": "all", "parameter_count": 1, "error": None}
         row["status"] = status(row)
         row["steps_completed"] = row["steps"] if row["status"] == "completed" else 3
         rows.append(row)

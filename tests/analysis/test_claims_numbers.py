@@ -75,18 +75,12 @@ def test_a_slope_against_the_log_of_the_layer_and_one_that_leaves_out_zeros() ->
 @pytest.mark.parametrize(
     ("keys", "value"),
     [
-        ('step = "start"', 5.0),
-        ('step = "end"', 1.0),
-        ('step = "change"', -4.0),
-        ("step = 2", 3.0),
-        ('step = "mean"', 3.0),
-        ('step = "min"', 1.0),
-        ('step = "max"', 5.0),
-        ("below = 3.5", 2.0),
-        ("above = 4.5", 0.0),
+        ('step = "start"', 5.0), ('step = "end"', 1.0), ('step = "change"', -4.0), ("step = 2", 3.0),
+        ('step = "mean"', 3.0), ('step = "min"', 1.0), ('step = "max"', 5.0),
+        ("below = 3.5", 2.0), ("above = 4.5", 0.0),
         ("below = 3.5, smooth = 3", 3.0),  # 4 is the mean of 5, 4, 3; 3 that of 4, 3, 2
     ],
-)
+)  # fmt: skip
 def test_steps_become_one_number(keys: str, value: float) -> None:
     part = _part(f'number = {{ column = "loss", table = "loss_curves", {keys} }}\nleast = 0', "depth = [4]")
     runs = runs_of(suite_of("depth = [4]", replicates=1))
@@ -151,14 +145,8 @@ def test_a_run_that_does_not_get_there_is_censored_at_its_planned_steps() -> Non
     never, there = run_numbers(tables_of(runs, loss_curves=curve), part).to_dict("records")
     assert (never["value"], never["low"], never["high"], never["censored"]) == (60.0, 60.0, INF, True)
     assert (there["value"], there["low"], there["high"], there["censored"]) == (1.0, 1.0, 1.0, False)
-
-
-def test_responses_that_did_not_get_there_are_censored_too() -> None:
-    runs = runs_of(suite_of(DEPTH, replicates=1))
-    found = run_numbers(
-        tables_of(runs, evaluations=evaluations(runs, 0.1)),
-        _part('number = { response = "steps_to_accuracy" }\nleast = 0'),
-    )
+    named = _part('number = { response = "steps_to_accuracy" }\nleast = 0')
+    found = run_numbers(tables_of(runs, evaluations=evaluations(runs, 0.1)), named)
     assert found["value"].tolist() == [60.0, 60.0] and found["censored"].all()
 
 
