@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from urllib.parse import unquote
 
 import pandas as pd
 import pytest
 
-from bench.analysis import Outcome, Symptom, judge, onset
+from bench.analysis import Outcome, Symptom, onset
 from bench.engine.dry import EXPLODING as LIMIT
 from bench.engine.dry import VANISHING, fate
 from bench.plan import make_plan
-from bench.report.axes import labelled, varied_axes
 from bench.report.blocks import Figure, Sentence, Sentences, Table, Text
+from bench.report.frames import Frames
 from bench.report.sections import remedies, rules, trainability
 from bench.report.sections.divergence import survival_chart
 from bench.report.sections.factors import effect_sentences, effects_of, share_sentence
 from bench.report.sections.trainability import depth_grids, depth_sentences
 from tests.cohorts import suite_text
-from tests.dry_results import EXPLODING, SMALL, DryResults, dry_results
-from tests.report.pages import chapter, frames
+from tests.dry_results import EXPLODING, SMALL, dry_results
+from tests.report.pages import altered, chapter, frames
 
 # Healthy at every depth and clipping: nothing to find. The noise of the losses is all there is.
 NOTHING = suite_text(
@@ -36,22 +35,15 @@ RATES = suite_text(
 
 
 @pytest.fixture(scope="module")
-def small() -> DryResults:
-    return dry_results(SMALL)
+def small() -> Frames:
+    return frames(SMALL)
 
 
-def noisy(made: DryResults, seed: int) -> DryResults:
-    """The same results with validation accuracies drawn alike for every run: any difference is chance."""
-    draw = pd.Series(range(len(made.tables["evaluations"]))).sample(frac=1.0, random_state=seed).to_numpy()
-    rows = made.tables["evaluations"]
-    values = 0.9 + 0.02 * (draw % 101) / 101.0
-    return replace(made, tables=made.tables | {"evaluations": rows.assign(accuracy=values)})
-
-
-def worded(made: DryResults) -> tuple[pd.DataFrame, tuple[object, ...], list[str]]:
-    axes = varied_axes(made.tables["runs"], made.manifest)
-    frame = labelled(judge(made.tables), [axis for axis in axes if not axis.numeric])
-    return frame, axes, [axis.factor for axis in axes]
+def noisy(suite: str, seed: int) -> Frames:
+    """A suite's runs with validation accuracies drawn alike for every run: any difference is chance."""
+    rows = dry_results(suite).tables["evaluations"]
+    draw = pd.Series(range(len(rows))).sample(frac=1.0, random_state=seed).to_numpy()
+    return altered(suite, evaluations=rows.assign(accuracy=0.9 + 0.02 * (draw % 101) / 101.0))
 
 
 def texts(sentences: tuple[Sentence, ...]) -> str:
@@ -61,12 +53,11 @@ def texts(sentences: tuple[Sentence, ...]) -> str:
 # By depth
 
 
-def test_the_onset_is_where_the_formula_puts_it(small: DryResults) -> None:
-    frame, _, _ = worded(small)
-    found = onset(frame, ["activation", "initializer", "normalization"])
+def test_the_onset_is_where_the_formula_puts_it(small: Frames) -> None:
+    found = onset(small.worded, ["activation", "initializer", "normalization"])
     got = {(*map(str, row[:3]), row[3]): row[4] for row in found.itertuples(index=False)}
     planted: dict[tuple[str, ...], list[tuple[int, bool]]] = {}
-    for run in make_plan(small.suite).runs:
+    for run in make_plan(dry_results(SMALL).suite).runs:
         key = tuple(run.choices[name].label for name in ("activation", "initializer", "normalization"))
         total = fate(run.choices).total
         planted.setdefault((*key, "vanishing"), []).append((int(run.choices["depth"].value), total < VANISHING))
@@ -88,9 +79,9 @@ def test_a_symptom_that_a_deeper_network_does_not_show_has_no_onset() -> None:
     assert (found["depth"], found["shown"], found["runs"], found["from_first"]) == (8, 1, 1, False)
 
 
-def test_the_depth_tables_have_a_row_for_every_cell_and_counts_of_its_runs(small: DryResults) -> None:
-    frame, axes, _ = worded(small)
-    vanishing, deepest = depth_grids(frame, axes)  # type: ignore[arg-type]
+def test_the_depth_tables_have_a_row_for_every_cell_and_counts_of_its_runs(small: Frames) -> None:
+    frame = small.worded
+    vanishing, deepest = depth_grids(frame, small.axes)
     assert vanishing.columns == ("normalization", "activation", "glorot_uniform", "he_normal")
     rows = {row[:2]: row[2:] for row in vanishing.rows}
     assert rows["none", "sigmoid"][0] == "vanishes from 12 (6/6)"
@@ -102,9 +93,8 @@ def test_the_depth_tables_have_a_row_for_every_cell_and_counts_of_its_runs(small
             assert cell.startswith(f"{own['depth'].max()}" if len(own) else "none"), (normalization, activation)
 
 
-def test_the_depth_sentence_names_pairs_without_remedies_only(small: DryResults) -> None:
-    frame, axes, _ = worded(small)
-    said = texts(depth_sentences(frame, axes))  # type: ignore[arg-type]
+def test_the_depth_sentence_names_pairs_without_remedies_only(small: Frames) -> None:
+    said = texts(depth_sentences(small.worded, small.axes))
     assert (
         "Without normalization, the gradient vanishes at initialization with sigmoid, any initializer, from 12" in said
     )
@@ -112,17 +102,16 @@ def test_the_depth_sentence_names_pairs_without_remedies_only(small: DryResults)
 
 
 def test_without_depths_there_is_nothing_to_say_of_them() -> None:
-    made = dry_results(SMALL.replace("depth = [2, 12, 40]\n", ""))
-    frame, axes, _ = worded(made)
-    assert depth_grids(frame, axes) == ()  # type: ignore[arg-type]
-    assert depth_sentences(frame, axes) == ()  # type: ignore[arg-type]
+    made = frames(SMALL.replace("depth = [2, 12, 40]\n", ""))
+    assert depth_grids(made.worded, made.axes) == ()
+    assert depth_sentences(made.worded, made.axes) == ()
 
 
 # Effects
 
 
-def test_the_planted_factor_leads(small: DryResults) -> None:
-    frame, _, varied = worded(small)
+def test_the_planted_factor_leads(small: Frames) -> None:
+    frame, varied = small.worded, small.varied
     said = share_sentence(effects_of(frame, varied))[0].text
     spread = {
         factor: frame.groupby(factor, observed=True)["final_validation_accuracy"].mean().var(ddof=0)
@@ -135,23 +124,20 @@ def test_the_planted_factor_leads(small: DryResults) -> None:
 
 
 def test_where_nothing_was_planted_no_effect_is_found() -> None:
-    made = dry_results(NOTHING)
     claimed = 0
     for seed in range(20):
-        frame, _, varied = worded(noisy(made, seed))
-        said = texts(effect_sentences(effects_of(frame, varied)))
+        drawn = noisy(NOTHING, seed)
+        said = texts(effect_sentences(effects_of(drawn.worded, drawn.varied)))
         claimed += "changes the final accuracy" in said
         assert "The data cannot tell" in said
     assert claimed <= 3  # one in twenty is what 5 % allow
 
 
-def test_a_sentence_links_to_its_runs(small: DryResults) -> None:
-    frame, axes, varied = worded(small)
-    links = [
-        sentence.link for sentence in effect_sentences(effects_of(frame, varied)) if sentence.link.startswith("#where=")
-    ]
+def test_a_sentence_links_to_its_runs(small: Frames) -> None:
+    sentences = effect_sentences(effects_of(small.worded, small.varied))
+    links = [sentence.link for sentence in sentences if sentence.link.startswith("#where=")]
     assert links
-    levels = {axis.factor: axis.levels for axis in axes}  # type: ignore[attr-defined]
+    levels = {axis.factor: axis.levels for axis in small.axes}
     for link in links:
         factor, _, written = link.removeprefix("#where=").partition(":")
         assert all(unquote(level) in levels[factor] for level in written.split("|"))
@@ -216,15 +202,11 @@ def test_rule_tables_count_every_run_and_their_parts_add_up_to_them() -> None:
 
 
 def test_survival_is_drawn_where_runs_diverged_and_only_there() -> None:
-    made = dry_results(EXPLODING)
-    axes = varied_axes(made.tables["runs"], made.manifest)
-    judged = labelled(judge(made.tables), axes)
-    group = survival_chart(judged, axes)
+    made, healthy = frames(EXPLODING), frames(NOTHING)
+    group = survival_chart(made.labelled, made.axes)
     assert group is not None
     last = group.panels[0].rows.groupby("series").tail(1)
     gone = int((made.tables["runs"]["status"] == "diverged").sum())
     assert last["diverged"].sum() == gone > 0
-    assert last["runs"].sum() == len(judged)
-    healthy = dry_results(NOTHING)
-    axes = varied_axes(healthy.tables["runs"], healthy.manifest)
-    assert survival_chart(labelled(judge(healthy.tables), axes), axes) is None
+    assert last["runs"].sum() == len(made.labelled)
+    assert survival_chart(healthy.labelled, healthy.axes) is None

@@ -12,14 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench.analysis import judge
 from bench.analysis.curves import layer_step
-from bench.report.axes import Axis, Facets, LineLayout, labelled, line_layout, varied_axes
+from bench.report.axes import Axis, Facets, LineLayout
 from bench.report.blocks import Panel, Scale
 from bench.report.charts.heatmap import colour_bar, draw
 from bench.report.render import draw_figure
 from bench.report.sections.gradients import PANELS, heatmaps
-from tests.dry_results import EXPLODING, SMALL, dry_results
+from tests.dry_results import EXPLODING, SMALL
+from tests.report.pages import frames
 
 DEPTH, STEPS = 5, (0, 1, 2, 4, 8)
 SCALE = Scale("step", "layer", x_limits=(-4.0, 4.0))
@@ -247,11 +247,9 @@ def test_the_colour_bar_says_its_range() -> None:
 
 @pytest.mark.parametrize("suite", [SMALL, EXPLODING])
 def test_a_suite_gives_a_map_a_cell_on_one_scale(suite: str) -> None:
-    results = dry_results(suite)
-    axes = varied_axes(results.tables["runs"], results.manifest)
-    judged = labelled(judge(results.tables), axes)
-    layout = line_layout(judged, axes)
-    group = heatmaps(results.tables, judged, layout)
+    made = frames(suite)
+    axes, judged, layout = made.axes, made.labelled, made.lines
+    group = heatmaps(made.tables, judged, layout)
     cells = [layout.colour, *layout.facets.axes]
     assert len(group.panels) == np.prod([len(axis.levels) for axis in cells if axis])
     low, high = group.scale.x_limits
