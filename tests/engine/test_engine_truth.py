@@ -12,18 +12,19 @@ from bench.factors import FACTORS
 from bench.schema import TABLES
 from tests.cohorts import EVERY_STEP, cohorts, look, of_run, train
 
-WIDTH, BATCH = 64, 8
+WIDTH = 64
 
 
-def alike(folder: Path) -> str:
-    """A dataset of one sample over and over, so that a batch's mean gradient is one sample's.
+def opposites(folder: Path) -> str:
+    """A dataset of x of one class and -x of the other, over and over; standardized they are +1 and -1 everywhere.
 
-    Its class is not the one that the network of gain 1.3 takes it for: there is a gradient.
+    To a linear network without biases both give the same weight gradient, so a batch's mean is one sample's.
     """
     x = np.random.default_rng(1).normal(size=(1, WIDTH)).astype("float32")
-    path = folder / "alike.npz"
-    np.savez(path, x_train=np.repeat(x, 64, axis=0), y_train=np.ones(64, int), x_test=x, y_test=np.zeros(1, int))
-    return f'dataset = "{path}"\npreprocessing = "unit_mean_square"'
+    both, classes = np.concatenate([x, -x]), np.array([1, 0])
+    path = folder / "opposites.npz"
+    np.savez(path, x_train=np.repeat(both, 32, axis=0), y_train=np.repeat(classes, 32), x_test=both, y_test=classes)
+    return f'dataset = "{path}"'
 
 
 def first_step(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -37,7 +38,7 @@ def test_weight_gradients_hide_what_the_signal_of_a_deep_linear_orthogonal_netwo
     levels = ", ".join(f'{{ level = "orthogonal", gain = {gain} }}' for gain in gains)
     (cohort,) = cohorts(
         f"initializer = [{levels}]",
-        f'depth = {depth}\nwidth = {WIDTH}\nactivation = "linear"\nsteps = 1\nbatch_size = 2\n{alike(tmp_path)}',
+        f'depth = {depth}\nwidth = {WIDTH}\nactivation = "linear"\nsteps = 1\nbatch_size = 2\n{opposites(tmp_path)}',
     )
     norms = first_step(train(cohort))
     assert len(cohort.runs) == len(gains)
