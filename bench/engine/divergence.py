@@ -22,7 +22,8 @@ import tensorflow as tf
 
 from bench.engine.blocks import Layer
 from bench.engine.ensemble import BatchGradients, Ensemble
-from bench.engine.passes import Saved, StagePass, read, repeat, respond, unstacked, vectorize
+from bench.engine.lifting import lifted
+from bench.engine.passes import Saved, StagePass, read, respond
 from bench.schema import EventKind, Tensor
 
 # The rows of `diagnose`: of each layer its weights, s, u, phi(u) and h as in `blocks.Layer`, dh/dz and the gradient.
@@ -63,18 +64,19 @@ def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tenso
 
 def _response_facts(stage_pass: StagePass, saved: Saved) -> tf.Tensor:
     """Facts of s, u, phi, h and dh/dz, computed again from each layer's z, [N * layers, len(FORWARD) + 1, FACTS, R]."""
-    layers, count = stage_pass.stage.block.layers, stage_pass.stage.count
-    weights = [unstacked(stack) for stack in stage_pass.stacks]
+    layers, blocks = stage_pass.stage.block.layers, stage_pass.blocks
+    weights = [blocks.unstacked(stack) for stack in stage_pass.stacks]
+    taps = [lifted(_tapped(layer)) for layer in layers]
 
     def body(i: Any, rows: Any) -> Any:
         found = []
         for j, layer in enumerate(layers):
             _, response, state = read(weights[j], i)
             inputs = [saved.z[j].read(i), *(read(saved.stream, i) if layer.takes_stream else [])]
-            found.append(tf.stack([_facts(tensor, 1) for tensor in vectorize(_tapped(layer), response, state, inputs)]))
+            found.append(tf.stack([_facts(tensor, 1) for tensor in taps[j](response, state, inputs)]))
         return (rows.write(i, tf.stack(found)),)
 
-    (rows,) = repeat(count, body, (tf.TensorArray(tf.float32, count),))
+    (rows,) = blocks.repeat(body, blocks.empty(1))
     found = rows.stack()
     return tf.reshape(found, [-1, *found.shape[2:]])
 

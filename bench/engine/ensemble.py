@@ -8,11 +8,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bench.engine.lifting import lifted, vectorize
 from bench.engine.network import Network
 from bench.engine.objective import Objective
-from bench.engine.passes import Carry, Saved, StageGradients, StagePass, vectorize
-from bench.engine.signal import Watch, measure_signal
+from bench.engine.passes import Carry, Saved, StageGradients, StagePass, Watch
+from bench.engine.signal import look, measure_signal
 from bench.engine.stacks import LayerStack
+
+# Layers that stand in the graph one after the other at most: an unrolled layer costs 15 to 70 ms of tracing and spares
+# each run 6 to 15 microseconds a step (docs/performance.md), which pays when runs times steps are many.
+FEW_LAYERS, MOST_LAYERS = 16, 256
+MANY_STEPS = 10_000
 
 
 @dataclass
@@ -38,7 +44,7 @@ class BatchGradients:
         loss: the objective's, mean over the samples, [R].
         gradients: of the data loss, one for each of the ensemble's variables, [N, R, ...].
         saved: what each stage kept, z among it; `logits` are the head's z, [R, B, outputs].
-        signal: what is measured of the back-propagated signal; zeros when not asked for.
+        signal: what is measured of the back-propagated signal; of no meaning when not asked for.
     """
 
     loss: tf.Tensor
@@ -57,16 +63,21 @@ class Ensemble:
         objective: what they are trained for.
         stages: for each stage the stacked layers of its block.
         head: the stacked head; its leading axis of blocks has length 1.
+        steps: how many steps they will be trained for: the longer, the more layers are worth unrolling.
     """
 
     network: Network
     objective: Objective
     stages: list[list[LayerStack]]
     head: LayerStack
+    steps: int
 
     def __post_init__(self) -> None:
         streamed = any(stage.block.skips for stage in self.network.stages)
-        self.passes = [StagePass(s, k, streamed) for s, k in zip(self.network.stages, self.stages, strict=True)]
+        unrolled = self.network.depth <= (MOST_LAYERS if self.runs * self.steps >= MANY_STEPS else FEW_LAYERS)
+        stages = zip(self.network.stages, self.stages, strict=True)
+        self.passes = [StagePass(stage, stacks, streamed, unrolled) for stage, stacks in stages]
+        self._lifted_head = lifted(self._head_gradients)
 
     @property
     def stacks(self) -> list[LayerStack]:
@@ -104,7 +115,7 @@ class Ensemble:
     def gradients(self, x: tf.Tensor, y: tf.Tensor, measure: tf.Tensor) -> BatchGradients:
         """Losses and gradients of every run on its own batch, x [R, B, ...] and y [R, B, ...], in training mode.
 
-        `measure`, a scalar, says whether the signal is to be measured: that costs a tenth of a step or more.
+        `measure`, a scalar, says whether the signal is to be measured. No variable is assigned to, see `assign_states`.
         """
         carry: Carry = (None, x)
         saved = []
@@ -112,16 +123,24 @@ class Ensemble:
             carry, kept = stage.forward(carry)
             saved.append(kept)
         weights = [v.value[0] for v in self.head.trainable]
-        loss, dh, d_head, d_logits, logits = vectorize(self._head_gradients, weights, carry[1], y)
+        loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
-        watch = Watch(measure, y, self.objective.classes)
+        classes = self.objective.classes
+        watch = (measure, tf.one_hot(y, classes) if classes else None)
         found: list[StageGradients] = []
         for stage, kept in zip(reversed(self.passes), reversed(saved), strict=True):
             ends, gradients = stage.backward(kept, ends, watch)
             found.insert(0, gradients)
         flat = [g for stage in found for layer in stage.weights for g in layer] + [g[None] for g in d_head]
-        signal = _signal(found, measure_signal([d_logits], watch), y.shape[1])
+        signal = _signal([stage.signal for stage in found], d_logits, watch)
         return BatchGradients(loss, flat, saved, logits, signal)
+
+    def assign_states(self, saved: list[Saved]) -> None:
+        """The moving averages after a batch become the ensemble's."""
+        for stage, kept in zip(self.stages, saved, strict=True):
+            for stack, states in zip(stage, kept.states, strict=True):
+                for variable, array in zip(stack.state, states, strict=True):
+                    variable.assign(tf.ensure_shape(array.stack(), variable.shape))
 
     def _head_gradients(self, weights: Any, h: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
@@ -141,14 +160,16 @@ class Ensemble:
         return vectorize(lambda w, h: head.stateless_call(list(w), [], h)[0], weights, carry[1])
 
 
-def _signal(found: list[StageGradients], head: tf.Tensor, batch: int) -> Signal:
+def _signal(stages: list[list[tf.Tensor]], d_logits: tf.Tensor, watch: Watch) -> Signal:
     """Mean loss: B times the gradient, squared, averaged over B samples, is B times the sum of squares.
 
-    `head` is `measure_signal` of the logits' gradient.
+    Args:
+        stages: what `look` found in each stage.
+        d_logits: the gradient for the logits, [R, B, outputs].
     """
-    square, correlation = tf.unstack(head[:, None], 2)
-    pre = tf.concat([*(stage.preactivation for stage in found), square], axis=0)
-    missing = tf.fill(tf.shape(square), tf.constant(float("nan"), tf.float64))
-    phi = tf.concat([*(stage.activation for stage in found), missing], axis=0)
-    pairs = tf.concat([*(stage.correlation for stage in found), correlation], axis=0)
-    return Signal(tf.sqrt(batch * pre), tf.sqrt(batch * phi), pairs)
+    head_norms, head_directions = look([d_logits, tf.fill(tf.shape(d_logits), float("nan"))], *watch)
+    norms = tf.concat([*(norms for norms, _ in stages), head_norms[None]], axis=0)
+    directions = tf.concat([*(directions for _, directions in stages), head_directions[None]], axis=0)
+    squares, correlation = measure_signal(norms, directions, watch[1])
+    pre, phi = tf.unstack(tf.sqrt(d_logits.shape[1] * squares), axis=1)
+    return Signal(pre, phi, correlation)

@@ -64,9 +64,8 @@ def initial_ensemble(network: Network, objective: Objective, runs: Sequence[Run]
         stages.append(stack_stage(stage, values, len(runs)))
         offset += layers * stage.count
     head = network.head.trainable_variables
-    return Ensemble(
-        network, objective, stages, LayerStack(stack(head, _affine_values(network.head, runs, [HEAD])), [], [])
-    )
+    stacked_head = LayerStack(stack(head, _affine_values(network.head, runs, [HEAD])), [], [])
+    return Ensemble(network, objective, stages, stacked_head, int(runs[0].choices["steps"].value or 0))
 
 
 def _affine_values(model: keras.Model, runs: Sequence[Run], indices: Sequence[int]) -> list[np.ndarray]:

@@ -1,8 +1,11 @@
-"""Forward and backward through a stage, all runs at once, with one traced loop body however deep the stage.
+"""Forward and backward through a stage, all runs at once.
 
 Shapes: R runs, B samples, N blocks in a stage. Signals are [R, B, units]; a stage's weights are [N, R, ...].
 The carry from block to block is (s, h): the stream that a skip connection adds, and what the next layer reads.
 Networks without skip connections carry no stream, and nothing pays for it.
+
+What a layer does is lifted over the runs and traced once a stage (`lifted`); the graph calls it block after block, and
+a stage of very many blocks runs them as one loop (`Blocks`).
 """
 
 from __future__ import annotations
@@ -14,63 +17,97 @@ from typing import Any
 import tensorflow as tf
 
 from bench.engine.blocks import Layer, Stage
-from bench.engine.signal import Watch, measure_signal
+from bench.engine.lifting import lifted, traced_once, vectorize
+from bench.engine.signal import look
 from bench.engine.stacks import LayerStack
 
 Carry = tuple[tf.Tensor | None, tf.Tensor]
-Arrays = list[tf.TensorArray]
+Watch = tuple[tf.Tensor, tf.Tensor | None]  # whether the signal is measured, and of which class each sample is: `look`
 
 
-def vectorize(function: Callable[..., Any], *args: Any) -> Any:
-    """Apply a function of one run along the leading axis of every tensor in `args`."""
-    return tf.vectorized_map(lambda packed: function(*packed), args)
+class Entries:
+    """One tensor a block, held by Python: what a `tf.TensorArray` is where blocks are unrolled."""
+
+    def __init__(self, tensors: Sequence[tf.Tensor | None]) -> None:
+        self._tensors = list(tensors)
+
+    def read(self, i: int) -> tf.Tensor:
+        """Entry i."""
+        return self._tensors[i]
+
+    def write(self, i: int, value: tf.Tensor) -> Entries:
+        """The entries with `value` at i."""
+        return Entries([*self._tensors[:i], value, *self._tensors[i + 1 :]])
+
+    def stack(self) -> tf.Tensor:
+        """All entries, [N, ...]."""
+        return tf.stack(self._tensors)
 
 
-def repeat(count: int, body: Callable[..., Any], start: Sequence[Any], *, backward: bool = False) -> Any:
-    """Run `body(i, *carried)` for each block; a single block needs no loop, and may change shapes."""
-    if count == 1:
-        return body(tf.constant(0), *start)
-
-    def turn(k: Any, carried: Any) -> Any:
-        return k + 1, body(count - 1 - k if backward else k, *carried)
-
-    _, carried = tf.while_loop(lambda k, _: k < count, turn, (0, tuple(start)), maximum_iterations=count)
-    return carried
+Arrays = list[tf.TensorArray | Entries]
 
 
-def read(arrays: Any, i: tf.Tensor) -> Any:
+def read(arrays: Any, i: Any) -> Any:
     """Entry i of every array in a structure."""
     return tf.nest.map_structure(lambda array: array.read(i), arrays)
 
 
-def write(arrays: Sequence[tf.TensorArray], i: tf.Tensor, values: Sequence[tf.Tensor]) -> Arrays:
+def write(arrays: Sequence[Any], i: Any, values: Sequence[tf.Tensor]) -> Arrays:
     """The arrays with `values` at entry i."""
     return [array.write(i, value) for array, value in zip(arrays, values, strict=True)]
 
 
-def empty(count: int, how_many: int) -> Arrays:
-    """Arrays with room for one tensor a block."""
-    return [tf.TensorArray(tf.float32, count, clear_after_read=False) for _ in range(how_many)]
+@dataclass(frozen=True)
+class Blocks:
+    """How the equal blocks of a stage stand in the graph: one after the other, or as one loop.
 
+    Unrolled blocks spare a step a loop's reads and writes, a fifth of its time and more; each costs tracing.
+    """
 
-def unstacked(stack: LayerStack) -> tuple[Arrays, Arrays, Arrays]:
-    """A layer's variables as arrays with one entry a block; entries are views, not copies."""
-    return tuple(
-        [
-            tf.TensorArray(tf.float32, v.shape[0], element_shape=v.shape[1:], clear_after_read=False).unstack(v.value)
-            for v in variables
-        ]
-        for variables in (stack.affine, stack.response, stack.state)
-    )  # type: ignore[return-value]
+    count: int
+    unrolled: bool
+
+    def repeat(self, body: Callable[..., Any], start: Sequence[Any], *, backward: bool = False) -> Any:
+        """Run `body(i, *carried)` for each block; a block alone may change shapes."""
+        if self.unrolled:
+            carried = tuple(start)
+            for i in reversed(range(self.count)) if backward else range(self.count):
+                carried = body(i, *carried)
+            return carried
+
+        def turn(k: Any, carried: Any) -> Any:
+            return k + 1, body(self.count - 1 - k if backward else k, *carried)
+
+        start = (0, tuple(start))
+        return tf.while_loop(lambda k, _: k < self.count, turn, start, maximum_iterations=self.count)[1]
+
+    def empty(self, how_many: int, dtype: tf.DType = tf.float32) -> Arrays:
+        """Arrays with room for one tensor a block."""
+        if self.unrolled:
+            return [Entries([None] * self.count) for _ in range(how_many)]
+        return [tf.TensorArray(dtype, self.count, clear_after_read=False) for _ in range(how_many)]
+
+    def unstacked(self, stack: LayerStack) -> tuple[Arrays, Arrays, Arrays]:
+        """A layer's variables as arrays with one entry a block; entries are views, not copies."""
+        parts = (stack.affine, stack.response, stack.state)
+        affine, response, state = ([self._entries(variable.value) for variable in part] for part in parts)
+        return affine, response, state
+
+    def _entries(self, value: tf.Tensor) -> tf.TensorArray | Entries:
+        if self.unrolled:
+            return Entries(tf.unstack(value))
+        shape = value.shape[1:]
+        return tf.TensorArray(tf.float32, self.count, element_shape=shape, clear_after_read=False).unstack(value)
 
 
 @dataclass
 class Saved:
     """What the forward pass keeps for the backward pass, for each layer of the block: h below it, and z."""
 
-    h: list[tf.TensorArray]
-    z: list[tf.TensorArray]
-    stream: list[tf.TensorArray]  # the stream that entered each block; empty without skip connections
+    h: Arrays
+    z: Arrays
+    stream: Arrays  # the stream that entered each block; empty without skip connections
+    states: list[Arrays]  # moving averages after this batch; whoever updates the weights assigns them too
 
 
 @dataclass
@@ -79,15 +116,12 @@ class StageGradients:
 
     Attributes:
         weights: for each layer of the block its trainable variables' gradients, [N, R, ...].
-        preactivation, activation: sums of squares of the gradient for s and phi over samples and units,
-            [N * layers, R] from the input on; zeros when they were not asked for.
-        correlation: `class_pair_correlation` of the gradient for s, of the same shape.
+        signal: what `signal.look` finds in the gradients for s and phi of each layer, each [N * layers, ...] from the
+            input on; zeros when it was not asked for.
     """
 
     weights: list[list[tf.Tensor]]
-    preactivation: tf.Tensor
-    activation: tf.Tensor
-    correlation: tf.Tensor
+    signal: list[tf.Tensor]
 
 
 @dataclass
@@ -97,55 +131,57 @@ class StagePass:
     stage: Stage
     stacks: list[LayerStack]
     streamed: bool
+    unrolled: bool
+
+    def __post_init__(self) -> None:
+        self.blocks = Blocks(self.stage.count, self.unrolled or self.stage.count == 1)
+        layers = self.stage.block.layers
+        self._forward = {mode: [lifted(forward_layer(layer, mode)) for layer in layers] for mode in (False, True)}
+        self._backward = [_lifted_backward(layer) for layer in layers]
 
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Saved]:
-        """Through the stage; in training mode its state (moving averages) is updated."""
-        layers, count = self.stage.block.layers, self.stage.count
-        weights = [unstacked(stack) for stack in self.stacks]
+        """Through the stage; in training mode with what the backward pass needs, and the stage's new state."""
+        layers, blocks = self.stage.block.layers, self.blocks
+        weights = [blocks.unstacked(stack) for stack in self.stacks]
 
         def body(i: Any, s: Any, h: Any, kept: Any, states: Any) -> Any:
             entered, hs, zs, new_states = s, [], [], []
-            for layer, arrays, state_arrays in zip(layers, weights, states, strict=True):
+            for layer, run, arrays, kept_states in zip(layers, self._forward[training], weights, states, strict=True):
                 hs.append(h)
-                z, s, h, state = vectorize(forward_layer(layer, training), *_inputs(layer, read(arrays, i), h, entered))
+                z, s, h, state = run(*_inputs(layer, read(arrays, i), h, entered))
                 zs.append(z)
-                new_states.append(write(state_arrays, i, state))
+                new_states.append(write(kept_states, i, state))
             if training:
                 entering = [entered] if self.stage.block.skips else []
                 kept = [write(arrays, i, values) for arrays, values in zip(kept, (hs, zs, entering), strict=True)]
             return (s if self.streamed else h), h, kept, new_states
 
         sizes = (len(layers), len(layers), int(self.stage.block.skips)) if training else (0, 0, 0)
-        kept = [empty(count, size) for size in sizes]
-        states = [empty(count, len(stack.state)) for stack in self.stacks]
+        kept = [blocks.empty(size) for size in sizes]
+        states = [blocks.empty(len(stack.state)) for stack in self.stacks]
         s, h = carry
-        s, h, kept, states = repeat(count, body, (h if s is None else s, h, kept, states))
-        if training:
-            for stack, arrays in zip(self.stacks, states, strict=True):
-                for variable, array in zip(stack.state, arrays, strict=True):
-                    variable.assign(tf.ensure_shape(array.stack(), variable.shape))
-        return ((s if self.streamed else None), h), Saved(*kept)
+        s, h, kept, states = blocks.repeat(body, (h if s is None else s, h, kept, states))
+        return ((s if self.streamed else None), h), Saved(kept[0], kept[1], kept[2], states)
 
     def backward(self, saved: Saved, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
         """From the gradients for the carry that left the stage to those for the carry that entered it.
 
         Args:
             ends: gradients of the loss for (s, h) after the stage; s is None without skip connections.
-            watch: whether the signal's gradients are measured; what is measured is zeros otherwise.
+            watch: whether the signal is measured, see `signal.look`.
         """
-        layers, count = self.stage.block.layers, self.stage.count
-        weights = [unstacked(stack) for stack in self.stacks]
+        layers, blocks = self.stage.block.layers, self.blocks
+        weights = [blocks.unstacked(stack) for stack in self.stacks]
 
         def body(i: Any, ds: Any, dh: Any, found: Any, sums: Any) -> Any:
             found, sums = list(found), list(sums)
             leaving: list[Any] = [ds] if self.streamed else []
             for j in reversed(range(len(layers))):
                 args = _inputs(layers[j], read(weights[j], i), saved.h[j].read(i), read(saved.stream, i))
-                dh, grads, signal, entering = vectorize(
-                    backward_layer(layers[j]), *args, saved.z[j].read(i), dh, leaving
-                )
+                given = (*args, saved.z[j].read(i), dh, leaving)
+                dh, grads, measured, entering = self._backward[j](given, watch)
                 found[j] = write(found[j], i, grads)
-                sums[j] = sums[j].write(i, measure_signal(signal, watch))
+                sums[j] = write(sums[j], i, measured)
                 leaving = []
                 if layers[j].takes_stream:
                     ds = entering[0]
@@ -153,14 +189,29 @@ class StagePass:
                 ds = tf.zeros_like(dh)  # what entered as a stream went no further than this stage's first layer
             return ds, dh, found, sums
 
-        found = [empty(count, len(stack.trainable)) for stack in self.stacks]
-        sums = [tf.TensorArray(tf.float64, count) for _ in layers]
+        found = [blocks.empty(len(stack.trainable)) for stack in self.stacks]
+        sums = [blocks.empty(1) + blocks.empty(1, tf.float64) for _ in layers]
         ds, dh = ends
-        ds, dh, found, sums = repeat(count, body, (dh if ds is None else ds, dh, found, sums), backward=True)
+        ds, dh, found, sums = blocks.repeat(body, (dh if ds is None else ds, dh, found, sums), backward=True)
         gradients = [[array.stack() for array in arrays] for arrays in found]
-        stacked = tf.stack([array.stack() for array in sums], axis=1)  # [N, layers, 3, R]
-        flat = tf.reshape(stacked, [count * len(layers), 3, -1])
-        return ((ds if self.streamed else None), dh), StageGradients(gradients, *tf.unstack(flat, 3, axis=1))
+        signal = [_in_order([array.stack() for array in of_layers]) for of_layers in zip(*sums, strict=True)]
+        return ((ds if self.streamed else None), dh), StageGradients(gradients, signal)
+
+
+def _lifted_backward(layer: Layer) -> Callable[..., Any]:
+    """`backward_layer` for all runs, with what is found in its signal."""
+
+    def run(given: Any, watch: Watch) -> Any:
+        below, gradients, signal, stream = vectorize(backward_layer(layer), *given)
+        return below, gradients, look(signal, *watch), stream
+
+    return traced_once(run)
+
+
+def _in_order(of_layers: list[tf.Tensor]) -> tf.Tensor:
+    """From one [N, ...] tensor for each layer of the block to [N * layers, ...]."""
+    together = tf.stack(of_layers, axis=1)
+    return tf.reshape(together, [-1, *together.shape[2:]])
 
 
 def _inputs(layer: Layer, weights: Any, h: Any, stream: Any) -> tuple[Any, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -10,7 +11,9 @@ import tensorflow as tf
 
 from bench.engine.blocks import Layer
 from bench.engine.ensemble import Ensemble
-from bench.engine.passes import StagePass, read, repeat, respond, unstacked, vectorize
+from bench.engine.lifting import traced_once, vectorize
+from bench.engine.passes import StagePass, read, respond
+from bench.engine.signal import sample_norms
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
 STATISTICS = (
@@ -49,73 +52,99 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
 
 
 def _stage_statistics(stage_pass: StagePass, carry: Any, slope: float) -> Any:
-    stage, count = stage_pass.stage, stage_pass.stage.count
-    weights = [unstacked(stack) for stack in stage_pass.stacks]
+    stage, blocks = stage_pass.stage, stage_pass.blocks
+    weights = [blocks.unstacked(stack) for stack in stage_pass.stacks]
+    looks = [_look(layer, slope) for layer in stage.block.layers]
 
     def body(i: Any, s: Any, h: Any, rows: Any) -> Any:
         entered, found = s, []
-        for layer, arrays in zip(stage.block.layers, weights, strict=True):
-            stream = [entered] if layer.takes_stream else []
-            pre, u, phi, h, s = vectorize(_taps(layer), *read(arrays, i), h, stream)
-            found.append(_layer_statistics(layer.activation, pre, u, phi, slope))
+        for layer, look, arrays in zip(stage.block.layers, looks, weights, strict=True):
+            h, s, statistics = look(*read(arrays, i), h, [entered] if layer.takes_stream else [])
+            found.append(statistics)
         return (s if stage_pass.streamed else h), h, rows.write(i, tf.stack(found))
 
     s, h = carry
-    rows = tf.TensorArray(tf.float64, count)
-    s, h, rows = repeat(count, body, (h if s is None else s, h, rows))
+    (rows,) = blocks.empty(1, tf.float64)
+    s, h, rows = blocks.repeat(body, (h if s is None else s, h, rows))
     flat = rows.stack()  # [N, layers, statistics, R]
     return ((s if stage_pass.streamed else None), h), tf.reshape(flat, [-1, *flat.shape[2:]])
 
 
-def _taps(layer: Layer) -> Any:
+def _look(layer: Layer, slope: float) -> Any:
+    """A layer for all runs, traced once: (its variables, h, [stream]) to the next h, the next stream and statistics."""
+
     def taps(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
         z, _ = layer.affine.stateless_call(affine, [], h)
         return respond(layer, (response, state), [z, *stream], True)[0]
 
-    return taps
+    def look(*given: Any) -> Any:
+        pre, u, phi, h, s = vectorize(taps, *given)
+        return h, s, _layer_statistics(layer.activation, pre, u, phi, slope)
+
+    return traced_once(look)
 
 
 def _layer_statistics(activation: keras.layers.Layer, s: Any, u: Any, phi: Any, slope: float) -> tf.Tensor:
     """The statistics of one layer, [8, R], from its s, u and phi, each [R, B, ...]."""
-    axes = list(range(1, len(phi.shape)))
     with tf.GradientTape() as tape:
         tape.watch(u)
         value = activation(u)
     derivative = tf.abs(tape.gradient(value, u, unconnected_gradients=tf.UnconnectedGradients.ZERO))
-    wide = tf.cast(phi, tf.float64)
-    mean = tf.reduce_mean(wide, axis=axes, keepdims=True)
+    scaled, norms, factors = sample_norms(phi)
+    entries = scaled.shape[-1]
+    mean = tf.reduce_mean(_wide(tf.reduce_sum(scaled, axis=-1, keepdims=True)) / _wide(factors), axis=[1, 2]) / entries
+    rounded = tf.cast(mean, tf.float32)
+    spread = _mean_square(*sample_norms(phi - tf.reshape(rounded, [-1] + [1] * (len(phi.shape) - 1))))
     return tf.stack(
         [
-            tf.reshape(mean, [-1]),
-            tf.sqrt(tf.reduce_mean(tf.square(wide - mean), axis=axes)),
-            tf.reduce_mean(tf.square(tf.cast(s, tf.float64)), axis=axes),
+            mean,
+            tf.sqrt(tf.maximum(spread - tf.square(mean - _wide(rounded)), 0.0)),
+            _mean_square(*sample_norms(s)),
             _share(derivative < SATURATION_FRACTION * slope),
             _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=1)),
             _share(phi <= 0.0),
             _share(tf.abs(u) >= LARGE_INPUT),
-            _pair_correlation(tf.reshape(wide, [*wide.shape[:2], -1])),
+            _pair_correlation(scaled, norms),
         ]
     )
 
 
+def _wide(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tensor, tf.float64)
+
+
+def _mean_square(scaled: tf.Tensor, norms: tf.Tensor, factors: tf.Tensor) -> tf.Tensor:
+    """Mean over samples and entries of the squares of what `sample_norms` was given, [R]."""
+    return tf.reduce_mean(tf.square(_wide(norms) / _wide(factors)), axis=[1, 2]) / scaled.shape[-1]
+
+
 def _share(flags: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.cast(flags, tf.float64), axis=list(range(1, len(flags.shape))))
+    """Share of true flags [R, ...], [R]: a row's sum is a whole number, exact in float32."""
+    rows = _wide(tf.reduce_sum(tf.cast(flags, tf.float32), axis=-1))
+    return tf.reduce_sum(rows, axis=list(range(1, len(rows.shape)))) / math.prod(flags.shape[1:])
 
 
-def _pair_correlation(h: tf.Tensor) -> tf.Tensor:
-    """Mean cosine over pairs of samples whose h is not zero; NaN where fewer than two are left."""
-    norms = tf.norm(h, axis=-1, keepdims=True)
-    directions = tf.math.divide_no_nan(h, norms)
-    count = tf.reduce_sum(tf.cast(norms[..., 0] > 0, tf.float64), axis=1)
-    total = tf.reduce_sum(tf.square(tf.reduce_sum(directions, axis=1)), axis=-1)
-    return (total - count) / (count * (count - 1))
+def _pair_correlation(h: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
+    """Mean cosine over pairs of samples [R, B, entries] of these norms that are not 0; NaN where fewer than two are."""
+    directions = _wide(tf.matmul(tf.math.divide_no_nan(1.0, norms), h, transpose_a=True))  # their sum, [R, 1, entries]
+    count = tf.reduce_sum(_wide(norms > 0.0), axis=[1, 2])
+    return (tf.reduce_sum(tf.square(directions), axis=[1, 2]) - count) / (count * (count - 1))
 
 
 def steepest_slope(activation: keras.layers.Layer) -> float:
-    """Largest |phi'| on a grid of [-8, 8] in steps of 1/128; every catalogued activation is steepest in there."""
+    """Largest |phi'| on a grid of [-8, 8] in steps of 1/128; every catalogued activation is steepest in there.
+
+    At exactly 0, where many have a kink, Keras's formula may have a slope that neither side has (celu's is 2, not 1):
+    there no more counts than its neighbours' and a hundredth.
+    """
     grid = tf.constant(np.linspace(-8.0, 8.0, 2049, dtype=np.float32)[:, None])
     with tf.GradientTape() as tape:
         tape.watch(grid)
         value = activation(grid)
     derivative = tape.gradient(value, grid, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return float(tf.reduce_max(tf.abs(derivative)))
+    slopes = np.abs(derivative.numpy()[:, 0])
+    middle = len(slopes) // 2
+    beside = max(slopes[middle - 1], slopes[middle + 1])
+    if slopes[middle] > 1.01 * beside:
+        slopes[middle] = beside
+    return float(slopes.max())

@@ -2,46 +2,74 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import tensorflow as tf
 
+# Where squares of entries far below a norm leave float32, and what brings such a norm back: a power of two, exactly.
+SMALLEST, LARGEST = 1e-12, 1e15
+UP, DOWN = 2.0**96, 2.0**-80
 
-@dataclass(frozen=True)
-class Watch:
-    """Whether a step measures the signal, and what it must know of the batch for it.
 
-    Attributes:
-        measure: a scalar flag; nothing is computed where it is false.
-        labels: the targets of each run's samples, [R, B]; `classes` is how many there are, 0 where they are values.
+def sample_norms(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """L2 norms of each sample's entries, of tensors [R, B, ...].
+
+    In one pass of float32; a sample whose squares would leave float32 is multiplied by a power of two before, each by
+    itself, so that no sample's norm depends on its neighbours.
+
+    Returns:
+        The multiplied samples [R, B, entries], their norms, and the factors by which norms are too large, [R, B, 1].
     """
-
-    measure: tf.Tensor
-    labels: tf.Tensor
-    classes: int
-
-
-def square_sum(tensor: tf.Tensor, keep: int) -> tf.Tensor:
-    """Sum of squares over all but the first `keep` axes, in float64: squares of small gradients leave float32."""
-    return tf.reduce_sum(tf.square(tf.cast(tensor, tf.float64)), axis=list(range(keep, len(tensor.shape))))
+    flat = tf.reshape(tensor, [*tensor.shape[:2], -1])
+    norms = tf.math.reduce_euclidean_norm(flat, axis=-1, keepdims=True)
+    factors = tf.where(norms < SMALLEST, UP, tf.where(norms > LARGEST, DOWN, 1.0))
+    scaled = flat * factors
+    return scaled, tf.math.reduce_euclidean_norm(scaled, axis=-1, keepdims=True), factors
 
 
-def measure_signal(signal: list[tf.Tensor], watch: Watch) -> tf.Tensor:
-    """Of gradients [R, B, ...]: each one's sum of squares, then the first one's correlation, [len + 1, R].
+def look(signal: list[tf.Tensor], measure: tf.Tensor, member: tf.Tensor | None) -> list[tf.Tensor]:
+    """Of one layer's gradients [R, B, ...], what `measure_signal` makes its numbers of.
 
-    In float64; zeros where the step does not measure.
+    Args:
+        signal: the gradients, the first of them for the pre-activation.
+        measure: a scalar flag; where it is false nothing is computed, and what is returned are zeros.
+        member: whether a sample is of a class, as 0 and 1, [R, B, K]; None where there are no classes.
+
+    Returns:
+        Norms and factors of `sample_norms` of each, [len, 2, R, B]; of the first, the sum over classes of
+        |sum of its samples' directions|^2, [R] in float64.
     """
+    runs, samples = signal[0].shape[:2]
 
-    def measured() -> tf.Tensor:
-        return tf.stack([*(square_sum(g, 1) for g in signal), class_pair_correlation(signal[0], watch)])
+    def looked() -> list[tf.Tensor]:
+        found = [sample_norms(gradients) for gradients in signal]
+        norms = tf.stack([tf.stack([norm[..., 0], factor[..., 0]]) for _, norm, factor in found])
+        if member is None:
+            return [norms, tf.zeros([runs], tf.float64)]
+        scaled, norm, _ = found[0]
+        sums = tf.matmul(member * tf.math.divide_no_nan(1.0, norm), scaled, transpose_a=True)  # [R, K, entries]
+        return [norms, tf.reduce_sum(tf.square(tf.cast(sums, tf.float64)), axis=[1, 2])]
 
-    shape = [len(signal) + 1, signal[0].shape[0]]
-    found = tf.cond(watch.measure, measured, lambda: tf.zeros(shape, tf.float64))
-    return tf.ensure_shape(found, shape)
+    return tf.cond(measure, looked, lambda: [tf.zeros([len(signal), 2, runs, samples]), tf.zeros([runs], tf.float64)])
 
 
-def class_pair_correlation(gradients: tf.Tensor, watch: Watch) -> tf.Tensor:
-    """Mean cosine between the gradients of two samples of one class, over all such pairs of the batch, [R].
+def measure_signal(norms: tf.Tensor, directions: tf.Tensor, member: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """From what `look` found at L layers to numbers.
+
+    Args:
+        norms: [L, len, 2, R, B].
+        directions: [L, R].
+        member: as `look` was given it.
+
+    Returns:
+        Of each layer's gradients the sums of squares over samples and entries, [L, len, R], and of the first the mean
+        cosine between the gradients of two samples of one class, see `class_pair_correlation`, [L, R]; in float64.
+    """
+    wide = tf.cast(norms, tf.float64)
+    exact = wide[:, :, 0] / wide[:, :, 1]
+    return tf.reduce_sum(tf.square(exact), axis=-1), class_pair_correlation(directions, exact[:, 0], member)
+
+
+def class_pair_correlation(directions: tf.Tensor, norms: tf.Tensor, member: tf.Tensor | None) -> tf.Tensor:
+    """Mean cosine between the gradients of two samples of one class, over all such pairs of the batch, [L, R].
 
     With u_i the direction of sample i's gradient and n_k the samples of class k that have one, it is
     sum_k (|sum_{i in k} u_i|^2 - n_k) / sum_k n_k (n_k - 1). Pairs of different classes are left out, for there the
@@ -51,18 +79,15 @@ def class_pair_correlation(gradients: tf.Tensor, watch: Watch) -> tf.Tensor:
     Source: Balduzzi et al. 2017 (arXiv:1702.08591), who correlate the gradients at inputs along a line.
 
     Args:
-        gradients: one for each sample, [R, B, ...].
+        directions: the sum over classes of |sum_{i in k} u_i|^2, [L, R].
+        norms: of the samples' gradients, [L, R, B].
+        member: whether a sample is of a class, [R, B, K].
     """
-    if not watch.classes:
-        return tf.fill(gradients.shape[:1], tf.constant(float("nan"), tf.float64))
-    wide = tf.reshape(tf.cast(gradients, tf.float64), [*gradients.shape[:2], -1])
-    norms = tf.sqrt(tf.reduce_sum(tf.square(wide), axis=-1, keepdims=True))
-    inverse = tf.math.divide_no_nan(tf.constant(1.0, tf.float64), norms)
-    directions = tf.cast(wide * inverse, tf.float32)  # of one size each: float32 serves, at half the price
-    member = tf.one_hot(watch.labels, watch.classes)
-    sums = tf.cast(tf.matmul(member, directions, transpose_a=True), tf.float64)  # [R, classes, units]
+    missing = tf.constant(float("nan"), tf.float64)
+    if member is None:
+        return tf.fill(directions.shape, missing)
     has_one = tf.cast(tf.not_equal(norms, 0.0), tf.float32)
-    count = tf.cast(tf.reduce_sum(member * has_one, axis=1), tf.float64)
-    total = tf.reduce_sum(tf.square(sums), axis=[1, 2]) - tf.reduce_sum(count, axis=1)
-    pairs = tf.reduce_sum(count * (count - 1.0), axis=1)
-    return tf.where(pairs > 0.0, total / pairs, tf.constant(float("nan"), tf.float64))
+    count = tf.cast(tf.einsum("lrb,rbk->lrk", has_one, member), tf.float64)
+    total = directions - tf.reduce_sum(count, axis=-1)
+    pairs = tf.reduce_sum(count * (count - 1.0), axis=-1)
+    return tf.where(pairs > 0.0, total / pairs, missing)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -12,7 +13,7 @@ import tensorflow as tf
 
 from bench.engine.batches import batches, sample_rows
 from bench.engine.datasets import Dataset, check_batch, load
-from bench.engine.divergence import FACTS, ROWS, Event, diagnose, locate
+from bench.engine.divergence import Event, diagnose, locate
 from bench.engine.ensemble import Ensemble
 from bench.engine.initial import initial_ensemble
 from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_columns
@@ -58,7 +59,8 @@ class Training:
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
         self.evaluated = np.zeros(0)  # the latest evaluation's losses, [R, samples]
-        self.step = tf.function(self._step, autograph=False)
+        self.step = tf.function(partial(self._step, careful=False), autograph=False)
+        self.careful_step = tf.function(partial(self._step, careful=True), autograph=False)
         self.evaluate = tf.function(lambda x, y: evaluate(self.ensemble, x, y), autograph=False)
         self.probe = tf.function(lambda x: activation_statistics(self.ensemble, x, slopes), autograph=False)
         self.recorder.timings["build_seconds"] = time.perf_counter() - started
@@ -73,11 +75,7 @@ class Training:
         for step, indices in enumerate(rows):
             with self._timed("measure_seconds"):
                 self._look(step)
-            clock = {0: "trace_seconds", self.steps: "measure_seconds"}.get(step, "train_seconds")
-            with self._timed(clock):
-                flags = [tf.constant(flag) for flag in (recorder.wants("gradient_norms", step), step == self.steps)]
-                found = self.step(tf.constant(indices), tf.constant(recorder.alive), *flags)
-                found = {name: value.numpy() for name, value in found.items()}
+            found = self._take(step, indices)
             self._judge(step, found, losses)
             if step < self.steps:
                 recorder.timings["steps"] = step + 1
@@ -92,44 +90,73 @@ class Training:
         yield
         self.recorder.timings[name] = self.recorder.timings.get(name, 0.0) + time.perf_counter() - started
 
-    def _step(self, indices: tf.Tensor, alive: tf.Tensor, measure: tf.Tensor, after: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _take(self, step: int, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """One step of all runs, as arrays; where it broke an alive run's numbers, with `facts` (see `diagnose`)."""
+        measured = tf.constant(self.recorder.wants("gradient_norms", step))
+        given = (tf.constant(indices), tf.constant(self.recorder.alive), measured)
+        clock = {0: "trace_seconds", self.steps: "measure_seconds"}.get(step, "train_seconds")
+        with self._timed(clock):
+            broken = step == self.steps and self._broken()
+            found = {} if broken else {name: value.numpy() for name, value in self.step(*given).items()}
+        if broken or found["trouble"]:
+            with self._timed("trace_seconds"):
+                found = {name: value.numpy() for name, value in self.careful_step(*given).items()}
+        return found
+
+    def _broken(self) -> bool:
+        """Whether an alive run has a weight that is not finite."""
+        finite = [
+            tf.reduce_all(tf.math.is_finite(variable.value), axis=[0, *range(2, len(variable.shape))])
+            for variable in self.ensemble.variables
+        ]
+        return bool((self.recorder.alive & ~tf.reduce_all(tf.stack(finite), axis=0).numpy()).any())
+
+    def _step(self, indices: tf.Tensor, alive: tf.Tensor, measure: tf.Tensor, *, careful: bool) -> dict[str, tf.Tensor]:
         """One training step of all runs.
+
+        Where it breaks the numbers of an alive run, the step changes nothing and says so: it has to be taken again
+        with care, which looks at every tensor before the update. That is rare, and dear to have in every step's graph.
 
         Args:
             indices: each run's rows, [R, B].
             alive: the runs whose trouble is news, [R].
-            measure: whether the columns of `gradient_norms` are wanted; they are zeros otherwise.
-            after: whether this is the step after the last, where every tensor is looked at.
+            measure: whether the columns of `gradient_norms` are wanted; they mean nothing otherwise.
+            careful: whether every tensor is looked at.
         """
         ensemble = self.ensemble
-        batch = ensemble.gradients(tf.gather(self.data.x, indices), tf.gather(self.data.y, indices), measure)
+        x, y = tf.gather(self.data.x, indices), tf.gather(self.data.y, indices)
+        batch = ensemble.gradients(x, y, measure)
         penalized = self.update.penalized(batch.gradients)
         gradients, norms = self.update.clip(penalized)
+        found = {"loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed}
         sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
-        trouble = after | tf.reduce_any(alive & ~sound)
-        layers, runs = ensemble.network.depth + 1, len(self.cohort.runs)
-        sound_facts = tf.zeros([ROWS, layers, FACTS, runs])
-        facts = tf.cond(trouble, lambda: diagnose(ensemble, batch, penalized), lambda: sound_facts)
+        found["trouble"] = tf.constant(value=True) if careful else tf.reduce_any(alive & ~sound)
+        looked = [diagnose(ensemble, batch, penalized)] if careful else []
         kernels = ensemble.kernels
         before = tf.cond(
             measure,
             lambda: [tf.identity(kernel.value) for kernel in kernels],
             lambda: [tf.zeros([0, *kernel.shape[1:]]) for kernel in kernels],
         )
-        with tf.control_dependencies([facts, *before]):
+
+        def update() -> tf.Tensor:
             self.update.apply(gradients)
-        of_kernels = tf.cond(
-            measure,
-            lambda: kernel_columns(ensemble, batch.gradients, before),
-            lambda: tf.zeros([len(KERNEL_COLUMNS), layers, runs], tf.float64),
-        )
-        return {
-            "loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed,
-            "trouble": trouble, "facts": facts,
-            "preactivation_grad_norm": batch.signal.preactivation, "activation_grad_norm": batch.signal.activation,
-            "preactivation_grad_pair_correlation": batch.signal.correlation,
-            **dict(zip(KERNEL_COLUMNS, tf.unstack(of_kernels, len(KERNEL_COLUMNS)), strict=True)),
-        }  # fmt: skip
+            ensemble.assign_states(batch.saved)
+            return tf.constant(value=True)
+
+        with tf.control_dependencies([*looked, *before]):
+            updated = update() if careful else tf.cond(found["trouble"], lambda: tf.constant(value=False), update)
+        with tf.control_dependencies([updated]):
+            columns = tf.cond(
+                measure,
+                lambda: kernel_columns(ensemble, batch.gradients, before),
+                lambda: tf.zeros([len(KERNEL_COLUMNS), ensemble.network.depth + 1, ensemble.runs], tf.float64),
+            )
+        found |= dict(zip(KERNEL_COLUMNS, tf.unstack(columns, len(KERNEL_COLUMNS)), strict=True))
+        found["preactivation_grad_norm"] = batch.signal.preactivation
+        found["activation_grad_norm"] = batch.signal.activation
+        found["preactivation_grad_pair_correlation"] = batch.signal.correlation
+        return found | ({"facts": looked[0]} if careful else {})
 
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""
@@ -167,7 +194,7 @@ class Training:
         """Note what left the finite numbers, and losses over the limit, once a run."""
         recorder, loss = self.recorder, found["loss"].astype(np.float64)
         after = step == self.steps
-        if found["trouble"]:
+        if "facts" in found:
             sound = np.isfinite(loss) & np.isfinite(found["raw"])
             if after:  # a bad weight may hide: relu makes 0 of a bias of -infinity
                 sound &= ~found["facts"][0, :, :2].any(axis=(0, 1))

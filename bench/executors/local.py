@@ -23,6 +23,7 @@ TENSORFLOW_ENVIRONMENT = {
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
     "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+    "OPENBLAS_NUM_THREADS": "1",  # of NumPy's decompositions: two threads in each worker wait for one another
 }
 
 

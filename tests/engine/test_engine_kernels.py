@@ -66,7 +66,7 @@ def test_dead_units_put_a_known_share_of_zeros_into_the_kernels_on_both_sides(tr
     assert all_dead["weight_grad_zero_fraction"].tolist() == [1.0, 1.0, 1.0, 0.0]
     assert (all_dead["weight_grad_mean_abs"] == all_dead["weight_grad_norm"]).tolist() == [True, True, True, False]
     batch, alive = tf.zeros([5, 64], tf.int32), tf.fill([5], True)
-    unmeasured = training.step(batch, alive, *[tf.constant(False)] * 2)
+    unmeasured = training.step(batch, alive, tf.constant(False))
     assert all(not unmeasured[name].numpy().any() for name in KERNEL_COLUMNS)
 
 

@@ -333,3 +333,17 @@ def test_tables_are_the_same_to_the_bit_when_the_suite_runs_again(tmp_path: Path
     for path in files:
         if path.parts[1] != "timings":
             assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes(), path
+
+
+def test_layers_one_after_the_other_and_in_a_loop_compute_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    (cohort,) = cohorts(
+        'initializer = ["glorot_uniform", "he_normal"]\n',
+        'depth = 6\nwidth = 8\nsteps = 3\nskip = "residual"\nnormalization = "batch_normalization"\nclipping = "norm"',
+        record=EVALUATED,
+    )
+    unrolled = train(cohort)
+    monkeypatch.setattr("bench.engine.ensemble.FEW_LAYERS", 0)
+    looped = train(cohort)
+    for name in ("gradient_norms", "activations", "loss_curves", "evaluations"):
+        assert len(unrolled[name])
+        pd.testing.assert_frame_equal(unrolled[name], looped[name], rtol=1e-6, atol=0)

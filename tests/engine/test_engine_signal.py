@@ -16,11 +16,12 @@ LABELS = np.array([0, 2, 0, 1, 2, 0, 2, 3])
 def correlation(gradients: Any, labels: np.ndarray = LABELS, classes: int = 5) -> np.ndarray:
     import tensorflow as tf
 
-    from bench.engine.signal import Watch, class_pair_correlation
+    from bench.engine.signal import look, measure_signal
 
     g = tf.constant(np.asarray(gradients, np.float32)[None] if np.ndim(gradients) == 2 else gradients)
-    watch = Watch(tf.constant(True), tf.constant(np.tile(labels, (g.shape[0], 1))), classes)
-    return np.asarray(class_pair_correlation(g, watch))
+    member = tf.one_hot(np.tile(labels, (g.shape[0], 1)), classes)
+    norms, directions = look([g], tf.constant(value=True), member)
+    return measure_signal(norms[None], directions[None], member)[1][0].numpy()
 
 
 def by_pairs(gradients: np.ndarray) -> float:
