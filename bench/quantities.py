@@ -26,7 +26,7 @@ class LostRule(StrEnum):
     """What an estimate counts for a run that diverged or failed: nobody averages over survivors alone."""
 
     MEASURED = "what was measured before it was lost; a run without a measurement is only counted"
-    CHANCE = "accuracy at chance: the median of the untrained networks on the same dataset"
+    CHANCE = "accuracy at chance: that of the best constant answer on the same dataset"
     WORST = "infinity: it ranks behind every run that ended"
 
 
@@ -194,6 +194,9 @@ OF_RUNS: tuple[Quantity, ...] = (
                  (("dead_fraction", 1.0),))
     ),
     _best("final_validation_accuracy", "Validation accuracy at the last recorded step.", ACCURACY, "end"),
+    Quantity("largest_answer_share_end", "1",
+             "Share of validation samples that are given the commonest answer, at the last recorded step: 1 is one "
+             "answer for every input.", "evaluations", (("largest_answer_share", 1.0),), split="validation"),
     _best("final_validation_loss", "Validation loss at the last recorded step.", LOSS, "end"),
     _best("final_train_loss", "Loss on the training sample at the last recorded step.", LOSS, "end", "train"),
     _best("best_validation_accuracy", "Highest validation accuracy over the recorded steps.", ACCURACY, "max"),

@@ -109,6 +109,12 @@ TABLES: dict[str, TableSpec] = {
             "status": _text("completed, diverged or failed."),
             "steps_completed": _count("Updates applied while everything was finite.", "updates"),
             "parameter_count": _count("Trainable numbers in the network."),
+            "naive_loss": _real(
+                "Loss of the best answer that looks at no input, on the validation rows that are evaluated: the "
+                "entropy of the classes' shares there, of values their variance.",
+                "nat",
+            ),
+            "naive_accuracy": _real("Accuracy of that answer, the largest class's share; null without classes."),
             "error": _text("Why the run failed; null otherwise."),
         },
     ),
@@ -194,6 +200,10 @@ TABLES: dict[str, TableSpec] = {
             "split": _text("train (a fixed sample of the training rows) or validation."),
             "loss": _real("The same of this split, network in inference mode.", "nat"),
             "accuracy": _real("Share of samples classified rightly, network in inference mode; null without classes."),
+            "balanced_accuracy": _real("Mean over the classes that occur of the same share of each; null likewise."),
+            "largest_answer_share": _real(
+                "Share of samples that are given the commonest answer: 1 is one answer for every input; null likewise."
+            ),
         },
     ),
     "divergence_events": TableSpec(

@@ -323,15 +323,24 @@ def measure(tables: Tables, measured: Measurements | None = None) -> pd.DataFram
 
 
 def chance_accuracy(tables: Tables) -> pd.Series:
-    """What an untrained network gets right: the median validation accuracy at step 0 over a dataset's runs, by run.
+    """What the best constant answer gets right: the largest class's share of a dataset's validation rows, by run.
 
-    Where step 0 was not evaluated it is 0, which makes "learned" harder to earn, never easier.
+    Results that are older than that column have the median validation accuracy at step 0 of the dataset's runs
+    instead, and 0 where step 0 was not evaluated.
     """
     runs = tables["runs"].set_index("run_id")
+    if naive_is_known(runs):
+        known = runs["naive_accuracy"].astype(np.float64).groupby(runs["dataset"], observed=True).max()
+        return runs["dataset"].map(known).astype(np.float64)
     rows = tables["evaluations"]
     untrained = rows[(rows["step"] == 0) & (rows["split"] == "validation")].set_index("run_id")["accuracy"]
     median = untrained.groupby(runs["dataset"].reindex(untrained.index), observed=True).median()
     return runs["dataset"].map(median).astype(np.float64).fillna(0.0)
+
+
+def naive_is_known(runs: pd.DataFrame) -> bool:
+    """Whether the best constant answer was recorded: results of an older version do not hold it."""
+    return "naive_loss" in runs and bool(runs["naive_loss"].notna().any())
 
 
 def learned_accuracy(chance: pd.Series, rule: LearnedRule) -> pd.Series:

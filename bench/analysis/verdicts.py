@@ -66,13 +66,19 @@ def judge(tables: Tables, choice: RulesChoice | None = None, measured: Measureme
 
 
 def outcome(judged: pd.DataFrame, rule: LearnedRule) -> pd.Series:
-    """An outcome for each row of runs with `final_validation_accuracy` and `chance_accuracy` beside them."""
-    status, accuracy = judged["status"], judged["final_validation_accuracy"]
+    """An outcome for each row of runs with their final validation scores and `chance_accuracy` beside them.
+
+    A network that gives one answer for every input has not learned: it is no better than the best constant answer.
+    """
+    status, accuracy, chance = (judged[name] for name in ("status", "final_validation_accuracy", "chance_accuracy"))
+    loss, naive = (judged[name].astype(np.float64) for name in ("final_validation_loss", "naive_loss"))
+    better = (accuracy > chance) & (accuracy >= learned_accuracy(chance, rule))
+    better |= accuracy.isna() & (loss < naive) & (loss <= (1.0 - rule.learned_share) * naive)
     rules = {
         Outcome.FAILED: status == RunStatus.FAILED,
         Outcome.DIVERGED: status == RunStatus.DIVERGED,
-        Outcome.LEARNED: accuracy >= learned_accuracy(judged["chance_accuracy"], rule),
-        Outcome.NOT_LEARNED: accuracy.notna(),
+        Outcome.LEARNED: better,
+        Outcome.NOT_LEARNED: accuracy.notna() | (loss.notna() & naive.notna()),
     }
     holds = [np.asarray(each, dtype=bool) for each in rules.values()]
     return pd.Series(np.select(holds, list(map(str, rules)), str(Outcome.UNMEASURED)), index=judged.index, dtype="str")

@@ -21,8 +21,9 @@ The rows. At layer l the pre-activation gradient norm is 10^(growth * (depth - 1
 keeps (1 - 0.5 * step / steps) of its growth; its loss falls from ln 10 to FLOOR as exp(-5 * step / steps). One that
 diverges doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's
 signal; its numbers are of one magnitude, norm / sqrt(count), and none is 0. Any clipping caps the norm of them all at
-its threshold. Half of the activations are at most 0, and no input of one is large. The noise is drawn from the run's
-(seed, replicate) alone, so cells compare in pairs and no run depends on its neighbours.
+its threshold. A run that does not learn gives every sample one answer; the classes are equally many, so that the best
+constant answer has an accuracy of 0.1. Half of the activations are at most 0, and no input of one is large. The noise
+is drawn from the run's (seed, replicate) alone, so cells compare in pairs and no run depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -226,6 +227,8 @@ def _runs(cohort: Cohort, batch: _Batch) -> pa.Table:
         "status": [str(RunStatus.DIVERGED if gone else RunStatus.COMPLETED) for gone in batch.diverges],
         "steps_completed": batch.end,
         "parameter_count": [parameters] * count,
+        "naive_loss": [CHANCE_LOSS] * count,
+        "naive_accuracy": [CHANCE_ACCURACY] * count,
     }
     for name in ("run_id", "cell_key", "replicate", "seed"):
         known[name] = [getattr(run, name) for run in runs]
@@ -289,12 +292,15 @@ def _loss_curves(cohort: Cohort, batch: _Batch) -> pa.Table:
 def _evaluations(cohort: Cohort, batch: _Batch) -> pa.Table:
     run, step = at = batch.rows(cohort.schedules["evaluations"], ended=True)
     learned = batch.learns[run] * (1.0 - np.exp(-5.0 * step / batch.steps))
-    accuracy = CHANCE_ACCURACY + GAIN * learned
+    train = CHANCE_ACCURACY + GAIN * learned
+    accuracy = np.stack([train, train - 0.02 * learned], axis=1).ravel()
     return _rows(
         "evaluations", batch, at, 2,
         split=pa.array(["train", "validation"]).take(pa.array(np.tile([0, 1], len(run)))),
         loss=np.repeat(batch.loss(run, step), 2),
-        accuracy=np.stack([accuracy, accuracy - 0.02 * learned], axis=1).ravel(),
+        accuracy=accuracy,
+        balanced_accuracy=accuracy,
+        largest_answer_share=np.repeat(1.0 - 0.9 * learned, 2),
     )  # fmt: skip
 
 

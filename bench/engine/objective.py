@@ -44,8 +44,6 @@ class Objective:
             return tf.nn.sparse_softmax_cross_entropy_with_logits(y, outputs)
         return tf.reduce_mean(tf.math.squared_difference(tf.reshape(y, tf.shape(outputs)), outputs), axis=-1)
 
-    def hits(self, y: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor | None:
-        """Whether each sample is classified rightly, [..., B]; None where there are no classes."""
-        if self.kind is not DataKind.CLASSES:
-            return None
-        return tf.equal(tf.argmax(outputs, axis=-1, output_type=tf.int32), y)
+    def answers(self, outputs: tf.Tensor) -> tf.Tensor | None:
+        """The class that each sample is given, [..., B]; None where there are no classes."""
+        return tf.argmax(outputs, axis=-1, output_type=tf.int32) if self.kind is DataKind.CLASSES else None

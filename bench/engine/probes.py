@@ -23,15 +23,17 @@ STATISTICS = (
 
 
 def evaluate(ensemble: Ensemble, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Loss and, where there are classes, accuracy (0 or 1) of each sample, each [R, B] in float64, in inference mode.
+    """Loss and, where there are classes, answer and accuracy (0 or 1) of each sample, [R, B], in inference mode.
 
     Args:
         x: samples [B, ...], the same for every run.
         y: their targets [B, ...].
     """
     outputs, targets = ensemble.predict(x), ensemble.repeated(y)
-    found = {"loss": ensemble.objective.losses(targets, outputs), "accuracy": ensemble.objective.hits(targets, outputs)}
-    return {name: tf.cast(each, tf.float64) for name, each in found.items() if each is not None}
+    found, answers = {"loss": ensemble.objective.losses(targets, outputs)}, ensemble.objective.answers(outputs)
+    if answers is not None:
+        found |= {"answer": answers, "accuracy": tf.equal(answers, targets)}
+    return {name: tf.cast(each, tf.float64) for name, each in found.items()}
 
 
 def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float]) -> tf.Tensor:

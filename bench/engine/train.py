@@ -23,6 +23,7 @@ from bench.engine.network import build_network
 from bench.engine.objective import Objective
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
+from bench.engine.scores import naive_scores, split_scores
 from bench.engine.update import Update
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
@@ -58,6 +59,7 @@ class Training:
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
+        self.recorder.naive = naive_scores(objective.kind, self.data.truth[self.data.train_samples :])
         self.evaluated = np.zeros(0)  # the latest evaluation's losses, [R, samples]
         self.step = tf.function(partial(self._step, careful=False), autograph=False)
         self.careful_step = tf.function(partial(self._step, careful=True), autograph=False)
@@ -163,8 +165,8 @@ class Training:
         if self.recorder.wants("evaluations", step):
             found = self.evaluate(self.data.judged_x, self.data.judged_y)
             self.evaluated = found["loss"].numpy()
-            means = {name: self.data.split_means(values.numpy()) for name, values in found.items()}
-            self.recorder.add("evaluations", step, means)
+            values = {name: each.numpy() for name, each in found.items()}
+            self.recorder.add("evaluations", step, split_scores(values, self.data.truth, self.data.train_samples))
         if self.recorder.wants("activations", step):
             found = self.probe(self.data.probe_x).numpy()
             columns = {n: found[:, k].T for k, n in enumerate(STATISTICS)}
@@ -220,13 +222,9 @@ class _Data:
         few = sample_rows(len(flat[1]), FEW_SAMPLES)
         self.probe_x = tf.constant(flat[0][sample])
         self.judged_x = tf.constant(np.concatenate([flat[0][sample], flat[1][few]]))
-        self.judged_y = tf.constant(np.concatenate([data.y_train[sample], data.y_validation[few]]))
+        self.truth = np.concatenate([data.y_train[sample], data.y_validation[few]])
+        self.judged_y = tf.constant(self.truth)
         self.train_samples = len(sample)
-
-    def split_means(self, values: np.ndarray) -> np.ndarray:
-        """From values [R, samples] to means [R, 2]: the training sample, the validation rows."""
-        parts = (values[:, : self.train_samples], values[:, self.train_samples :])
-        return np.stack([part.mean(axis=1) for part in parts], axis=1)
 
 
 class _Losses:

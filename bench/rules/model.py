@@ -126,7 +126,7 @@ class RuleSet(_Frozen):
 
 
 class LearnedRule(_Frozen):
-    """When a run learned: its final validation accuracy is this share of the way from chance to 1."""
+    """When a run learned: it makes so much less of the error of the best constant answer; outcome.toml has it."""
 
     learned_share: float
     unit: str

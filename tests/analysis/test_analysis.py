@@ -155,7 +155,15 @@ def test_what_was_not_measured_is_nan_and_every_run_has_a_row() -> None:
     assert measure(tables()).empty
 
 
-def test_chance_is_the_median_untrained_accuracy_of_each_dataset_and_0_without_step_0() -> None:
+def test_chance_is_the_best_constant_answers_accuracy_of_each_dataset() -> None:
+    known = {"naive_accuracy": 0.99, "naive_loss": 0.06}
+    values = {"dataset": "m:price", "naive_loss": 2.0}
+    runs = [run("a0", **known), run("a1", "failed"), run("b0", **known | {"dataset": "wine", "naive_accuracy": 0.4})]
+    found = measure(tables(runs=[*runs, run("c0", **values)], evaluations=accuracies("a0", 0.05, 1.0)))
+    assert found["chance_accuracy"].to_list() == pytest.approx([0.99, 0.99, 0.4, nan], nan_ok=True)
+
+
+def test_of_results_without_it_chance_is_the_median_untrained_accuracy_and_0_without_step_0() -> None:
     runs = [run("a0"), run("a1"), run("a2"), run("b0", dataset="wine"), run("c0", dataset="mnist1d")]
     rows = [
         *accuracies("a0", 0.05, 1.0), *accuracies("a1", 0.1, 1.0), *accuracies("a2", 0.9, 1.0),
@@ -210,17 +218,32 @@ def test_symptoms_on_both_sides_of_each_threshold(ratio: float, gap: float, symp
 
 
 @pytest.mark.parametrize(
-    ("accuracy", "status", "outcome"),
+    ("accuracy", "loss", "naive", "status", "outcome"),
     [
-        (0.549, "completed", Outcome.NOT_LEARNED),
-        (0.551, "completed", Outcome.LEARNED),
-        (0.99, "diverged", Outcome.DIVERGED),
-        (0.99, "failed", Outcome.FAILED),
+        # Results that do not hold the best constant answer: halfway from the untrained networks' 0.1 to 1.
+        (0.549, 0.5, {}, "completed", Outcome.NOT_LEARNED),
+        (0.551, 0.5, {}, "completed", Outcome.LEARNED),
+        (0.99, 0.01, {}, "diverged", Outcome.DIVERGED),
+        (0.99, 0.01, {}, "failed", Outcome.FAILED),
+        # 99 of 100 rows of one class: always to answer it is not to have learned.
+        (0.99, 0.06, {"naive_accuracy": 0.99, "naive_loss": 0.06}, "completed", Outcome.NOT_LEARNED),
+        (0.994, 0.01, {"naive_accuracy": 0.99, "naive_loss": 0.06}, "completed", Outcome.NOT_LEARNED),
+        (0.996, 0.01, {"naive_accuracy": 0.99, "naive_loss": 0.06}, "completed", Outcome.LEARNED),
+        (1.0, 0.0, {"naive_accuracy": 1.0, "naive_loss": 0.0}, "completed", Outcome.NOT_LEARNED),
+        # Values have a loss alone.
+        (None, 0.99, {"naive_loss": 2.0}, "completed", Outcome.LEARNED),
+        (None, 1.01, {"naive_loss": 2.0}, "completed", Outcome.NOT_LEARNED),
+        (None, 0.99, {"naive_loss": 2.0}, "diverged", Outcome.DIVERGED),
+        (None, 0.0, {"naive_loss": 0.0}, "completed", Outcome.NOT_LEARNED),
+        (None, 0.99, {}, "completed", Outcome.UNMEASURED),
     ],
 )
-def test_a_run_learned_from_halfway_between_chance_and_1(accuracy: float, status: str, outcome: Outcome) -> None:
-    found = judge(tables(runs=[run("a0", status)], evaluations=accuracies("a0", 0.1, accuracy)))
-    assert found["outcome"].tolist() == [outcome]
+def test_a_run_learned_that_makes_at_most_half_of_the_error_of_the_best_constant_answer(
+    accuracy: float | None, loss: float, naive: dict[str, float], status: str, outcome: Outcome
+) -> None:
+    rows = [row | {"loss": loss, "accuracy": accuracy if row["step"] else accuracy and 0.1}
+            for row in accuracies("a0", 0.1, 0.0) if row["split"] == "validation"]  # fmt: skip
+    assert judge(tables(runs=[run("a0", status, **naive)], evaluations=rows))["outcome"].tolist() == [outcome]
 
 
 def test_without_evaluations_an_outcome_is_unmeasured_but_a_lost_run_stays_lost() -> None:

@@ -151,7 +151,7 @@ def test_evaluations_are_those_of_the_lone_model_in_inference_mode(
         if step:
             lone.train((x[at], y[at]) for at in rows)
         logits = lone.model(data.judged_x, training=False)[0].numpy().astype(np.float64)
-        truth = data.judged_y.numpy()
+        truth = data.truth
         peak = logits.max(axis=1)
         loss = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=1)) - logits[np.arange(len(truth)), truth]
         hits = logits.argmax(axis=1) == truth
@@ -159,4 +159,13 @@ def test_evaluations_are_those_of_the_lone_model_in_inference_mode(
         for split, part in parts.items():
             row = found[(found["step"] == step) & (found["split"] == split)].iloc[0]
             np.testing.assert_allclose(row["loss"], loss[part].mean(), rtol=1e-4)
-            np.testing.assert_allclose(row["accuracy"], hits[part].mean(), atol=1.5 / len(hits[part]))
+            one = 1.5 / len(hits[part])  # sample may lie on the line between two classes
+            np.testing.assert_allclose(row["accuracy"], hits[part].mean(), atol=one)
+            recalls = [hits[part][truth[part] == label].mean() for label in range(10)]
+            np.testing.assert_allclose(row["balanced_accuracy"], np.mean(recalls), atol=2 * one)
+            largest = np.bincount(logits[part].argmax(axis=1)).max() / len(hits[part])
+            np.testing.assert_allclose(row["largest_answer_share"], largest, atol=one)
+    shares = np.bincount(data.truth[data.train_samples :]) / (len(data.truth) - data.train_samples)
+    naive = trained.tables["runs"].iloc[0]
+    np.testing.assert_allclose(naive["naive_accuracy"], shares.max())
+    np.testing.assert_allclose(naive["naive_loss"], -(shares * np.log(shares)).sum())

@@ -14,6 +14,7 @@ from bench.plan import make_plan
 from bench.report.blocks import Figure, Sentence, Sentences, Table, Text
 from bench.report.frames import Frames
 from bench.report.sections import remedies, rules, trainability
+from bench.report.sections.answer import overall
 from bench.report.sections.divergence import survival_chart
 from bench.report.sections.factors import effect_sentences, effects_of, share_sentence
 from bench.report.sections.trainability import depth_grids, depth_sentences
@@ -48,6 +49,25 @@ def noisy(suite: str, seed: int) -> Frames:
 
 def texts(sentences: tuple[Sentence, ...]) -> str:
     return "\n".join(sentence.text for sentence in sentences)
+
+
+# What learning is
+
+
+def test_a_network_that_always_answers_the_majority_has_not_learned_and_the_page_says_so() -> None:
+    tables = dry_results(NOTHING).tables
+    made = altered(
+        NOTHING,
+        runs=tables["runs"].assign(naive_accuracy=0.99, naive_loss=0.056),
+        evaluations=tables["evaluations"].assign(accuracy=0.99, loss=0.056, largest_answer_share=1.0),
+    )
+    runs = len(made.plain)
+    learned, collapsed, *_ = overall(made.labelled, made.choice)
+    assert learned.text == f"0 of {runs} runs learned (0 %). {runs} ended without learning, 0 left the finite numbers."
+    assert "the best constant answer's, 0.99, to 1" in learned.basis
+    assert f"{runs} of {runs} runs that ended without learning collapsed to one answer" in collapsed.text
+    older = altered(NOTHING, runs=tables["runs"].assign(naive_accuracy=None, naive_loss=None))
+    assert "the untrained networks' (all that was kept), 0.1, to 1" in overall(older.labelled, older.choice)[0].basis
 
 
 # By depth

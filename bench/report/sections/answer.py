@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from bench.analysis import Outcome, Symptom
+from bench.analysis.quantities import naive_is_known
 from bench.report.blocks import Count, Counts, Section, Sentence, Sentences
 from bench.report.frames import Frames
 from bench.rules import LearnedRule, RulesChoice, RuleSet
@@ -30,7 +31,7 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
 
 def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
     """How many runs learned, and how that goes with the gradient at initialization."""
-    return (_overall(judged, choice.learned), *_signal(judged, choice.own))
+    return (_overall(judged, choice.learned), *_one_answer(judged), *_signal(judged, choice.own))
 
 
 def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
@@ -48,8 +49,43 @@ def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
         text = f"No accuracy was recorded of {of(unknown, total)} runs: whether they learned is not known. {lost}"
     elif unknown:
         text += f" Of {integer(unknown)} no accuracy was recorded: whether they learned is not known."
-    share = learned_rule.learned_share
-    return Sentence(text, f"learned: final validation accuracy at least {share:g} of the way from chance to 1", "#map")
+    return Sentence(text, _learned(judged, learned_rule.learned_share), "#map")
+
+
+def _learned(judged: pd.DataFrame, share: float) -> str:
+    """From which score a run counts as learned, with the score of the best constant answer."""
+    naive = judged.groupby("dataset", observed=True)[["chance_accuracy", "naive_loss"]].max()
+    accuracies, losses = naive["chance_accuracy"].dropna(), naive.loc[naive["chance_accuracy"].isna(), "naive_loss"]
+    said = []
+    if len(accuracies) or losses.isna().all():
+        whose = "best constant answer's" if naive_is_known(judged) else "untrained networks' (all that was kept)"
+        said.append(
+            f"final validation accuracy at least {share:g} of the way from the {whose}{_range(accuracies)} to 1"
+        )
+    if losses.notna().any():
+        said.append(f"final validation loss at most {1 - share:g} of the best constant answer's{_range(losses)}")
+    return f"learned: {'; for values, '.join(said)}"
+
+
+def _range(values: pd.Series) -> str:
+    """`, 0.11,`, or `, 0.11 to 0.4,`."""
+    known = values.dropna()
+    ends = dict.fromkeys(number(float(each)) for each in (known.min(), known.max())) if len(known) else {}
+    return f", {' to '.join(ends)}," if ends else ""
+
+
+def _one_answer(judged: pd.DataFrame) -> list[Sentence]:
+    """How many networks collapsed to one answer, which may look accurate where classes are unequal."""
+    ended = judged[judged["outcome"] == Outcome.NOT_LEARNED]
+    collapsed = ended[ended["largest_answer_share_end"] >= 1.0]
+    if collapsed.empty:
+        return []
+    accuracy = _range(collapsed["final_validation_accuracy"]).strip(", ")
+    text = (
+        f"{of(len(collapsed), len(ended))} runs that ended without learning collapsed to one answer for every input: "
+        f"their accuracy, {accuracy}, is that of a constant."
+    )
+    return [Sentence(text, "one answer: at the last recorded step every validation sample is given the same class")]
 
 
 def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:

@@ -1,0 +1,42 @@
+"""How good a network's answers are, and how good the best answer is that looks at no input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bench.factors import DataKind
+
+Scores = dict[str, np.ndarray]
+
+
+def naive_scores(kind: DataKind, y: np.ndarray) -> dict[str, float | None]:
+    """Loss and accuracy of the best constant answer on targets y [B, ...]; of values there is no accuracy."""
+    if kind is DataKind.VALUES:
+        return {"naive_loss": float(np.var(y.astype(np.float64), axis=0).mean()), "naive_accuracy": None}
+    shares = np.unique(y, return_counts=True)[1] / len(y)
+    return {"naive_loss": float(-(shares * np.log(shares)).sum()), "naive_accuracy": float(shares.max())}
+
+
+def split_scores(found: Mapping[str, np.ndarray], y: np.ndarray, train_samples: int) -> Scores:
+    """The columns of `evaluations`, [R, 2]: of the training sample, and of the validation rows after it.
+
+    Args:
+        found: `loss` and, where there are classes, `accuracy` (0 or 1) and `answer` of each run and sample, [R, B].
+        y: the samples' targets, [B, ...].
+        train_samples: how many of them are the training sample.
+    """
+    parts = (slice(None, train_samples), slice(train_samples, None))
+    each = [_scores({name: values[:, part] for name, values in found.items()}, y[part]) for part in parts]
+    return {name: np.stack([scores[name] for scores in each], axis=1) for name in each[0]}
+
+
+def _scores(found: Scores, y: np.ndarray) -> Scores:
+    scores = {name: found[name].mean(axis=1) for name in ("loss", "accuracy") if name in found}
+    if "answer" in found:
+        _, place, counts = np.unique(y, return_inverse=True, return_counts=True)
+        scores["balanced_accuracy"] = found["accuracy"] @ (1.0 / (counts[place] * len(counts)))
+        answers = found["answer"].astype(np.int64)
+        scores["largest_answer_share"] = np.array([np.bincount(run).max() for run in answers]) / len(y)
+    return scores
