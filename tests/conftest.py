@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-os.environ |= {
+from bench.environment import worker_settings
+
+os.environ |= worker_settings() | {
     "CUDA_VISIBLE_DEVICES": "-1",
     "KERAS_BACKEND": "tensorflow",
     "OPENBLAS_NUM_THREADS": "1",

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from queue import SimpleQueue
 
-from bench.environment import cores
+from bench.environment import cores, worker_settings
 from bench.executors.child import Answer, Child
 from bench.executors.driver import Outcome
 from bench.plan import Cohort
@@ -38,7 +38,7 @@ class LocalExecutor:
     """Trains cohorts in child processes, as a context: leaving it ends them."""
 
     def __init__(self, workers: int) -> None:
-        self.children = [Child(TENSORFLOW_ENVIRONMENT) for _ in range(workers)]
+        self.children = [Child(TENSORFLOW_ENVIRONMENT | worker_settings()) for _ in range(workers)]
         self.idle: SimpleQueue[Child] = SimpleQueue()
         for child in self.children:
             self.idle.put(child)

@@ -18,7 +18,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
-from bench.environment import DECIDING, versions
+from bench.environment import DECIDING, versions, worker_settings
 from bench.errors import ExecutorError
 from bench.executors.child import GRACE_SECONDS, SECONDS_TO_START, Answer, Child, Status
 from bench.executors.local import TENSORFLOW_ENVIRONMENT, default_workers
@@ -314,5 +314,5 @@ def answer(request: Request) -> Answer:
 def worker_environment(cpus: float, gpus: float) -> dict[str, str]:
     """The child's environment: as many TensorFlow threads as whole CPUs were granted, and no GPU that was not."""
     threads = str(max(1, int(cpus)))
-    environment = TENSORFLOW_ENVIRONMENT | {"TF_NUM_INTRAOP_THREADS": threads}
+    environment = TENSORFLOW_ENVIRONMENT | worker_settings() | {"TF_NUM_INTRAOP_THREADS": threads}
     return environment if gpus else environment | {"CUDA_VISIBLE_DEVICES": "-1"}

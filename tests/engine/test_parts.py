@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from bench.environment import machine
+from bench.environment import machine, worker_settings
 from bench.executors.child import Status
 from bench.executors.driver import Driver, Outcome
 from bench.executors.local import LocalExecutor
@@ -48,3 +48,23 @@ def test_whether_onednn_computes_is_told_without_tensorflow_as_tensorflow_tells_
     from tensorflow.python.util import _pywrap_util_port
 
     assert machine()["onednn"] == ("on" if _pywrap_util_port.IsMklEnabled() else "off")
+
+
+@pytest.mark.parametrize(
+    ("flags", "asked", "told", "word"),
+    [
+        ({"avx2"}, None, {"TF_ENABLE_ONEDNN_OPTS": "1"}, "on"),
+        ({"avx2", "avx512_vnni"}, "0", {}, "off"),
+        ({"sse4_2"}, None, {}, "off"),
+        ({"sse4_2"}, "1", {}, "on"),
+    ],
+)
+def test_workers_use_onednn_wherever_there_is_avx2_unless_the_user_said_otherwise(
+    flags: set[str], asked: str | None, told: dict[str, str], word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS", raising=False)
+    if asked:
+        monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", asked)
+    monkeypatch.setattr("bench.environment._flags", lambda: flags)
+    assert worker_settings() == told
+    assert machine()["onednn"] == word
