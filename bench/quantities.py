@@ -6,6 +6,7 @@ all of them by one entry here.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -18,6 +19,7 @@ EACH = "each"  # one number per recorded step: what rules look at
 LEARNED = "learned"  # the accuracy from which a run counts as learned
 LAYERED = ("activations", "gradient_norms")  # tables with layers, in the order in which reading them takes least room
 WHOLE_RUN = ("runs", "timings", "divergence_events")  # tables without recorded steps: a lost run is in them too
+SHARES = ("accuracy", "balanced_accuracy", "largest_answer_share", "clipped")  # beside those named fractions
 ACCURACY = (("accuracy", 1.0),)
 LOSS = (("loss", 1.0),)
 
@@ -99,6 +101,13 @@ class Quantity:
     def per_step(self) -> bool:
         """Whether it is a number of each recorded step, of which a rule looks at the first, the last or any."""
         return self.step == EACH
+
+    @property
+    def largest_difference(self) -> float:
+        """How far apart two runs' numbers can be: 1 for shares, which lie between 0 and 1, else infinity."""
+        ((name, power),) = self.of if len(self.of) == 1 else (("", 0.0),)
+        plain = power == 1.0 and self.transform == "none" and self.take in ("mean", "median", "min", "max")
+        return 1.0 if plain and (name in SHARES or name.endswith("_fraction")) else math.inf
 
     @property
     def counts_steps(self) -> bool:

@@ -24,6 +24,14 @@ replicates less that of single pairs, and no less than either; Student's t has S
 mean is thus that of contexts and replicates like these. In simulations of 12 and 60 contexts with 3 and 10 replicates,
 with and without effects that differ by context and by replicate, the 95 % interval held the truth in 93 to 100 % of
 4000 data sets. Contexts as units held it in as few as 39 %, replicates as units in 48 %.
+
+Accuracies lie between 0 and 1, and networks learn or do not: a few runs that ended alike say little of one that might
+not, and Student's t, which knows nothing of bounds, is too sure of them (2 contexts in which every run was rescued or
+none held the truth in 44 %) or says what cannot be (−3.9 to +4.6). So an interval of a bounded difference ends at the
+bounds, and reaches at least as far as a part of the contexts could move the mean that was not met in any of them: with
+n contexts one of share 1 - 0.05^(1/n) is missed in 5 % of data sets. In simulations of 2 to 12 contexts with 2 and 3
+replicates, of noise and of runs that learn or do not, by run and by context, rarely or often, it held the truth in
+98 to 100 % of 1000 data sets each.
 """
 
 from __future__ import annotations
@@ -217,7 +225,7 @@ def main_effects(judged: pd.DataFrame, varied: Sequence[str], quantity: Quantity
     )
     if frame.duplicated([*varied, "replicate"]).any():
         raise ValueError(f"runs differ in more than {', '.join(varied)} and the replicate")
-    rows = [row for factor in varied for row in _effects_of(frame, factor, varied)]
+    rows = [row for factor in varied for row in _effects_of(frame, factor, varied, quantity.largest_difference)]
     table = pd.DataFrame(rows, columns=CONTRASTS[:-1])
     return table.assign(p_holm=holm(table["p_value"].to_numpy(np.float64)))
 
@@ -232,7 +240,7 @@ def holm(p_values: Reals) -> Reals:
     return adjusted
 
 
-def _effects_of(frame: pd.DataFrame, factor: str, varied: Sequence[str]) -> list[tuple[object, ...]]:
+def _effects_of(frame: pd.DataFrame, factor: str, varied: Sequence[str], most: float) -> list[tuple[object, ...]]:
     others = [name for name in varied if name != factor]
     grouped = frame.groupby(others, sort=False, observed=True, dropna=False) if others else None
     context = grouped.ngroup().to_numpy(np.int64) if grouped is not None else np.zeros(len(frame), np.int64)
@@ -254,19 +262,35 @@ def _effects_of(frame: pd.DataFrame, factor: str, varied: Sequence[str]) -> list
         used = np.flatnonzero(paired & ~np.isnan(change))
         shares, (mean, low, high, p_value) = (used // blocks, used % blocks), (np.nan,) * 4
         if len(used):
-            mean, low, high, p_value = clustered_mean(change[used], *shares)
+            mean, low, high, p_value = clustered_mean(change[used], *shares, most)
         counted = (len(used), *(len(np.unique(each)) for each in shares), int(paired.sum()) - len(used))
         gone = int((lost[level] | lost[reference])[used].sum())
         rows.append((factor, names[level], names[reference], mean, low, high, *counted, gone, p_value))
     return rows
 
 
-def clustered_mean(values: Reals, context: Indices, block: Indices) -> tuple[float, float, float, float]:
+def clustered_mean(
+    values: Reals, context: Indices, block: Indices, most: float = np.inf
+) -> tuple[float, float, float, float]:
     """Mean, lower, upper and two-sided p-value of values that share contexts and blocks, at least one value.
 
-    With a single context only blocks count, with a single block only contexts. Values that are all the same have an
-    interval of no width; their p-value is 1 for zero and 0 otherwise.
+    With a single context only blocks count, with a single block only contexts. Values between -`most` and `most` have
+    an interval within these bounds that owns up to what so few contexts cannot have shown. Of other values that are all
+    the same the interval has no width; their p-value is 1 for zero and 0 otherwise.
     """
+    mean, low, high, p_value = _student(values, context, block)
+    contexts = len(np.unique(context))
+    units = contexts if contexts > 1 else len(np.unique(block))
+    if not np.isfinite(most) or np.isnan(low):
+        return mean, low, high, p_value
+    unseen = 1.0 - (1.0 - LEVEL) ** (1.0 / units)
+    low = max(-most, min(low, mean - unseen * (mean + most)))
+    high = min(most, max(high, mean + unseen * (most - mean)))
+    return mean, low, high, max(p_value, (most / (most + abs(mean))) ** units)
+
+
+def _student(values: Reals, context: Indices, block: Indices) -> tuple[float, float, float, float]:
+    """By Student's t with clustered errors; NaN where neither contexts nor blocks are several."""
     mean = float(values.mean())
     parts = [_cluster_variance(values - mean, code) for code in (context, block, np.arange(len(values)))]
     (by_context, of_context), (by_block, of_block), (by_pair, of_pair) = parts

@@ -33,7 +33,7 @@ def split_scores(found: Mapping[str, np.ndarray], y: np.ndarray, train_samples: 
 
 
 def _scores(found: Scores, y: np.ndarray) -> Scores:
-    scores = {name: found[name].mean(axis=1) for name in ("loss", "accuracy") if name in found}
+    scores: Scores = {name: found[name].mean(axis=1) for name in ("loss", "accuracy") if name in found}
     if "answer" in found:
         _, place, counts = np.unique(y, return_inverse=True, return_counts=True)
         scores["balanced_accuracy"] = found["accuracy"] @ (1.0 / (counts[place] * len(counts)))

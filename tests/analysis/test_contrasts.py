@@ -13,6 +13,7 @@ from bench.analysis.effects import clustered_mean, holm, main_effects
 from bench.quantities import quantity
 
 ACCURACY = quantity("final_validation_accuracy")
+NUMBER = quantity("decay_rate_start")  # one that no bounds are known of
 LEVELS = {"depth": (2, 8, 32), "activation": ("sigmoid", "relu", "tanh", "gelu"), "normalization": ("layer", "none")}
 VARIED = list(LEVELS)
 
@@ -22,7 +23,10 @@ def judged(replicates: int, *parts: np.ndarray) -> pd.DataFrame:
     rows = list(product(*LEVELS.values(), range(replicates)))
     frame = pd.DataFrame(rows, columns=[*VARIED, "replicate"])
     total = sum(np.broadcast_to(part, (3, 4, 2, replicates)) for part in parts)
-    return frame.assign(status="completed", chance_accuracy=0.1, final_validation_accuracy=np.asarray(total).ravel())
+    number = np.asarray(total).ravel()
+    return frame.assign(
+        status="completed", chance_accuracy=0.1, final_validation_accuracy=number, decay_rate_start=number
+    )
 
 
 def noise(seed: int, replicates: int) -> np.ndarray:
@@ -31,7 +35,7 @@ def noise(seed: int, replicates: int) -> np.ndarray:
 
 def test_differences_from_the_absent_treatment_or_the_first_level() -> None:
     frame = judged(3, 0.1 * np.arange(4)[:, None, None], 0.3 * np.array([[1.0], [0.0]]))
-    found = main_effects(frame, VARIED, ACCURACY).set_index(["factor", "level"])
+    found = main_effects(frame, VARIED, NUMBER).set_index(["factor", "level"])
     assert found.index.tolist() == [
         ("depth", "8"), ("depth", "32"), ("activation", "relu"), ("activation", "tanh"), ("activation", "gelu"),
         ("normalization", "layer"),
@@ -46,17 +50,17 @@ def test_the_reference_does_not_depend_on_the_order_of_rows() -> None:
     frame = judged(2, 0.1 * np.arange(4)[:, None, None], noise(0, 2))
     order = pd.CategoricalDtype(["tanh", "unused", "sigmoid", "relu", "gelu"], ordered=True)
     coded = frame.astype({"activation": order})
-    expected = main_effects(coded, VARIED, ACCURACY)
+    expected = main_effects(coded, VARIED, NUMBER)
     assert expected.set_index("factor")["reference"].to_dict() == {
         "depth": "2", "activation": "tanh", "normalization": "none"
     }  # fmt: skip
-    turned = main_effects(coded.iloc[::-1], VARIED, ACCURACY)
+    turned = main_effects(coded.iloc[::-1], VARIED, NUMBER)
     pd.testing.assert_frame_equal(turned, expected)
 
 
 def test_pairs_share_the_draw_of_their_replicate() -> None:
     shift = np.array([0.0, 5.0, -3.0])
-    found = main_effects(judged(3, shift, 0.3 * np.array([[1.0], [0.0]]), 1e-3 * noise(0, 3)), VARIED, ACCURACY)
+    found = main_effects(judged(3, shift, 0.3 * np.array([[1.0], [0.0]]), 1e-3 * noise(0, 3)), VARIED, NUMBER)
     row = found.set_index("factor").loc["normalization"]
     assert row["difference"] == pytest.approx(0.3, abs=0.002)
     assert row["upper"] - row["lower"] < 0.01
@@ -74,7 +78,7 @@ def test_a_lost_run_counts_as_chance_and_is_told() -> None:
 def test_only_matched_runs_are_compared() -> None:
     frame = judged(2, np.array([0.0, 1.0, 5.0])[:, None, None, None], 0.1 * np.array([[1.0], [0.0]]))
     lacking = frame[~((frame["depth"] == 32) & (frame["normalization"] == "none"))]
-    row = main_effects(lacking, VARIED, ACCURACY).set_index("factor").loc["normalization"]
+    row = main_effects(lacking, VARIED, NUMBER).set_index("factor").loc["normalization"]
     assert row["difference"] == pytest.approx(0.1)
     assert row["pairs"] == 16
 
@@ -90,32 +94,90 @@ def test_infinities_have_no_mean_difference_and_a_factor_left_out_is_an_error() 
     frame = judged(2, noise(0, 2)).assign(final_validation_loss=1.0)
     frame.loc[0, "status"] = "failed"
     assert main_effects(frame, VARIED, quantity("final_validation_loss")).empty
-    assert len(main_effects(frame, VARIED, ACCURACY)) == 6
+    assert len(main_effects(frame, VARIED, NUMBER)) == 6
     with pytest.raises(ValueError, match="depth"):
-        main_effects(frame, ["depth"], ACCURACY)
+        main_effects(frame, ["depth"], NUMBER)
 
 
 def test_one_pair_has_no_interval_and_one_factor_alone_is_judged_by_its_replicates() -> None:
     frame = pd.DataFrame(
         {"clipping": ["none", "value"] * 4, "replicate": [0, 0, 1, 1, 2, 2, 3, 3], "status": "completed",
-         "chance_accuracy": 0.1, "final_validation_accuracy": [0.0, 0.1, 0.0, 0.2, 0.0, 0.3, 0.0, 0.2]}
+         "decay_rate_start": [0.0, 0.1, 0.0, 0.2, 0.0, 0.3, 0.0, 0.2]}
     )  # fmt: skip
-    row = main_effects(frame, ["clipping"], ACCURACY).iloc[0]
+    row = main_effects(frame, ["clipping"], NUMBER).iloc[0]
     half = 3.182446 * np.std([0.1, 0.2, 0.3, 0.2], ddof=1) / 2.0
     assert (row["lower"], row["upper"]) == (pytest.approx(0.2 - half), pytest.approx(0.2 + half))
-    single = main_effects(frame.iloc[:2], ["clipping"], ACCURACY).iloc[0]
+    single = main_effects(frame.iloc[:2], ["clipping"], NUMBER).iloc[0]
     assert single["difference"] == pytest.approx(0.1)
     assert single[["lower", "upper", "p_value", "p_holm"]].isna().all()
-    assert main_effects(frame.iloc[:1], ["clipping"], ACCURACY).empty
-    assert main_effects(frame.iloc[:0], ["clipping"], ACCURACY).empty
+    assert main_effects(frame.iloc[:1], ["clipping"], NUMBER).empty
+    assert main_effects(frame.iloc[:0], ["clipping"], NUMBER).empty
+
+
+def learning(kind: str, contexts: int, replicates: int, draw: np.random.Generator) -> tuple[np.ndarray, float]:
+    """Differences of accuracy where runs learn or do not, [context, replicate], and their true mean."""
+    noise, coin = draw.normal(size=(contexts, replicates)), draw.random((contexts, replicates))
+    one = np.repeat(coin[:, :1], replicates, axis=1)  # a context's runs all end alike
+    match kind:
+        case "a context is rescued or not":
+            return 0.85 * (one < 0.3) + 0.01 * noise, 0.85 * 0.3
+        case "one context in ten is lost":
+            return -0.85 * (one < 0.1) + 0.01 * noise, -0.085
+        case "one run in ten is lost":
+            return -0.85 * (coin < 0.1) + 0.01 * noise, -0.085
+        case "half of the runs learn on each side":
+            return 0.85 * ((coin < 0.5) - 1.0 * (draw.random(coin.shape) < 0.5)), 0.0
+        case "a replicate favours a level":
+            return 0.05 + 0.1 * draw.normal(size=(1, replicates)) + 0.05 * noise, 0.05
+    return 0.2 + 0.15 * draw.normal(size=(contexts, 1)) + 0.05 * noise, 0.2  # contexts differ
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "a context is rescued or not",
+        "one context in ten is lost",
+        "one run in ten is lost",
+        "half of the runs learn on each side",
+        "a replicate favours a level",
+        "contexts differ",
+    ],
+)
+@pytest.mark.parametrize(("contexts", "replicates", "sets"), [
+    (2, 2, 200), (6, 3, 200),
+    *(pytest.param(c, r, 1000, marks=pytest.mark.full) for c in (2, 3, 4, 6, 9, 12) for r in (2, 3)),
+])  # fmt: skip
+def test_intervals_of_few_accuracies_are_possible_and_hold_the_truth(
+    kind: str, contexts: int, replicates: int, sets: int
+) -> None:
+    """In at least 95 % of data sets, but for 2.6 standard errors; the p-value says what the interval does."""
+    draw, held = np.random.default_rng(contexts * 10 + replicates), 0
+    context, block = np.divmod(np.arange(contexts * replicates), replicates)
+    for _ in range(sets):
+        change, truth = learning(kind, contexts, replicates, draw)
+        mean, low, high, p_value = clustered_mean(change.clip(-1.0, 1.0).ravel(), context, block, 1.0)
+        assert -1.0 <= low <= mean <= high <= 1.0
+        assert p_value >= 0.05 or not low <= 0.0 <= high
+        held += low <= truth <= high
+    assert held >= 0.95 * sets - 2.6 * (0.95 * 0.05 * sets) ** 0.5
+
+
+def test_four_pairs_that_agree_do_not_prove_an_effect_and_many_contexts_do() -> None:
+    few, many = np.divmod(np.arange(4), 2), np.divmod(np.arange(48), 2)
+    unseen = 1.0 - 0.05**0.5
+    expected = (0.85, 0.85 - unseen * 1.85, 0.85 + unseen * 0.15, 1.85**-2)
+    assert clustered_mean(np.full(4, 0.85), *few, 1.0) == pytest.approx(expected)
+    assert clustered_mean(np.full(48, 0.85), *many, 1.0)[3] < 1e-6
+    assert ACCURACY.largest_difference == 1.0
+    assert NUMBER.largest_difference == inf
 
 
 def test_columns_of_categories_work() -> None:
     frame = judged(2, 0.1 * np.arange(4)[:, None, None])
-    expected = main_effects(frame, VARIED, ACCURACY)
+    expected = main_effects(frame, VARIED, NUMBER)
     order = pd.CategoricalDtype(LEVELS["activation"])
     coded = frame.astype({"activation": order, "depth": "category", "normalization": "category"})
-    pd.testing.assert_frame_equal(main_effects(coded, VARIED, ACCURACY), expected)
+    pd.testing.assert_frame_equal(main_effects(coded, VARIED, NUMBER), expected)
 
 
 def test_values_that_are_all_the_same_are_certain() -> None:
@@ -146,7 +208,7 @@ def test_intervals_cover_at_their_rate_and_little_is_found_where_nothing_was_pla
     for seed in range(100):
         lucky = by_replicate * np.random.default_rng(seed + 1000).normal(size=(1, 4, 1, replicates))
         planted = -0.5 * np.array([[1.0], [0.0]])
-        found = main_effects(judged(replicates, planted, lucky, noise(seed, replicates)), VARIED, ACCURACY)
+        found = main_effects(judged(replicates, planted, lucky, noise(seed, replicates)), VARIED, NUMBER)
         effect = found[found["factor"] == "normalization"].iloc[0]
         held += effect["lower"] <= -0.5 <= effect["upper"]
         false_alarms += (found.loc[found["factor"] != "normalization", "p_holm"] < 0.05).any()
@@ -168,7 +230,7 @@ def test_the_mean_is_that_of_contexts_like_these() -> None:
 
 def test_planted_effects_are_found_in_their_order() -> None:
     planted = np.array([0.0, 0.5, 1.0, 2.0])[:, None, None]
-    found = main_effects(judged(10, planted, 0.3 * noise(1, 10)), VARIED, ACCURACY)
+    found = main_effects(judged(10, planted, 0.3 * noise(1, 10)), VARIED, NUMBER)
     ranked = found.sort_values("difference", ascending=False)
     assert ranked["level"].tolist()[:3] == ["gelu", "tanh", "relu"]
     assert (ranked["p_holm"].iloc[:3] < 0.01).all()

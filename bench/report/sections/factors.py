@@ -23,8 +23,8 @@ ALPHA = 0.05
 REST = "everything else"
 PAIRED = (
     "mean paired difference of the final validation accuracy, a lost run counting as chance: same other levels, same "
-    "replicate; interval and test respect that pairs share contexts and replicates; p after Holm's correction over all "
-    "levels"
+    "replicate; interval and test respect that pairs share contexts and replicates, that an accuracy lies between 0 and "
+    "1, and what so few contexts cannot have shown; p after Holm's correction over all levels"
 )
 
 
