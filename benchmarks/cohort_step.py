@@ -1,71 +1,69 @@
-"""(c) per step: the engine's own training step on the cohort that `jax_vmap` trains."""
+"""The engine's own training step on the cohort of a case, and products of matrices as its layers have them."""
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Callable
-from itertools import islice
-from pathlib import Path
+from functools import partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from bench.engine.batches import batches
+from bench.engine.ensemble import Ensemble
 from bench.engine.train import Training
-from bench.plan import Cohort, make_plan
-from bench.suite import load_suite
-from benchmarks.process import Case, Findings, serve, time_calls
+from benchmarks.case import FIRST_STEPS, PRODUCTS, Case
+from benchmarks.process import Prepared, counted, serve
 
-SUITE = """
-[suite]
-name = "step"
-question = "How long is a step?"
-replicates = {replicates}
-
-[factors]
-initializer = ["glorot_uniform", "he_normal", "lecun_normal"]
-clipping = ["none", "global_norm"]
-
-[fixed]
-depth = {depth}
-width = {width}
-batch_size = {batch}
-normalization = "{normalization}"
-activation = "relu"
-optimizer = "momentum"
-learning_rate = 0.02
-"""
+CHAIN = 10  # batches of products in a call
 
 
-def cohort_of(case: Case) -> Cohort:
-    """The cohort of a case; its runs are a multiple of six."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "step.toml"
-        path.write_text(SUITE.format(**case, replicates=case["runs"] // 6), encoding="utf-8")
-        return make_plan(load_suite(path)).cohorts[0]
-
-
-def prepare(case: Case) -> Callable[[], Findings]:
-    """Build the cohort and take its first step; then time steps that measure norms and steps that do not."""
-    cohort = cohort_of(case)
+def prepare(case: Case, _: dict[str, Any]) -> Prepared:
+    """Steps that measure every layer's gradients, steps that do not, and batched products of the network's width."""
+    cohort, kernels, rows = case.cohort, case.kernels(), case.rows()
     started = time.perf_counter()
     training = Training(cohort)
-    rows = list(islice(batches(cohort.runs, len(training.data.y), case["batch"], case["calls"]), case["calls"]))
-    alive = tf.constant(training.recorder.alive)
+    start_from(training.ensemble, kernels)
 
-    def call(indices: np.ndarray, *, measure: bool) -> None:
-        found = training.step(tf.constant(indices), alive, tf.constant(measure))
-        for value in found.values():
-            value.numpy()
+    def step(*, measure: bool) -> dict[str, np.ndarray]:
+        return take_step(training, next(rows), measure=measure)
 
-    call(rows[0], measure=True)
+    losses = [step(measure=True)["loss"][0]]
     first = time.perf_counter() - started
-    return lambda: {
-        "first": {"measured": first},
-        "measured": time_calls(lambda i: call(rows[i], measure=True), case),
-        "plain": time_calls(lambda i: call(rows[i], measure=False), case),
-    }
+    losses += [step(measure=True)["loss"][0] for _ in range(FIRST_STEPS - 1)]
+    kinds = {name: counted(partial(step, measure=name == "measured"), 1) for name in ("measured", "plain")}
+    return Prepared(kinds | {"products": counted(products(case.width), CHAIN)}, first, float(np.mean(losses)))
+
+
+def take_step(training: Training, rows: np.ndarray, *, measure: bool) -> dict[str, np.ndarray]:
+    """One step of the engine, as its own loop takes it: the only line here that knows the step's arguments."""
+    flags = (tf.constant(measure), tf.constant(value=False))
+    found = training.step(tf.constant(rows), tf.constant(training.recorder.alive), *flags)
+    return {name: value.numpy() for name, value in found.items()}
+
+
+def start_from(ensemble: Ensemble, kernels: list[np.ndarray]) -> None:
+    """Give every layer these kernels, [runs, inputs, units]."""
+    position = 0
+    for variable in ensemble.kernels:
+        count = variable.shape[0]
+        variable.assign(np.stack(kernels[position : position + count]))
+        position += count
+
+
+def products(size: int) -> Callable[[], object]:
+    """A chain of batched square products; orthogonal factors keep the numbers' size."""
+    rng = np.random.default_rng(0)
+    factors, start = (tf.constant(np.linalg.qr(rng.normal(size=(PRODUCTS, size, size)))[0], tf.float32) for _ in "ab")
+
+    @tf.function(autograph=False)
+    def chain() -> tf.Tensor:
+        product = start
+        for _ in range(CHAIN):
+            product = tf.matmul(factors, product)
+        return product
+
+    return chain
 
 
 if __name__ == "__main__":

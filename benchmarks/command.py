@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.process import environment
+from benchmarks.process import RSS_UNIT, environment
 
 BENCH = (sys.executable, "-m", "bench")
-RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in one unit of ru_maxrss
 
 
 @dataclass(frozen=True)
@@ -33,15 +32,16 @@ class Spent:
     memory: float
 
 
-def spent(command: Sequence[str], folder: Path | None = None) -> Spent:
-    """Run a command, in a folder if one is given, and wait for its end.
+def spent(command: Sequence[str], folder: Path | None = None, onednn: str = "") -> Spent:
+    """Run a command, in a folder if one is given, and wait for its end; `onednn` as `environment` has it.
 
     Raises:
         RuntimeError: it failed; the message holds the end of what it printed.
     """
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment(), cwd=folder)
+        surroundings = environment(onednn=onednn)
+        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=surroundings, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)

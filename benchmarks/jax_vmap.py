@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.process import Case, Findings, serve, time_calls
+from benchmarks.case import CLIPPING_LIMIT, FEATURES, FIRST_STEPS, LEARNING_RATE, MOMENTUM, Case
+from benchmarks.process import Prepared, counted, serve
 
-ROWS, FEATURES, CLASSES = 1437, 64, 10
-LEARNING_RATE, MOMENTUM, MOVING, EPSILON = 0.02, 0.9, 0.99, 1e-3
+MOVING, EPSILON = 0.99, 1e-3
 Tree = Any
 
 
@@ -51,19 +51,19 @@ def forward(weights: Tree, state: Tree, shifts: Tree, batch: tuple[jax.Array, ja
     return loss, {"first": first, "hidden": hidden}
 
 
-def make_step(case: Case, *, measure: bool) -> Callable[..., Any]:
+def make_step(case: Case, variant: str, *, measure: bool) -> Callable[..., Any]:
     """One training step of one run: new weights, velocities and state, and what was measured."""
 
-    def step(trees: Tree, limit: jax.Array, batch: tuple[jax.Array, jax.Array]) -> tuple[Tree, Tree]:
+    def step(trees: Tree, batch: tuple[jax.Array, jax.Array]) -> tuple[Tree, Tree]:
         weights, velocity, state = trees
-        shifts = zeros(case, (case["batch"], case["width"]))
+        shifts = zeros(case, variant)
         if measure:
             grad = jax.value_and_grad(forward, argnums=(0, 2), has_aux=True)
             (loss, state), (gradients, signal) = grad(weights, state, shifts, batch)
         else:
             (loss, state), gradients = jax.value_and_grad(forward, has_aux=True)(weights, state, shifts, batch)
         raw = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(gradients)))
-        scale = jnp.where(raw > limit, limit / raw, 1.0)
+        scale = jnp.where(raw > CLIPPING_LIMIT, CLIPPING_LIMIT / raw, 1.0)
         velocity = jax.tree.map(lambda v, g: MOMENTUM * v - LEARNING_RATE * scale * g, velocity, gradients)
         found = {"loss": loss, "raw": raw, "clipped": raw * scale, "sound": jnp.isfinite(loss) & jnp.isfinite(raw)}
         if measure:
@@ -81,68 +81,64 @@ def norms(tree: Tree) -> list[jax.Array]:
     return [jnp.sqrt(jnp.sum(kernel * kernel, axis=(-2, -1))) for kernel in kernels]
 
 
-def zeros(case: Case, shape: tuple[int, ...]) -> Tree:
+def zeros(case: Case, variant: str) -> Tree:
     """A pair of zeros for each hidden layer."""
+    shape, count = (case.batch, case.width), case.depth - 1
     pair = (jnp.zeros(shape), jnp.zeros(shape))
-    count = case["depth"] - 1
     stacked = jax.tree.map(lambda leaf: jnp.zeros((count, *shape)), pair)
-    return {"first": pair, "hidden": [pair] * count if case["variant"] == "unrolled" else stacked}
+    return {"first": pair, "hidden": [pair] * count if variant == "unrolled" else stacked}
 
 
-def initial(case: Case) -> Tree:
+def initial(case: Case, variant: str) -> Tree:
     """Weights, velocities and state of all runs, the runs as the first axis of every leaf."""
-    rng, runs, width = np.random.default_rng(0), case["runs"], case["width"]
-    normalized = case["normalization"] != "none"
+    first, *inner, head = case.kernels()
 
-    def drawn(lead: tuple[int, ...], fan_in: int, units: int, *, extra: bool) -> Tree:
-        made = {
-            "kernel": rng.normal(size=(*lead, fan_in, units)) * np.sqrt(2 / fan_in),
-            "bias": np.zeros((*lead, units)),
-        }
-        return made | ({"gamma": np.ones((*lead, units)), "beta": np.zeros((*lead, units))} if extra else {})
+    def layer_of(kernel: np.ndarray, *, normalized: bool) -> Tree:
+        shape = (*kernel.shape[:-2], kernel.shape[-1])
+        extra = {"gamma": np.ones(shape), "beta": np.zeros(shape)} if normalized else {}
+        return {"kernel": kernel, "bias": np.zeros(shape)} | extra
 
-    def moving(lead: tuple[int, ...]) -> Tree:
-        return {"mean": np.zeros((*lead, width)), "variance": np.ones((*lead, width))} if normalized else {}
+    def moving(part: Tree) -> Tree:
+        return {"mean": np.zeros_like(part["beta"]), "variance": np.ones_like(part["beta"])} if "beta" in part else {}
 
-    count, listed = case["depth"] - 1, case["variant"] == "unrolled"
-    leads = [(runs,)] * count if listed else [(runs, count)]
-    hidden = [drawn(lead, width, width, extra=normalized) for lead in leads]
-    states = [moving(lead) for lead in leads]
+    normalized = case.normalization != "none"
+    kernels = inner if variant == "unrolled" else [np.stack(inner, axis=1)]
+    hidden = [layer_of(kernel, normalized=normalized) for kernel in kernels]
+    states = [moving(part) for part in hidden]
+    listed = variant == "unrolled"
     weights = {
-        "first": drawn((runs,), FEATURES, width, extra=normalized),
+        "first": layer_of(first, normalized=normalized),
         "hidden": hidden if listed else hidden[0],
-        "head": drawn((runs,), width, CLASSES, extra=False),
+        "head": layer_of(head, normalized=False),
     }
-    state = {"first": moving((runs,)), "hidden": states if listed else states[0]}
+    state = {"first": moving(weights["first"]), "hidden": states if listed else states[0]}
     trees = (weights, jax.tree.map(np.zeros_like, weights), state)
     return jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), trees)
 
 
-def prepare(case: Case) -> Callable[[], Findings]:
-    """Compile the step that measures norms and the one that does not; then time each."""
-    rng = np.random.default_rng(0)
-    x = jnp.asarray(rng.normal(size=(ROWS, FEATURES)), jnp.float32)
-    y = jnp.asarray(rng.integers(0, CLASSES, ROWS))
-    limits = jnp.where(jnp.arange(case["runs"]) % 2 == 0, jnp.inf, 1.0)
-    rows = rng.integers(0, ROWS, (case["calls"], case["runs"], case["batch"])).astype(np.int32)
+def prepare(case: Case, settings: dict[str, Any]) -> Prepared:
+    """A compiled step that measures norms and one that does not, each with weights of its own."""
+    variant, rows = settings["variant"], case.rows()
+    x, y = jnp.asarray(case.data.x_train.reshape(-1, FEATURES)), jnp.asarray(case.data.y_train)
+    started = time.perf_counter()
 
-    def compiled(*, measure: bool) -> Callable[[Tree, np.ndarray], tuple[Tree, Tree]]:
-        over_runs = jax.vmap(make_step(case, measure=measure))
-        return jax.jit(lambda trees, indices: over_runs(trees, limits, (x[indices], y[indices])), donate_argnums=0)
+    def kind(*, measure: bool) -> Callable[[], float]:
+        over_runs = jax.vmap(make_step(case, variant, measure=measure))
+        compiled = jax.jit(lambda trees, indices: over_runs(trees, (x[indices], y[indices])), donate_argnums=0)
+        held = initial(case, variant)
 
-    steps = {"measured": compiled(measure=True), "plain": compiled(measure=False)}
-    held = {name: initial(case) for name in steps}
-    first = {}
+        def step() -> float:
+            nonlocal held
+            held, found = compiled(held, next(rows))
+            return float(jax.device_get(found)["loss"][0])
 
-    def call(name: str, indices: np.ndarray) -> None:
-        held[name], found = steps[name](held[name], indices)
-        jax.device_get(found)
+        return step
 
-    for name in steps:
-        started = time.perf_counter()
-        call(name, rows[0])
-        first[name] = time.perf_counter() - started
-    return lambda: {"first": first} | {name: time_calls(lambda i, n=name: call(n, rows[i]), case) for name in steps}
+    steps = {name: kind(measure=name == "measured") for name in ("measured", "plain")}
+    losses = [steps["measured"]()]
+    first = time.perf_counter() - started
+    losses += [steps["measured"]() for _ in range(FIRST_STEPS - 1)]
+    return Prepared({name: counted(step, 1) for name, step in steps.items()}, first, float(np.mean(losses)))
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
-"""(a) A plain Keras loop: one run at a time in one process, as a careful user would write it.
+"""A plain Keras loop: one run at a time in one process, as a careful user would write it.
 
 One `tf.function` is a training step and returns the loss, the global gradient norm and the norm of each layer's kernel
 gradient, at every step. Clipping is Keras's own. At the steps that the suite asks for it evaluates whole splits by
-`Model.test_on_batch`, which answers in a tenth of the time of `Model.evaluate`. It measures less than the engine: no
-gradients of activations, no activation statistics, no update norms.
+`Model.test_on_batch`, which answers in a tenth of the time of `Model.evaluate`; XLA would take a third longer. It
+measures less than the engine: no gradients of activations, no activation statistics, no update norms.
 
-By hand: `python -m benchmarks.keras_loop SUITE --cohort KEY`, or `--one-per-cohort`.
+`python -m benchmarks.keras_loop SUITE FILE` trains one run of every cohort and writes their seconds, by what they went
+into, as JSON.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,15 +30,6 @@ from bench.engine.datasets import load
 from bench.plan import Cohort, Run, make_plan
 from bench.suite import load_suite
 from benchmarks import keras_model as plain
-from benchmarks.process import Case, Findings, serve
-
-
-@dataclass(frozen=True)
-class Options:
-    """How the loop is written: whether XLA compiles its step, and whether `Model.evaluate` evaluates."""
-
-    jit: bool = False
-    evaluate: bool = False
 
 
 @dataclass
@@ -61,7 +52,7 @@ class Clock:
         setattr(self, part, getattr(self, part) + time.perf_counter() - started)
 
 
-def train_run(cohort: Cohort, run: Run, options: Options, folder: Path) -> Clock:
+def train_run(cohort: Cohort, run: Run, folder: Path) -> Clock:
     """Train one run from nothing and write its rows to a file."""
     clock = Clock()
     with clock.timed("total"):
@@ -71,16 +62,15 @@ def train_run(cohort: Cohort, run: Run, options: Options, folder: Path) -> Clock
             model = plain.build_model(run, data)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(plain.build_optimizer(run.choices), loss, metrics=["accuracy"])
-            step_of = plain.compile_step(model, jit=options.jit)
+            step_of = plain.compile_step(model)
             steps = plain.number(run.choices, "steps")
             batches = plain.batches(run, len(data.y_train), steps)
         found, judged = [], []
-        judge = plain.by_evaluate if options.evaluate else plain.by_test_on_batch
         asked = set(cohort.schedules["evaluations"])
         for step in range(steps + 1):
             if step in asked:
                 with clock.timed("evaluations"):
-                    judged += plain.judge_splits(model, data, step, judge)
+                    judged += plain.judge_splits(model, data, step)
                 clock.first_evaluation = clock.first_evaluation or clock.evaluations
             if step < steps:
                 rows = batches[step]
@@ -104,45 +94,14 @@ def _frame(run: Run, found: Sequence[tuple[tf.Tensor, ...]], judged: list[dict[s
     return pd.concat(frames).assign(run_id=run.run_id)
 
 
-def prepare(case: Case) -> Callable[[], Findings]:
-    """Time runs of a suite, given as pairs [cohort's position in the plan, run's position in the cohort].
-
-    The last one is trained once before, for what only a process's first run pays.
-    """
-    cohorts = make_plan(load_suite(Path(case["suite"]))).cohorts
-    options = Options(**case["options"])
-
-    def train(pairs: Sequence[Sequence[int]]) -> list[dict[str, float]]:
-        with tempfile.TemporaryDirectory() as name:
-            return [asdict(train_run(cohorts[p], cohorts[p].runs[k], options, Path(name))) for p, k in pairs]
-
-    warm = train(case["runs"][-1:])
-    return lambda: {"clocks": train(case["runs"]), "first_of_process": warm[0]}
-
-
 def main() -> None:
-    """Time one run of some cohorts, and print their seconds as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.keras_loop", description=__doc__)
-    parser.add_argument("suite", type=Path)
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("--cohort", metavar="KEY", help="a cohort's key, or how it begins")
-    which.add_argument("--one-per-cohort", action="store_true", help="a run of every cohort")
-    parser.add_argument("--runs", type=int, default=1, help="runs of each cohort; default 1")
-    parser.add_argument("--jit", action="store_true", help="compile the step with XLA")
-    arguments = parser.parse_args()
-    cohorts = make_plan(load_suite(arguments.suite)).cohorts
-    chosen = [p for p, cohort in enumerate(cohorts) if cohort.key.startswith(arguments.cohort or "")]
-    if not chosen:
-        parser.error(f"no cohort {arguments.cohort}. The first is {cohorts[0].key}")
-    pairs = [(p, k) for p in chosen for k in range(min(arguments.runs, len(cohorts[p].runs)))]
-    case = {"suite": str(arguments.suite), "runs": pairs, "options": asdict(Options(jit=arguments.jit))}
-    clocks = prepare(case)()["clocks"]
-    found = [{"run": cohorts[p].runs[k].run_id, "cohort_runs": len(cohorts[p].runs)} for p, k in pairs]
-    print(json.dumps([run | {"seconds": clock} for run, clock in zip(found, clocks, strict=True)], indent=2))
+    """Train a run of every cohort, after one for what only a process's first run pays."""
+    cohorts = make_plan(load_suite(Path(sys.argv[1]))).cohorts
+    with tempfile.TemporaryDirectory() as folder:
+        train_run(cohorts[-1], cohorts[-1].runs[0], Path(folder))
+        clocks = [train_run(each, each.runs[k % len(each.runs)], Path(folder)) for k, each in enumerate(cohorts)]
+    Path(sys.argv[2]).write_text(json.dumps([asdict(clock) for clock in clocks]), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] and sys.argv[1].startswith("{"):
-        serve(prepare)
-    else:
-        main()
+    main()

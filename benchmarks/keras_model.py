@@ -17,7 +17,6 @@ from bench.plan import Run
 CLIPPING = {"none": None, "value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
 SAMPLE = 512  # training rows that are evaluated
 FEW = 2000  # validation rows that are evaluated, at most
-Judge = Callable[[keras.Sequential, np.ndarray, np.ndarray], dict[str, Any]]
 
 
 def build_model(run: Run, data: Dataset) -> keras.Sequential:
@@ -41,40 +40,34 @@ def build_optimizer(choices: Mapping[str, Choice]) -> keras.optimizers.Optimizer
     return target_of("optimizer", choices["optimizer"])(float(choices["learning_rate"].value or 0), **settings)
 
 
-def compile_step(model: keras.Sequential, *, jit: bool) -> Callable[..., tuple[tf.Tensor, tf.Tensor, tf.Tensor]]:
-    """One training step: from a batch to its loss, the gradient's global norm and the norm of each kernel's part."""
+def compile_step(model: keras.Sequential, *, measure: bool = True) -> Callable[..., tuple[tf.Tensor, ...]]:
+    """One training step: from a batch to its loss, the gradient's global norm and, measured, each kernel's."""
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     kernels = [i for i, variable in enumerate(model.trainable_variables) if variable.name == "kernel"]
 
-    @tf.function(jit_compile=jit)
-    def step(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    @tf.function
+    def step(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         with tf.GradientTape() as tape:
             loss = loss_of(y, model(x, training=True))
         gradients = tape.gradient(loss, model.trainable_variables)
         model.optimizer.apply(gradients, model.trainable_variables)
-        return loss, tf.linalg.global_norm(gradients), tf.stack([tf.norm(gradients[i]) for i in kernels])
+        norms = [tf.stack([tf.norm(gradients[i]) for i in kernels])] if measure else []
+        return loss, tf.linalg.global_norm(gradients), *norms
 
     return step
 
 
-def judge_splits(model: keras.Sequential, data: Dataset, step: int, judge: Judge) -> list[dict[str, Any]]:
-    """Loss and accuracy on a sample of the training rows and on the validation rows."""
+def judge_splits(model: keras.Sequential, data: Dataset, step: int) -> list[dict[str, Any]]:
+    """Loss and accuracy on a sample of the training rows and on the validation rows, each in one call."""
     splits = {
         "train": (data.x_train[:SAMPLE], data.y_train[:SAMPLE]),
         "validation": (data.x_validation[:FEW], data.y_validation[:FEW]),
     }
-    return [{"step": step, "split": split} | judge(model, x, y) for split, (x, y) in splits.items()]
-
-
-def by_test_on_batch(model: keras.Sequential, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    """A split in one call."""
-    model.reset_metrics()
-    return dict(model.test_on_batch(x, y, return_dict=True))
-
-
-def by_evaluate(model: keras.Sequential, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    """A split in batches, by Keras's own loop."""
-    return dict(model.evaluate(x, y, batch_size=SAMPLE, verbose=0, return_dict=True))
+    judged = []
+    for split, (x, y) in splits.items():
+        model.reset_metrics()
+        judged.append({"step": step, "split": split} | model.test_on_batch(x, y, return_dict=True))
+    return judged
 
 
 def batches(run: Run, rows: int, steps: int) -> list[np.ndarray]:

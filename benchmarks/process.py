@@ -1,24 +1,28 @@
-"""Measurements in processes of their own: prepared, held until all are ready, then let go at once.
+"""Contestants in processes of their own: imported at once, prepared one after the other, then asked for rounds in turn.
 
-A measurement is a module run as `python -m benchmarks.<name> CASE`, with the case as JSON. It prepares, prints READY,
-waits for a line on standard input, measures, and prints its findings as one line of JSON.
+A contestant is a module run as `python -m benchmarks.<name> ORDER`, with the order as JSON: a case and how to train it.
+It says one line of JSON each time it is done: with its imports, with preparing, and with each round; and it waits for
+a line on standard input before the next: which kind of step, and for how many seconds.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import IO, Any
 
-READY = "ready"
-MARK = "findings:"  # what else a library prints is passed over
+from benchmarks.case import Case
 
-Case = dict[str, Any]
+MARK = "findings:"  # what else a library prints is passed over
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in one unit of ru_maxrss
+
 Findings = dict[str, Any]
 
 THREAD_NAMES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
@@ -30,85 +34,116 @@ ON_CPU = {
 }
 
 
-def environment(threads: int | None = None) -> dict[str, str]:
-    """This process's environment on the CPU, TensorFlow with so many threads; None for as many as it takes itself."""
-    inherited = {name: value for name, value in os.environ.items() if name not in THREAD_NAMES}
-    return inherited | ON_CPU | (dict.fromkeys(THREAD_NAMES, str(threads)) if threads else {})
+def environment(threads: int | None = None, onednn: str = "") -> dict[str, str]:
+    """This process's environment on the CPU.
 
-
-def measure(module: str, case: Case, surroundings: Mapping[str, str], copies: int = 1) -> list[Findings]:
-    """The findings of `copies` equal measurements that run at once.
-
-    Raises:
-        RuntimeError: a process died; the message holds the end of what it printed.
+    Args:
+        threads: TensorFlow's; None for as many as it takes itself.
+        onednn: "on" or "off"; empty for what TensorFlow or the user chooses.
     """
-    children = [_Child(module, case, surroundings) for _ in range(copies)]
-    for child in children:
-        child.wait_for(READY)
-    for child in children:
-        child.let_go()
-    return [child.findings() for child in children]
+    inherited = {name: value for name, value in os.environ.items() if name not in THREAD_NAMES}
+    asked = {"TF_ENABLE_ONEDNN_OPTS": str(int(onednn == "on"))} if onednn else {}
+    return inherited | ON_CPU | asked | (dict.fromkeys(THREAD_NAMES, str(threads)) if threads else {})
 
 
-def serve(prepare: Callable[[Case], Callable[[], Findings]]) -> None:
-    """The child's side: prepare the case of the command line, wait, measure, print."""
-    started = time.perf_counter()
-    timed = prepare(json.loads(sys.argv[1]))
-    prepared = time.perf_counter() - started
-    print(f"{READY} {prepared}", flush=True)
+@dataclass(frozen=True)
+class Prepared:
+    """A contestant before its first round.
+
+    Attributes:
+        kinds: for each kind of step a function that takes some steps and returns how many.
+        first: seconds from building the network until the first step was done.
+        loss: the first run's, mean over the first `FIRST_STEPS` steps.
+    """
+
+    kinds: Mapping[str, Callable[[], int]]
+    first: float
+    loss: float
+
+
+def serve(prepare: Callable[[Case, dict[str, Any]], Prepared]) -> None:
+    """The child's side."""
+    order = json.loads(sys.argv[1])
+    if order["core"] is not None and hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[order["core"] % len(cores)]})
+    _answer({})
     sys.stdin.readline()
-    print(MARK, json.dumps(timed()), flush=True)
+    prepared = prepare(Case(**order["case"]), order["settings"])
+    _answer({"kinds": list(prepared.kinds), "first": prepared.first, "loss": prepared.loss})
+    for line in sys.stdin:
+        kind, seconds = line.split()
+        _answer({"seconds": time_steps(prepared.kinds[kind], float(seconds)), "peak": _peak_memory()})
 
 
-def time_calls(call: Callable[[int], None], case: Case) -> list[float]:
-    """Seconds per call in each of the case's rounds, a round being `calls` calls with 0, 1, ..."""
-    rounds = []
-    for _ in range(case["rounds"]):
-        started = time.perf_counter()
-        for index in range(case["calls"]):
-            call(index)
-        rounds.append((time.perf_counter() - started) / case["calls"])
-    return rounds
+def time_steps(take: Callable[[], int], seconds: float) -> float:
+    """Seconds a step, over as many calls as end the given time or pass it."""
+    started, steps = time.perf_counter(), 0
+    while True:
+        steps += take()
+        passed = time.perf_counter() - started
+        if passed >= seconds:
+            return passed / steps
 
 
-class _Child:
-    """The parent's side of one measurement."""
+def counted(take: Callable[[], object], steps: int) -> Callable[[], int]:
+    """A call that takes so many steps and says so."""
 
-    def __init__(self, module: str, case: Case, surroundings: Mapping[str, str]) -> None:
-        self.started = time.perf_counter()
+    def call() -> int:
+        take()
+        return steps
+
+    return call
+
+
+def _answer(found: Findings) -> None:
+    print(MARK, json.dumps(found), flush=True)
+
+
+def _peak_memory() -> float:
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT)
+
+
+class Child:
+    """The parent's side of one process."""
+
+    def __init__(self, module: str, order: Mapping[str, Any], surroundings: Mapping[str, str]) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child does)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.{module}", json.dumps(case)],
+            [sys.executable, "-m", f"benchmarks.{module}", json.dumps(order)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
             env=dict(surroundings),
         )
-        self.import_seconds = 0.0
 
-    def wait_for(self, start: str) -> str:
-        """The rest of the first line that starts so."""
+    def ask(self, line: str) -> None:
+        """Let it do the next thing; it may have died, which `answer` says."""
+        assert self.process.stdin
+        try:
+            self.process.stdin.write(line + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def answer(self) -> Findings:
+        """What it found.
+
+        Raises:
+            RuntimeError: it died; the message holds the end of what it printed.
+        """
         assert self.process.stdout
         for line in self.process.stdout:
-            if line.startswith(start):
-                rest = line.removeprefix(start).strip()
-                if start == READY:
-                    self.import_seconds = time.perf_counter() - self.started - float(rest)
-                return rest
+            if line.startswith(MARK):
+                found: Findings = json.loads(line.removeprefix(MARK))
+                return found
         self.process.wait()
         self.log.seek(0)
-        raise RuntimeError(f"{self.process.args!r} ended early:\n{self.log.read().decode(errors='replace')[-2000:]}")
+        raise RuntimeError(self.log.read().decode(errors="replace")[-2000:])
 
-    def let_go(self) -> None:
-        """Start the clock."""
-        assert self.process.stdin
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-
-    def findings(self) -> Findings:
-        """What the child measured, and the seconds from its start until it began to prepare."""
-        found: Findings = json.loads(self.wait_for(MARK))
+    def close(self) -> None:
+        """End it at once."""
+        self.process.kill()
         self.process.communicate()
         self.log.close()
-        return found | {"import_seconds": self.import_seconds}

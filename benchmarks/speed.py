@@ -1,132 +1,273 @@
-"""Measure the engine against a plain Keras loop and a JAX `vmap`: `python -m benchmarks.speed [SUITE]`.
+"""The engine beside a Keras loop, `Model.fit` and a JAX `vmap`, in turn: `python -m benchmarks.speed [--full]`.
 
-Every measurement has a process of its own, and they follow one another, but for layouts of two processes. The numbers
-mean something only on a machine that does nothing else.
+A heat is one network for every contestant, each in processes of its own. They are prepared one after the other and then
+take turns, a round of each kind of step each, so that whatever else the machine does hits all alike; what is compared
+are the times of one round. Rows go to `rows.csv`, facts on the machine to `facts.json`, and a page made of both to
+`speed.md`, anew after every heat. Times mean something only on a machine that does nothing else, ratios nearly always.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import sys
-from dataclasses import asdict, dataclass
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from statistics import median
 from typing import Any
 
-from bench import environment
-from bench.plan import Cohort, make_plan
-from bench.suite import load_suite
-from benchmarks.end_to_end import run_command, train_in_layout
-from benchmarks.loop_estimate import estimate_loop
-from benchmarks.process import environment as surroundings
-from benchmarks.process import measure
-from benchmarks.summary import summarize
+import pandas as pd
 
-ENGINE_LAYOUTS = {"1 process x 1 thread": (1, 1), "1 process x 2 threads": (1, 2), "2 processes x 1 thread": (2, 1)}
-VARIANTS = ("unrolled", "scan")
-LAYOUT_SHARE = 6  # every sixth cohort is trained in both layouts
+from bench.environment import cores, machine, versions
+from benchmarks.case import Case
+from benchmarks.end_to_end import whole_suite
+from benchmarks.process import Child, environment
+from benchmarks.speed_page import page
+
+Row = dict[str, Any]
+ONEDNN = ("on", "off")
+NORMALIZATIONS = ("none", "batch_normalization")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to train a case.
+
+    Attributes:
+        module: of `benchmarks`, with what its `prepare` is given.
+        form: one of several ways to write the same; the better one counts.
+        lone: whether it trains one run of the case only, and not all at once.
+        copies: processes at once, each with what one trains.
+        threads: TensorFlow's in each; None for as many as it takes.
+        pinned: whether each process has a core of its own.
+        onednn: whether that setting makes a difference.
+    """
+
+    name: str
+    module: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    form: str = ""
+    lone: bool = False
+    copies: int = 1
+    threads: int | None = None
+    pinned: bool = False
+    onednn: bool = True
+
+
+ENGINE = Contestant("engine", "cohort_step", copies=cores(), threads=1)  # as `bench run` does it
+KERAS = (
+    Contestant("Keras loop", "keras_step", lone=True),
+    Contestant("fit, jit_compile", "keras_step", {"jit_compile": True}, lone=True),
+    Contestant("fit, steps_per_execution", "keras_step", {"jit_compile": False, "steps_per_execution": 10}, lone=True),
+)
+JAX = tuple(
+    replace(
+        Contestant(name, "jax_vmap", {"variant": form}, form, onednn=False),
+        copies=copies,
+        pinned=copies > 1,
+    )
+    for name, copies in (("JAX, one process", 1), ("JAX, a process a core", cores()))
+    for form in ("unrolled", "scan")
+)
+
+
+@dataclass(frozen=True)
+class Heat:
+    """Cases and contestants that take turns."""
+
+    name: str
+    cases: Sequence[Case]
+    contestants: Sequence[Contestant] = (ENGINE,)
+    onednn: Sequence[str] = ONEDNN
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured."""
+    """How much is measured: rounds of a heat and their seconds, the cases, how long all may take, whole suites."""
 
-    repeats: int
     rounds: int
-    calls: int
-    depths: tuple[int, ...]
-    normalizations: tuple[str, ...] = ("none", "batch_normalization")
+    seconds: float
+    depths: Sequence[int] = (16, 48, 4)
+    growth: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    minutes: float = float("inf")
+    suite: Path | None = None
 
-    def cases(self) -> list[dict[str, Any]]:
-        """The cohorts whose steps are timed."""
-        common = {"width": 64, "batch": 64, "runs": 18, "rounds": self.rounds, "calls": self.calls}
-        return [
-            {"depth": depth, "normalization": normalization} | common
-            for depth in self.depths
-            for normalization in self.normalizations
+    def heats(self, contestants: Sequence[Contestant]) -> Iterator[Heat]:
+        """The comparisons, then how the engine's cost grows: the sizes of one kind in one heat."""
+        for depth in self.depths:
+            for normalization in NORMALIZATIONS:
+                yield Heat("steps", [Case(depth=depth, normalization=normalization)], contestants)
+        for name, sizes in self.growth.items():
+            for onednn in ONEDNN:
+                yield Heat(name, [replace(Case(), **{name: size}) for size in sizes], onednn=(onednn,))
+
+
+EFFORTS = {
+    "quick": Effort(3, 0.05, (4,), {"runs": (6, 24)}),
+    "speed": Effort(
+        5, 0.2, growth={"width": (16, 64, 128, 256), "runs": (6, 24, 96), "depth": (4, 16, 48, 128)}, minutes=14
+    ),
+    "full": Effort(
+        15,
+        0.3,
+        growth={
+            "width": (16, 32, 64, 128, 256, 512),
+            "runs": (6, 12, 24, 48, 96, 192),
+            "depth": (4, 8, 16, 32, 64, 128),
+        },
+        suite=Path("suites/default.toml"),
+    ),
+}
+
+
+class Entrant:
+    """A contestant in a heat: its processes."""
+
+    def __init__(self, contestant: Contestant, case: Case, onednn: str) -> None:
+        self.contestant, self.case = contestant, case
+        self.names = {"contestant": contestant.name, "form": contestant.form, "onednn": onednn} | asdict(case)
+        order = {"case": asdict(case), "settings": contestant.settings}
+        surroundings = environment(contestant.threads, onednn)
+        self.children = [
+            Child(contestant.module, order | {"core": core if contestant.pinned else None}, surroundings)
+            for core in range(contestant.copies)
         ]
+        self.kinds: list[str] = []
+
+    def ask(self, line: str) -> list[dict[str, Any]]:
+        """Let all copies do the next thing at once."""
+        for child in self.children:
+            child.ask(line)
+        return self.answers()
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Of all copies."""
+        return [child.answer() for child in self.children]
+
+    def prepare(self) -> list[Row]:
+        """Build and compile; the seconds until the first step was done, and the loss of the first steps."""
+        found = self.ask("prepare")
+        self.kinds = found[0]["kinds"]
+        first = max(each["first"] for each in found)
+        return [self._row("first", 0, first), self._row("loss", 0, found[0]["loss"])]
+
+    def round(self, kind: str, number: int, seconds: float) -> list[Row]:
+        """What one kind of step took in one round: milliseconds a run, all copies together; products in GFLOP/s."""
+        found = self.ask(f"{kind} {seconds}")
+        steps_a_second = sum(1 / each["seconds"] for each in found)
+        value = 1e3 / steps_a_second / (1 if self.contestant.lone else self.case.runs)
+        if kind == "products":
+            value = 1e-9 * self.case.product_flops * steps_a_second
+        peak = max(each["peak"] for each in found) / 2**20
+        return [self._row(kind, number, value), self._row("peak", number, peak)]
+
+    def close(self) -> None:
+        """End the processes."""
+        for child in self.children:
+            child.close()
+
+    def _row(self, kind: str, number: int, value: float) -> Row:
+        return self.names | {"kind": kind, "round": number, "value": value}
 
 
-def main() -> None:
-    """Measure, print, and write the numbers as JSON."""
-    arguments = _parser().parse_args()
-    quick = arguments.quick
-    suite = arguments.suite or Path("suites/quick.toml" if quick else "suites/default.toml")
-    effort = Effort(1, 3, 10, (16,)) if quick else Effort(arguments.repeats, 7, 20, (16, 48))
-    found = measure_all(suite, effort)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    print(summarize(found))
-    print(f"\n{arguments.out}")
-
-
-def measure_all(suite: Path, effort: Effort) -> dict[str, Any]:
-    """Everything, as plain data."""
-    cohorts = make_plan(load_suite(suite)).cohorts
-    found: dict[str, Any] = {
-        "suite": str(suite),
-        "runs": sum(len(cohort.runs) for cohort in cohorts),
-        "cohorts": len(cohorts),
-        "effort": asdict(effort),
-        "machine": environment.machine(),
-        "versions": environment.versions(),
-    }
-    _say("the machine")
-    peak = measure("peak", {"size": 2048, "rounds": 5 * effort.rounds}, surroundings())
-    found["peak_flops"] = median(peak[0]["flops"])
-    found["steps"] = [_measure_steps(case) for case in effort.cases()]
-    batch = {cohort.key: int(cohort.structure["batch_size"].value or 0) for cohort in cohorts}
-    found["end_to_end"] = []
-    for repeat in range(effort.repeats):
-        _say(f"this engine, end to end ({repeat + 1} of {effort.repeats})")
-        found["end_to_end"].append(asdict(run_command(suite, batch)))
-    found["layouts"] = _measure_layouts(cohorts[::LAYOUT_SHARE], effort.repeats)
-    found["loop"] = estimate_loop(suite, cohorts, effort.repeats, _say)
-    return found
-
-
-def _measure_steps(case: dict[str, Any]) -> dict[str, Any]:
-    """One case's step times in every layout; None for JAX where it is not installed."""
-    name = f"depth {case['depth']}, {case['normalization']}"
-    engine, jax = {}, {}
-    for layout, (copies, threads) in ENGINE_LAYOUTS.items():
-        _say(f"a step of this engine: {name}, {layout}")
-        engine[layout] = measure("cohort_step", case, surroundings(threads), copies)
+def race(heat: Heat, effort: Effort, left_out: list[str]) -> list[Row]:
+    """One heat's rows. Whoever dies is left out, and that is noted; the round before the first is for warming up."""
+    entrants = [
+        Entrant(contestant, case, onednn)
+        for case in heat.cases
+        for contestant in heat.contestants
+        for onednn in (heat.onednn if contestant.onednn else ("",))
+    ]
+    rows: list[Row] = []
     try:
-        for variant in VARIANTS:
-            for copies in (1, 2):
-                _say(f"a step of JAX: {name}, {variant}, {copies} at once")
-                found = measure("jax_vmap", case | {"variant": variant}, surroundings(), copies)
-                jax[f"{variant}, {'1 process' if copies == 1 else '2 processes'}"] = found
-    except RuntimeError as error:
-        if "No module named 'jax'" not in str(error):
-            raise
-        _say("JAX is not installed: left out (the extra `speed` brings it)")
-    return {"case": case, "engine": engine, "jax": jax or None}
+        for entrant in list(entrants):
+            try:
+                entrant.answers()
+                rows += entrant.prepare()
+            except RuntimeError as error:
+                entrants.remove(entrant)
+                entrant.close()
+                left_out.append(
+                    f"{_title(heat)}, {entrant.contestant.name} {entrant.contestant.form}: {_reason(error)}"
+                )
+        for number in range(effort.rounds + 1):
+            for entrant in entrants if number % 2 else reversed(entrants):
+                for kind in entrant.kinds:
+                    found = entrant.round(kind, number, effort.seconds)
+                    rows += found if number else []
+    finally:
+        for entrant in entrants:
+            entrant.close()
+    return [{"heat": heat.name} | row for row in rows]
 
 
-def _measure_layouts(cohorts: tuple[Cohort, ...], repeats: int) -> dict[str, list[float]]:
-    """Seconds for some cohorts with two cores shared out either way."""
-    found: dict[str, list[float]] = {}
-    for _ in range(repeats):
-        for layout, (workers, threads) in list(ENGINE_LAYOUTS.items())[1:]:
-            _say(f"{len(cohorts)} cohorts in {layout}")
-            found.setdefault(layout, []).append(train_in_layout(cohorts, workers, threads))
-    return found
+def measure_all(effort: Effort, contestants: Sequence[Contestant], out: Path, left_out: list[str]) -> None:
+    """Every heat, then whole suites; what is known so far is written after each."""
+    rows: list[Row] = []
+    began, longest = time.monotonic(), 0.0
+    facts = {"machine": machine(), "versions": versions(), "effort": asdict(effort), "left_out": left_out}
+    for heat in effort.heats(contestants):
+        started = time.monotonic()
+        if started - began + longest > 60 * effort.minutes:
+            left_out.append(f"{_title(heat)}: the {effort.minutes:g} minutes are over")
+            continue
+        _say(f"{_title(heat)} ({(started - began) / 60:.1f} min so far)")
+        rows += race(heat, effort, left_out)
+        longest = max(longest, time.monotonic() - started)
+        write(pd.DataFrame(rows), facts, out)
+    if effort.suite:
+        for onednn in ONEDNN:
+            _say(f"{effort.suite} from end to end, oneDNN {onednn}")
+            rows += whole_suite(effort.suite, onednn)
+            write(pd.DataFrame(rows), facts, out)
+
+
+def write(rows: pd.DataFrame, facts: Mapping[str, Any], out: Path) -> None:
+    """Rows, facts and the page made of them."""
+    out.mkdir(parents=True, exist_ok=True)
+    rows.to_csv(out / "rows.csv", index=False)
+    (out / "facts.json").write_text(json.dumps(facts, indent=2, default=str) + "\n", encoding="utf-8")
+    (out / "speed.md").write_text(page(rows, facts), encoding="utf-8")
+
+
+def _reason(error: RuntimeError) -> str:
+    """The last line of what a process printed that names an error, or else the last."""
+    lines = str(error).strip().splitlines() or ["it died without a word"]
+    return next((line for line in reversed(lines) if "Error" in line), lines[-1])
+
+
+def _title(heat: Heat) -> str:
+    case = heat.cases[0]
+    if len(heat.cases) > 1:
+        return f"growth with {heat.name}, oneDNN {heat.onednn[0]}"
+    return f"depth {case.depth}, {case.normalization.replace('_', ' ')}"
 
 
 def _say(what: str) -> None:
     print(f"measuring {what}", file=sys.stderr, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
+def main() -> None:
+    """Measure, write, and print the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("suite", type=Path, nargs="?", help="a suite file; default suites/default.toml")
-    parser.add_argument("--repeats", type=int, default=3, help="processes per end-to-end measurement; default 3")
-    parser.add_argument("--quick", action="store_true", help="small sizes, once: to see that it works")
-    parser.add_argument("--out", type=Path, default=Path("reports/speed.json"), help="default reports/speed.json")
-    return parser
+    parser.add_argument("--effort", choices=EFFORTS, default="speed", help="quick is to see that it works")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed"), help="a folder; default reports/speed")
+    parser.add_argument("--page", action="store_true", help="only write the page anew from the rows that are there")
+    arguments = parser.parse_args()
+    rows, facts = (arguments.out / name for name in ("rows.csv", "facts.json"))
+    if arguments.page:
+        found = pd.read_csv(rows, keep_default_na=False)
+        write(found, json.loads(facts.read_text(encoding="utf-8")), arguments.out)
+    else:
+        contestants, left_out = [ENGINE, *KERAS], []
+        if importlib.util.find_spec("jax"):
+            contestants += JAX
+        else:
+            left_out.append("JAX is not installed: the extra `speed` brings it")
+        measure_all(EFFORTS[arguments.effort], contestants, arguments.out, left_out)
+    print((arguments.out / "speed.md").read_text(encoding="utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""A case: the network, batch and runs that every contestant trains, from the same weights on the same rows."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import cycle, pairwise
+from pathlib import Path
+
+import numpy as np
+
+from bench.engine.datasets import Dataset, load
+from bench.plan import Cohort, make_plan
+from bench.suite import load_suite
+
+SUITE = """
+[suite]
+name = "step"
+question = "How long is a step?"
+replicates = {case.runs}
+
+[factors]
+activation = ["relu"]
+
+[fixed]
+depth = {case.depth}
+width = {case.width}
+batch_size = {case.batch}
+normalization = "{case.normalization}"
+optimizer = "momentum"
+learning_rate = {rate}
+clipping = {{ level = "global_norm", threshold = {limit} }}
+"""
+FEATURES, CLASSES = 64, 10  # of the digits
+LEARNING_RATE, MOMENTUM, CLIPPING_LIMIT = 0.02, 0.9, 1.0
+FIRST_STEPS = 10  # whose mean loss every contestant reports
+BATCHES = 40  # different ones, over and over
+PRODUCTS = 24  # matrices in a batch of products
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network in so many runs. Relu, momentum, and a limit on each run's global gradient norm."""
+
+    depth: int = 16
+    width: int = 64
+    runs: int = 24
+    normalization: str = "none"
+    batch: int = 64
+
+    @cached_property
+    def cohort(self) -> Cohort:
+        """The engine's cohort of these runs."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "step.toml"
+            path.write_text(SUITE.format(case=self, rate=LEARNING_RATE, limit=CLIPPING_LIMIT), encoding="utf-8")
+            plan = make_plan(load_suite(path))
+        return replace(plan.cohorts[0], runs=plan.runs)
+
+    @cached_property
+    def data(self) -> Dataset:
+        """The digits, standardized."""
+        choices = self.cohort.runs[0].choices
+        return load(choices["dataset"], choices["preprocessing"].name)
+
+    def kernels(self) -> list[np.ndarray]:
+        """Every layer's kernels at the start, [runs, inputs, units], the head's last; biases are zeros."""
+        rng = np.random.default_rng(0)
+        sizes = [FEATURES, *[self.width] * self.depth, CLASSES]
+        return [
+            (rng.normal(size=(self.runs, inputs, units)) * np.sqrt(2 / inputs)).astype(np.float32)
+            for inputs, units in pairwise(sizes)
+        ]
+
+    def rows(self) -> Iterator[np.ndarray]:
+        """Training rows of each run for one step after the other, [runs, batch], without end."""
+        rng, count = np.random.default_rng(1), len(self.data.y_train)
+        return cycle(rng.integers(0, count, (BATCHES, self.runs, self.batch)).astype(np.int32))
+
+    @property
+    def flops(self) -> float:
+        """Operations of one run's step in products: forward, the weights' gradient, and the signal to all layers."""
+        inner = (self.depth - 1) * self.width**2 + self.width * CLASSES
+        return 2.0 * self.batch * (3 * inner + 2 * FEATURES * self.width)
+
+    @property
+    def product_flops(self) -> float:
+        """Operations of one batch of square products of the network's width."""
+        return 2.0 * PRODUCTS * self.width**3
