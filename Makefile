@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RAY := $(VENV)/.installed-ray
+JAX := $(VENV)/.installed-jax
 CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 
 # A file's tests stay together, for they share what the file has made; tests/conftest.py puts long files first.
@@ -16,7 +17,7 @@ ONEDNN := 0 1
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
-.PHONY: help install bench quick claims test quick-test full-test browser-test test-machines browser check schema speed drill clean
+.PHONY: help install bench quick claims test quick-test full-test browser-test test-machines browser check schema speed speed-full drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -84,9 +85,15 @@ schema: install ## Write suites/suite.schema.json and docs/tables.md anew
 	$(BIN)/bench schema > suites/suite.schema.json
 	$(BIN)/bench schema --tables > docs/tables.md
 
-speed: install ## Measure the engine against a plain Keras loop and a JAX vmap (about 15 minutes)
+$(JAX): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,speed]'
+	@touch $@
+
+speed: install $(JAX) ## Race the engine against a Keras loop, Model.fit and JAX (at most 15 minutes on 2 cores)
 	$(BIN)/python -m benchmarks.speed
+
+speed-full: install $(JAX) ## The same with more rounds and sizes, and the default suite from end to end (over an hour)
+	$(BIN)/python -m benchmarks.speed --effort full
 
 drill: install ## Kill, freeze, fill and damage on purpose, continue, compare (about 6 minutes)
 	$(BIN)/python -m benchmarks.drills

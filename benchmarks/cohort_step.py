@@ -37,8 +37,7 @@ def prepare(case: Case, _: dict[str, Any]) -> Prepared:
 
 def take_step(training: Training, rows: np.ndarray, *, measure: bool) -> dict[str, np.ndarray]:
     """One step of the engine, as its own loop takes it: the only line here that knows the step's arguments."""
-    flags = (tf.constant(measure), tf.constant(value=False))
-    found = training.step(tf.constant(rows), tf.constant(training.recorder.alive), *flags)
+    found = training.step(tf.constant(rows), tf.constant(training.recorder.alive), tf.constant(measure))
     return {name: value.numpy() for name, value in found.items()}
 
 

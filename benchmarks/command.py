@@ -40,7 +40,7 @@ def spent(command: Sequence[str], folder: Path | None = None, onednn: str = "") 
     """
     with tempfile.TemporaryFile() as log:
         started = time.perf_counter()
-        surroundings = environment(onednn=onednn)
+        surroundings = environment(onednn)
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=surroundings, cwd=folder)
         _, status, usage = os.wait4(process.pid, 0)
         wall = time.perf_counter() - started

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
+from bench.executors.local import TENSORFLOW_ENVIRONMENT
 from benchmarks.case import Case
 
 MARK = "findings:"  # what else a library prints is passed over
@@ -25,7 +27,7 @@ RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes in one unit of ru_ma
 
 Findings = dict[str, Any]
 
-THREAD_NAMES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+THREADS = re.compile("TF_NUM_.*_THREADS")
 ON_CPU = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -34,16 +36,16 @@ ON_CPU = {
 }
 
 
-def environment(threads: int | None = None, onednn: str = "") -> dict[str, str]:
-    """This process's environment on the CPU.
+def environment(onednn: str = "", *, worker: bool = False) -> dict[str, str]:
+    """This process's environment on the CPU, TensorFlow with as many threads as it takes itself.
 
     Args:
-        threads: TensorFlow's; None for as many as it takes itself.
         onednn: "on" or "off"; empty for what TensorFlow or the user chooses.
+        worker: whether it is for a process like the workers of `bench run`.
     """
-    inherited = {name: value for name, value in os.environ.items() if name not in THREAD_NAMES}
+    inherited = {name: value for name, value in os.environ.items() if not THREADS.fullmatch(name)}
     asked = {"TF_ENABLE_ONEDNN_OPTS": str(int(onednn == "on"))} if onednn else {}
-    return inherited | ON_CPU | asked | (dict.fromkeys(THREAD_NAMES, str(threads)) if threads else {})
+    return inherited | (TENSORFLOW_ENVIRONMENT if worker else {}) | ON_CPU | asked
 
 
 @dataclass(frozen=True)

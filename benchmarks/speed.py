@@ -40,7 +40,7 @@ class Contestant:
         form: one of several ways to write the same; the better one counts.
         lone: whether it trains one run of the case only, and not all at once.
         copies: processes at once, each with what one trains.
-        threads: TensorFlow's in each; None for as many as it takes.
+        worker: whether they are like the workers of `bench run`.
         pinned: whether each process has a core of its own.
         onednn: whether that setting makes a difference.
     """
@@ -51,12 +51,12 @@ class Contestant:
     form: str = ""
     lone: bool = False
     copies: int = 1
-    threads: int | None = None
+    worker: bool = False
     pinned: bool = False
     onednn: bool = True
 
 
-ENGINE = Contestant("engine", "cohort_step", copies=cores(), threads=1)  # as `bench run` does it
+ENGINE = Contestant("engine", "cohort_step", copies=cores(), worker=True)  # as `bench run` does it
 KERAS = (
     Contestant("Keras loop", "keras_step", lone=True),
     Contestant("fit, jit_compile", "keras_step", {"jit_compile": True}, lone=True),
@@ -129,7 +129,7 @@ class Entrant:
         self.contestant, self.case = contestant, case
         self.names = {"contestant": contestant.name, "form": contestant.form, "onednn": onednn} | asdict(case)
         order = {"case": asdict(case), "settings": contestant.settings}
-        surroundings = environment(contestant.threads, onednn)
+        surroundings = environment(onednn, worker=contestant.worker)
         self.children = [
             Child(contestant.module, order | {"core": core if contestant.pinned else None}, surroundings)
             for core in range(contestant.copies)

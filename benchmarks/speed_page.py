@@ -100,7 +100,9 @@ def _comparisons(steps: pd.DataFrame) -> list[str]:
     for kind in STEPS:
         for onednn, ours in engine.groupby("onednn", sort=False):
             here = found[(found["kind"] == kind) & (found["onednn"] == onednn)]
-            others = here.pivot(index=["depth", "normalization"], columns="contestant", values="told").fillna("–")
+            networks = ours.groupby(["depth", "normalization"], sort=False)
+            others = here.pivot(index=["depth", "normalization"], columns="contestant", values="told")
+            others = others.reindex(pd.MultiIndex.from_tuples(networks.groups)).fillna("–")
             measured = kind == "measured"
             lines = [
                 [
@@ -109,7 +111,7 @@ def _comparisons(steps: pd.DataFrame) -> list[str]:
                     _told(times["cost"]) if measured else _told(100 * times["share"], 0),
                     *others.loc[network],
                 ]
-                for network, times in ours.groupby(["depth", "normalization"], sort=False)
+                for network, times in networks
             ]
             header = ["network", "engine, ms a run", "times plain" if measured else "% of the machine's rate", *others]
             parts += [f"## A {kind} step, oneDNN {onednn}: how many times as long as the engine's"]
