@@ -23,7 +23,7 @@ def traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
     It is traced for the shapes of its first arguments, which every later call with the same ones absent has.
     """
-    known: dict[tuple[bool, ...], tuple[Any, Any]] = {}
+    known: dict[tuple[bool, ...], Any] = {}
 
     def call(*args: Any) -> Any:
         flat = tf.nest.flatten(args)
@@ -31,14 +31,17 @@ def traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
         given = tuple(each is not None for each in flat)
         if given not in known:
             known[given] = _traced(function, args, [tf.TensorSpec.from_tensor(each) for each in tensors])
-        graph, structure = known[given]
+        graph, structure, _ = known[given]
         return tf.nest.pack_sequence_as(structure, graph(*tensors))
 
     return call
 
 
-def _traced(function: Callable[..., Any], like: Any, specs: list[tf.TensorSpec]) -> tuple[Any, Any]:
-    """The function's graph for arguments of the structure `like`, from tensors to a list of tensors; its structure."""
+def _traced(function: Callable[..., Any], like: Any, specs: list[tf.TensorSpec]) -> tuple[Any, Any, Any]:
+    """The function's graph for arguments of the structure `like`, from tensors to a list of tensors; its structure.
+
+    The third is the graph before it was pruned: TensorFlow forgets the branches of its conditions when it goes.
+    """
     structures = []
 
     def flat_function(*tensors: tf.Tensor) -> list[tf.Tensor]:
@@ -49,15 +52,32 @@ def _traced(function: Callable[..., Any], like: Any, specs: list[tf.TensorSpec])
         return [tf.identity(each) for each in tf.nest.flatten(found)]
 
     whole = tf.function(flat_function, autograph=False).get_concrete_function(*specs)
-    return _pruned(whole), structures[0]
+    return _pruned(whole, specs), structures[0], whole
 
 
-def _pruned(whole: Any) -> Any:
+def _pruned(whole: Any, specs: list[tf.TensorSpec]) -> Any:
     """A graph without the operations that its outputs do not need: what `tf.vectorized_map` leaves behind.
 
     Half of them and more are that. A graph that calls this one pays for each, in each of its calls.
     """
+    if whole.captured_inputs:
+        return whole
     definition = whole.graph.as_graph_def()
-    copy = tf.compat.v1.wrap_function(lambda: tf.graph_util.import_graph_def(definition, name=""), [])
-    inputs, outputs = ([copy.graph.as_graph_element(t.name) for t in each] for each in (whole.inputs, whole.outputs))
-    return whole if whole.captured_inputs else copy.prune(inputs, outputs)
+    nodes = {node.name: node for node in definition.node}
+    needed: set[str] = set()
+    waiting = [tensor.op.name for tensor in whole.outputs]
+    while waiting:
+        name = waiting.pop()
+        if name not in needed:
+            needed.add(name)
+            waiting += [source.lstrip("^").partition(":")[0] for source in nodes[name].input]
+    kept = [node for node in definition.node if node.name in needed]
+    del definition.node[:]
+    definition.node.extend(kept)
+    outputs = [tensor.name for tensor in whole.outputs]
+
+    def run(*tensors: tf.Tensor) -> list[tf.Tensor]:
+        given = {mine.name: each for mine, each in zip(whole.inputs, tensors, strict=True) if mine.op.name in needed}
+        return tf.graph_util.import_graph_def(definition, input_map=given, return_elements=outputs, name="")
+
+    return tf.function(run, autograph=False).get_concrete_function(*specs)

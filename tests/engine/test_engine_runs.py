@@ -16,7 +16,7 @@ from bench.engine.batches import batches
 from bench.engine.divergence import FACTS, ROWS, locate
 from bench.plan import Cohort
 from bench.schema import EventKind, Tensor
-from tests.cohorts import EVALUATED, EVERY_STEP, cohorts, of_run, suite_text, train
+from tests.cohorts import EVALUATED, EVERY_STEP, PROBED, cohorts, of_run, suite_text, train
 
 SMALL = 'depth = 4\nwidth = 16\nsteps = 15\nactivation = "tanh"\noptimizer = "momentum"'
 RELU = SMALL.replace("tanh", "relu")
@@ -339,11 +339,11 @@ def test_layers_one_after_the_other_and_in_a_loop_compute_the_same(monkeypatch: 
     (cohort,) = cohorts(
         'initializer = ["glorot_uniform", "he_normal"]\n',
         'depth = 6\nwidth = 8\nsteps = 3\nskip = "residual"\nnormalization = "batch_normalization"\nclipping = "norm"',
-        record=EVALUATED,
+        record=PROBED,
     )
     unrolled = train(cohort)
     monkeypatch.setattr("bench.engine.ensemble.FEW_LAYERS", 0)
     looped = train(cohort)
-    for name in ("gradient_norms", "activations", "loss_curves", "evaluations"):
+    for name in ("gradient_norms", "activations", "loss_curves"):
         assert len(unrolled[name])
         pd.testing.assert_frame_equal(unrolled[name], looped[name], rtol=1e-6, atol=0)
