@@ -12,6 +12,7 @@ from bench.analysis.effects import interactions, main_effects, variance_shares
 from bench.analysis.estimates import counts, estimate, matched, median_interval
 from bench.analysis.mean_field import Theory, disagreement, predictions, theory_of
 from bench.analysis.mean_field_causes import CAUSES, expected_by_chance, independent_runs, moved, settings
+from bench.analysis.opposites import Opposites, opposites
 from bench.analysis.quantities import Measurements, measure
 from bench.analysis.remedies import remedies, remedies_by
 from bench.analysis.survival import deepest_trainable, onset, survival
@@ -20,9 +21,10 @@ from bench.analysis.verdicts import Outcome, gate_open, judge, rules_held, sympt
 from bench.rules import Symptom
 
 __all__ = [
-    "CAUSES", "Measurements", "Moment", "Outcome", "Symptom", "Tables", "Theory", "agreement", "alarms", "areas",
-    "at_best", "counts", "deepest_trainable", "detection", "disagreement", "estimate", "expected_by_chance",
-    "gate_open", "gradient_profile", "independent_runs", "interactions", "judge", "layer_step", "loss_bands",
-    "main_effects", "matched", "measure", "median_interval", "moved", "onset", "predictions", "remedies",
-    "remedies_by", "rules_held", "settings", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
+    "CAUSES", "Measurements", "Moment", "Opposites", "Outcome", "Symptom", "Tables", "Theory", "agreement",
+    "alarms", "areas", "at_best", "counts", "deepest_trainable", "detection", "disagreement", "estimate",
+    "expected_by_chance", "gate_open", "gradient_profile", "independent_runs", "interactions", "judge",
+    "layer_step", "loss_bands", "main_effects", "matched", "measure", "median_interval", "moved", "onset",
+    "opposites", "predictions", "remedies", "remedies_by", "rules_held", "settings", "survival", "sweep",
+    "symptoms", "theory_of", "variance_shares",
 ]  # fmt: skip

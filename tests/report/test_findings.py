@@ -7,13 +7,13 @@ from urllib.parse import unquote
 import pandas as pd
 import pytest
 
-from bench.analysis import Outcome, Symptom, onset
+from bench.analysis import Outcome, Symptom, onset, opposites
 from bench.engine.dry import EXPLODING as LIMIT
 from bench.engine.dry import VANISHING, fate
 from bench.plan import make_plan
 from bench.report.blocks import Figure, Sentence, Sentences, Table, Text
 from bench.report.frames import Frames
-from bench.report.sections import remedies, rules, trainability
+from bench.report.sections import factors, remedies, rules, trainability
 from bench.report.sections.answer import overall
 from bench.report.sections.divergence import survival_chart
 from bench.report.sections.factors import effect_sentences, effects_of, share_sentence
@@ -161,6 +161,26 @@ def test_a_sentence_links_to_its_runs(small: Frames) -> None:
     for link in links:
         factor, _, written = link.removeprefix("#where=").partition(":")
         assert all(unquote(level) in levels[factor] for level in written.split("|"))
+
+
+LOST_AT_A_RATE = suite_text(
+    "hot", "Does one rate lose relu alone?", 3, {"steps": 60, "initializer": "he_normal"},
+    activation=["relu", "sigmoid"], learning_rate=[0.1, 3.0], depth=[2, 3, 4, 5],
+)  # fmt: skip
+
+
+def test_what_a_level_does_at_one_level_of_another_factor_is_said_before_the_average() -> None:
+    runs = dry_results(LOST_AT_A_RATE).tables["runs"]
+    hot = (runs["activation"] == "relu") & (runs["learning_rate"] == 3.0)
+    made = altered(LOST_AT_A_RATE, runs=runs.assign(status=hot.map({True: "diverged", False: "completed"})))
+    first = (
+        "At learning rate 3, 12 of 12 runs with activation relu left the finite numbers, and 0 of 12 runs with "
+        "activation sigmoid; at 0.1, 0 of 12 with relu."
+    )
+    section = factors.section(made)
+    assert section is not None
+    assert section.of(Sentences)[0].items[0].text == section.short[0].text == first
+    assert opposites(frames(NOTHING).labelled, frames(NOTHING).varied) == []
 
 
 # Sections

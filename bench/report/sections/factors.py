@@ -10,21 +10,21 @@ from urllib.parse import quote
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from bench.analysis import interactions, main_effects, variance_shares
+from bench.analysis import Opposites, Outcome, interactions, main_effects, opposites, variance_shares
 from bench.quantities import quantity
 from bench.report.blocks import Section, Sentence, Table, Text, based, blocks_of, sentences
 from bench.report.frames import Frames
-from bench.text import integer, listed, p_value, share_interval, signed, signed_range, spoken
+from bench.text import integer, listed, of, p_value, share_interval, signed, signed_range, spoken
 
 ACCURACY = "final_validation_accuracy"
 SHARED = (ACCURACY, "decay_rate_start")  # the responses whose variance is shared out
-MOST_TERMS, MOST_PAIRS, MOST_LEVELS = 8, 5, 24
+MOST_TERMS, MOST_PAIRS, MOST_LEVELS, MOST_OPPOSITES = 8, 5, 24, 3
 ALPHA = 0.05
 REST = "everything else"
 PAIRED = (
     "mean paired difference of the final validation accuracy, a lost run counting as chance: same other levels, same "
-    "replicate; interval and test respect that pairs share contexts and replicates, that an accuracy lies between 0 and "
-    "1, and what so few contexts cannot have shown; p after Holm's correction over all levels"
+    "replicate; interval and test respect that pairs share contexts and replicates, that accuracies end at 0 and 1, "
+    "and what so few contexts cannot have shown; p after Holm's correction over all levels"
 )
 
 
@@ -34,13 +34,17 @@ def section(frames: Frames) -> Section | None:
     tables = effect_grids(effects)
     if not tables:
         return None
+    found, telling = opposites(frames.labelled, frames.varied), set(_telling(effects)["factor"])
+    hidden = [each for each in found if not {each.factor, each.where} <= telling]  # an average of one says nothing
+    together = opposite_sentences([*hidden, *(each for each in found if each not in hidden)])
     intro = Text(
         "In a full factorial design the variance of a response over all runs splits into what each factor explains "
         "alone and what two explain only together; a level's own effect is the mean difference between runs that "
         "differ in nothing else."
     )
-    blocks = blocks_of(intro, sentences(effect_sentences(effects)), *tables)
-    return Section("factors", "Which factor matters", "Factors", blocks, short=share_sentence(effects))
+    blocks = blocks_of(intro, sentences((*together, *effect_sentences(effects))), *tables)
+    short = (*opposite_sentences(hidden[:1]), *share_sentence(effects))
+    return Section("factors", "Which factor matters", "Factors", blocks, short=short)
 
 
 @dataclass(frozen=True)
@@ -89,10 +93,26 @@ def share_sentence(effects: Effects) -> tuple[Sentence, ...]:
     return ()
 
 
+def opposite_sentences(found: Sequence[Opposites]) -> tuple[Sentence, ...]:
+    """What a level does at one level of another factor alone, before any average that would hide it."""
+    said = {Outcome.DIVERGED: "left the finite numbers", Outcome.LEARNED: "learned"}
+    made = []
+    for each in found[:MOST_OPPOSITES]:
+        most, least = (
+            f"{of(side.hits, side.runs)} runs with {spoken(each.factor)} {listed(side.levels)}"
+            for side in (each.most, each.least)
+        )
+        there = f"at {each.other}, {of(each.elsewhere.hits, each.elsewhere.runs)} with {listed(each.most.levels)}"
+        text = f"At {spoken(each.where)} {each.at}, {most} {said[each.outcome]}, and {least}; {there}."
+        made.append(Sentence(text, "", f"#where={each.where}:{quote(each.at, '')}"))
+    return based(made, "nearly all runs of some levels and nearly none of others, at one level of another factor")
+
+
 def effect_sentences(effects: Effects) -> tuple[Sentence, ...]:
     """For each factor of words the level that changes the accuracy most, and where the data cannot tell."""
     words = effects.levels[~effects.levels["factor"].isin(effects.numbers)]
-    telling = words[words["p_holm"] < ALPHA]
+    telling = _telling(effects)
+    telling = telling[~telling["factor"].isin(effects.numbers)]
     best = telling.reindex(telling["difference"].abs().sort_values(ascending=False).index).drop_duplicates("factor")
     sentences = []
     for row in best.to_dict("records"):
@@ -110,9 +130,14 @@ def effect_sentences(effects: Effects) -> tuple[Sentence, ...]:
             row = words[words["factor"] == factor].iloc[0]
             bounds = signed_range(row["lower"], row["upper"]) if row["lower"] == row["lower"] else "one pair"
             parts.append(f"{spoken(factor)} ({row['level']}: {signed(row['difference'])}, {bounds})")
-        text = f"The data cannot tell whether these change the final accuracy: {listed(parts)}."
+        text = f"The data cannot tell whether these change the final accuracy on average: {listed(parts)}."
         sentences.append(Sentence(text, "", "#factors"))
     return based(sentences, PAIRED)
+
+
+def _telling(effects: Effects) -> pd.DataFrame:
+    """The levels whose mean change of the accuracy can be told from 0."""
+    return effects.levels[effects.levels["p_holm"] < ALPHA]
 
 
 def _percent(row: object) -> str:
