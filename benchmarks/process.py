@@ -1,12 +1,12 @@
-"""Contestants in processes of their own: imported at once, prepared one after the other, then asked for rounds in turn.
+"""Contestants in processes of their own, which import once and then follow orders, one line of JSON each.
 
-A contestant is a module run as `python -m benchmarks.<name> ORDER`, with the order as JSON: a case and how to train it.
-It says one line of JSON each time it is done: with its imports, with preparing, and with each round; and it waits for
-a line on standard input before the next: which kind of step, and for how many seconds.
+A module run as `python -m MODULE` answers when it has imported, and then every order: to prepare a case, to
+take one kind of its steps for some seconds, or to forget what it holds.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -64,18 +65,26 @@ class Prepared:
 
 
 def serve(prepare: Callable[[Case, dict[str, Any]], Prepared]) -> None:
-    """The child's side."""
-    order = json.loads(sys.argv[1])
-    if order["core"] is not None and hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        os.sched_setaffinity(0, {cores[order["core"] % len(cores)]})
+    """The child's side; what an order raises is its answer."""
+    held: dict[str, Prepared] = {}
     _answer({})
-    sys.stdin.readline()
-    prepared = prepare(Case(**order["case"]), order["settings"])
-    _answer({"kinds": list(prepared.kinds), "first": prepared.first, "loss": prepared.loss})
     for line in sys.stdin:
-        kind, seconds = line.split()
-        _answer({"seconds": time_steps(prepared.kinds[kind], float(seconds)), "peak": _peak_memory()})
+        try:
+            _answer(_follow(json.loads(line), prepare, held))
+        except Exception as error:  # the parent says it, and asks for other cases
+            _answer({"error": f"{type(error).__name__}: {error}"})
+
+
+def _follow(order: dict[str, Any], prepare: Callable[..., Prepared], held: dict[str, Prepared]) -> Findings:
+    if "case" in order:
+        prepared = held[order["name"]] = prepare(Case(**order["case"]), order["settings"])
+        return {"kinds": list(prepared.kinds), "first": prepared.first, "loss": prepared.loss}
+    if "kind" in order:
+        seconds = time_steps(held[order["name"]].kinds[order["kind"]], order["seconds"])
+        return {"seconds": seconds, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT}
+    held.clear()
+    gc.collect()
+    return {}
 
 
 def time_steps(take: Callable[[], int], seconds: float) -> float:
@@ -102,39 +111,57 @@ def _answer(found: Findings) -> None:
     print(MARK, json.dumps(found), flush=True)
 
 
-def _peak_memory() -> float:
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT)
+class Processes:
+    """The parent's side of equal processes that follow every order at once."""
+
+    def __init__(self, module: str, surroundings: Mapping[str, str], copies: int = 1, *, pinned: bool = False) -> None:
+        self.children = [_Child(module, surroundings, core if pinned else None) for core in range(copies)]
+
+    def ask(self, **order: Any) -> list[Findings]:
+        """Every process's answer; the first time, to no order: that they have imported.
+
+        Raises:
+            RuntimeError: one died, or the order raised something; the message holds what it said.
+        """
+        for child in self.children if order else []:
+            child.tell(order)
+        found = [child.answer() for child in self.children]
+        if errors := [each["error"] for each in found if "error" in each]:
+            raise RuntimeError(errors[0])
+        return found
+
+    def close(self) -> None:
+        """End them at once."""
+        for child in self.children:
+            child.close()
 
 
-class Child:
-    """The parent's side of one process."""
+class _Child:
+    """One process."""
 
-    def __init__(self, module: str, order: Mapping[str, Any], surroundings: Mapping[str, str]) -> None:
+    def __init__(self, module: str, surroundings: Mapping[str, str], core: int | None) -> None:
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (lives as long as the child does)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.{module}", json.dumps(order)],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,
             text=True,
             env=dict(surroundings),
         )
+        if core is not None and hasattr(os, "sched_setaffinity"):  # before it counts its cores
+            cores = sorted(os.sched_getaffinity(0))
+            os.sched_setaffinity(self.process.pid, {cores[core % len(cores)]})
 
-    def ask(self, line: str) -> None:
-        """Let it do the next thing; it may have died, which `answer` says."""
+    def tell(self, order: Mapping[str, Any]) -> None:
+        """Give it an order; that it has died `answer` says."""
         assert self.process.stdin
-        try:
-            self.process.stdin.write(line + "\n")
+        with suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(order) + "\n")
             self.process.stdin.flush()
-        except BrokenPipeError:
-            pass
 
     def answer(self) -> Findings:
-        """What it found.
-
-        Raises:
-            RuntimeError: it died; the message holds the end of what it printed.
-        """
+        """What it found, or the error: if it died, the end of what it printed."""
         assert self.process.stdout
         for line in self.process.stdout:
             if line.startswith(MARK):
@@ -142,10 +169,11 @@ class Child:
                 return found
         self.process.wait()
         self.log.seek(0)
-        raise RuntimeError(self.log.read().decode(errors="replace")[-2000:])
+        return {"error": self.log.read().decode(errors="replace")[-2000:]}
 
     def close(self) -> None:
         """End it at once."""
         self.process.kill()
-        self.process.communicate()
+        with suppress(BrokenPipeError):
+            self.process.communicate()
         self.log.close()

@@ -1,6 +1,6 @@
 """The engine beside a Keras loop, `Model.fit` and a JAX `vmap`, in turn: `python -m benchmarks.speed [--full]`.
 
-A heat is one network for every contestant, each in processes of its own. They are prepared one after the other and then
+A heat is one network for every contestant. They are prepared one after the other, in processes of their own, and then
 take turns, a round of each kind of step each, so that whatever else the machine does hits all alike; what is compared
 are the times of one round. Rows go to `rows.csv`, facts on the machine to `facts.json`, and a page made of both to
 `speed.md`, anew after every heat. Times mean something only on a machine that does nothing else, ratios nearly always.
@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import pandas as pd
 from bench.environment import cores, machine, versions
 from benchmarks.case import Case
 from benchmarks.end_to_end import whole_suite
-from benchmarks.process import Child, environment
+from benchmarks.process import Processes, environment
 from benchmarks.speed_page import page
 
 Row = dict[str, Any]
@@ -36,7 +37,7 @@ class Contestant:
     """One way to train a case.
 
     Attributes:
-        module: of `benchmarks`, with what its `prepare` is given.
+        module: what trains, with the settings that its `prepare` is given.
         form: one of several ways to write the same; the better one counts.
         lone: whether it trains one run of the case only, and not all at once.
         copies: processes at once, each with what one trains.
@@ -56,15 +57,20 @@ class Contestant:
     onednn: bool = True
 
 
-ENGINE = Contestant("engine", "cohort_step", copies=cores(), worker=True)  # as `bench run` does it
+ENGINE = Contestant("engine", "benchmarks.cohort_step", copies=cores(), worker=True)  # as `bench run` does it
 KERAS = (
-    Contestant("Keras loop", "keras_step", lone=True),
-    Contestant("fit, jit_compile", "keras_step", {"jit_compile": True}, lone=True),
-    Contestant("fit, steps_per_execution", "keras_step", {"jit_compile": False, "steps_per_execution": 10}, lone=True),
+    Contestant("Keras loop", "benchmarks.keras_step", lone=True),
+    Contestant("fit, jit_compile", "benchmarks.keras_step", {"jit_compile": True}, lone=True),
+    Contestant(
+        "fit, steps_per_execution",
+        "benchmarks.keras_step",
+        {"jit_compile": False, "steps_per_execution": 10},
+        lone=True,
+    ),
 )
 JAX = tuple(
     replace(
-        Contestant(name, "jax_vmap", {"variant": form}, form, onednn=False),
+        Contestant(name, "benchmarks.jax_vmap", {"variant": form}, form, onednn=False),
         copies=copies,
         pinned=copies > 1,
     )
@@ -122,40 +128,58 @@ EFFORTS = {
 }
 
 
+class Crew:
+    """The processes of all heats, as a context; what differs in settings alone shares them."""
+
+    def __init__(self) -> None:
+        self.groups: dict[object, Processes] = {}
+        self.fresh: list[Processes] = []
+
+    def of(self, contestant: Contestant, onednn: str) -> Processes:
+        """A contestant's processes, started if they are not there yet."""
+        key = (contestant.module, contestant.copies, contestant.pinned, onednn)
+        if key not in self.groups:
+            surroundings = environment(onednn, worker=contestant.worker)
+            self.groups[key] = Processes(contestant.module, surroundings, contestant.copies, pinned=contestant.pinned)
+            self.fresh.append(self.groups[key])
+        return self.groups[key]
+
+    def wait(self) -> None:
+        """Until all have imported. That one cannot is said when it is asked for more."""
+        for group in self.fresh:
+            with suppress(RuntimeError):
+                group.ask()
+        self.fresh.clear()
+
+    def __enter__(self) -> Crew:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for group in self.groups.values():
+            group.close()
+
+
 class Entrant:
-    """A contestant in a heat: its processes."""
+    """A contestant with one case of a heat."""
 
-    def __init__(self, contestant: Contestant, case: Case, onednn: str) -> None:
+    def __init__(self, contestant: Contestant, case: Case, onednn: str, crew: Crew) -> None:
         self.contestant, self.case = contestant, case
+        self.processes = crew.of(contestant, onednn)
         self.names = {"contestant": contestant.name, "form": contestant.form, "onednn": onednn} | asdict(case)
-        order = {"case": asdict(case), "settings": contestant.settings}
-        surroundings = environment(onednn, worker=contestant.worker)
-        self.children = [
-            Child(contestant.module, order | {"core": core if contestant.pinned else None}, surroundings)
-            for core in range(contestant.copies)
-        ]
+        self.name = json.dumps(self.names)
         self.kinds: list[str] = []
-
-    def ask(self, line: str) -> list[dict[str, Any]]:
-        """Let all copies do the next thing at once."""
-        for child in self.children:
-            child.ask(line)
-        return self.answers()
-
-    def answers(self) -> list[dict[str, Any]]:
-        """Of all copies."""
-        return [child.answer() for child in self.children]
 
     def prepare(self) -> list[Row]:
         """Build and compile; the seconds until the first step was done, and the loss of the first steps."""
-        found = self.ask("prepare")
+        settings = dict(self.contestant.settings)
+        found = self.processes.ask(case=asdict(self.case), settings=settings, name=self.name)
         self.kinds = found[0]["kinds"]
         first = max(each["first"] for each in found)
         return [self._row("first", 0, first), self._row("loss", 0, found[0]["loss"])]
 
     def round(self, kind: str, number: int, seconds: float) -> list[Row]:
         """What one kind of step took in one round: milliseconds a run, all copies together; products in GFLOP/s."""
-        found = self.ask(f"{kind} {seconds}")
+        found = self.processes.ask(kind=kind, seconds=seconds, name=self.name)
         steps_a_second = sum(1 / each["seconds"] for each in found)
         value = 1e3 / steps_a_second / (1 if self.contestant.lone else self.case.runs)
         if kind == "products":
@@ -163,43 +187,34 @@ class Entrant:
         peak = max(each["peak"] for each in found) / 2**20
         return [self._row(kind, number, value), self._row("peak", number, peak)]
 
-    def close(self) -> None:
-        """End the processes."""
-        for child in self.children:
-            child.close()
-
     def _row(self, kind: str, number: int, value: float) -> Row:
         return self.names | {"kind": kind, "round": number, "value": value}
 
 
-def race(heat: Heat, effort: Effort, left_out: list[str]) -> list[Row]:
-    """One heat's rows. Whoever dies is left out, and that is noted; the round before the first is for warming up."""
+def race(heat: Heat, crew: Crew, effort: Effort, left_out: list[str]) -> list[Row]:
+    """One heat's rows. Who cannot be prepared is left out, and that is noted; a first round is for warming up."""
     entrants = [
-        Entrant(contestant, case, onednn)
+        Entrant(contestant, case, onednn, crew)
         for case in heat.cases
         for contestant in heat.contestants
         for onednn in (heat.onednn if contestant.onednn else ("",))
     ]
     rows: list[Row] = []
-    try:
-        for entrant in list(entrants):
-            try:
-                entrant.answers()
-                rows += entrant.prepare()
-            except RuntimeError as error:
-                entrants.remove(entrant)
-                entrant.close()
-                left_out.append(
-                    f"{_title(heat)}, {entrant.contestant.name} {entrant.contestant.form}: {_reason(error)}"
-                )
-        for number in range(effort.rounds + 1):
-            for entrant in entrants if number % 2 else reversed(entrants):
-                for kind in entrant.kinds:
-                    found = entrant.round(kind, number, effort.seconds)
-                    rows += found if number else []
-    finally:
-        for entrant in entrants:
-            entrant.close()
+    crew.wait()
+    for entrant in list(entrants):
+        try:
+            rows += entrant.prepare()
+        except RuntimeError as error:
+            entrants.remove(entrant)
+            names = f"{entrant.contestant.name} {entrant.contestant.form}".strip()
+            left_out.append(f"{_title(heat)}, {names}: {_reason(error)}")
+    for number in range(effort.rounds + 1):
+        for entrant in entrants if number % 2 else reversed(entrants):
+            for kind in entrant.kinds:
+                found = entrant.round(kind, number, effort.seconds)
+                rows += found if number else []
+    for processes in {entrant.processes for entrant in entrants}:
+        processes.ask(forget=True)
     return [{"heat": heat.name} | row for row in rows]
 
 
@@ -208,15 +223,16 @@ def measure_all(effort: Effort, contestants: Sequence[Contestant], out: Path, le
     rows: list[Row] = []
     began, longest = time.monotonic(), 0.0
     facts = {"machine": machine(), "versions": versions(), "effort": asdict(effort), "left_out": left_out}
-    for heat in effort.heats(contestants):
-        started = time.monotonic()
-        if started - began + longest > 60 * effort.minutes:
-            left_out.append(f"{_title(heat)}: the {effort.minutes:g} minutes are over")
-            continue
-        _say(f"{_title(heat)} ({(started - began) / 60:.1f} min so far)")
-        rows += race(heat, effort, left_out)
-        longest = max(longest, time.monotonic() - started)
-        write(pd.DataFrame(rows), facts, out)
+    with Crew() as crew:
+        for heat in effort.heats(contestants):
+            started = time.monotonic()
+            if started - began + longest > 60 * effort.minutes:
+                left_out.append(f"{_title(heat)}: the {effort.minutes:g} minutes are over")
+                continue
+            _say(f"{_title(heat)} ({(started - began) / 60:.1f} min so far)")
+            rows += race(heat, crew, effort, left_out)
+            longest = max(longest, time.monotonic() - started)
+            write(pd.DataFrame(rows), facts, out)
     if effort.suite:
         for onednn in ONEDNN:
             _say(f"{effort.suite} from end to end, oneDNN {onednn}")

@@ -131,8 +131,8 @@ def _beside(steps: pd.DataFrame) -> list[str]:
     differ = [f"{name.strip()} {share:.0e}" for name, share in disagreements(steps).items() if share > AGREEMENT]
     return [
         "## First step and memory",
-        "Seconds from building to the first measured step (of `fit`, to its first ten), and the most memory that a "
-        "process held, at most over the networks.",
+        "Seconds from building to the first measured step (of `fit`, to its first ten), at most over the networks; the "
+        "most memory that one of the processes held, which Keras's three ways share, and JAX's two forms.",
         markdown(["", "oneDNN", "first step, s", "peak, MiB"], lines),
         f"Products of {PRODUCTS} × 64 × 64 × 64, oneDNN {', '.join(products)} GFLOP/s, all cores together.",
         f"From the same weights, the mean loss of the first {FIRST_STEPS} steps differs from the engine's by more than "
@@ -142,13 +142,12 @@ def _beside(steps: pd.DataFrame) -> list[str]:
 
 def _growth(rows: pd.DataFrame, name: str) -> str:
     """The engine's cost at each size."""
-    peak = rows[rows["kind"] == "peak"].groupby([name, "onednn"])["value"].max()
     lines = []
     for (size, onednn), times in engine_steps(rows).groupby([name, "onednn"]):
         told = [_told(times[kind], 3) for kind in STEPS] + [_told(times["cost"]), _told(100 * times["share"], 0)]
-        lines.append([str(size), str(onednn), *told, f"{peak[size, onednn]:.0f}"])
+        lines.append([str(size), str(onednn), *told])
     header = [name, "oneDNN", "plain, ms a run", "measured, ms a run", "times plain", "% of the machine's rate"]
-    return markdown([*header, "peak, MiB"], lines)
+    return markdown(header, lines)
 
 
 def _whole(rows: pd.DataFrame) -> list[str]:

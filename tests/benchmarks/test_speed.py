@@ -11,7 +11,8 @@ import pytest
 
 from benchmarks import speed
 from benchmarks.case import Case
-from benchmarks.speed import Contestant, Effort, Heat, race, write
+from benchmarks.process import Processes, environment
+from benchmarks.speed import Contestant, Crew, Effort, Heat, race, write
 from benchmarks.speed_page import better_forms, disagreements, engine_steps, page, ratios
 
 FACTS = {
@@ -110,43 +111,67 @@ def test_the_page_is_made_of_the_rows_and_says_who_is_left_out(tmp_path: Path) -
     assert "| on | depth 4 | 20.0 |" in text
 
 
+class FakeProcesses:
+    """Processes that import, or not, and whose steps take 24 milliseconds."""
+
+    turns: list[str] = []  # noqa: RUF012
+
+    def __init__(self, module: str, *_: object, **__: object) -> None:
+        self.module = module
+
+    def ask(self, **order: Any) -> list[dict[str, Any]]:
+        if self.module == "dead":
+            raise RuntimeError("Traceback:\nModuleNotFoundError: no dead\n")
+        if "kind" in order:
+            self.turns.append(self.module)
+        return [{"kinds": ["plain"], "first": 1.0, "loss": 2.0, "seconds": 0.024, "peak": 2.0**30}]
+
+    def close(self) -> None:
+        self.turns.append(f"{self.module} ended")
+
+
 def test_contestants_take_turns_and_who_dies_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns: list[str] = []
-
-    class Fake(speed.Entrant):
-        def ask(self, line: str) -> list[dict[str, Any]]:
-            name = self.contestant.name
-            if line == "prepare":
-                return [{"kinds": ["plain"], "first": 1.0, "loss": 2.0}]
-            turns.append(name)
-            return [{"seconds": 0.024, "peak": 2.0**30}]
-
-    monkeypatch.setattr(speed, "Entrant", Fake)
-    monkeypatch.setattr(speed, "Child", FakeChild)
-    contestants = [Contestant("a", "a"), Contestant("dead", "dead"), Contestant("b", "b", lone=True, onednn=False)]
+    monkeypatch.setattr(speed, "Processes", FakeProcesses)
+    monkeypatch.setattr(FakeProcesses, "turns", [])
+    contestants = [Contestant("A", "a"), Contestant("D", "dead"), Contestant("B", "b", lone=True, onednn=False)]
     left_out: list[str] = []
-    found = pd.DataFrame(race(Heat("steps", [Case()], contestants, ["on"]), Effort(2, 0.1), left_out))
-    assert turns == ["b", "a", "a", "b", "b", "a"]
-    assert left_out == ["depth 16, none, dead : ModuleNotFoundError: no dead"]
+    with Crew() as crew:
+        found = pd.DataFrame(race(Heat("steps", [Case()], contestants, ["on"]), crew, Effort(2, 0.1), left_out))
+    assert FakeProcesses.turns == ["b", "a", "a", "b", "b", "a", "a ended", "dead ended", "b ended"]
+    assert left_out == ["depth 16, none, D: ModuleNotFoundError: no dead"]
     plain = found[found["kind"] == "plain"].set_index("contestant")
     assert len(plain) == 4  # the round for warming up is not among them
-    assert plain.loc["a", "value"].tolist() == pytest.approx([1.0, 1.0])  # 24 runs at once
-    assert plain.loc["b", "value"].tolist() == pytest.approx([24.0, 24.0])  # one of them
+    assert plain.loc["A", "value"].tolist() == pytest.approx([1.0, 1.0])  # 24 runs at once
+    assert plain.loc["B", "value"].tolist() == pytest.approx([24.0, 24.0])  # one of them
     assert set(found[found["kind"] == "peak"]["value"]) == {1024.0}
 
 
-class FakeChild:
-    """A process that is there, or not."""
-
-    def __init__(self, module: str, *_: object) -> None:
-        self.module = module
-
-    def answer(self) -> dict[str, Any]:
-        if self.module == "dead":
-            raise RuntimeError("Traceback:\nModuleNotFoundError: no dead\n")
-        return {}
-
-    def close(self) -> None: ...
+def test_a_process_answers_what_it_was_told_or_why_not(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "counting.py").write_text(
+        "import sys\n"
+        f"sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from benchmarks.process import Prepared, counted, serve\n"
+        "serve(lambda case, settings: Prepared({'plain': counted(lambda: None, case.depth)}, 1.0, settings['loss']))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    processes = Processes("counting", environment(), copies=2, pinned=True)
+    try:
+        assert processes.ask() == [{}, {}]
+        prepared = {"kinds": ["plain"], "first": 1.0, "loss": 3.5}
+        assert processes.ask(case={"depth": 7}, settings={"loss": 3.5}, name="a") == [prepared] * 2
+        assert all(
+            each["seconds"] > 0 and each["peak"] > 0 for each in processes.ask(kind="plain", seconds=0, name="a")
+        )
+        with pytest.raises(RuntimeError, match="KeyError: 'b'"):
+            processes.ask(kind="plain", seconds=0, name="b")
+        assert processes.ask(forget=True) == [{}, {}]
+        with pytest.raises(RuntimeError, match="KeyError: 'a'"):
+            processes.ask(kind="plain", seconds=0, name="a")
+        processes.children[1].process.kill()
+        with pytest.raises(RuntimeError):
+            processes.ask(forget=True)
+    finally:
+        processes.close()
 
 
 @pytest.mark.parametrize("effort", speed.EFFORTS.values(), ids=speed.EFFORTS)
