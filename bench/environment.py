@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -14,6 +15,8 @@ DECIDING = ("tensorflow", "keras", "numpy", "python")  # results of other versio
 ARITHMETIC = ("processor", "vector_extensions", "onednn", "threads_per_worker")
 # From the widest on, as /proc/cpuinfo spells them.
 VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve2", "sve", "asimd")
+MEMORY = Path("/proc/meminfo")
+MEMORY_LIMITS = tuple(Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes"))
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 # With one of these TensorFlow turns oneDNN on under Linux, unless ONEDNN is set (its util/port.cc).
 NEURAL = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
@@ -83,6 +86,18 @@ def _memory() -> float:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (ValueError, OSError):
         return 0.0
+
+
+def free_memory() -> int | None:
+    """Bytes that new processes could take: what the system has left, no more than its control group allows; or None."""
+    found = []
+    with suppress(OSError, ValueError, IndexError):
+        lines = MEMORY.read_text(encoding="ascii").splitlines()
+        found += [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    for limit in MEMORY_LIMITS:
+        with suppress(OSError, ValueError):  # "max" where there is none
+            found.append(int(limit.read_text(encoding="ascii")))
+    return min(found, default=None)
 
 
 def _gpus() -> str:

@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from bench.commands.executor import open_executor
 from bench.commands.run import Options, run_suite
 from bench.executors.child import Answer, Status
 from bench.executors.worker import answer
-from bench.plan import Cohort
+from bench.plan import REFERENCE, Cohort
 from bench.suite import Suite, load_suite
 from tests.cohorts import suite_text
 from tests.executors.targets import is_poisoned
@@ -41,10 +41,16 @@ class InlineExecutor:
     def __exit__(self, *_: object) -> None:
         pass
 
-    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
+    def submit(
+        self,
+        target: str,
+        argument: object,
+        timeout: float | None = None,
+        reached: Callable[[int], None] = lambda step: None,
+    ) -> Future[Answer]:
         future: Future[Answer] = Future()
         future.set_running_or_notify_cancel()
-        future.set_result(Answer(*answer(target, argument)))
+        future.set_result(Answer(*answer(target, argument, reached)))
         return future
 
 
@@ -56,7 +62,13 @@ class Failing(InlineExecutor):
         self.times = times
         self.failed: Counter[str] = Counter()
 
-    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
+    def submit(
+        self,
+        target: str,
+        argument: object,
+        timeout: float | None = None,
+        reached: Callable[[int], None] = lambda step: None,
+    ) -> Future[Answer]:
         assert isinstance(argument, Cohort)
         if not is_poisoned(argument) or self.failed[argument.key] >= self.times:
             return super().submit(target, argument, timeout)
@@ -90,6 +102,8 @@ def bench(*words: str | Path) -> subprocess.CompletedProcess[str]:
     said, complained = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as context, redirect_stdout(said), redirect_stderr(complained):
         context.setattr(sys, "argv", ["bench", *map(str, words)])
+        context.setattr("bench.commands.plan.machine_rates", lambda _: REFERENCE)
+        context.setattr("bench.commands.run.machine_rates", lambda _: REFERENCE)
         context.setenv("COLUMNS", "200")
         context.chdir(Path(__file__).parents[1])
         with pytest.raises(SystemExit) as ended:

@@ -7,12 +7,14 @@ import re
 import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
+from bench.environment import free_memory
 from bench.errors import ExecutorError, nearest
 from bench.executors.driver import ContextExecutor
 from bench.executors.local import LocalExecutor, default_workers
-from bench.plan import Cohort
+from bench.plan import Cohort, estimate_memory
 
 EXECUTORS = ("local", "ray")
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -61,12 +63,24 @@ def open_executor(where: Where, cohorts: Iterable[Cohort]) -> ContextExecutor:
     """
     cohorts = list(cohorts)
     if where.executor == "local":
-        return LocalExecutor(min(where.workers or default_workers(), max(1, len(cohorts))))
+        return LocalExecutor(min(where.workers or fitting_workers(cohorts), max(1, len(cohorts))))
     from bench.executors.ray import RayExecutor, Share  # says so where Ray is not installed
 
     memory = None if where.memory is None else memory_bytes(where.memory)
     share = Share(1.0 if where.cpus is None else where.cpus, where.gpus or 0.0, memory)
     return RayExecutor(where.address or "", share, where.workers, plugin_files(cohorts))
+
+
+def fitting_workers(cohorts: Iterable[Cohort]) -> int:
+    """One worker a core, but no more than the free memory holds while each trains one of the largest cohorts.
+
+    How many there are changes no number.
+    """
+    free, most = free_memory(), default_workers()
+    needs = sorted(map(estimate_memory, cohorts), reverse=True)[:most]
+    if free is None or sum(needs) <= free:
+        return most
+    return max(1, sum(taken <= free for taken in accumulate(needs)))
 
 
 def memory_bytes(text: str) -> int:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from bench.commands.executor import fitting_workers
+from bench.commands.rates import machine_rates
+from bench.commands.shrink import long_plan
 from bench.errors import printable
-from bench.executors.local import default_workers
-from bench.plan import estimate_bytes, estimate_rows, estimate_seconds, make_plan
+from bench.plan import (
+    REFERENCE,
+    estimate_bytes,
+    estimate_report_seconds,
+    estimate_rows,
+    estimate_seconds,
+    make_plan,
+    makespan,
+)
 from bench.suite import load_suite
-from bench.text import duration
+from bench.text import duration, plural
 
 SHOWN = 20
 
@@ -21,10 +32,13 @@ def show_plan(suite_path: Path, workers: int, *, every: bool) -> None:
     """Print cells, runs, cohorts, rows, estimated time and disk."""
     suite = load_suite(suite_path)
     plan = make_plan(suite)
-    workers = workers or default_workers()
-    costs = [estimate_seconds(cohort) for cohort in plan.cohorts]
+    workers = min(workers or fitting_workers(plan.cohorts), len(plan.cohorts))
+    measured = machine_rates(lambda text: print(text, file=sys.stderr, flush=True))
+    rates = measured or REFERENCE
+    costs = [estimate_seconds(cohort, rates) for cohort in plan.cohorts]
     rows = [sum(estimate_rows(cohort).values()) for cohort in plan.cohorts]
-    total = max(sum(costs) / workers, max(costs))
+    total = makespan(costs, [rates.import_seconds] * workers)
+    report = estimate_report_seconds(len(plan.runs), rates)
     disk = sum(estimate_bytes(cohort) for cohort in plan.cohorts)
     console = Console()
     question = " ".join(map(printable, suite.question.split()))
@@ -32,8 +46,11 @@ def show_plan(suite_path: Path, workers: int, *, every: bool) -> None:
     print(
         f"{len(suite.cells)} cells x {suite.replicates} replicates = {len(plan.runs)} runs in "
         f"{len(plan.cohorts)} cohorts\n{sum(rows)} rows, about {disk / 2**20:.1f} MiB; "
-        f"about {duration(total)} with {workers} workers (estimated from 2 cores of another machine)"
+        f"about {duration(total)} with {plural(workers, 'worker')}, then {duration(report)} for the report, "
+        f"{'as measured on this machine' if measured else 'on another machine: this one could not be measured'}"
     )
+    if long := long_plan(suite, total):
+        print(long)
     table = Table("cohort", "runs", "rows", "about", box=None)
     shown = len(plan.cohorts) if every else SHOWN
     for cohort, cost, count in list(zip(plan.cohorts, costs, rows, strict=True))[:shown]:

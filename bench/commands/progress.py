@@ -10,36 +10,44 @@ from collections.abc import Iterable
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 
 from bench.commands.found import Found
-from bench.executors.driver import Driver, Incident, Outcome
+from bench.commands.shrink import long_plan
+from bench.executors.child import Status
+from bench.executors.driver import Driver, Incident, Outcome, Part
 from bench.executors.tables import Tables
-from bench.plan import estimate_seconds
+from bench.plan import Cohort, Estimate, Rates, makespan
 from bench.schema import RunStatus
-from bench.text import duration
+from bench.suite import Suite
+from bench.text import duration, listed, plural
 
-SECONDS_BETWEEN_LINES = 5.0
+SECONDS_BETWEEN_LINES = 5.0  # at least, and
+SHARE_BETWEEN_LINES = 0.05  # of the time since the start
+TRUSTED_SECONDS = 20.0  # of one worker: so much of what was measured counts as much as the estimate
 
 
 class Tally:
-    """Counts what has ended and estimates the rest from what the cohorts cost that have ended.
+    """Counts what has ended and estimates how long the rest takes: first by the plan, then more and more by the run.
 
     Attributes:
         planned: runs of the plan, those left out by `--only` not among them.
         ended: runs that ended under this driver.
+        rates: the machine's; None until they are known, and with them how long anything takes.
     """
 
     def __init__(self, found: Found, driver: Driver) -> None:
         self.driver = driver
+        self.left = found.left
         self.statuses: Counter[str] = Counter(found.statuses)
         self.failed_now = 0
         self.planned = len(found.plan.runs) - found.left_out
         self.ended = 0
-        self.cost_left = sum(estimate_seconds(cohort) for cohort in found.left)
-        self.cost_ended = self.seconds_ended = 0.0
+        self.rates: Rates | None = None
+        self.seconds_ended = self.expected_ended = 0.0
         self.started = time.monotonic()
+        self._estimates: dict[tuple[str, int], Estimate] = {}
 
     @property
     def done(self) -> int:
@@ -52,10 +60,9 @@ class Tally:
         self.statuses += new
         self.failed_now += new[RunStatus.FAILED]
         self.ended += new.total()
-        cost = estimate_seconds(outcome.cohort)
-        self.cost_left -= cost
-        self.cost_ended += cost
-        self.seconds_ended += outcome.answer.seconds
+        if self.rates is not None and outcome.answer.status is Status.OK:
+            self.expected_ended += self._estimate(outcome.shape or outcome.cohort).seconds()
+            self.seconds_ended += outcome.answer.seconds
 
     def counts(self) -> dict[str, int | float | None]:
         """Runs by what has become of them; `left` have not been started, failed and diverged are among the done."""
@@ -73,20 +80,53 @@ class Tally:
         }
 
     def seconds_left(self) -> float | None:
-        """What is left at the pace so far, but no less than the longest cohort takes; None before the first ended."""
+        """When the last worker ends if the cohorts that wait are taken in their order; None without the rates."""
         if self.done == self.planned:
             return 0.0
-        if not self.cost_ended:
+        if self.rates is None:
             return None
-        pace = self.seconds_ended / self.cost_ended  # a worker's measured seconds for an estimated one
-        now = time.monotonic()
-        costs = [(estimate_seconds(part.cohort), now - (part.started or now)) for part in self.driver.running]
-        half_done = sum(min(cost, spent / pace) for cost, spent in costs)
-        passed = (now - self.started) / (self.cost_ended + half_done)  # with idle workers and the driver's own work
-        alone = [pace * cost - spent for cost, spent in costs]
-        if self.driver.longest_waiting:
-            alone.append(pace * estimate_seconds(self.driver.longest_waiting))
-        return max(0.0, passed * (self.cost_left - half_done), *alone)
+        pace, running, waiting = self._pace(), self.driver.running, self.driver.waiting
+        if not (running or waiting or self.ended):
+            return makespan(
+                [self._estimate(cohort).seconds() for cohort in self.left],
+                [self.rates.import_seconds] * self.driver.executor.slots,
+            )
+        free = [self._still(part, pace) for part in running]
+        free += [0.0] * (self.driver.executor.slots - len(free))
+        return makespan([pace * self._estimate(part.shape).seconds() for part in waiting], free)
+
+    def share(self) -> float:
+        """Runs done, and of those in hand the part that is."""
+        shares = [(part, self._estimate(part.shape)) for part in self.driver.running] if self.rates else []
+        return self.done + sum(
+            len(part.cohort.runs) * estimate.seconds(part.step) / estimate.seconds() for part, estimate in shares
+        )
+
+    def _pace(self) -> float:
+        """Measured seconds for an estimated one, the first of them taken to be as estimated."""
+        measured, expected = self.seconds_ended, self.expected_ended
+        for part in self.driver.running:
+            if part.step and part.began and part.heard:
+                measured += part.heard - part.began
+                expected += self._estimate(part.shape).seconds(part.step)
+        return (TRUSTED_SECONDS + measured) / (TRUSTED_SECONDS + expected)
+
+    def _still(self, part: Part, pace: float) -> float:
+        """Seconds until a worker has done what it has in hand."""
+        assert self.rates
+        estimate, now = self._estimate(part.shape), time.monotonic()
+        if part.began is None or part.heard is None:
+            whole = self.rates.import_seconds + pace * estimate.seconds()
+            return max(0.0, whole - (now - (part.taken or now)))
+        left = pace * (estimate.seconds() - estimate.seconds(part.step))
+        return max(0.0, left - (now - part.heard))
+
+    def _estimate(self, cohort: Cohort) -> Estimate:
+        assert self.rates
+        key = (cohort.key, len(cohort.runs))
+        if key not in self._estimates:
+            self._estimates[key] = Estimate.of(cohort, self.rates)
+        return self._estimates[key]
 
     def note(self) -> str:
         """The counts beside the bar."""
@@ -101,7 +141,16 @@ class Tally:
 
     def sentence(self) -> str:
         """A line for a log."""
-        return f"{self.done}/{self.planned} runs done: {self.note()}"
+        running = self.driver.running
+        said = f"; {listed([_place(part) for part in running], 4)}" if any(part.began for part in running) else ""
+        return f"{self.done}/{self.planned} runs done: {self.note()}{said}"
+
+
+def _place(part: Part) -> str:
+    """Where a cohort in hand is, as far as it says so."""
+    if part.step:
+        return f"step {part.step} of {part.cohort.steps}"
+    return "starting" if part.began is None else "tracing"
 
 
 class Progress:
@@ -115,8 +164,7 @@ class Progress:
         self.bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("runs  {task.fields[note]}"),
+            TextColumn("{task.fields[note]}"),
             console=self.console,
             disable=as_json or not self.console.is_terminal,
         )
@@ -124,6 +172,17 @@ class Progress:
         for sentence in found.sentences():
             self.say(sentence)
         self.emit("found", retried=found.count_retried(), left_out=found.left_out, workers=driver.executor.slots)
+
+    def begin(self, rates: Rates, suite: Suite, *, dry: bool = False) -> None:
+        """Say what is being done until the first step is heard of, how long all takes, and if that is long."""
+        self.tally.rates = rates
+        workers, seconds = plural(self.tally.driver.executor.slots, "worker"), self.tally.seconds_left()
+        long = "" if dry or not seconds else long_plan(suite, seconds)
+        if not dry and seconds:
+            self.say(f"starting {workers}, each imports TensorFlow; about {duration(seconds)} to train")
+        if long:
+            self.say(long)
+        self.emit("starting", **({"long": long} if long else {}))
 
     def __enter__(self) -> Self:
         self.bar.start()
@@ -152,12 +211,21 @@ class Progress:
     def wrote(self, outcome: Outcome, tables: Tables) -> None:
         """Count runs whose tables are written."""
         self.tally.add(outcome, tables["runs"]["status"].to_pylist())
-        self.bar.update(self.task, completed=self.tally.done, note=self.tally.note())
         facts = {"cohort": outcome.cohort.key, "runs": len(outcome.cohort.runs)}
         self.emit("cohort", **facts, seconds=round(outcome.answer.seconds, 3))
-        if not self.console.is_terminal and time.monotonic() - self.last_line > SECONDS_BETWEEN_LINES:
-            self.last_line = time.monotonic()
+        self.look()
+
+    def look(self) -> None:
+        """Move the bar; elsewhere, say how far it is if enough time has passed since the last line."""
+        now = time.monotonic()
+        if self.console.is_terminal and not self.as_json:
+            self.bar.update(self.task, completed=self.tally.share(), note=self.tally.sentence())
+        elif now - self.last_line > max(SECONDS_BETWEEN_LINES, SHARE_BETWEEN_LINES * (now - self.tally.started)):
+            self.last_line = now
             self.say(self.tally.sentence())
+            hand = [(part.cohort, part.step) for part in self.tally.driver.running]
+            steps = [{"cohort": each.key, "runs": len(each.runs), "step": at, "steps": each.steps} for each, at in hand]
+            self.emit("progress", cohorts=steps)
 
     def met(self, incident: Incident) -> None:
         """Say that a cohort did not come back, and what is done about it."""

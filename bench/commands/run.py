@@ -15,11 +15,13 @@ from bench.commands.executor import HERE, Where, open_executor
 from bench.commands.found import Found, Keeper, continued, look
 from bench.commands.only import cells_that_fit
 from bench.commands.progress import Progress
+from bench.commands.rates import machine_rates
 from bench.errors import ExecutorError, RunsFailed, SuiteError
 from bench.executors.child import Status
 from bench.executors.driver import Driver, Incident, Outcome
+from bench.executors.local import default_workers
 from bench.executors.tables import failed_tables
-from bench.plan import make_plan
+from bench.plan import REFERENCE, Rates, make_plan
 from bench.results import Manifest, Results, now
 from bench.schema import RunStatus
 from bench.suite import Suite
@@ -65,7 +67,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
         else:
             manifest = continued(results, manifest, plan)
             found = look(results, plan, fits, retry_failed=options.retry_failed)
-        failed = _train(options, found, Keeper(results, found, manifest))
+        failed = _train(suite, options, found, Keeper(results, found, manifest))
     if failed:
         raise RunsFailed(
             f"{failed} runs failed: `bench show {options.out} RUN` tells why; --retry-failed tries them again."
@@ -73,7 +75,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
     return options.out
 
 
-def _train(options: Options, found: Found, keeper: Keeper) -> int:
+def _train(suite: Suite, options: Options, found: Found, keeper: Keeper) -> int:
     """Train what is left. Returns how many runs of the plan have failed, now or earlier.
 
     Data, plugins and workers are tried first: `keeper` discards nothing before something has come back.
@@ -81,11 +83,14 @@ def _train(options: Options, found: Found, keeper: Keeper) -> int:
     with open_executor(options.where, found.left) as executor:
         driver = Driver(executor, DRY if options.dry else TRAIN, options.timeout)
         with Progress(found, driver, as_json=options.json_progress) as progress:
+            if options.where == HERE and driver.executor.slots < min(default_workers(), len(found.left)):
+                progress.say("fewer workers than cores: the free memory holds no more of the largest cohorts")
+            progress.begin(_rates(options, found, progress), suite, dry=options.dry)
             if not options.dry:
                 for remark in try_levels(executor, found.left):
                     progress.say(remark)
             with Interrupts() as interrupts:
-                for event in driver.events(found.left, keeper.planned, lambda: interrupts.asked):
+                for event in driver.events(found.left, keeper.planned, lambda: interrupts.asked, progress.look):
                     if isinstance(event, Incident):
                         keeper.note(incidents=[*keeper.manifest.incidents, _record(event)])
                         progress.met(event)
@@ -97,6 +102,13 @@ def _train(options: Options, found: Found, keeper: Keeper) -> int:
                     raise KeyboardInterrupt
             keeper.note(ended=now())
     return progress.tally.statuses[RunStatus.FAILED]
+
+
+def _rates(options: Options, found: Found, progress: Progress) -> Rates:
+    """Those of this machine, where they say how long the rest takes."""
+    if options.dry or options.where.executor != "local" or not found.left:
+        return REFERENCE
+    return machine_rates(progress.say) or REFERENCE
 
 
 def _tables(outcome: Outcome) -> dict[str, Any]:

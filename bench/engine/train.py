@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -32,13 +32,13 @@ PROBE_SAMPLES = 512  # a unit is called dead on no fewer (or on all training row
 FEW_SAMPLES = 2000  # validation rows that are looked at, at most
 
 
-def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
-    """All tables of the schema for a cohort's runs.
+def train_cohort(cohort: Cohort, reached: Callable[[int], None] = lambda step: None) -> dict[str, pa.Table]:
+    """All tables of the schema for a cohort's runs; `reached` is called after each step with how many there were.
 
     Raises:
         BenchError: the dataset is missing, or a plugin cannot be used.
     """
-    return Training(cohort).run()
+    return Training(cohort).run(reached)
 
 
 class Training:
@@ -67,7 +67,7 @@ class Training:
         self.probe = tf.function(lambda x: activation_statistics(self.ensemble, x, slopes), autograph=False)
         self.recorder.timings["build_seconds"] = time.perf_counter() - started
 
-    def run(self) -> dict[str, pa.Table]:
+    def run(self, reached: Callable[[int], None] = lambda step: None) -> dict[str, pa.Table]:
         """Train to the last step, or until no run is left.
 
         One step more, whose update nobody sees, shows whether the last update broke a run.
@@ -82,6 +82,7 @@ class Training:
             if step < self.steps:
                 recorder.timings["steps"] = step + 1
                 self._record(step, found)
+                reached(step + 1)
             if not recorder.alive.any():
                 break
         return recorder.tables()

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,7 +26,7 @@ RECYCLE_GROWTH = 2**30  # bytes of resident memory more than after the first req
 SECONDS_TO_START = 600.0  # TensorFlow and a target's module are imported by then, even on a busy network disk
 GRACE_SECONDS = 5.0  # between one signal and the next, harder one to a process that takes too long
 SECONDS_TO_EXIT = 5.0  # for a process that closed its output
-STARTED = "started"  # what a worker sends when it has imported a target: from here on its time counts
+STARTED = 0  # the step that a worker sends when it has imported a target: from here on its time counts
 
 
 class Status(StrEnum):
@@ -44,7 +45,10 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """What became of one request: the target's value, or text on what went wrong; the seconds that it took."""
+    """What became of one request: the target's value, or text on what went wrong.
+
+    `seconds` are what it took, the import of its module not among them.
+    """
 
     status: Status
     value: Any
@@ -61,28 +65,37 @@ class Child:
         self.answered = 0
         self.first_bytes = 0
 
-    def call(self, target: str, argument: object, timeout: float | None = None) -> Answer:
+    def call(
+        self,
+        target: str,
+        argument: object,
+        timeout: float | None = None,
+        reached: Callable[[int], None] = lambda step: None,
+    ) -> Answer:
         """Run `module:function` on one argument in the worker and wait for its answer.
 
         Args:
             timeout: seconds after which it is stopped, the import of the module not among them; None: never.
+            reached: called with STARTED, then now and then with the step that the target says it has reached.
         """
         began = time.monotonic()
+        limit: float | None = SECONDS_TO_START
         process = self._alive()
-        passed: float | None = None
-        message: Any = None
-        for limit in (SECONDS_TO_START, timeout):
+        with Deadline(process, limit) as deadline:
+            message = _exchange(process, (target, argument))
+        if message == STARTED:
+            began, limit = time.monotonic(), timeout
             with Deadline(process, limit) as deadline:
-                message = _exchange(process, None if message else (target, argument))
-            passed = limit if deadline.passed else None
-            if message != STARTED:
-                break
-        if message is None or message == STARTED:
-            return Answer(*self._obituary(process, passed), time.monotonic() - began)
+                while isinstance(message, int):
+                    reached(message)
+                    message = _exchange(process)
+        seconds, passed = time.monotonic() - began, limit if deadline.passed else None
+        if message is None:
+            return Answer(*self._obituary(process, passed), seconds)
         status, value, resident = Status(message[0]), message[1], message[2]
         if passed or status is Status.MEMORY or self._worn(resident):
             self.close()
-        return Answer(status, value, time.monotonic() - began)
+        return Answer(status, value, seconds)
 
     def _worn(self, resident: int) -> bool:
         self.answered += 1
@@ -140,7 +153,7 @@ class Child:
         return lines[1:] if start else lines
 
 
-def _exchange(process: subprocess.Popen[bytes], request: object) -> Any:
+def _exchange(process: subprocess.Popen[bytes], request: object = None) -> Any:
     """Send a request, if there is one, and wait for a message; None where the process died first."""
     assert process.stdin and process.stdout
     try:

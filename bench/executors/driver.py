@@ -34,8 +34,18 @@ class Executor(Protocol):
         """How many."""
         ...
 
-    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
-        """Call the function `module:name` on one argument, for `timeout` seconds at most."""
+    def submit(
+        self,
+        target: str,
+        argument: object,
+        timeout: float | None = None,
+        reached: Callable[[int], None] = lambda step: None,
+    ) -> Future[Answer]:
+        """Call the function `module:name` on one argument, for `timeout` seconds at most.
+
+        Args:
+            reached: may be called, from any thread, with STARTED and then with steps that were reached.
+        """
         ...
 
 
@@ -49,6 +59,7 @@ class Outcome:
 
     cohort: Cohort
     answer: Answer
+    shape: Cohort | None = None  # the cohort in whose shape they were trained, if it is another
 
 
 @dataclass(frozen=True)
@@ -74,7 +85,21 @@ class Part:
     shape: Cohort
     whole: bool = True  # nothing was split off yet
     tries: int = 0
-    started: float | None = None  # time.monotonic(), as seen by the driver
+    taken: float | None = None  # time.monotonic() when a worker took it, as seen by the driver
+    began: float | None = None  # the same when TensorFlow was imported there; None: not yet, or the executor is silent
+    heard: float | None = None  # the same when `step` was reached
+    step: int = 0  # the last that it is known to have reached
+
+    def reached(self, step: int) -> None:
+        """Note that it began, or went on."""
+        self.heard = time.monotonic()
+        if self.began is None:
+            self.began = self.heard
+        self.step = step
+
+    def again(self) -> Part:
+        """The same once more."""
+        return Part(self.cohort, self.shape, self.whole, self.tries + 1)
 
 
 class Driver:
@@ -98,12 +123,14 @@ class Driver:
         cohorts: Sequence[Cohort],
         planned: Mapping[str, Cohort] | None = None,
         stop: Callable[[], bool] = lambda: False,
+        look: Callable[[], None] = lambda: None,
     ) -> Iterator[Outcome | Incident]:
         """Each outcome as it comes, and each incident before its consequences; in the order given, splits first.
 
         Args:
             planned: the cohort that each key stands for, where `cohorts` hold some of its runs.
             stop: when it says so nothing more is submitted, and what has not come back by then is left.
+            look: called several times a second, whether anything came back or not.
         """
         planned = planned or {cohort.key: cohort for cohort in cohorts}
         self._queue.extend(Part(cohort, planned[cohort.key]) for cohort in cohorts)
@@ -111,6 +138,7 @@ class Driver:
             self._fill()
             ended, _ = wait(self.flying, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)
             self._note_starts()
+            look()
             for future in ended:
                 yield from self._judge(self.flying.pop(future), future.result(), planned)
         for future in [future for future in self.flying if future.done()]:
@@ -122,9 +150,9 @@ class Driver:
         return [part for future, part in list(self.flying.items()) if future.running()]
 
     @property
-    def longest_waiting(self) -> Cohort | None:
-        """The first in the queue: the longest, unless parts of a split cohort stand before it."""
-        return self._queue[0].cohort if self._queue else None
+    def waiting(self) -> list[Part]:
+        """The others, in the order in which they will be taken."""
+        return [part for future, part in list(self.flying.items()) if not future.running()] + list(self._queue)
 
     def _fill(self) -> None:
         """Keep every slot busy, with as many parts waiting: none idles while the driver writes."""
@@ -132,17 +160,18 @@ class Driver:
             part = self._queue.popleft()
             trained = with_substitutes(part.cohort, part.shape)
             limit = self.timeout if self.timeout is not None else default_timeout(trained)
-            self.flying[self.executor.submit(self.target, trained, limit)] = part
+            self.flying[self.executor.submit(self.target, trained, limit, part.reached)] = part
 
     def _note_starts(self) -> None:
         for future, part in self.flying.items():
-            if part.started is None and future.running():
-                part.started = time.monotonic()
+            if part.taken is None and future.running():
+                part.taken = time.monotonic()
 
     def _judge(self, part: Part, answer: Answer, planned: Mapping[str, Cohort]) -> Iterator[Outcome | Incident]:
         if answer.status is Status.OK:
             trained = with_substitutes(part.cohort, part.shape)
-            yield Outcome(part.cohort, replace(answer, value=drop_substitutes(answer.value, part.cohort, trained)))
+            tables = drop_substitutes(answer.value, part.cohort, trained)
+            yield Outcome(part.cohort, replace(answer, value=tables), part.shape)
             return
         if answer.status in (Status.REFUSED, Status.UNFIT):
             yield Outcome(part.cohort, answer)
@@ -150,7 +179,7 @@ class Driver:
         incident = Incident(part.cohort, answer, "given up")
         again, measure = self._smaller(part, incident)
         if part.tries + 1 < _tries(part, answer.status):
-            again, measure = [replace(part, tries=part.tries + 1, started=None)], "tried again"
+            again, measure = [part.again()], "tried again"
         yield replace(incident, measure=measure)
         self._queue.extendleft(reversed(again))
         if not again:

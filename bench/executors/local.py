@@ -7,7 +7,7 @@ train faster than one of two: small matrix products do not share well (docs/perf
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from queue import SimpleQueue
@@ -53,14 +53,20 @@ class LocalExecutor:
         for child in self.children:
             child.close()
 
-    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
+    def submit(
+        self,
+        target: str,
+        argument: object,
+        timeout: float | None = None,
+        reached: Callable[[int], None] = lambda step: None,
+    ) -> Future[Answer]:
         """Call the function `module:name` on one argument once a worker is free, for `timeout` seconds at most."""
-        return self.threads.submit(self._call, target, argument, timeout)
+        return self.threads.submit(self._call, target, argument, timeout, reached)
 
-    def _call(self, target: str, argument: object, timeout: float | None) -> Answer:
+    def _call(self, target: str, argument: object, timeout: float | None, reached: Callable[[int], None]) -> Answer:
         child = self.idle.get()
         try:
-            return child.call(target, argument, timeout)
+            return child.call(target, argument, timeout, reached)
         finally:
             self.idle.put(child)
 

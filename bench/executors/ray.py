@@ -11,7 +11,7 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -197,8 +197,17 @@ class RayExecutor:
         room = self._cluster.room()
         return max(1, min(room, self.workers or room))
 
-    def submit(self, target: str, argument: object, timeout: float | None = None) -> Future[Answer]:
-        """Call the function `module:name` on one argument on some node, for `timeout` seconds at most."""
+    def submit(
+        self,
+        target: str,
+        argument: object,
+        timeout: float | None = None,
+        reached: Callable[[int], None] = lambda step: None,
+    ) -> Future[Answer]:
+        """Call the function `module:name` on one argument on some node, for `timeout` seconds at most.
+
+        A node says when it starts and when it ends: nothing is `reached` in between.
+        """
         request = Request(target, argument, timeout, self._cluster.share.cpus, self._cluster.share.gpus)
         flight = Flight(request, self._send(request))
         with self._lock:

@@ -1,9 +1,10 @@
 """The private process that imports TensorFlow, answers one request after the other, and may die alone.
 
 Started as `python -m bench.executors.worker`. It reads pickled requests `(target, argument)` from standard input and
-answers each with a pickled STARTED once the target is imported, then `(status, value, resident bytes)`, on its private
-output. What the target prints goes to standard error, of which the driver keeps the end. It ends at once when the
-driver's end of the pipe closes: a driver that is killed leaves nothing behind.
+answers each with pickled messages on its private output: STARTED once the target is imported, now and then the step
+that the target has reached, at last `(status, value, resident bytes)`. What the target prints goes to standard error,
+of which the driver keeps the end. It ends at once when the driver's end of the pipe closes: a driver that is killed
+leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ import pickle
 import resource
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
 from bench.errors import BenchError
 from bench.executors.child import STARTED, Status
+
+SECONDS_BETWEEN_STEPS = 1.0  # that are told to the driver
 
 Request = tuple[str, object]
 
@@ -41,9 +46,17 @@ def serve() -> None:
         pickle.dump(message, answers)
         answers.flush()
 
+    told = 0.0
+
+    def reached(step: int) -> None:
+        nonlocal told
+        if step == STARTED or time.monotonic() - told > SECONDS_BETWEEN_STEPS:
+            told = time.monotonic()
+            send(step)
+
     while True:
         target, argument = requests.get()
-        status, value = answer(target, argument, started=lambda: send(STARTED))
+        status, value = answer(target, argument, reached)
         send((status.value, value, resident_bytes()))
 
 
@@ -67,13 +80,17 @@ def _listen(requests: SimpleQueue[Request]) -> None:
             os.killpg(0, signal.SIGKILL)
 
 
-def answer(target: str, argument: object, started: Callable[[], None] = lambda: None) -> tuple[Status, object]:
-    """Call `module:name` on an argument: its value, or what went wrong; `started` is called when it is imported."""
+def answer(target: str, argument: object, reached: Callable[[int], None] = lambda step: None) -> tuple[Status, object]:
+    """Call `module:name` on an argument: its value, or what went wrong.
+
+    `reached` is called with STARTED when it is imported, and handed on to a target that takes it.
+    """
     try:
         module, _, name = target.partition(":")
         function = getattr(importlib.import_module(module), name)
-        started()
-        return Status.OK, function(argument)
+        reached(STARTED)
+        told = {"reached": reached} if "reached" in signature(function).parameters else {}
+        return Status.OK, function(argument, **told)
     except BenchError as error:
         return Status.REFUSED, str(error)
     except Exception as error:  # the boundary: the driver decides what a failure means

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -52,6 +53,14 @@ def hoard(_: object) -> None:
 
 def grow(size: int) -> None:
     KEPT.append(bytearray(b"x") * size)
+
+
+def walk(steps: int, reached: Callable[[int], None]) -> int:
+    """Take steps, one each half second."""
+    for step in range(steps):
+        time.sleep(0.5)
+        reached(step + 1)
+    return steps
 
 
 def sleep(seconds: float) -> str:

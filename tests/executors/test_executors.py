@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.executors.child import Status
+from bench.executors.child import STARTED, Status
 from bench.executors.local import LocalExecutor
 
 TARGETS = "tests.executors.targets:"
@@ -44,6 +44,15 @@ def test_what_goes_wrong_is_an_answer_and_the_next_request_gets_a_worker(
     assert answer.value == said if status is Status.REFUSED else said in answer.value
     again = executor.submit(TARGETS + "double", 21).result()
     assert (again.status, again.value) == (Status.OK, 42)
+
+
+def test_a_target_tells_its_steps_now_and_then(executor: LocalExecutor) -> None:
+    steps: list[int] = []
+    answer = executor.submit(TARGETS + "walk", 5, None, steps.append).result()
+    assert (answer.status, answer.value) == (Status.OK, 5)
+    assert steps[0] == STARTED
+    assert steps == sorted(set(steps))
+    assert 1 < len(steps) < 5  # a second is more than a step
 
 
 def test_prints_do_not_disturb_the_answers(executor: LocalExecutor) -> None:

@@ -12,9 +12,10 @@ import pytest
 from bench import plan as planning
 from bench.errors import DataError
 from bench.factors import FACTORS, Factor, Level, Place
-from bench.plan import COHORT_BYTES, MAX_COHORT_RUNS, Plan, estimate_seconds, make_plan
+from bench.plan import COHORT_BYTES, MAX_COHORT_RUNS, Plan, estimate_seconds, make_plan, makespan
 from bench.schema import TABLES
 from bench.suite import load_suite
+from bench.suite.load import SHIPPED
 
 PlanOf = Callable[..., Plan]
 
@@ -258,3 +259,10 @@ batch_size = 10
     longer = longer.replace("[fixed]", '[fixed]\ndataset = "mnist1d"\nclipping = { level = "norm", threshold = 0.5 }')
     cut = "mnist1d-d4-w30-relu-truncated_normal_stddev_0.1-normal_stddev_1"
     assert [key.rpartition("-")[0] for key in _keys(plan(longer))] == [cut, cut]
+
+
+def test_no_worker_waits_at_the_end_of_the_default_suite() -> None:
+    costs = [estimate_seconds(cohort) for cohort in make_plan(load_suite(SHIPPED / "default.toml")).cohorts]
+    assert makespan(costs, [0.0] * 2) < 1.05 * sum(costs) / 2
+    assert makespan([3.0, 1.0, 1.0, 1.0], [0.0, 0.5]) == 3.5
+    assert makespan([3.0], [1.0, 0.0]) == 3.0

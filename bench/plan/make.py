@@ -4,90 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import pairwise
-from math import ceil, prod
+from math import ceil
 from pathlib import Path
 
 from bench.errors import DataError
-from bench.factors import FACTORS, Choice, Costs, DatasetLevel, Place, choose, costs_of
+from bench.factors import FACTORS, Choice, choose
+from bench.plan.costs import estimate_seconds, run_bytes, size
+from bench.plan.model import GRAPH_FACTORS, Cohort, Plan, Run
 from bench.suite import Cell, Suite
 
 # The split of a structure's runs into cohorts is part of the plan: it depends on the suite alone, never on the
 # machine, so that resumed results equal fresh ones.
 COHORT_BYTES = 2**30  # estimated memory of a cohort at most
 MAX_COHORT_RUNS = 128
-WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
-FLOAT_BYTES = 4
-# A worker's peak beyond its arrays, and the arrays' beyond the estimate, as measured up to 1 GiB (docs/cluster.md).
-WORKER_BYTES = 800 * 2**20
-ARRAYS_FACTOR = 2
-UNKNOWN_FEATURES = 784  # of a dataset that only the data can describe: taken as large as an MNIST image
-UNKNOWN_CLASSES = 10
 
-# Seconds of one worker with one thread, as measured at depths 4 to 32 and widths 8 to 256 on a machine with 2 cores:
-# right within a factor of 1.5. A step is traced once whatever the depth, so that building is one number.
-BUILD_SECONDS = 1.4
-FLOPS_PER_SECOND = 3e10
-
-# Bytes of a row in its compressed file, and of a cohort's files without rows, as measured.
-ROW_BYTES = {
-    "runs": 40,
-    "gradient_norms": 52,
-    "activations": 44,
-    "loss_curves": 22,
-    "evaluations": 18,
-    "divergence_events": 30,
-    "timings": 0,
-}
-COHORT_FILE_BYTES = 30_000
-
-GRAPH_FACTORS = tuple(name for name, factor in FACTORS.items() if factor.place is Place.GRAPH)
 _SHORT = {"depth": "d", "width": "w", "learning_rate": "lr", "batch_size": "b", "steps": "s"}
 _ALWAYS = ("depth", "activation", "initializer")
 _DEFAULTS = {name: choose(factor, factor.default).label for name, factor in FACTORS.items()}
 _SLUG_LENGTH = 80
-
-
-@dataclass(frozen=True)
-class Run:
-    """One cell at one replicate. `choices` holds every factor, varied or fixed or default."""
-
-    run_id: str
-    cell_key: str
-    replicate: int
-    seed: int  # the same for a replicate index in every cell: cells compare in pairs
-    choices: Mapping[str, Choice]
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Runs with one network structure: they train together in one graph.
-
-    `schedules` maps a table to the steps at which it is recorded, ascending. `graph_runs` are the runs whose rules are
-    in the graph, where substitutes hold the slots of some (bench.executors.tables); empty: `runs`.
-    """
-
-    key: str
-    suite: str
-    runs: tuple[Run, ...]
-    schedules: Mapping[str, tuple[int, ...]]
-    graph_runs: tuple[Run, ...] = ()
-
-    @property
-    def structure(self) -> Mapping[str, Choice]:
-        """The choices that all its runs share: those of the factors that live in the graph."""
-        return {name: self.runs[0].choices[name] for name in GRAPH_FACTORS}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All runs of a suite, in order, and their cohorts, longest first."""
-
-    runs: tuple[Run, ...]
-    cohorts: tuple[Cohort, ...]
 
 
 def make_plan(suite: Suite) -> Plan:
@@ -105,32 +42,6 @@ def make_plan(suite: Suite) -> Plan:
     return Plan(tuple(runs), _cohorts(suite, runs))
 
 
-def estimate_seconds(cohort: Cohort) -> float:
-    """How long a worker takes for a cohort: building and tracing, then training and measuring."""
-    structure = cohort.structure
-    samples = len(cohort.runs) * _size(structure, "steps") * _size(structure, "batch_size")
-    return BUILD_SECONDS + samples * _costs(structure).flops / FLOPS_PER_SECOND
-
-
-def estimate_memory(cohort: Cohort) -> int:
-    """How many bytes of memory a worker holds at most while it trains a cohort, TensorFlow included."""
-    return WORKER_BYTES + ARRAYS_FACTOR * len(cohort.runs) * _run_bytes(cohort.structure)
-
-
-def estimate_rows(cohort: Cohort) -> dict[str, int]:
-    """How many rows each table gets if no run diverges."""
-    depth = _costs(cohort.structure).layers
-    per_step = {"gradient_norms": depth + 1, "activations": depth, "loss_curves": 1, "evaluations": 2}
-    runs = len(cohort.runs)
-    rows = {table: runs * len(cohort.schedules[table]) * count for table, count in per_step.items()}
-    return {"runs": runs} | rows | {"divergence_events": 0, "timings": 1}
-
-
-def estimate_bytes(cohort: Cohort) -> int:
-    """How much disk a cohort's tables take."""
-    return COHORT_FILE_BYTES + sum(ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
-
-
 def _cohorts(suite: Suite, runs: Iterable[Run]) -> tuple[Cohort, ...]:
     by_structure: dict[tuple[int, ...], list[Run]] = {}
     for run in runs:
@@ -140,7 +51,7 @@ def _cohorts(suite: Suite, runs: Iterable[Run]) -> tuple[Cohort, ...]:
     cohorts = []
     for group in by_structure.values():
         structure = group[0].choices
-        steps = _size(structure, "steps")
+        steps = size(structure, "steps")
         if steps not in schedules:
             schedules[steps] = suite.schedules(steps)
         for part in _parts(group, _cohort_size(structure)):
@@ -157,26 +68,7 @@ def _parts(runs: Sequence[Run], limit: int) -> list[tuple[Run, ...]]:
 
 
 def _cohort_size(structure: Cell) -> int:
-    return max(1, min(MAX_COHORT_RUNS, COHORT_BYTES // _run_bytes(structure)))
-
-
-def _run_bytes(structure: Cell) -> int:
-    """Bytes of a run's weights and of what the backward pass needs."""
-    costs = _costs(structure)
-    return FLOAT_BYTES * (WEIGHT_COPIES * costs.weights + _size(structure, "batch_size") * costs.activations)
-
-
-def _costs(structure: Cell) -> Costs:
-    """What the structure's architecture says that a run takes."""
-    level = FACTORS["dataset"].level(structure["dataset"].name)
-    features, classes = UNKNOWN_FEATURES, UNKNOWN_CLASSES
-    if isinstance(level, DatasetLevel) and level.shape:
-        features, classes = prod(level.shape), level.classes
-    return costs_of(structure, features, classes)
-
-
-def _size(choices: Cell, factor: str) -> int:
-    return int(choices[factor].value or 0)
+    return max(1, min(MAX_COHORT_RUNS, COHORT_BYTES // run_bytes(structure)))
 
 
 def _meaning(cell: Cell, seed: int) -> dict[str, object]:

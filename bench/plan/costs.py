@@ -1,0 +1,225 @@
+"""What a cohort costs: seconds on a machine whose rates were measured, memory, rows and disk.
+
+The model and all its constants stand here. `REFERENCE` is a machine that orders the plan: the order depends on the
+suite alone. What a user is told comes from the rates of his own machine (bench.commands.rates).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from heapq import heapify, heapreplace
+from math import log10, prod
+
+from bench.factors import FACTORS, Costs, DatasetLevel, costs_of
+from bench.plan.model import Cohort
+from bench.suite import Cell
+
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast a machine is, one worker with one thread: what `bench.engine.rates` measures of it."""
+
+    import_seconds: float  # a worker's start: Python, TensorFlow, Keras
+    trace_seconds: float  # building the probe and its first step, which traces it
+    step_seconds: float  # each later step of it: its arrays are so small that this is dispatching alone
+    flops_per_second: float  # products of 64 x 64 matrices, batched
+    numbers_per_second: float  # results of tanh, on arrays as large as a layer's
+
+
+# A machine with AVX-512 and oneDNN.
+REFERENCE = Rates(4.0, 0.8, 0.0015, 6e10, 1e9)
+
+# The probe: a suite of one small cohort that is trained to measure a machine.
+PROBE = """
+[suite]
+name = "probe"
+question = "How long does this machine take for a step?"
+replicates = 2
+[factors]
+depth = [4]
+[fixed]
+width = 8
+batch_size = 8
+optimizer = "momentum"
+steps = 100
+[record]
+gradient_norms = "never"
+loss_curves = "never"
+activations = "never"
+evaluations = "never"
+"""
+
+
+@dataclass(frozen=True)
+class Call:
+    """What one call of a graph costs, in multiples of a machine's rates.
+
+    Attributes:
+        first: the first call, in those of the probe; `first_layer` more for each hidden layer that is not looped over.
+        calls: dispatching, in steps of the probe; `layer_calls` more for each hidden layer.
+        products: of matrices, in operations of a training step.
+        passes: elementwise work, in passes over all units of all samples; `normalized` more with a normalization.
+        weight_passes: the same over all weights.
+    """
+
+    first: float
+    first_layer: float
+    calls: float
+    layer_calls: float
+    products: float
+    passes: float
+    normalized: float
+    weight_passes: float
+
+    def seconds(self, cohort: Cohort, rates: Rates, samples: int) -> float:
+        """Each call but the first, with so many samples a run."""
+        structure, costs, runs = cohort.structure, _costs(cohort.structure), len(cohort.runs)
+        passes = self.passes + NORMALIZED.get(structure["normalization"].name, 1.0) * self.normalized
+        numbers = passes * samples * size(structure, "width") * costs.layers + self.weight_passes * costs.weights
+        return (
+            rates.step_seconds * (self.calls + self.layer_calls * costs.layers)
+            + runs * self.products * samples * costs.flops / rates.flops_per_second
+            + runs * numbers / rates.numbers_per_second
+        )
+
+
+# Fitted to 24 structures of 1 to 96 runs, depths 1 to 48 and widths 8 to 1024 without, with batch and with layer
+# normalization: most calls are right within a factor of 1.3.
+STEP = Call(1.0, 0.015, 0.7, 0.033, 0.74, 3.3, 12.5, 2.2)
+NORMS = Call(0.0, 0.0, 0.15, 0.0, 0.0, 5.0, 0.0, 2.5)  # of a step that measures them
+EVALUATION = Call(0.11, 0.0, 0.55, 0.022, 0.14, 1.3, 2.6, 0.0)
+ACTIVATIONS = Call(0.4, 0.03, 0.25, 0.025, 0.14, 10.0, 3.7, 0.0)
+NORMALIZED = {"none": 0.0, "batch_normalization": 0.5}  # of what others cost
+SHALLOW, SHALLOW_LAYERS = 0.6, 2  # a first call where hardly any layer is like another, times one of the others
+FIRST_NORMALIZED, FIRST_SKIPPING, UNROLLED_LAYERS = 1.9, 1.5, 16
+EVALUATED, LOOKED_AT = 872, 512  # samples: of digits; other data have up to 2512
+REPORT, REPORT_RUNS = 3.0, 3.0  # first calls of the probe: at all, and times the square of log10 of the runs
+JACOBIAN_OPERATIONS = 400.0  # of the four decompositions of a layer, times its width cubed
+
+# A worker's peak beyond, and the arrays' beyond the estimate, as measured up to 1 GiB (docs/cluster.md).
+WORKER_BYTES = 800 * 2**20
+ARRAYS_FACTOR = 2
+WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
+FLOAT_BYTES = 4
+UNKNOWN_FEATURES = 784  # of a dataset that only the data can describe: taken as large as an MNIST image
+UNKNOWN_CLASSES = 10
+
+# Bytes of a row in its compressed file, and of a cohort's files without rows, as measured.
+ROW_BYTES = {
+    "runs": 40,
+    "gradient_norms": 52,
+    "activations": 44,
+    "loss_curves": 22,
+    "evaluations": 18,
+    "divergence_events": 30,
+    "timings": 0,
+}
+COHORT_FILE_BYTES = 30_000
+
+
+def estimate_seconds(cohort: Cohort, rates: Rates = REFERENCE) -> float:
+    """How long a worker takes for a cohort: building and tracing, then training and measuring."""
+    return Estimate.of(cohort, rates).seconds()
+
+
+def estimate_report_seconds(runs: int, rates: Rates = REFERENCE) -> float:
+    """How long the report of so many runs takes; as tracing, it waits for Python more than for products."""
+    return rates.trace_seconds * (REPORT + REPORT_RUNS * log10(runs) ** 2)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of one worker for one cohort; a worker's own start is not among them.
+
+    Attributes:
+        start: building, tracing everything and the first step.
+        step: each later step.
+        recorded: what each recorded step of a table takes beside that.
+        schedules: these steps.
+    """
+
+    start: float
+    step: float
+    recorded: Mapping[str, float]
+    cohort: Cohort
+
+    @classmethod
+    def of(cls, cohort: Cohort, rates: Rates) -> Estimate:
+        """By the rates of a machine."""
+        structure, layers = cohort.structure, _costs(cohort.structure).layers
+        batch, width = size(structure, "batch_size"), size(structure, "width")
+        jacobians = JACOBIAN_OPERATIONS * len(cohort.runs) * layers * width**3 / rates.flops_per_second
+        calls = {
+            "gradient_norms": (NORMS, batch),
+            "evaluations": (EVALUATION, EVALUATED),
+            "activations": (ACTIVATIONS, LOOKED_AT),
+        }
+        used = [STEP, *(call for table, (call, _) in calls.items() if cohort.schedules.get(table))]
+        first = sum(call.first + call.first_layer * min(layers, UNROLLED_LAYERS) for call in used)
+        first *= SHALLOW if layers <= SHALLOW_LAYERS else 1.0
+        first *= 1.0 if structure["normalization"].is_none else FIRST_NORMALIZED
+        first *= 1.0 if structure["skip"].is_none else FIRST_SKIPPING
+        start = rates.trace_seconds * first
+        recorded = {table: call.seconds(cohort, rates, samples) for table, (call, samples) in calls.items()}
+        return cls(start, STEP.seconds(cohort, rates, batch), recorded | {"jacobians": jacobians}, cohort)
+
+    def seconds(self, step: int | None = None) -> float:
+        """Until a step is reached; None: until the end."""
+        steps = self.cohort.steps if step is None else step
+        if steps == 0:
+            return 0.0
+        after = steps if step is not None else steps + 1
+        looks = sum(
+            cost * bisect_left(self.cohort.schedules.get(table, ()), after) for table, cost in self.recorded.items()
+        )
+        return self.start + (steps - 1) * self.step + looks
+
+
+def makespan(seconds: Iterable[float], free: Iterable[float]) -> float:
+    """When the last worker ends that takes what waits in its order, the workers being free at these moments."""
+    moments = list(free)
+    heapify(moments)
+    for each in seconds:
+        heapreplace(moments, moments[0] + each)
+    return max(moments)
+
+
+def estimate_memory(cohort: Cohort) -> int:
+    """How many bytes of memory a worker holds at most while it trains a cohort, TensorFlow included."""
+    return WORKER_BYTES + ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure)
+
+
+def estimate_rows(cohort: Cohort) -> dict[str, int]:
+    """How many rows each table gets if no run diverges."""
+    depth = _costs(cohort.structure).layers
+    per_step = {"gradient_norms": depth + 1, "activations": depth, "loss_curves": 1, "evaluations": 2}
+    runs = len(cohort.runs)
+    rows = {table: runs * len(cohort.schedules[table]) * count for table, count in per_step.items()}
+    return {"runs": runs} | rows | {"divergence_events": 0, "timings": 1}
+
+
+def estimate_bytes(cohort: Cohort) -> int:
+    """How much disk a cohort's tables take."""
+    return COHORT_FILE_BYTES + sum(ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
+
+
+def run_bytes(structure: Cell) -> int:
+    """Bytes of a run's weights and of what the backward pass needs."""
+    costs = _costs(structure)
+    return FLOAT_BYTES * (WEIGHT_COPIES * costs.weights + size(structure, "batch_size") * costs.activations)
+
+
+def size(choices: Cell, factor: str) -> int:
+    """The number that a cell has for a factor."""
+    return int(choices[factor].value or 0)
+
+
+def _costs(structure: Cell) -> Costs:
+    """What the structure's architecture says that a run takes."""
+    level = FACTORS["dataset"].level(structure["dataset"].name)
+    features, classes = UNKNOWN_FEATURES, UNKNOWN_CLASSES
+    if isinstance(level, DatasetLevel) and level.shape:
+        features, classes = prod(level.shape), level.classes
+    return costs_of(structure, features, classes)
