@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from bench.analysis import judge
 from bench.report import build_page, render
-from tests.cohorts import suite_text
+from tests.cohorts import claim_text, suite_text
 from tests.dry_results import dry_results
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -27,6 +27,34 @@ MIXED = suite_text(
     depth=[4, 30], activation=["linear", "sigmoid"], initializer=["orthogonal", {"level": "orthogonal", "gain": 1.5}],
     clipping=["none", "global_norm"],
 )  # fmt: skip
+
+# Claims that are supported, refuted and inconclusive; the last has two parts, of which one has two sides.
+VANISH = """
+number = { response = "signal_ratio_start" }
+where = { depth = 30, activation = "sigmoid", clipping = "none" }
+statistic = "each"
+most = -5.0
+"""
+SHALLOW = """
+number = { response = "signal_ratio_start" }
+where = { depth = 4 }
+least = 3.0
+"""
+PARTS = """
+number = { response = "signal_ratio_start" }
+where = { depth = 30 }
+least = 0.5
+all = [
+  { name = "sides", of = { activation = "linear" }, against = { activation = "sigmoid" } },
+  { name = "alone", number = { column = "loss", table = "evaluations", below = 1e-9 }, least = 500.0 },
+]
+"""
+CLAIMS = "".join([
+    claim_text("vanish", VANISH, "The signal of deep sigmoid networks vanishes on its way back."),
+    claim_text("shallow", SHALLOW, "Shallow networks explode."),
+    claim_text("parts", PARTS, "Deep linear networks keep more of their signal than sigmoid ones, and learn late."),
+])  # fmt: skip
+CLAIMING = MIXED.replace("replicates = 2", "replicates = 3") + CLAIMS
 
 MANY = suite_text(
     "many", "Does a page of ten thousand runs react?", 200, {"steps": 2},
@@ -80,6 +108,11 @@ def _report(folder: Path, suite: str, hostile: bool = False) -> Report:
 @pytest.fixture(scope="session")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Report:
     return _report(tmp_path_factory.mktemp("mixed"), MIXED)
+
+
+@pytest.fixture(scope="session")
+def claiming(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return _report(tmp_path_factory.mktemp("claiming"), CLAIMING)
 
 
 @pytest.fixture(scope="session")

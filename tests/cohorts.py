@@ -34,6 +34,23 @@ def suite_text(name: str, question: str, replicates: int, fixed: Mapping[str, ob
     )
 
 
+CLAIM = """
+[[claims]]
+id = "{name}"
+statement = "{statement}"
+source = "A paper."
+paper = "{paper}"
+differs = "Everything."
+[claims.rule]
+{rule}
+"""
+
+
+def claim_text(name: str, rule: str, statement: str = "It is so.", paper: str = "Its numbers.") -> str:
+    """A claim at the end of a suite file."""
+    return CLAIM.format(name=name, rule=rule, statement=statement, paper=paper)
+
+
 def _toml(value: object) -> str:
     if isinstance(value, dict):
         return f"{{ {', '.join(f'{key} = {_toml(each)}' for key, each in value.items())} }}"

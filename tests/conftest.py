@@ -54,4 +54,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
-pytest_plugins = ("tests.browser",)
+pytest_plugins = ("tests.browser", "tests.inline")

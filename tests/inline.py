@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import math
 import os
+import shutil
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from bench.cli import main
@@ -23,6 +27,8 @@ from bench.commands.run import Options, run_suite
 from bench.executors.child import Answer, Status
 from bench.executors.worker import answer
 from bench.plan import REFERENCE, Cohort
+from bench.results.files import replace_durably
+from bench.schema import TABLES
 from bench.suite import Suite, load_suite
 from tests.cohorts import suite_text
 from tests.executors.targets import is_poisoned
@@ -115,6 +121,45 @@ def files(folder: Path) -> dict[str, bytes]:
     """The bytes of every table's files, but for those of timings."""
     paths = sorted((folder / "tables").glob("*/*.parquet"))
     return {f"{p.parent.name}/{p.name}": p.read_bytes() for p in paths if p.parent.name != "timings"}
+
+
+def altered(folder: Path, table: str, change: Callable[[list[dict[str, Any]]], object]) -> str:
+    """Change the rows of the first file of a table, as in a folder of a version without digests; its cohort."""
+    path = sorted((folder / "tables" / table).glob("*.parquet"))[0]
+    rows = pq.read_table(path).to_pylist()
+    change(rows)
+    pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table].arrow), path)
+    shutil.rmtree(folder / "digests", ignore_errors=True)
+    return path.stem
+
+
+@contextmanager
+def killed_before(name: str) -> Iterator[None]:
+    """A driver that ends when it is about to put the folder of this name, or a file into one, in its place."""
+
+    def killed(written: Path, path: Path) -> None:
+        if name in (written.name, path.parent.name):
+            raise KeyboardInterrupt
+        replace_durably(written, path)
+
+    with pytest.MonkeyPatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr("bench.results.folder.replace_durably", killed)
+        yield
+
+
+@contextmanager
+def full_disk(room: int = 0) -> Iterator[None]:
+    """A disk with room for so many files of tables."""
+    write, files = pq.write_table, count()
+
+    def written(*args: object, **settings: object) -> None:
+        if next(files) >= room:
+            raise OSError(28, "No space left on device")
+        write(*args, **settings)
+
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(pq, "write_table", written)
+        yield
 
 
 def suite_of(folder: Path, depths: str = "[2, 6]", question: str = "?", name: str = "tiny") -> Suite:

@@ -19,18 +19,15 @@ def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL)
 
 
-def test_the_suite_in_the_readme_plans_what_the_readme_says(tmp_path: Path) -> None:
+def test_the_readmes_suite_and_the_default_one_plan_what_the_readme_says(tmp_path: Path) -> None:
     (text,) = blocks(ROOT / "README.md", "toml")
     (tmp_path / "residual.toml").write_text(text)
     suite = load_suite(tmp_path / "residual.toml")
     plan = make_plan(suite)
-    said = f"{len(suite.cells)} cells, {len(plan.runs)} runs, {len(plan.cohorts)} cohorts"
-    assert said in (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def test_the_readme_says_how_many_networks_the_default_suite_trains() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"{len(suite.cells)} cells, {len(plan.runs)} runs, {len(plan.cohorts)} cohorts" in readme
     runs = len(make_plan(load_suite(ROOT / "suites" / "default.toml")).runs)
-    assert f"trains {runs} networks" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"trains {runs} networks" in readme
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "suites").glob("*.toml")), ids=lambda path: path.stem)

@@ -14,6 +14,7 @@ from bench.plan import make_plan
 from bench.schema import TABLES
 from bench.suite import Suite, parse_suite
 from bench.suite.claims import Part
+from tests.cohorts import claim_text
 
 HEAD = """
 [suite]
@@ -27,23 +28,13 @@ replicates = {replicates}
 [fixed]
 {fixed}
 """
-CLAIM = """
-[[claims]]
-id = "{id}"
-statement = "It is so."
-source = "A paper."
-paper = "Its numbers."
-differs = "Everything."
-[claims.rule]
-{rule}
-"""
 PAIR = 'initializer = ["glorot_uniform", "he_normal"]'
 SIDES = 'of = { initializer = "he_normal" }\nagainst = { initializer = "glorot_uniform" }\n'
 
 
 def suite_of(factors: str, *rules: str, replicates: int = 5, fixed: str = "steps = 60") -> Suite:
     """A suite with a claim, named c0, c1, ..., of each rule."""
-    claims = "".join(CLAIM.format(id=f"c{place}", rule=rule) for place, rule in enumerate(rules))
+    claims = "".join(claim_text(f"c{place}", rule) for place, rule in enumerate(rules))
     head = HEAD.format(replicates=replicates, factors=factors, fixed=fixed)
     return parse_suite(head + claims, Path("planted.toml"))
 

@@ -42,12 +42,9 @@ def test_kappa_is_that_of_scikit_learn() -> None:
     assert found["only_one"] + found["only_other"] + found["agreed"] == found["runs"] == 200
 
 
-def test_runs_that_a_set_cannot_judge_are_left_out_of_its_agreement() -> None:
+def test_runs_that_a_set_cannot_judge_are_left_out_and_sets_that_always_say_one_thing_have_no_kappa() -> None:
     found = agreement(raised(one=[1, 0, np.nan], other=[1, 1, 1])).iloc[0]
     assert (found["runs"], found["agreed"]) == (2, 1)
-
-
-def test_two_sets_that_always_say_the_same_one_thing_have_no_kappa() -> None:
     assert np.isnan(agreement(raised(one=[0, 0], other=[0, 0])).iloc[0]["kappa"])
 
 

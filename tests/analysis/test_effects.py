@@ -126,9 +126,8 @@ def test_an_interaction_names_the_pair_of_levels_where_it_is_largest() -> None:
     assert len(found) == 3
     best = found.iloc[0]
     assert (best["one"], best["other"]) == ("a", "b")
-    assert best["deviation"] == pytest.approx(
-        0.2, abs=0.001
-    )  # 1 and 1: a quarter of 0.8: cell less row and column plus whole
+    # 1 and 1: a quarter of 0.8: cell less row and column plus whole.
+    assert best["deviation"] == pytest.approx(0.2, abs=0.001)
     assert best["share"] == pytest.approx(1 / 3, abs=0.01)
     assert (best["one_level"], best["other_level"]) == ("1", "1")
     assert (best["runs"], best["lost"]) == (6, 2)
@@ -153,10 +152,8 @@ def test_what_cannot_be_answered_is_empty(analysis) -> None:
     hole = frame.assign(clipped_share=0.5)
     hole.loc[[1, 2], "clipped_share"] = np.nan
     same = frame.assign(final_validation_accuracy=0.5)
-    for given, name in (
-        (frame.iloc[1:], ACCURACY.name),
-        (loss, "final_validation_loss"),
-        (hole, "clipped_share"),
-        (same, ACCURACY.name),
-    ):
-        assert analysis(given, VARIED, quantity(name)).empty
+    for given, asked in (
+        (frame.iloc[1:], ACCURACY), (same, ACCURACY), (loss, quantity("final_validation_loss")),
+        (hole, quantity("clipped_share")),
+    ):  # fmt: skip
+        assert analysis(given, VARIED, asked).empty

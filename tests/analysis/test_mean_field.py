@@ -12,6 +12,7 @@ from bench.analysis import (
     CAUSES,
     Moment,
     Tables,
+    Theory,
     disagreement,
     expected_by_chance,
     independent_runs,
@@ -50,9 +51,14 @@ def planted(tables: Tables, shift: float = 0.0, where: pd.Series | None = None) 
     return dict(tables) | {"gradient_norms": norms}
 
 
-def judged(tables: Tables) -> pd.DataFrame:
+def compared(tables: Tables) -> tuple[Theory, pd.DataFrame]:
+    """The theory of these tables, and where it disagrees with them."""
     theory = theory_of(tables)
-    return settings(tables, theory, disagreement(predictions(tables, theory)))
+    return theory, disagreement(predictions(tables, theory))
+
+
+def judged(tables: Tables) -> pd.DataFrame:
+    return settings(tables, *compared(tables))
 
 
 def test_planted_agreement_is_found_in_every_run() -> None:
@@ -75,8 +81,7 @@ def test_planted_agreement_is_found_in_every_run() -> None:
 
 def test_runs_that_theory_cannot_tell_apart_are_one_draw() -> None:
     tables = planted(tables_of())
-    theory = theory_of(tables)
-    found = disagreement(predictions(tables, theory))
+    theory, found = compared(tables)
     assert len(theory.networks) == 4
     assert len(found) == 24
     assert len(independent_runs(tables, found)) == 12
@@ -89,7 +94,7 @@ def test_planted_disagreement_is_found_where_it_was_planted() -> None:
     tables = tables_of()
     relu = tables["runs"].set_index("run_id")["activation"] == "relu"
     broken = planted(tables, 2.0, relu)
-    found = disagreement(predictions(broken, theory_of(broken)))
+    _, found = compared(broken)
     assert (~found["inside"] == relu.reindex(found.index)).all()
     assert (found.loc[relu[relu].index, "departure"] > 1.0).all()
     np.testing.assert_array_equal(found["layers"] - found["layers_inside"], relu.reindex(found.index).astype(int))
@@ -131,9 +136,7 @@ def test_norms_of_zero_and_without_a_number_are_told_apart() -> None:
     start = (norms["step"] == 0) & (norms["layer_index"] == 0)
     norms.loc[start & (norms["run_id"] == first), "preactivation_grad_norm"] = 0.0
     norms.loc[start & (norms["run_id"] == second), "preactivation_grad_norm"] = np.nan
-    changed = tables | {"gradient_norms": norms}
-    theory = theory_of(changed)
-    found = disagreement(predictions(changed, theory))
+    theory, found = compared(tables | {"gradient_norms": norms})
     assert found.loc[first, "departure"] == -np.inf
     assert not found.loc[first, "inside"]
     assert theory.runs.loc[second, "reason"] == "Its first gradient is 0, NaN or infinite."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import inf, sqrt
 
 import numpy as np
@@ -11,20 +11,7 @@ import pytest
 
 from bench.analysis import judge, measure
 from bench.rules import choose_rules
-from tests.analysis.test_analysis import Rows, run, tables
-
-
-def evaluations(name: str, accuracies: Mapping[int, float]) -> Rows:
-    """Validation rows, and training rows that are better than all of them."""
-    return [
-        {"run_id": name, "step": step, "split": split, "accuracy": value + extra, "loss": 1.0 - value - extra}
-        for step, value in accuracies.items()
-        for split, extra in (("validation", 0.0), ("train", 0.05))
-    ]
-
-
-def losses(name: str, curve: Mapping[int, float]) -> Rows:
-    return [{"run_id": name, "step": step, "loss": loss} for step, loss in curve.items()]
+from tests.analysis.test_analysis import Rows, evaluations, losses, run, tables
 
 
 def test_the_best_evaluation_is_the_best_recorded_on_validation_data() -> None:

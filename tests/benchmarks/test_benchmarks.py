@@ -5,18 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
+import pandas as pd
 import pytest
 
 from bench.plan import make_plan
-from bench.results import Results, read_tables
+from bench.results import read_tables
 from bench.schema import TABLES
 from bench.suite import load_suite
 from benchmarks.benchopt_rows import benchopt_rows
 from benchmarks.command import Spent, middle, spent
+from benchmarks.makespan import START_SECONDS, costs, makespan
 from benchmarks.noise import CURVES, SMALLEST_FACTOR, add_noise
 from benchmarks.report_scale import DOUBLED, SMALLEST, suite_text
 from tests.dry_results import EXPLODING, DryResults, dry_results
+from tests.report.pages import save
 
 
 @pytest.fixture(scope="module")
@@ -26,9 +28,7 @@ def exploding() -> DryResults:
 
 @pytest.fixture
 def folder(exploding: DryResults, tmp_path: Path) -> Path:
-    store = Results(tmp_path / "out")
-    store.write("all", {n: pa.Table.from_pandas(f, TABLES[n].arrow) for n, f in exploding.tables.items()})
-    return tmp_path / "out"
+    return save(exploding, tmp_path / "out")
 
 
 @pytest.mark.parametrize("doublings", range(len(DOUBLED) + 1))
@@ -73,3 +73,20 @@ def test_a_command_that_fails_says_what_it_printed() -> None:
 
 def test_the_median_is_of_each_number() -> None:
     assert middle([Spent(1, 9, 5), Spent(2, 8, 7), Spent(3, 7, 6)]) == Spent(2, 8, 6)
+
+
+# Makespan
+
+
+def test_the_longest_goes_first_and_is_the_floor() -> None:
+    assert makespan([1, 1, 1, 3], 1) == START_SECONDS + 6
+    assert makespan([1, 1, 1, 3], 2) == START_SECONDS + 3
+    assert makespan([1, 1, 1, 3], 100) == START_SECONDS + 3
+
+
+def test_a_split_cohort_pays_for_its_graph_again() -> None:
+    times = {"runs": [4, 1], "build_seconds": 1.0, "trace_seconds": 2.0, "train_seconds": 7.0, "measure_seconds": 1.0}
+    timings = pd.DataFrame(times)
+    assert costs(timings, 1) == [11.0, 11.0]
+    assert costs(timings, 2) == [7.0, 7.0, 11.0]
+    assert sum(costs(timings, 4)) == pytest.approx(4 * 5.0 + 11.0)

@@ -7,25 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.cohorts import suite_text
+from tests.cohorts import claim_text, suite_text
 from tests.inline import bench
 
 SUITE = suite_text("claiming", "Do deep networks learn?", 6, {"activation": "sigmoid", "steps": 20}, depth=[4, 40])
-CLAIM = """
-[[claims]]
-id = "{id}"
-statement = "Deep sigmoid networks do [bold]not[/bold] learn."
-source = "A paper."
-paper = "Its numbers."
-differs = "The data."
-
-[claims.rule]
-number = {{ learned = 0.5 }}
-where = {{ depth = 40 }}
-{region}
-"""
+RULE = "number = { learned = 0.5 }\nwhere = { depth = 40 }\n"
 SUPPORTED, REFUTED, OPEN = (
-    CLAIM.format(id=name, region=region)
+    claim_text(name, RULE + region, "Deep sigmoid networks do [bold]not[/bold] learn.")
     for name, region in (("stall", "most = 0.6"), ("learn", "least = 0.6"), ("rarely", "most = 0.1"))
 )
 

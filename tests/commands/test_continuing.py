@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from bench.cli import guarded
@@ -22,9 +21,8 @@ from bench.executors.child import Status
 from bench.plan import make_plan
 from bench.report import dump_report
 from bench.results import Manifest, Results, count_statuses, read_manifest, read_tables
-from bench.results.files import replace_durably
 from bench.schema import TABLES
-from tests.inline import Failing, Tiny, files, suite_of
+from tests.inline import Failing, Tiny, files, full_disk, killed_before, suite_of
 
 
 @contextmanager
@@ -32,20 +30,6 @@ def poisoned(target: str) -> Iterator[None]:
     """Where a worker is to train a cohort with the poisoned run, it does this."""
     with pytest.MonkeyPatch.context() as context:
         context.setattr("bench.commands.run.DRY", f"tests.executors.targets:{target}")
-        yield
-
-
-@contextmanager
-def killed_before(table: str) -> Iterator[None]:
-    """A driver that ends when it is about to put a file of this table in its place."""
-
-    def killed(written: Path, path: Path) -> None:
-        if path.parent.name == table:
-            raise KeyboardInterrupt
-        replace_durably(written, path)
-
-    with pytest.MonkeyPatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr("bench.results.folder.replace_durably", killed)
         yield
 
 
@@ -120,9 +104,7 @@ def test_rows_of_runs_that_were_not_finished_do_not_stay_when_others_are_trained
     assert files(out) == tiny.undisturbed
 
 
-def test_every_command_reads_a_cohort_whose_driver_was_killed_between_two_files(
-    tiny: Tiny, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_command_reads_a_cohort_that_was_killed_half_way(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
     out, merged = tiny.run(only='clipping == "none"'), tiny.folder / "merged"
     with killed_before("timings"):
         tiny.run()
@@ -245,29 +227,14 @@ def test_workers_that_answer_nothing_cost_no_result(tiny: Tiny, monkeypatch: pyt
     assert files(out) == tiny.undisturbed and (out / "manifest.json").read_bytes() == manifest
 
 
-def test_a_full_disk_is_one_message_and_what_was_written_stays(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    out = tiny.folder / "out"
-    write = pa.parquet.write_table
-    calls: list[int] = []
-
-    def full(*args: object, **settings: object) -> None:
-        calls.append(1)
-        if len(calls) > 10:
-            raise OSError(28, "No space left on device")
-        write(*args, **settings)
-
-    with monkeypatch.context() as context:
-        context.setattr("bench.results.folder.pq.write_table", full)
-        with pytest.raises(ResultsError, match=r"No space left on device.*goes on from there"):
-            tiny.run()
-    assert len(read_tables(out)["runs"]) == 6
-    tiny.run()
-    assert files(out) == tiny.undisturbed
+def test_a_full_disk_is_one_message_and_what_was_written_stays(tiny: Tiny) -> None:
+    with full_disk(room=10), pytest.raises(ResultsError, match=r"No space left on device.*goes on from there"):
+        tiny.run()
+    assert len(read_tables(tiny.folder / "out")["runs"]) == 6
+    assert files(tiny.run()) == tiny.undisturbed
 
 
-def test_going_on_or_merging_with_other_arithmetic_is_said_and_noted(
-    tiny: Tiny, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_going_on_or_merging_with_other_arithmetic_is_said(tiny: Tiny, capsys: pytest.CaptureFixture[str]) -> None:
     def trained(name: str, **machine: str) -> Results:
         results = Results(tiny.run(name))
         manifest = read_manifest(results.folder)
@@ -286,3 +253,40 @@ def test_going_on_or_merging_with_other_arithmetic_is_said_and_noted(
         assert "processor" not in words
     merge([here.folder, there.folder], tiny.folder / "both")
     assert "there were computed with other arithmetic (vector extensions " in capsys.readouterr().out
+
+
+# Cohorts that were set aside
+
+
+@pytest.fixture
+def others(tiny: Tiny) -> Path:
+    """A folder of other versions whose suite was changed as a whole: two cohorts set aside, and tables of one."""
+    tiny.run()
+    out = tiny.run(suite=suite_of(tiny.folder, "[3]"))
+    manifest = read_manifest(out)
+    replace(manifest, versions={**manifest.versions, "keras": "2.0.0"}).write(out)
+    return out
+
+
+def test_cohorts_of_other_versions_do_not_come_back_beside_new_ones(others: Path, tiny: Tiny) -> None:
+    for path in (others / "tables").rglob("*.parquet"):
+        path.unlink()
+    with pytest.raises(ResultsError, match=r"other versions \(keras 2\.0\.0 -> "):
+        tiny.run()
+    assert not list((others / "tables").rglob("*.parquet"))
+
+
+def test_fresh_discards_what_was_set_aside(others: Path, tiny: Tiny) -> None:
+    tiny.run(suite=suite_of(tiny.folder, "[3]"), fresh=True)
+    assert not (others / "superseded").exists()
+    assert set(read_tables(others)["runs"]["depth"]) == {3}
+
+
+def test_a_driver_killed_while_it_discards_leaves_nothing_to_mix(others: Path, tiny: Tiny) -> None:
+    with killed_before("tables"):
+        tiny.run(fresh=True)
+    assert not (others / "superseded").exists()
+    with pytest.raises(ResultsError, match="other versions"):
+        tiny.run()
+    tiny.run(fresh=True)
+    assert sorted(path.name for path in others.iterdir()) == [".lock", "digests", "manifest.json", "tables"]

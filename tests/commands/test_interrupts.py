@@ -102,9 +102,7 @@ def test_a_killed_driver_takes_its_workers_with_it(driver: subprocess.Popen[str]
     assert_continues(many)
 
 
-def test_a_killed_worker_costs_no_run_and_a_second_driver_is_one_message(
-    driver: subprocess.Popen[str], many: Tiny
-) -> None:
+def test_a_killed_worker_costs_no_run_and_a_second_driver_is_refused(driver: subprocess.Popen[str], many: Tiny) -> None:
     os.kill(workers(driver)[0], signal.SIGKILL)
     command = [sys.executable, "-m", "bench", "run", many.suite.path, "--dry", "--out", many.folder / "out"]
     driver.send_signal(signal.SIGSTOP)  # it holds its lock until it goes on, however long a second one takes to start

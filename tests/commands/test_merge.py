@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -24,6 +23,7 @@ from bench.results import Manifest, Planned, Results, read_manifest, read_tables
 from bench.schema import TABLES, conform
 from bench.suite import parse_suite
 from tests.cohorts import suite_text
+from tests.inline import altered, files, full_disk
 
 TEXT = suite_text(
     "split", "Is it one suite?", 2, {"steps": 20, "width": 8},
@@ -62,23 +62,8 @@ def write(results: Results, cohort: Cohort) -> None:
     results.write(cohort.key, train_cohort(cohort) | {"timings": timings})
 
 
-def altered(folder: Path, table: str, change: Callable[[list[dict[str, Any]]], object]) -> str:
-    """Change the rows of one file of a table and return its cohort."""
-    path = sorted((folder / "tables" / table).glob("*.parquet"))[0]
-    rows = pq.read_table(path).to_pylist()
-    change(rows)
-    pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table].arrow), path)
-    shutil.rmtree(folder / "digests", ignore_errors=True)  # as in a folder of an older version
-    return path.stem
-
-
-def files(folder: Path) -> Mapping[str, bytes]:
+def all_files(folder: Path) -> Mapping[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in (folder / "tables").rglob("*.parquet")}
-
-
-def measured(folder: Path) -> Mapping[str, bytes]:
-    """All files but those of the one table that measures the machine."""
-    return {name: content for name, content in files(folder).items() if not name.startswith("tables/timings")}
 
 
 def refused(folders: Collection[Path], out: Path) -> str:
@@ -98,17 +83,15 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_cohorts_of_two_machines_are_the_undivided_files_to_the_byte(whole: Path, tmp_path: Path) -> None:
     parts = [made(tmp_path / f"m{k}", lambda number, _, k=k: number % 2 == k) for k in range(2)]
-    assert files(merge(parts, tmp_path / "out")) == files(whole)
+    assert all_files(merge(parts, tmp_path / "out")) == all_files(whole)
 
 
 @pytest.mark.parametrize("machines", [2, 3])
-def test_runs_of_one_cohort_on_several_machines_are_the_undivided_files(
-    whole: Path, tmp_path: Path, machines: int
-) -> None:
+def test_runs_of_one_cohort_on_several_machines_are_undivided_files(whole: Path, tmp_path: Path, machines: int) -> None:
     order = {run.run_id: number for number, run in enumerate(planned().runs)}
     parts = [made(tmp_path / f"m{k}", lambda _, run, k=k: order[run] % machines == k) for k in range(machines)]
     assert all(0 < count < 8 for part in parts for count in read_tables(part)["runs"].groupby("cohort").size())
-    assert measured(merge(parts, tmp_path / "out")) == measured(whole)
+    assert files(merge(parts, tmp_path / "out")) == files(whole)
     rows, wanted = read_tables(tmp_path / "out"), read_tables(whole)
     for table in TABLES:
         if table != "timings":
@@ -117,20 +100,20 @@ def test_runs_of_one_cohort_on_several_machines_are_the_undivided_files(
 
 def test_overlapping_and_repeated_folders_change_nothing(whole: Path, tmp_path: Path) -> None:
     parts = [made(tmp_path / f"m{k}", lambda number, _, k=k: number in (k, k + 1)) for k in range(3)]
-    assert files(merge([*parts, made(tmp_path / "again")], tmp_path / "out")) == files(whole)
+    assert all_files(merge([*parts, made(tmp_path / "again")], tmp_path / "out")) == all_files(whole)
 
 
 def test_what_no_machine_has_stays_missing_and_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     part = made(tmp_path / "m0", lambda number, run: number < 2 and run.endswith("r0"))
     merge([part], tmp_path / "out")
     assert "8 of 32 runs from 1 folders; 24 are in none of them" in capsys.readouterr().out
-    assert files(tmp_path / "out") == files(part)
+    assert all_files(tmp_path / "out") == all_files(part)
 
 
 def test_the_first_folders_timings_are_kept_and_parts_add_up(whole: Path, tmp_path: Path) -> None:
     again = made(tmp_path / "again")
     altered(again, "timings", lambda rows: rows[0].update(train_seconds=99.0))
-    assert files(merge([whole, again], tmp_path / "out")) == files(whole)
+    assert all_files(merge([whole, again], tmp_path / "out")) == all_files(whole)
     timings = read_tables(merge([again, whole], tmp_path / "turned"))["timings"]
     assert sorted(timings["train_seconds"]) == [8.0, 8.0, 8.0, 99.0]
     halves = [made(tmp_path / f"h{k}", lambda _, run, k=k: run.endswith(f"r{k}")) for k in range(2)]
@@ -189,10 +172,7 @@ def test_nan_equals_nan_and_null_null_but_not_each_other(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        (
-            {"text": TEXT.replace("depth = [2, 30]", "depth = [2, 31]")},
-            "16 runs only the first plans, 16 only the second",
-        ),
+        ({"text": TEXT.replace("[2, 30]", "[2, 31]")}, "16 runs only the first plans, 16 only the second"),
         ({"text": TEXT.replace('name = "split"', 'name = "other"')}, '"split" and "other"'),
         ({"text": TEXT.replace("[fixed]", "[record]\nactivations = { every = 5 }\n[fixed]")}, "[record]"),
         ({"text": TEXT.replace("replicates = 2", "replicates = 2\nseed = 1")}, "32 runs only the first plans"),
@@ -239,7 +219,7 @@ def test_a_folder_with_something_in_it_is_left_alone(whole: Path, tmp_path: Path
     assert "not empty" in refused([whole], whole)
     assert "not empty" in refused([whole], whole / "manifest.json")
     (out / "mine").unlink()
-    assert files(merge([whole], out)) == files(whole)
+    assert all_files(merge([whole], out)) == all_files(whole)
 
 
 def test_a_place_that_cannot_be_is_one_message(whole: Path, tmp_path: Path) -> None:
@@ -248,12 +228,9 @@ def test_a_place_that_cannot_be_is_one_message(whole: Path, tmp_path: Path) -> N
         merge([whole], whole / "manifest.json" / "out")
 
 
-def test_a_full_disk_leaves_nothing(whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pq, "write_table", full)
-    assert "No space left" in refused([whole], tmp_path / "out")
+def test_a_full_disk_leaves_nothing(whole: Path, tmp_path: Path) -> None:
+    with full_disk():
+        assert "No space left" in refused([whole], tmp_path / "out")
 
 
 def test_the_command_merges_and_refuses(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

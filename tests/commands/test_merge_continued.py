@@ -40,9 +40,7 @@ def merged(tiny: Tiny, expressions: tuple[str, ...] = HALVES, **options: Any) ->
     return merge(parts, tiny.folder / "merged")
 
 
-def test_only_what_no_machine_ran_is_trained_and_the_tables_are_the_undisturbed_ones(
-    tiny: Tiny, trained: list[str]
-) -> None:
+def test_only_what_no_machine_ran_is_trained_and_the_tables_are_undisturbed(tiny: Tiny, trained: list[str]) -> None:
     out = merged(tiny)
     held = set(read_tables(out)["runs"]["run_id"])
     trained.clear()

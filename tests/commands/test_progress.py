@@ -77,9 +77,7 @@ def test_what_waits_is_shared_by_the_workers_at_its_measured_cost(tally: Tally, 
     assert tally.seconds_left() == pytest.approx(40 - 10 + 40)
 
 
-def test_the_estimate_is_no_less_than_what_the_longest_cohort_still_takes(
-    tally: Tally, planned: tuple[Cohort, ...]
-) -> None:
+def test_the_estimate_is_no_less_than_what_the_longest_cohort_takes(tally: Tally, planned: tuple[Cohort, ...]) -> None:
     for cohort in planned[:3]:
         tally.add(Outcome(cohort, Answer(Status.OK, None, seconds=40.0)), ["completed"] * 3)
     fly(tally, planned[3:], seconds=10.0)

@@ -70,8 +70,8 @@ class WeightNormalized(keras.layers.Layer):
 
 
 class Lone:
-    """One run's network and optimizer; `model` gives the logits and every layer's pre-activation,
-    `inner` the input of every activation, then the output of each.
+    """One run's network and optimizer; `model` gives the logits, every layer's pre-activation and every activation's
+    output, `inner` the input of every activation, then the output of each.
     """
 
     def __init__(self, run: Run, features: int, classes: int) -> None:
@@ -91,7 +91,7 @@ class Lone:
             if skip and index % skip == 0:
                 stream = self.responses[-1][0] if self.choices["skip"].name == "residual_post_norm" else z
         logits = self._dense(classes, head=True)(h)
-        self.model = keras.Model(inputs, [logits, *taps])
+        self.model = keras.Model(inputs, [logits, *taps, *(h for _, h in self.responses)])
         self.inner = keras.Model(inputs, [end for ends in zip(*self.responses, strict=True) for end in ends])
         self.optimizer = self._optimizer()
 
@@ -144,9 +144,29 @@ class Lone:
         found = [self._step(x, y) for x, y in batches]  # to trace it takes longer than to run
         return {name: np.stack([each[name] for each in found]) for name in found[0]}
 
+    def judge(self, x: np.ndarray, y: np.ndarray, train_samples: int) -> dict[str, dict[str, float]]:
+        """The evaluation of each split in inference mode; the training samples stand first."""
+        logits = self.model(x, training=False)[0].numpy().astype(np.float64)
+        peak = logits.max(axis=1)
+        loss = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=1)) - logits[np.arange(len(y)), y]
+        answers, classes = logits.argmax(axis=1), range(logits.shape[1])
+        hits = answers == y
+        return {
+            split: {
+                "loss": loss[part].mean(),
+                "accuracy": hits[part].mean(),
+                "balanced_accuracy": np.mean([hits[part][y[part] == label].mean() for label in classes]),
+                "largest_answer_share": np.bincount(answers[part]).max() / len(y[part]),
+            }
+            for split, part in (("train", slice(0, train_samples)), ("validation", slice(train_samples, None)))
+        }
+
     def shares(self, x: np.ndarray, large: float) -> dict[str, np.ndarray]:
         """Shares of h <= 0 and of |u| >= large over samples x and units in training mode, each [layers]."""
+        averages = [(variable, variable.numpy()) for variable in self.inner.non_trainable_variables]
         found = [tensor.numpy() for tensor in self.inner(x, training=True)]
+        for variable, before in averages:  # looking is no step
+            variable.assign(before)
         inputs, outputs = found[: len(found) // 2], found[len(found) // 2 :]
         return {
             "nonpositive_fraction": np.array([(h <= 0).mean() for h in outputs]),
@@ -157,25 +177,33 @@ class Lone:
         variables = self.model.trainable_variables
         kernels = [dense.kernel for dense in self.denses]
         with tf.GradientTape(persistent=True) as tape:
-            logits, *taps = self.model(x, training=True)
+            logits, *ends = self.model(x, training=True)
             data = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
             penalties = self.model.losses
         values = [v.value for v in variables]
-        *signals, of_data = tape.gradient(data, [*taps, logits, values])
+        depth = len(ends) // 2
+        of_ends, of_logits, of_data = tape.gradient(data, [ends, logits, values])
+        signals = [g.numpy() for g in (*of_ends[:depth], of_logits)]
         own = dict(zip(map(id, variables), of_data, strict=True))
         weights = [own[id(kernel)].numpy() for kernel in kernels]
         raw = [g if p is None else g + p for g, p in zip(of_data, tape.gradient(penalties, values), strict=True)]
         before = [kernel.numpy() for kernel in kernels]
         gradients = self._adaptive(raw, variables) if self.choices["clipping"].name == "adaptive" else raw
+        clipped = self.optimizer._clip_gradients(gradients)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        signals = [g.numpy() for g in signals]
         return {
             "loss": data.numpy(),
             "global_grad_norm": tf.linalg.global_norm(raw).numpy(),
+            "clipped_grad_norm": tf.linalg.global_norm(clipped).numpy(),
+            "weight_norm": np.array([np.linalg.norm(b) for b in before]),
+            "weight_count": np.array([b.size for b in before]),
             "weight_grad_norm": np.array([np.linalg.norm(g) for g in weights]),
             "weight_grad_mean_abs": np.array([np.abs(g).mean() for g in weights]),
             "weight_grad_zero_fraction": np.array([(g == 0).mean() for g in weights]),
             "preactivation_grad_norm": np.array([len(y) ** 0.5 * np.linalg.norm(g) for g in signals]),
+            "activation_grad_norm": np.array(
+                [*(len(y) ** 0.5 * np.linalg.norm(g.numpy()) for g in of_ends[depth:]), np.nan]
+            ),
             "preactivation_grad_pair_correlation": np.array([pair_correlation(g, y) for g in signals]),
             "update_norm": np.array([np.linalg.norm(k.numpy() - b) for k, b in zip(kernels, before, strict=True)]),
         }

@@ -21,7 +21,7 @@ import numpy as np
 import pytest
 
 from bench.engine.datasets import Dataset, describe, keras_path, load, load_raw, read_npz, try_dataset
-from bench.errors import BenchError, DataError
+from bench.errors import DataError
 from bench.factors import FACTORS, Choice, DatasetLevel, choose, content_digest
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +42,7 @@ def refusal(written: object) -> str | None:
     """The one message that a dataset ends in, or None if it can be used."""
     try:
         load(dataset(written), "standardize")
-    except BenchError as error:
+    except DataError as error:
         return str(error)
     return None
 
@@ -119,12 +119,6 @@ def test_the_split_is_a_fifth_that_shares_no_row_and_rows_keep_their_labels() ->
     assert not train & validation
 
 
-def test_a_description_says_sizes_and_origin() -> None:
-    assert describe(dataset("wine")) == (
-        "wine: 142 training and 36 validation rows of (13,), 3 classes; shipped with a package"
-    )
-
-
 # What Keras keeps on disk
 
 
@@ -185,13 +179,6 @@ def test_mnist_is_read_from_the_file_that_keras_keeps(keras_home: Path) -> None:
     assert load(dataset("mnist"), "standardize").shape == (28, 28, 1)
 
 
-def test_fashion_mnist_is_read_from_its_folder(keras_home: Path) -> None:
-    write_fashion(keras_path("fashion_mnist"))
-    data = load(dataset("fashion_mnist"), "standardize")
-    assert (data.x_train.shape, data.x_validation.shape, data.classes) == ((30, 28, 28, 1), (20, 28, 28, 1), 10)
-    assert str(keras_home) in describe(dataset("fashion_mnist"))
-
-
 def test_cifar_is_read_from_its_archives(keras_home: Path) -> None:
     def batch(rows: int, of: str, classes: list[int]) -> dict[bytes, object]:
         return {b"data": images(rows, 3072), b"coarse_labels": [0] * rows, of.encode(): classes}
@@ -216,11 +203,9 @@ def test_cifar_is_read_from_its_archives(keras_home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10", "cifar100"])
 def test_without_network_the_error_names_the_place_and_the_command(keras_home: Path, name: str) -> None:
-    said = refusal(name)
-    assert said is not None
-    assert str(keras_path(name)) in said and str(keras_home) in said
-    assert f"`bench data {name}`" in said
-    assert "no network here" in said
+    said = refusal(name) or ""
+    for words in (str(keras_path(name)), str(keras_home), f"`bench data {name}`", "no network here"):
+        assert words in said
 
 
 def bench(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
@@ -289,9 +274,8 @@ def test_labels_become_classes_from_0_and_gaps_are_said(
     path = saved(tmp_path, y_train=y_train, y_test=y_test, x_test=np.ones((len(y_test), 4)))
     data = load(dataset(str(path)), "standardize")
     order = sorted({*y_train.tolist(), *y_test.tolist()})
-    assert [order[k] for k in data.y_train] == y_train.tolist() and [
-        order[k] for k in data.y_validation
-    ] == y_test.tolist()
+    assert [order[k] for k in data.y_train] == y_train.tolist()
+    assert [order[k] for k in data.y_validation] == y_test.tolist()
     assert data.classes == classes and data.y_train.dtype == np.int32
     assert says in data.labels and bool(says) == bool(data.labels)
     assert try_dataset((dataset(str(path)), 2)) == (f'dataset "{path}": {data.labels}' if says else "")
@@ -333,10 +317,7 @@ def with_one(array: np.ndarray, value: float) -> np.ndarray:
     [
         ({"y_test": None}, ["lacks y_test", "it holds x_train, y_train, x_test"]),
         ({"x_train": None, "x_test": None}, ["lacks x_train, x_test"]),
-        (
-            {"x_train": with_one(np.eye(6, 4), np.nan)},
-            ["train rows", "x holds 1 NaN or infinite numbers, the first in row 1"],
-        ),
+        ({"x_train": with_one(np.eye(6, 4), np.nan)}, ["train rows", "x holds 1 NaN or infinite", "first in row 1"]),
         ({"x_test": with_one(np.ones((2, 4)), -np.inf)}, ["validation rows", "x holds 1 NaN or infinite"]),
         ({"y_train": np.arange(5)}, ["train rows", "x has shape (6, 4) and y (5,)"]),
         ({"y_test": np.zeros((2, 1), int)}, ["validation rows", "y (2, 1)", "y.ravel()"]),
@@ -358,27 +339,19 @@ def with_one(array: np.ndarray, value: float) -> np.ndarray:
         ({"x_test": np.ones((2, 5))}, ["samples of (5,)", "the training rows' are (4,)"]),
     ],
 )
-def test_a_bad_file_is_refused_with_its_name_and_the_array(
-    tmp_path: Path, changes: Arrays, says: list[str]
-) -> None:  # fmt: skip
+def test_a_bad_file_is_refused_with_its_name_and_the_array(tmp_path: Path, changes: Arrays, says: list[str]) -> None:
     path = saved(tmp_path, **changes)
-    with pytest.raises(DataError) as error:
-        load(dataset(str(path)), "standardize")
-    assert str(path) in str(error.value)
-    for words in says:
-        assert words in str(error.value)
-    assert refusal(str(path)) == str(error.value)
+    said = refusal(str(path)) or ""
+    assert [words for words in (str(path), *says) if words not in said] == []
 
 
-def test_a_missing_file_is_named_with_the_folder_that_was_searched(tmp_path: Path) -> None:
-    with pytest.raises(DataError) as error:
-        read_npz(tmp_path / "absent.npz")
-    assert f'"{tmp_path / "absent.npz"}": there is no such file (looked in {tmp_path})' in str(error.value)
-
-
-@pytest.mark.parametrize("name", ["a\0b.npz", "x" * 300 + ".npz", "no/" * 2000 + "x.npz"])
-def test_a_name_that_no_file_can_have_is_one_message(name: str) -> None:
-    assert "file" in (refusal(name) or "")
+def test_a_missing_file_is_named_with_its_folder_and_one_that_cannot_be_is_one_message(
+    tmp_path: Path,
+) -> None:
+    absent = tmp_path / "absent.npz"
+    assert f'"{absent}": there is no such file (looked in {tmp_path})' in (refusal(str(absent)) or "")
+    for name in ("a\0b.npz", "x" * 300 + ".npz", "no/" * 2000 + "x.npz"):
+        assert "file" in (refusal(name) or "")
 
 
 def entry(path: Path, name: str, content: bytes) -> Path:

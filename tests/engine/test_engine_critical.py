@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
+from bench.engine.critical import solve
 from bench.errors import BenchError, SuiteError
 from bench.factors import FACTORS, ActivationLevel, Choice, choose
 from bench.theory import activation, critical_point
@@ -96,49 +96,31 @@ def test_the_suite_refuses_just_the_activations_without_a_critical_point() -> No
 
 
 def test_biases_that_no_weights_go_with_are_refused_with_the_activation() -> None:
-    from bench.engine.critical import solve
-
     with pytest.raises(SuiteError, match=r'initializer "critical\(bias_stddev=0.1\)", activation "softplus"'):
         solve(chosen("initializer", level="critical", bias_stddev=0.1), chosen("activation", level="softplus"))
 
 
-MODULE = """
-import keras
-from keras import ops
+def my_tanh(x: Any) -> Any:
+    return keras.ops.tanh(x)
 
-def my_tanh(x):
-    return ops.tanh(x)
 
 class MyRelu(keras.layers.Layer):
-    def call(self, x):
-        return ops.maximum(x, 0)
-
-def blows_up(x):
-    return ops.where(ops.abs(x) > 3.0, x / 0.0, x)
-"""
+    def call(self, x: Any) -> Any:
+        return keras.ops.maximum(x, 0)
 
 
-@pytest.fixture
-def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "outside_critical.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "outside_critical", raising=False)
+def blows_up(x: Any) -> Any:
+    return keras.ops.where(keras.ops.abs(x) > 3.0, x / 0.0, x)
 
 
-@pytest.mark.usefixtures("outside")
 @pytest.mark.parametrize(("name", "twin"), [("my_tanh", "tanh"), ("MyRelu", "relu")])
 def test_an_activation_from_outside_is_solved_by_its_values(name: str, twin: str) -> None:
-    from bench.engine.critical import solve
-
-    found = solve(chosen("initializer", level="critical"), chosen("activation", level=f"outside_critical:{name}"))
+    found = solve(chosen("initializer", level="critical"), chosen("activation", level=f"{__name__}:{name}"))
     expected = critical_point(activation(twin))
     assert found.kind is expected.kind
     assert found.weight_stddev == pytest.approx(expected.weight_stddev, rel=1e-6)
 
 
-@pytest.mark.usefixtures("outside")
 def test_an_activation_from_outside_that_is_not_finite_is_refused() -> None:
-    from bench.engine.critical import solve
-
     with pytest.raises(SuiteError, match="blows_up"):
-        solve(chosen("initializer", level="critical"), chosen("activation", level="outside_critical:blows_up"))
+        solve(chosen("initializer", level="critical"), chosen("activation", level=f"{__name__}:blows_up"))

@@ -114,17 +114,20 @@ def test_a_saturated_tanh_is_where_its_slope_is_below_a_fifth() -> None:
     ("activation", "skip"), [("relu", "none"), ("relu", "residual"), ("tanh", "residual"), ("gelu", "none")]
 )
 def test_lsuv_brings_every_layer_to_unit_variance(activation: str, skip: str) -> None:
+    import tensorflow as tf
+
+    from bench.engine.train import Training
+
     (cohort,) = cohorts(
         'initializer = ["lsuv", "glorot_uniform"]',
         f'depth = 8\nwidth = 32\nsteps = 1\nactivation = "{activation}"\nskip = "{skip}"',
     )
-    from bench.engine.train import Training
-
     training = Training(cohort)
+    x = training.data.probe_x
     lsuv = [run.choices["initializer"].name for run in cohort.runs].index("lsuv")
     batch = training.ensemble.gradients(
-        *_same(training.data.probe_x, 2), measure=_constant(False)
-    )  # fmt: skip
+        tf.tile(x[None], [2, 1, 1]), tf.zeros([2, len(x)], tf.int32), measure=tf.constant(False)
+    )
     z = np.concatenate(
         [np.stack([a.stack().numpy() for a in s.z], axis=1).reshape(-1, *s.z[0].stack().shape[1:]) for s in batch.saved]
     )
@@ -143,18 +146,6 @@ def test_lsuv_reaches_unit_variance_under_weight_normalization_and_leaves_direct
     index = [run.choices["initializer"].name for run in training.cohort.runs].index("lsuv")
     found = of_run(tables, training.cohort.runs[index].run_id)["activations"]
     np.testing.assert_allclose(found["preactivation_mean_square"], 1.0, atol=0.15)
-
-
-def _same(x: object, runs: int) -> tuple[object, object]:
-    import tensorflow as tf
-
-    return tf.tile(x[None], [runs, 1, 1]), tf.zeros([runs, x.shape[0]], tf.int32)  # type: ignore[index,attr-defined]
-
-
-def _constant(value: bool) -> object:
-    import tensorflow as tf
-
-    return tf.constant(value)
 
 
 def test_parameters_are_counted_as_keras_counts_them() -> None:

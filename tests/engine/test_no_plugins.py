@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from bench.cli import app, guarded
 from bench.errors import SuiteError
@@ -35,11 +34,6 @@ def test_the_message_names_file_key_and_plugin(key: str, tmp_path: Path) -> None
     assert "Known: " in str(refused.value)
 
 
-@pytest.mark.parametrize("suite", sorted(Path("suites").glob("*.toml")), ids=str)
-def test_the_shipped_suites_need_no_plugins(suite: Path) -> None:
-    assert load_suite(suite, plugins=False).cells
-
-
 @pytest.mark.parametrize("command", [["run"], ["run", "--dry"], ["check", "--build"]])
 def test_nothing_is_imported_and_no_folder_made(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -53,7 +47,3 @@ def test_nothing_is_imported_and_no_folder_made(
     assert code == 2
     assert capsys.readouterr().err.count("\n") == 1
     assert {each.name for each in tmp_path.iterdir()} <= {"evil.py", "s.toml"}
-
-
-def test_help_tells_of_the_switch() -> None:
-    assert "--no-plugins" in CliRunner().invoke(app, ["run", "--help"]).output

@@ -36,6 +36,7 @@ def die(_: object) -> None:
 
 
 def leave(_: object) -> None:
+    print("last words", file=sys.stderr, flush=True)
     os._exit(3)
 
 
@@ -80,31 +81,28 @@ def is_poisoned(cohort: Cohort) -> bool:
     return any(run.choices["clipping"].name == "value" and run.replicate == 1 for run in cohort.runs)
 
 
-def crash_if_poisoned(cohort: Cohort) -> Tables:
-    if is_poisoned(cohort):
-        print("last words", file=sys.stderr, flush=True)
-        os._exit(3)
-    return train_cohort(cohort)
+def if_poisoned(act: Callable[[object], object]) -> Callable[[Cohort], Tables]:
+    """Do this where the cohort holds the poisoned run, and train any other by formula."""
+
+    def target(cohort: Cohort) -> Tables:
+        if is_poisoned(cohort):
+            act(cohort)
+        return train_cohort(cohort)
+
+    return target
+
+
+crash_if_poisoned = if_poisoned(leave)
+raise_if_poisoned = if_poisoned(fail)
+hang_if_poisoned = if_poisoned(lambda _: time.sleep(600))
 
 
 def raise_in_training_if_poisoned(cohort: Cohort) -> Tables:
     from bench.engine import train
 
     if is_poisoned(cohort):
-        raise RuntimeError("planted")
+        fail(cohort)
     return train.train_cohort(cohort)
-
-
-def hang_if_poisoned(cohort: Cohort) -> Tables:
-    if is_poisoned(cohort):
-        time.sleep(600)
-    return train_cohort(cohort)
-
-
-def raise_if_poisoned(cohort: Cohort) -> Tables:
-    if is_poisoned(cohort):
-        raise RuntimeError("planted")
-    return train_cohort(cohort)
 
 
 def hoard_if_large(cohort: Cohort) -> Tables:

@@ -152,10 +152,6 @@ def test_nothing_is_started_after_a_stop(executor: LocalExecutor, planned: tuple
     assert list(Driver(executor, DRY).events(planned, stop=lambda: True)) == []
 
 
-def test_a_plan_stands_with_the_longest_cohorts_first(planned: tuple[Cohort, ...]) -> None:
-    assert [cohort.structure["depth"].value for cohort in planned] == [6, 2]
-
-
 def test_a_deadline_is_generous(planned: tuple[Cohort, ...]) -> None:
     assert default_timeout(planned[0]) == TIMEOUT_FLOOR
     (long,) = cohorts("depth = [200]", "steps = 1000\nwidth = 1024\nbatch_size = 256")

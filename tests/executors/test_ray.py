@@ -21,13 +21,13 @@ from bench.errors import ExecutorError
 from bench.executors.child import Status
 from bench.executors.driver import Driver, Incident, Outcome
 from tests.cohorts import EVALUATED, cohorts, suite_text
+from tests.inline import files
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed: make test installs it")
 from bench.executors.ray import RayExecutor, Share  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 NODE = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
-MEASURED = ("runs", "gradient_norms", "activations", "loss_curves", "evaluations", "divergence_events")
 SUITE = suite_text(
     "nodes", "Are the tables the same?", 2, {"steps": 300, "width": 8},
     depth=[2, 3], activation=["tanh", "relu"], clipping=["none", "value"],
@@ -69,15 +69,6 @@ def signal_node(node: Any, number: signal.Signals) -> None:
 def bench(*arguments: object) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "bench", "run", *map(str, arguments), "--no-report", "--json-progress"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of the measured tables."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for table in MEASURED
-        for path in (folder / "tables" / table).glob("*.parquet")
-    }
 
 
 def test_a_cluster_that_is_not_there_or_has_no_room_is_named() -> None:
@@ -126,7 +117,7 @@ def test_a_node_that_dies_in_mid_run_loses_nothing(cluster: Any, tmp_path: Path)
     local = bench(suite, "--out", tmp_path / "local")
     local.communicate()
     assert local.returncode == 0
-    assert contents(tmp_path / "local") == contents(tmp_path / "ray")
+    assert files(tmp_path / "local") == files(tmp_path / "ray")
 
 
 def test_a_node_that_freezes_is_given_up(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,9 +163,7 @@ def test_sizes_are_read() -> None:
     assert [memory_bytes(text) for text in ("2GB", "1.5 GiB", "800mib")] == [2 * 10**9, 3 * 2**29, 800 * 2**20]
 
 
-def test_the_code_of_plugins_travels_but_not_that_of_installed_packages(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_code_of_plugins_travels_and_not_of_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mine.py").write_text("def act(x): return x\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     planned = cohorts('activation = ["mine:act", "keras.activations:relu", "tanh"]', "steps = 1\nwidth = 2")

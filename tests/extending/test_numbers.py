@@ -1,15 +1,18 @@
-"""The recipes for a quantity, a rule set and a claim, followed in a copy of the project."""
+"""The recipes for a quantity, a rule set, a claim and a chapter of the report, followed in a copy of the project."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from bench.suite import load_suite
-from tests.extending.recipes import Copy, recipe
+from tests.dry_results import dry_results
+from tests.extending.recipes import WRITTEN, Copy, copied, recipe
 from tests.extending.test_levels import SUITE
 from tests.inline import Tiny, bench
+from tests.report.pages import save
 
 ANCHORS = {  # where the blocks of a quantity go, in order
     "A quantity": [
@@ -24,6 +27,11 @@ TWO_DEPTHS = (
     .replace("depth = 2\n", 'activation = "tanh"\n')
     .format(factors="depth = [2, 16]")
 )
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Copy:
+    return copied(tmp_path)
 
 
 @pytest.mark.full
@@ -80,3 +88,18 @@ def test_a_new_claim_is_judged(tiny: Tiny) -> None:
     assert (claim["id"], claim["parts"][0]["counts"]["replicates"]) == ("depth-weakens", 3)
     assert (claim["paper"], claim["differs"]) == ("", "")
     assert "In the source" not in bench("claims", out, "--markdown").stdout
+
+
+def test_a_chapter_is_on_the_page_in_the_answer_and_in_the_dump(project: Copy) -> None:
+    file, name = recipe("A chapter of the report")
+    project.write(file.place, file.text)
+    project.insert(name.place, '    "lesson",', name.text)
+    folder = save(dry_results(TWO_DEPTHS), project.folder / "results")
+    sections = json.loads(project.run("-c", WRITTEN))["sections"]
+    page = (folder / "index.html").read_text("utf-8")
+    assert '<a href="#sizes">Sizes</a>' in page
+    assert '<section id="sizes">' in page and "<caption>Runs by size</caption>" in page
+    (sizes,) = [each for each in sections if each["id"] == "sizes"]
+    (said,) = sizes["short"]
+    assert said["text"].startswith("Networks have ") and page.count(said["text"]) == 2
+    assert [row[1] for row in sizes["blocks"][1]["rows"]] == ["3", "3"]

@@ -8,75 +8,27 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser import MIXED, Report, Visit
-from tests.browser import _report as made_report
+from tests.browser import Report, Visit
 
 pytestmark = pytest.mark.full  # a browser takes minutes
 
-# Claims that are supported, refuted and inconclusive; the last has two parts, of which one has two sides.
-CLAIMS = """
-[[claims]]
-id = "vanish"
-statement = "The signal of deep sigmoid networks vanishes on its way back."
-source = "A paper, 2020"
-paper = "Five decades in thirty layers."
-differs = "The data."
-[claims.rule]
-number = { response = "signal_ratio_start" }
-where = { depth = 30, activation = "sigmoid", clipping = "none" }
-statistic = "each"
-most = -5.0
-
-[[claims]]
-id = "shallow"
-statement = "Shallow networks explode."
-source = "A paper, 2020"
-paper = "None."
-differs = "The data."
-[claims.rule]
-number = { response = "signal_ratio_start" }
-where = { depth = 4 }
-least = 3.0
-
-[[claims]]
-id = "parts"
-statement = "Deep linear networks keep more of their signal than sigmoid ones, and learn late."
-source = "A paper, 2020"
-paper = "None."
-differs = "The data."
-[claims.rule]
-number = { response = "signal_ratio_start" }
-where = { depth = 30 }
-least = 0.5
-all = [
-  { name = "sides", of = { activation = "linear" }, against = { activation = "sigmoid" } },
-  { name = "alone", number = { column = "loss", table = "evaluations", below = 1e-9 }, least = 500.0 },
-]
-"""
-CLAIMING = MIXED.replace("replicates = 2", "replicates = 3") + CLAIMS
 STATIC = "main svg[role=img]:not(.vega svg)"  # the figures that need no JavaScript
 QUANTITIES = "Quantities: one number for each run"
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """The report with claims on it."""
-    return made_report(tmp_path_factory.mktemp("claims"), CLAIMING)
 
 
 def diverged(report: Report) -> str:
     return f"#run={report.run(outcome='diverged')['run_id']}"
 
 
-def test_opened_offline_it_is_ready_and_silent(mixed: Report, visit: Visit) -> None:
-    page = visit(mixed)  # at its end `visit` fails on any request, message or error
-    expect(page.locator("#filtered")).to_have_text(mixed.counts(mixed.judged))
-    expect(page.locator("#scatter-note")).to_contain_text(f"{len(mixed.judged)} runs drawn")
+def test_opened_offline_it_is_ready_and_silent(claiming: Report, visit: Visit) -> None:
+    page = visit(claiming)  # at its end `visit` fails on any request, message or error
+    expect(page.locator("#filtered")).to_have_text(claiming.counts(claiming.judged))
+    expect(page.locator("#scatter-note")).to_contain_text(f"{len(claiming.judged)} runs drawn")
     expect(page.locator("#run")).to_be_hidden()
 
 
-def test_the_claims_lead_to_their_cards(mixed: Report, visit: Visit) -> None:
-    page = visit(mixed)
+def test_the_claims_lead_to_their_cards(claiming: Report, visit: Visit) -> None:
+    page = visit(claiming)
     expect(page.locator("#claims .tally")).to_have_text("3 claims: 1 supported, 1 refuted, 1 inconclusive.")
     expect(page.locator("#claims .verdicts .verdict")).to_have_text(["✓ supported", "✗ refuted", "? inconclusive"])
     page.get_by_role("link", name="Shallow networks explode.").click()
@@ -88,8 +40,8 @@ def test_the_claims_lead_to_their_cards(mixed: Report, visit: Visit) -> None:
     expect(numbers.locator("tbody tr")).to_have_count(3)  # one a replicate
 
 
-def test_nothing_is_called_by_the_name_of_its_column(mixed: Report, visit: Visit) -> None:
-    page = visit(mixed, f"#run={mixed.run(outcome='not_learned')['run_id']}")
+def test_nothing_is_called_by_the_name_of_its_column(claiming: Report, visit: Visit) -> None:
+    page = visit(claiming, f"#run={claiming.run(outcome='not_learned')['run_id']}")
     expect(page.locator("#run-said")).to_contain_text("not learned; by its gradients vanishing")
     shown = page.locator("body").inner_text()
     assert "not_learned" not in shown
@@ -97,8 +49,8 @@ def test_nothing_is_called_by_the_name_of_its_column(mixed: Report, visit: Visit
 
 
 @pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 1200), ("light", 390), ("dark", 390)])
-def test_axe_finds_nothing(mixed: Report, visit: Visit, theme: str, width: int) -> None:
-    page = visit(mixed, diverged(mixed), width, color_scheme=theme)
+def test_axe_finds_nothing(claiming: Report, visit: Visit, theme: str, width: int) -> None:
+    page = visit(claiming, diverged(claiming), width, color_scheme=theme)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
     expect(page.locator("#run-heatmap svg")).to_be_visible()
     result = Axe().run(page)
@@ -106,8 +58,8 @@ def test_axe_finds_nothing(mixed: Report, visit: Visit, theme: str, width: int) 
 
 
 @pytest.mark.parametrize("width", [390, 320])
-def test_a_narrow_page_scrolls_one_way_only(mixed: Report, visit: Visit, width: int) -> None:
-    page = visit(mixed, diverged(mixed), width)
+def test_a_narrow_page_scrolls_one_way_only(claiming: Report, visit: Visit, width: int) -> None:
+    page = visit(claiming, diverged(claiming), width)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width
     table = page.get_by_role("region", name="Table of cells")
     assert table.evaluate("box => box.scrollWidth > box.clientWidth")  # its own box scrolls instead
@@ -146,8 +98,8 @@ def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_both_themes_have_colours_of_their_own_that_stand_out(mixed: Report, visit: Visit) -> None:
-    page = visit(mixed, color_scheme="light")
+def test_both_themes_have_colours_of_their_own_that_stand_out(claiming: Report, visit: Visit) -> None:
+    page = visit(claiming, color_scheme="light")
     themes = [colours(page)]
     page.emulate_media(color_scheme="dark")
     expect(page.locator("html")).to_have_class("dark")
@@ -159,8 +111,8 @@ def test_both_themes_have_colours_of_their_own_that_stand_out(mixed: Report, vis
             assert contrast(theme[name], theme[ground]) >= enough, (name, ground)
 
 
-def test_a_change_of_theme_draws_the_charts_anew(mixed: Report, visit: Visit) -> None:
-    page = visit(mixed, diverged(mixed), color_scheme="light")
+def test_a_change_of_theme_draws_the_charts_anew(claiming: Report, visit: Visit) -> None:
+    page = visit(claiming, diverged(claiming), color_scheme="light")
     page.emulate_media(color_scheme="dark")
     grid = page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--grid').trim()")
     for name in ("heatmap", "loss", "accuracy"):
@@ -174,8 +126,8 @@ def test_a_change_of_theme_draws_the_charts_anew(mixed: Report, visit: Visit) ->
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["no run open", "a run open"])
-def test_print_shows_what_is_static_and_nothing_to_press(mixed: Report, visit: Visit, opened: bool) -> None:
-    page = visit(mixed, diverged(mixed) if opened else "")
+def test_print_shows_what_is_static_and_nothing_to_press(claiming: Report, visit: Visit, opened: bool) -> None:
+    page = visit(claiming, diverged(claiming) if opened else "")
     figures = page.locator(STATIC).count()
     page.emulate_media(media="print")
     expect(page.locator("button, input, select, body > nav, #filters").locator("visible=true")).to_have_count(0)
@@ -186,9 +138,9 @@ def test_print_shows_what_is_static_and_nothing_to_press(mixed: Report, visit: V
     assert "vanishing" in page.locator("#definitions").inner_text()
 
 
-def test_without_javascript_every_static_figure_is_there(mixed: Report, visit: Visit) -> None:
-    figures = visit(mixed).locator(STATIC).count()
-    page = visit(mixed, java_script_enabled=False)
+def test_without_javascript_every_static_figure_is_there(claiming: Report, visit: Visit) -> None:
+    figures = visit(claiming).locator(STATIC).count()
+    page = visit(claiming, java_script_enabled=False)
     expect(page.locator(STATIC).locator("visible=true")).to_have_count(figures)
     assert figures > 8
     expect(page.locator("noscript p")).to_be_visible()

@@ -14,22 +14,14 @@ from playwright.sync_api import Page, expect
 
 from bench.report.blocks import Figure
 from bench.report.render import csv
-from tests.browser import Report, Visit
-from tests.browser import _report as made_report
+from tests.browser import CLAIMING, Report, Visit
 from tests.cohorts import of_run
 from tests.report.pages import page as page_of
-from tests.report.test_browser_page import CLAIMING
 
 pytestmark = pytest.mark.full  # a browser takes minutes
 
 SVG = "{http://www.w3.org/2000/svg}"
 LIVE = ["scatter", "run-heatmap", "run-loss", "run-accuracy"]
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Report:
-    """The report with claims on it, whose figures are saved too."""
-    return made_report(tmp_path_factory.mktemp("claims"), CLAIMING)
 
 
 @pytest.fixture(scope="module")
@@ -71,24 +63,24 @@ def check_pictures(page: Page, chart: str, box: str) -> None:
     assert float(root.attrib["width"]) == pytest.approx(seen["width"], abs=2)
 
 
-def test_static_charts_of_each_kind_are_saved(mixed: Report, visit: Visit, static: dict[str, pd.DataFrame]) -> None:
+def test_static_charts_of_each_kind_are_saved(claiming: Report, visit: Visit, static: dict[str, pd.DataFrame]) -> None:
     assert len(static) >= 4
     for chart, rows in static.items():
-        page = visit(mixed)  # anew, for chromium asks before it lets one page save more than ten files
+        page = visit(claiming)  # anew, for chromium asks before it lets one page save more than ten files
         assert rows.equals(pd.read_csv(io.BytesIO(saved(page, chart, "CSV")))), chart
         check_pictures(page, chart, f"#{chart}")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_charts_of_the_explorer_are_saved(mixed: Report, visit: Visit, theme: str) -> None:
-    page = visit(mixed, f"#run={mixed.run(outcome='diverged')['run_id']}", color_scheme=theme)
+def test_charts_of_the_explorer_are_saved(claiming: Report, visit: Visit, theme: str) -> None:
+    page = visit(claiming, f"#run={claiming.run(outcome='diverged')['run_id']}", color_scheme=theme)
     for chart in LIVE:
         check_pictures(page, chart, f"#{chart} canvas" if chart == "scatter" else f"#{chart} svg")
 
 
-def test_the_scatter_saves_the_runs_that_it_draws(mixed: Report, visit: Visit) -> None:
-    page = visit(mixed, "#where=clipping:none")
-    kept = mixed.judged[mixed.judged["clipping"] == "none"].reset_index(drop=True)
+def test_the_scatter_saves_the_runs_that_it_draws(claiming: Report, visit: Visit) -> None:
+    page = visit(claiming, "#where=clipping:none")
+    kept = claiming.judged[claiming.judged["clipping"] == "none"].reset_index(drop=True)
     rows = pd.read_csv(io.BytesIO(saved(page, "scatter", "CSV")))
     assert rows["run"].tolist() == kept["run_id"].tolist()
     assert rows["outcome"].tolist() == [each.replace("_", " ") for each in kept["outcome"]]
@@ -98,19 +90,19 @@ def test_the_scatter_saves_the_runs_that_it_draws(mixed: Report, visit: Visit) -
     np.testing.assert_allclose(rows["y"], kept["final_validation_accuracy"], rtol=1e-3)
 
 
-def test_a_run_saves_its_rows_of_the_tables(mixed: Report, visit: Visit) -> None:
-    run_id = mixed.run(outcome="diverged")["run_id"]
-    page = visit(mixed, f"#run={run_id}")
-    norms = of_run(mixed.tables, run_id)["gradient_norms"]
+def test_a_run_saves_its_rows_of_the_tables(claiming: Report, visit: Visit) -> None:
+    run_id = claiming.run(outcome="diverged")["run_id"]
+    page = visit(claiming, f"#run={run_id}")
+    norms = of_run(claiming.tables, run_id)["gradient_norms"]
     norms = norms[norms["layer_name"] != "head"].sort_values(["layer_index", "step"])
     heat = pd.read_csv(io.BytesIO(saved(page, "run-heatmap", "CSV"))).sort_values(["layer", "step"])
     assert heat[["layer", "step"]].to_numpy().tolist() == norms[["layer_index", "step"]].to_numpy().tolist()
     np.testing.assert_allclose(heat["log10_norm"], np.log10(norms["preactivation_grad_norm"]), atol=0.0051)
     loss = pd.read_csv(io.BytesIO(saved(page, "run-loss", "CSV")))
-    losses = of_run(mixed.tables, run_id)["loss_curves"].set_index("step")["loss"]
+    losses = of_run(claiming.tables, run_id)["loss_curves"].set_index("step")["loss"]
     losses = losses[losses.map(math.isfinite)]
     np.testing.assert_allclose(loss["loss"], losses[loss["step"]], rtol=0.012)
     accuracy = pd.read_csv(io.BytesIO(saved(page, "run-accuracy", "CSV"))).set_index(["split", "step"])["accuracy"]
-    evaluations = of_run(mixed.tables, run_id)["evaluations"].set_index(["split", "step"])["accuracy"]
+    evaluations = of_run(claiming.tables, run_id)["evaluations"].set_index(["split", "step"])["accuracy"]
     np.testing.assert_allclose(accuracy.sort_index(), evaluations.sort_index(), atol=1e-4)
     expect(page.locator("#run")).to_be_visible()

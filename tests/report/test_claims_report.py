@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -29,27 +28,12 @@ from bench.report.index import build_index
 from bench.report.page import page_of
 from bench.report.render import csv
 from bench.report.sections.claims import Claims, figure_rows, section
-from tests.cohorts import suite_text
+from tests.cohorts import claim_text, suite_text
 from tests.dry_results import EXPLODING, DryResults, dry_results
 from tests.report import pages
 from tests.report.pages import Nesting, altered, drawings, frames, save, text_of
 
 Tables = dict[str, pd.DataFrame]
-
-CLAIM = """
-[[claims]]
-id = "{id}"
-statement = "{statement}"
-source = "A paper, 2020"
-paper = "Its numbers | 1 of 2."
-differs = "The data."
-[claims.rule]
-"""
-
-
-def claim(name: str, rule: str, statement: str = "It is so.") -> str:
-    return CLAIM.format(id=name, statement=statement) + rule
-
 
 SUITE = suite_text(
     "claiming", "Do deep networks learn?", 6, {"steps": 60},
@@ -85,8 +69,9 @@ all = [
 ]
 """
 EVIL = "<script>alert(1)</script> | **bold** [a](b) `c` $x$"
-CLAIMING = SUITE + "".join([
-    claim("learned", LEARNED), claim("vanishes", VANISHES), claim("steps", STEPS), claim("parts.two", PARTS, EVIL),
+CLAIMING = "".join([
+    SUITE, claim_text("learned", LEARNED), claim_text("vanishes", VANISHES), claim_text("steps", STEPS),
+    claim_text("parts.two", PARTS, EVIL, "Its numbers | 1 of 2."),
 ])  # fmt: skip
 
 
@@ -118,15 +103,12 @@ def claims_of(page: Page) -> Claims:
 # The page
 
 
-def test_the_planted_claims_have_every_verdict(judged: list[Judged]) -> None:
-    assert [str(each.verdict) for each in judged] == ["supported", "refuted", "inconclusive", "supported"]
-
-
 def test_counts_and_verdicts_are_those_of_the_analysis(page: Page, html: str, judged: list[Judged]) -> None:
     claims = claims_of(page)
     assert claims.counts == {"supported": 2, "refuted": 1, "inconclusive": 1}
     assert claims.summary == "4 claims: 2 supported, 1 refuted, 1 inconclusive"
     assert [(card.id, card.verdict) for card in claims.cards] == [(each.id, str(each.verdict)) for each in judged]
+    assert [card.verdict for card in claims.cards] == ["supported", "refuted", "inconclusive", "supported"]
     shown = text_of(html)
     assert f"{claims.summary}." in shown
     assert "Of 4 claims put to the test 2 are supported, 1 refuted, and 1 inconclusive." in shown
@@ -315,15 +297,11 @@ def test_the_list_of_reports_says_how_many_claims_came_out_how(html: str, tmp_pa
 # Markdown
 
 
-def read(document: str) -> list[Any]:
-    return MarkdownIt("commonmark", {"html": True}).enable("table").parse(document)
-
-
 def cells(document: str) -> list[list[str]]:
     """The text of the rows of every table, markup taken away."""
     rows: list[list[str]] = []
     inside = False
-    for token in read(document):
+    for token in MarkdownIt("commonmark", {"html": True}).enable("table").parse(document):
         if token.type == "tr_open":
             rows.append([])
         inside = {"th_open": True, "td_open": True, "th_close": False, "td_close": False}.get(token.type, inside)

@@ -51,7 +51,7 @@ def at(frame: pd.DataFrame, step: int, layer: int) -> pd.Series:
 
 
 @pytest.mark.parametrize("kind", ["str", "category"])
-def test_the_median_over_runs_in_decades_without_the_head(kind: str) -> None:
+def test_the_median_over_the_judged_runs_in_decades_without_the_head(kind: str) -> None:
     judged = runs()
     table = norms(judged).astype({"run_id": kind})
     found = layer_step({"gradient_norms": table}, judged, ["cell"])
@@ -59,12 +59,8 @@ def test_the_median_over_runs_in_decades_without_the_head(kind: str) -> None:
     assert len(found) == len(STEPS) * DEPTH
     assert found["median"].to_numpy() == pytest.approx((found["step"] - found["layer_index"] + 1).to_numpy())
     assert (found["measured"] == 3).all() and (found["lost"] == 0).all()
-
-
-def test_other_runs_do_not_count() -> None:
-    judged = runs()
-    found = layer_step({"gradient_norms": norms(judged)}, judged[:1], ["cell"])
-    assert at(found, 4, 2)["median"] == pytest.approx(2.0)
+    alone = layer_step({"gradient_norms": table}, judged[:1], ["cell"])
+    assert at(alone, 4, 2)["median"] == pytest.approx(2.0)
 
 
 def test_a_lost_run_counts_as_lost_after_its_last_step() -> None:
@@ -77,11 +73,10 @@ def test_a_lost_run_counts_as_lost_after_its_last_step() -> None:
 def test_a_nan_on_the_way_out_is_a_loss_and_infinities_and_zeros_rank() -> None:
     judged = runs(status=["completed", "completed", "diverged"])
     table = norms(judged, {"r2": 1})
-    table.loc[(table["run_id"] == "r2") & (table["step"] == 1) & (table["layer_index"] == 0), table.columns[-1]] = (
-        np.nan
-    )
-    table.loc[(table["run_id"] != "r0") & (table["step"] == 0), table.columns[-1]] = np.inf
-    table.loc[(table["run_id"] != "r0") & (table["step"] == 4), table.columns[-1]] = 0.0
+    norm, others = table.columns[-1], table["run_id"] != "r0"
+    table.loc[(table["run_id"] == "r2") & (table["step"] == 1) & (table["layer_index"] == 0), norm] = np.nan
+    table.loc[others & (table["step"] == 0), norm] = np.inf
+    table.loc[others & (table["step"] == 4), norm] = 0.0
     found = layer_step({"gradient_norms": table}, judged[1:], ["cell"])
     assert at(found, 1, 0)[["measured", "lost"]].tolist() == [1, 1]
     assert at(found, 1, 1)[["measured", "lost"]].tolist() == [2, 0]

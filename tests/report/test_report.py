@@ -16,18 +16,17 @@ import pandas as pd
 import pytest
 
 from bench.analysis import Measurements, Moment, gradient_profile, loss_bands
-from bench.errors import ResultsError
 from bench.quantities import OF_RUNS, quantity
-from bench.report import dump_report, write_report
+from bench.report import dump_report
 from bench.report.blocks import Counts, Table, Text
 from bench.report.charts.canvas import canvas, finish
 from bench.report.frames import read_frames
 from bench.report.page import page_of
 from bench.report.render import draw_figure
 from bench.report.sections import gradients, losses
-from bench.results import Planned, read_manifest
+from bench.results import read_manifest
 from tests.dry_results import EXPLODING, SMALL, dry_results
-from tests.report.pages import altered, chapter, drawings, frames, html, page, said, save
+from tests.report.pages import chapter, drawings, frames, html, page, said, save
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,13 +55,6 @@ def test_another_process_writes_the_same_page_over_the_one_that_is_there_and_lis
     listed = (folder.parent / "index.html").read_text("utf-8")
     assert "24 of 24 runs: 21 completed, 3 diverged, 0 failed" in listed
     assert sorted(each.name for each in folder.parent.iterdir()) == ["exploding", "index.html"]
-
-
-def test_a_folder_without_results_is_an_error(tmp_path: Path) -> None:
-    for make in (write_report, dump_report):
-        with pytest.raises(ResultsError):
-            make(tmp_path)
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_dump_is_json_and_says_what_the_page_says(folder: Path) -> None:
@@ -119,12 +111,6 @@ def test_diverged_runs_are_counted_alike_everywhere() -> None:
     assert [row[:3] for row in shown["events"].of(Table)[0].rows] == [(lost["cell_key"].iloc[0], "3/3", "12")]
     assert len(shown["events"].figure("divergence").panels[0].rows) == 3
     assert sum(panel.rows["runs"].sum() for panel in shown["map"].figure("trainability").panels) == 24
-
-
-def test_remaining_runs_are_said_to_be_missing() -> None:
-    found = altered(EXPLODING, {"planned": Planned(cells=10, runs=30, cohorts=2)})
-    counts = page_of(found, ())["answer"].of(Counts)[0].items
-    assert (counts[0].value, counts[0].remark) == (30, "6 not run yet")
 
 
 def test_lines_are_the_medians_of_the_tables() -> None:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -21,6 +19,7 @@ from bench.report import write_index, write_report
 from bench.results import Manifest, Results
 from bench.schema import TABLES
 from bench.suite import parse_suite
+from tests.inline import altered
 
 HEAD = '[suite]\nname = "s"\nquestion = "q"\nreplicates = 1\n'
 HOSTILE = [
@@ -39,15 +38,6 @@ def digest_of(path: str) -> str:
 def planned(level: str) -> Plan:
     setting = f'[factors]\ndataset = ["{level}", "digits"]\n[fixed]\nsteps = 3\n'
     return make_plan(parse_suite(HEAD + setting, Path("s.toml"), digest_of=digest_of))
-
-
-def altered(folder: Path, table: str, column: str, value: str) -> None:
-    """Give the first row of the first file of a table this value."""
-    path = sorted((folder / "tables" / table).glob("*.parquet"))[0]
-    rows = pq.read_table(path).to_pylist()
-    rows[0][column] = value
-    pq.write_table(pa.Table.from_pylist(rows, schema=TABLES[table].arrow), path)
-    shutil.rmtree(folder / "digests", ignore_errors=True)  # as in a folder of an older version
 
 
 @pytest.fixture
@@ -104,7 +94,7 @@ OUT = ["../../../out", "/out", "a\0b", "x" * 5000, "\x1b[2J</td><script>alert(4)
 def test_words_in_tables_name_no_files_and_are_no_markup(
     results: Path, column: str, value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    altered(results, "runs", column, value)
+    altered(results, "runs", lambda rows: rows[0].update({column: value}))
     before = {path for path in results.parent.parent.rglob("*") if path.is_file()}
     try:
         merge([results], results.parent / "merged")
@@ -122,15 +112,15 @@ def test_words_in_tables_name_no_files_and_are_no_markup(
 
 def test_a_run_id_that_is_a_path_is_neither_merged_nor_a_file(results: Path) -> None:
     for table in ("runs", "gradient_norms", "activations", "loss_curves", "evaluations"):
-        altered(results, table, "run_id", "../../x")
+        altered(results, table, lambda rows: rows[0].update(run_id="../../x"))
     with pytest.raises(ResultsError, match=r"several files|not planned"):
         merge([results], results.parent / "merged")
     assert not (results.parent / "merged").exists()
 
 
 def test_the_page_escapes_every_word_and_links_nowhere_else(results: Path) -> None:
-    altered(results, "runs", "error", "<script>alert(4)</script>")
-    altered(results, "runs", "cell_key", "<img src=y onerror=alert(5)>")
+    markup = {"error": "<script>alert(4)</script>", "cell_key": "<img src=y onerror=alert(5)>"}
+    altered(results, "runs", lambda rows: rows[0].update(markup))
     page = write_report(results).read_text()
     listed = (results.parent / "index.html").read_text()
     own = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)

@@ -15,6 +15,7 @@ from bench.errors import ResultsError
 from bench.results import CohortFiles, Results, count_statuses, read_tables
 from bench.schema import TABLES
 from tests.cohorts import cohorts
+from tests.inline import killed_before
 
 
 @pytest.fixture
@@ -113,30 +114,24 @@ def test_folders_of_older_versions_have_none_and_are_read(results: Results) -> N
     assert CohortFiles(results.folder, cohort).record is not None
 
 
-def test_a_damaged_cohort_that_is_written_anew_is_never_taken_for_sound_in_between(
-    results: Results, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_damaged_cohort_that_is_written_anew_is_never_taken_for_sound_in_between(results: Results) -> None:
     cohort = keys(results)[0]
     tables = results.read(cohort)
     path = CohortFiles(results.folder, cohort).path("activations")
     path.write_bytes(path.read_bytes() + b"x")
-    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
-        context.setattr("bench.results.folder.replace_durably", _killed)
+    with killed_before("gradient_norms"):
         results.write(cohort, tables)
     assert cohort not in results.done([cohort])
     results.write(cohort, tables)
     assert results.done([cohort]) == {cohort}
 
 
-def _killed(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
-def test_digests_move_aside_and_back_with_their_cohort(results: Results) -> None:
+def test_cohorts_that_are_no_longer_planned_move_aside_with_their_digests_and_come_back(results: Results) -> None:
     first, second = keys(results)
     assert results.arrange([first]) == 1
     assert not CohortFiles(results.folder, second).record_path.exists()
-    results.arrange([first, second])
+    assert set(read_tables(results.folder)["runs"]["cohort"]) == {first}
+    assert results.arrange([first, second]) == 0
     assert CohortFiles(results.folder, second).record is not None
     assert results.done([first, second]) == {first, second}
 

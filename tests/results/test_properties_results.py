@@ -131,20 +131,14 @@ def alter(data: st.DataObject, folder: Path) -> None:
             pq.write_table(data.draw(altered_table(table)), path)
 
 
-@examples(60, few=15)
+@examples(75, few=15)
 @given(data=st.data())
 def test_altered_tables_are_shown_and_merged_or_refused(sound: Path, data: st.DataObject) -> None:
     with copied(sound) as folder:
         alter(data, folder)
         light_commands(folder)
-
-
-@examples(15, few=3)
-@given(data=st.data())
-def test_altered_tables_have_a_page_or_one_message(sound: Path, data: st.DataObject) -> None:
-    with copied(sound) as folder:
-        alter(data, folder)
-        page(folder)
+        if data.draw(st.integers(0, 4)) == 0:  # it takes a second
+            page(folder)
 
 
 @examples(70, few=20)
@@ -168,18 +162,6 @@ def test_damaged_files_are_refused_by_name(sound: Path, data: st.DataObject) -> 
         if how not in ("bytes", "missing"):
             with pytest.raises(ResultsError, match=path.name):
                 read_tables(folder)
-
-
-def test_a_byte_of_a_number_that_changed_is_found_out(sound: Path) -> None:
-    with copied(sound) as folder:
-        path = sorted((folder / "tables" / "loss_curves").glob("*.parquet"))[0]
-        column = pq.read_metadata(path).row_group(0).column(2)
-        assert column.path_in_schema == "loss"
-        content = bytearray(path.read_bytes())
-        content[column.dictionary_page_offset + column.total_compressed_size - 5] ^= 1
-        path.write_bytes(content)
-        with pytest.raises(ResultsError, match=path.name):
-            read_tables(folder)
 
 
 @examples(60, few=6)

@@ -17,14 +17,11 @@ from bench.factors import FACTORS, Factor, Level, Place, Setting, choose, level_
 LEVELS = [(factor, level) for factor in FACTORS.values() for level in factor.levels]
 
 
-def test_order_of_factors() -> None:
+def test_order_of_factors_and_what_shares_a_graph() -> None:
     assert list(FACTORS) == [
         "dataset", "preprocessing", "architecture", "depth", "width", "activation", "initializer", "bias_initializer",
         "normalization", "skip", "clipping", "regularization", "optimizer", "learning_rate", "batch_size", "steps",
     ]  # fmt: skip
-
-
-def test_what_shares_a_graph() -> None:
     on_the_run_axis = {name for name, factor in FACTORS.items() if factor.place is Place.RUN}
     assert on_the_run_axis == {"initializer", "bias_initializer", "clipping", "regularization", "learning_rate"}
 

@@ -18,6 +18,8 @@ SUITES = Path(__file__).parents[2] / "suites"
 HEAD = '[suite]\nname = "probe"\nquestion = "Does it load?"\nreplicates = 2\n'
 GRID = HEAD + '[factors]\ndepth = [2, 8]\nactivation = ["relu", "tanh"]\n'
 
+FACTOR = HEAD + "[factors]\n"
+RECORD = GRID + "[record]\n"
 Load = Callable[[str], Suite]
 
 
@@ -50,6 +52,7 @@ CLIPPINGS = '[factors]\nclipping = ["none", "global_norm", { level = "global_nor
 ORTHOGONAL = '[factors]\ninitializer = [{ level = "orthogonal", gain = 1.5 }]\n[[include]]\ndepth = 8\ninitializer = '
 RELU_TANH = [("2", "relu"), ("2", "tanh"), ("8", "relu"), ("8", "tanh")]
 NORM = 'clipping = { level = "global_norm"'
+SKIPS = '[factors]\nskip = ["none", "residual"]\ndepth = [1, 2]\n'
 
 
 @pytest.mark.parametrize(
@@ -71,28 +74,23 @@ NORM = 'clipping = { level = "global_norm"'
         # In include a bare name is the level that the suite has.
         (ORTHOGONAL + '"orthogonal"\n', [("orthogonal(gain=1.5)", "4"), ("orthogonal(gain=1.5)", "8")]),
         (ORTHOGONAL + '{ level = "orthogonal" }\n', [("orthogonal(gain=1.5)", "4"), ("orthogonal", "8")]),
+        # It takes all levels of the factors that it leaves out, and may vary a fixed factor.
+        (GRID + '[[include]]\nactivation = "selu"\n', [*RELU_TANH, ("2", "selu"), ("8", "selu")]),
+        (GRID + '[fixed]\nlearning_rate = 0.1\n[[include]]\ndepth = 8\nlearning_rate = 1\nactivation = "relu"\n',
+         [*((*cell, "0.1") for cell in RELU_TANH), ("8", "relu", "1")]),
+        # A pair that is impossible may be excluded. Plugins and files are levels.
+        (SKIPS + '[[exclude]]\nskip = "residual"\ndepth = 1\n', [("none", "1"), ("none", "2"), ("residual", "2")]),
+        ('[factors]\nactivation = ["relu", "mine.shapes:snake"]\ndataset = ["data/mine.npz"]\n',
+         [("relu", "data/mine.npz"), ("mine.shapes:snake", "data/mine.npz")]),
     ],
 )  # fmt: skip
-def test_cells_are_the_product_less_what_is_excluded_with_what_is_included(
-    load: Load, text: str, cells: list[tuple[str, ...]]
-) -> None:
+def test_cells_are_the_product_less_exclude_with_include(load: Load, text: str, cells: list[tuple[str, ...]]) -> None:
     suite = load(text if text.startswith("[suite]") else HEAD + text)
     assert _cells(suite, *suite.factors) == cells
-
-
-def test_include_takes_all_levels_of_the_factors_it_leaves_out(load: Load) -> None:
-    suite = load(GRID + '[[include]]\nactivation = "selu"\n')
-    assert _cells(suite, "depth", "activation")[4:] == [("2", "selu"), ("8", "selu")]
-    assert [level.label for level in suite.factors["activation"]] == ["relu", "tanh", "selu"]
-
-
-def test_include_may_vary_a_fixed_factor(load: Load) -> None:
-    text = GRID + '[fixed]\nlearning_rate = 0.1\n[[include]]\ndepth = 8\nlearning_rate = 1\nactivation = "relu"\n'
-    suite = load(text)
-    assert _cells(suite, "depth", "activation", "learning_rate")[4:] == [("8", "relu", "1")]
-    assert [level.value for level in suite.factors["learning_rate"]] == [0.1, 1.0]
-    assert "learning_rate" not in suite.fixed
-    assert {cell["learning_rate"].value for cell in suite.cells[:4]} == {0.1}
+    assert not suite.factors.keys() & suite.fixed.keys()
+    for place, levels in enumerate(suite.factors.values()):
+        found = dict.fromkeys(cell[place] for cell in cells)
+        assert [level.label for level in levels if level.label in found] == list(found)
 
 
 def test_one_file_under_two_paths_is_one_level(load: Load, tmp_path: Path) -> None:
@@ -104,92 +102,75 @@ def test_one_file_under_two_paths_is_one_level(load: Load, tmp_path: Path) -> No
         load(HEAD + f'[factors]\ndataset = ["{tmp_path}/a.npz"]\n[[include]]\ndataset = "{tmp_path}/b.npz"\n')
 
 
-def test_plugins_and_files_are_levels(load: Load) -> None:
-    suite = load(HEAD + '[factors]\nactivation = ["relu", "mine.shapes:snake"]\n[fixed]\ndataset = "data/mine.npz"\n')
-    assert _cells(suite, "activation") == [("relu",), ("mine.shapes:snake",)]
-    assert suite.fixed["dataset"].setting("path") == "data/mine.npz"
-
-
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        (GRID + "seed = = 3\n", "this is not TOML: Invalid value (at line 8, column 8)."),
+        (GRID + "seed = = 3", "this is not TOML: Invalid value (at line 8, column 8)."),
         ("depth = [2]\n" + HEAD, "[depth] is not a key of a suite. Known: suite, factors, fixed, record, include, exc"),
-        (GRID + "[fixd]\n", '[fixd] is not a key of a suite. Did you mean "fixed"?'),
-        ("[factors]\ndepth = [2]\n", "[suite] is missing."),
+        (GRID + "[fixd]", '[fixd] is not a key of a suite. Did you mean "fixed"?'),
+        ("[factors]\ndepth = [2]", "[suite] is missing."),
         (HEAD, "[factors] is missing."),
-        (GRID.replace('question = "Does it load?"\n', ""), "[suite] question is missing."),
+        (GRID.replace('question = "Does it load?"', ""), "[suite] question is missing."),
         (GRID.replace("replicates", "replicate"), 'replicate is not a key of a suite. Did you mean "replicates"?'),
-        (GRID.replace("replicates = 2", "replicates = 2\nsed = 1"), 'sed is not a key of a suite. Did you mean "seed"'),
-        (GRID.replace("replicates = 2", "replicates = 0"),
-         "[suite] replicates: 0 is not allowed: it must be at least 1"),
-        (GRID.replace("replicates = 2", "replicates = true"), "[suite] replicates: true is not a whole number."),
-        (GRID.replace("replicates = 2", "replicates = 2.0"), "[suite] replicates: 2.0 is not a whole number."),
-        (GRID.replace("replicates = 2", "replicates = 2\nseed = -1"),
-         "[suite] seed: -1 is not allowed: it must be at l"),
+        (GRID.replace("= 2", "= 2\nsed = 1", 1), 'sed is not a key of a suite. Did you mean "seed"'),
+        (GRID.replace("= 2", "= 0", 1), "[suite] replicates: 0 is not allowed: it must be at least 1"),
+        (GRID.replace("= 2", "= true", 1), "[suite] replicates: true is not a whole number."),
+        (GRID.replace("= 2", "= 2.0", 1), "[suite] replicates: 2.0 is not a whole number."),
+        (GRID.replace("= 2", "= 2\nseed = -1", 1), "[suite] seed: -1 is not allowed: it must be at l"),
         (GRID.replace("depth", "dropout"), '[factors] dropout: "dropout" is not a factor. Known: dataset, '),
         (GRID.replace('"probe"', '"größe"'), "it names files: A to Z, a to z, digits, _ and -"),
-        (HEAD + CLIPPINGS + '[[include]]\nclipping = "global_norm"\ndepth = 2\n',
+        (HEAD + CLIPPINGS + '[[include]]\nclipping = "global_norm"\ndepth = 2',
          '[[include]] 1: clipping: "global_norm" may be global_norm or global_norm(threshold=5) here. '
          'Write a table: { level = "global_norm" } has the default settings.'),
         (GRID.replace('"probe"', '"../up"'),
          '[suite] name: "../up" is not allowed: it names files: A to Z, a to z, digits'),
         (GRID.replace('"probe"', "3"), "[suite] name: 3 is not a text."),
         (GRID.replace('"Does it load?"', '""'), '[suite] question: "" is not allowed: it must not be empty.'),
-        (HEAD + "[factors]\n", "[factors] is empty: name at least one factor and its levels."),
-        (HEAD + "[factors]\ndepth = []\n", "[factors] depth: the list is empty"),
-        (HEAD + "[factors]\ndepth = 4\n", "[factors] depth: 4 is not a list. Write [4], or move it to [fixed]."),
-        (HEAD + "[factors]\ndepht = [4]\n",
-         '[factors] depht: "depht" is not a factor. Did you mean "depth"? Known: da'),
-        (HEAD + "[factors]\ndepth = [4, true]\n", "[factors] depth: true is not a whole number."),
-        (HEAD + "[factors]\ndepth = [4, 2, 4]\n", "[factors] depth: 4 is there twice."),
-        (HEAD + "[factors]\nlearning_rate = [1, 1.0]\n", "[factors] learning_rate: 1.0 is there twice."),
-        (HEAD + '[factors]\nskip = ["residual", {level = "residual", layers = 2}]\n', "layers = 2 } is there twice."),
-        (HEAD + '[factors]\ninitializer = ["he_norml"]\n',
-         '[factors] initializer: "he_norml" is not a level. Did you mea'),
-        (GRID + "[fixed]\ndepth = 3\n", "[fixed] depth: it is in [factors] too."),
-        (GRID + "[fixed]\nwidth = [3]\n", "[fixed] width: [3] is a list. Give one level, or move it to [factors]."),
-        (GRID + "[fixed]\nwidht = 3\n", '[fixed] widht: "widht" is not a factor. Did you mean "width"?'),
-        (GRID + "[include]\ndepth = 3\n", "[include]: { depth = 3 } is not a list of tables."),
-        (GRID + "[[include]]\n", "[[include]] 1: it names no factor."),
-        (GRID + "[[include]]\ndepth = 9\n[[include]]\nbatch = 9\n",
+        (FACTOR, "[factors] is empty: name at least one factor and its levels."),
+        (FACTOR + "depth = []", "[factors] depth: the list is empty"),
+        (FACTOR + "depth = 4", "[factors] depth: 4 is not a list. Write [4], or move it to [fixed]."),
+        (FACTOR + "depht = [4]", '[factors] depht: "depht" is not a factor. Did you mean "depth"? Known: da'),
+        (FACTOR + "depth = [4, true]", "[factors] depth: true is not a whole number."),
+        (FACTOR + "depth = [4, 2, 4]", "[factors] depth: 4 is there twice."),
+        (FACTOR + "learning_rate = [1, 1.0]", "[factors] learning_rate: 1.0 is there twice."),
+        (FACTOR + 'skip = ["residual", {level = "residual", layers = 2}]', "layers = 2 } is there twice."),
+        (FACTOR + 'initializer = ["he_norml"]', '[factors] initializer: "he_norml" is not a level. Did you mea'),
+        (GRID + "[fixed]\ndepth = 3", "[fixed] depth: it is in [factors] too."),
+        (GRID + "[fixed]\nwidth = [3]", "[fixed] width: [3] is a list. Give one level, or move it to [factors]."),
+        (GRID + "[fixed]\nwidht = 3", '[fixed] widht: "widht" is not a factor. Did you mean "width"?'),
+        (GRID + "[include]\ndepth = 3", "[include]: { depth = 3 } is not a list of tables."),
+        (GRID + "[[include]]", "[[include]] 1: it names no factor."),
+        (GRID + "[[include]]\ndepth = 9\n[[include]]\nbatch = 9",
          '[[include]] 2: "batch" is not a factor. Did you mean'),
-        (GRID + "[[include]]\ndepth = []\n", "[[include]] 1: depth: the list is empty."),
-        (GRID + "[[include]]\ndepth = [3, 3]\n", "[[include]] 1: depth: 3 is named twice."),
-        (GRID + "[[include]]\ndepth = 8\n",
-         "[[include]] 1 adds a cell that is there already: depth 8, activation relu."),
-        (GRID + '[[include]]\nskip = "residual"\n[[include]]\nskip = "residual"\ndepth = 2\n',
+        (GRID + "[[include]]\ndepth = []", "[[include]] 1: depth: the list is empty."),
+        (GRID + "[[include]]\ndepth = [3, 3]", "[[include]] 1: depth: 3 is named twice."),
+        (GRID + "[[include]]\ndepth = 8", "[[include]] 1 adds a cell that is there already: depth 8, activation relu."),
+        (GRID + '[[include]]\nskip = "residual"\n[[include]]\nskip = "residual"\ndepth = 2',
          "[[include]] 2 adds a cell that is there already: depth 2, activation relu, skip residual."),
-        (GRID + "[[exclude]]\ndepth = 3\n", "[[exclude]] 1: depth: 3 matches nothing: it is 2, 8 here."),
-        (GRID + "[[exclude]]\nwidth = 3\n", "[[exclude]] 1: width: 3 matches nothing: it is 64 here."),
-        (GRID + '[[exclude]]\nactivation = "rel"\n',
-         '[[exclude]] 1: activation: "rel" is not a level. Did you mean "re'),
-        (GRID + "[[exclude]]\ndepth = 2\n[[exclude]]\ndepth = 2\n", "[[exclude]] 2 takes nothing away"),
-        (GRID + "[[exclude]]\ndepth = [2, 8]\n", "no cell is left: [[exclude]] takes all of them away."),
-        (GRID + '[record]\nlosses = "never"\n',
-         '[record] "losses" is not a recorded table. Did you mean "loss_curves"?'),
-        (GRID + '[record]\nactivations = "always"\n',
-         '[record] activations: "always" is not a schedule. Write "every_ste'),
-        (GRID + "[record]\nactivations = { evry = 2 }\n",
-         '[record] activations: "evry" is not a rule. Did you mean "ev'),
-        (GRID + "[record]\nactivations = { every = 0 }\n",
-         "every = 0 is not allowed: it must be a whole number, at le"),
-        (GRID + "[record]\nactivations = { log_spaced = true }\n", "log_spaced = true is not allowed"),
-        (GRID + "[record]\nactivations = { at = [] }\n", "[record] activations: at = [] is not a list of steps"),
-        (GRID + "[record]\nactivations = { at = [0, 201] }\n", "at: 201 is not a step. Here they go from 0 to 200"),
-        (GRID + "[record]\nloss_curves = { at = [200] }\n", "at: 200 is not a step. Here they go from 0 to 199"),
-        (GRID + "[record]\nactivations = { at = [5, 5] }\n", "at = [5, 5] names a step twice."),
-        (HEAD + f"[factors]\ndepth = {list(range(1, 1001))}\nwidth = {list(range(1, 1002))}\n",
+        (GRID + "[[exclude]]\ndepth = 3", "[[exclude]] 1: depth: 3 matches nothing: it is 2, 8 here."),
+        (GRID + "[[exclude]]\nwidth = 3", "[[exclude]] 1: width: 3 matches nothing: it is 64 here."),
+        (GRID + '[[exclude]]\nactivation = "rel"', '[[exclude]] 1: activation: "rel" is not a level. Did you mean "re'),
+        (GRID + "[[exclude]]\ndepth = 2\n[[exclude]]\ndepth = 2", "[[exclude]] 2 takes nothing away"),
+        (GRID + "[[exclude]]\ndepth = [2, 8]", "no cell is left: [[exclude]] takes all of them away."),
+        (RECORD + 'losses = "never"', '[record] "losses" is not a recorded table. Did you mean "loss_curves"?'),
+        (RECORD + 'activations = "always"', '[record] activations: "always" is not a schedule. Write "every_ste'),
+        (RECORD + "activations = { evry = 2 }", '[record] activations: "evry" is not a rule. Did you mean "ev'),
+        (RECORD + "activations = { every = 0 }", "every = 0 is not allowed: it must be a whole number, at le"),
+        (RECORD + "activations = { log_spaced = true }", "log_spaced = true is not allowed"),
+        (RECORD + "activations = { at = [] }", "[record] activations: at = [] is not a list of steps"),
+        (RECORD + "activations = { at = [0, 201] }", "at: 201 is not a step. Here they go from 0 to 200"),
+        (RECORD + "loss_curves = { at = [200] }", "at: 200 is not a step. Here they go from 0 to 199"),
+        (RECORD + "activations = { at = [5, 5] }", "at = [5, 5] names a step twice."),
+        (FACTOR + f"depth = {list(range(1, 1001))}\nwidth = {list(range(1, 1002))}",
          "1001000 cells are too many: the limit is 1000000."),
-        (HEAD + '[factors]\nnormalization = [{ level = "group_normalization", groups = 7 }]\n',
+        (FACTOR + 'normalization = [{ level = "group_normalization", groups = 7 }]',
          "normalization group_normalization(groups=7) and width 64 do not go together: groups = 7 must divide"),
-        (HEAD + '[factors]\nskip = ["none", "residual"]\ndepth = [1, 2]\n',
-         "skip residual and depth 1 do not go together: the first hidden layer is outside the blocks"),
-        (HEAD + '[factors]\nbatch_size = [64, 256]\ndataset = ["wine", "digits"]\n',
+        (HEAD + SKIPS, "skip residual and depth 1 do not go together: the first hidden layer is outside the blocks"),
+        (FACTOR + 'batch_size = [64, 256]\ndataset = ["wine", "digits"]',
          "dataset wine and batch_size 256 do not go together: wine has 142 training rows. Change one"),
-        (HEAD + '[factors]\ninitializer = ["critical"]\nactivation = ["relu", "softplus"]\n',
+        (FACTOR + 'initializer = ["critical"]\nactivation = ["relu", "softplus"]',
          "initializer critical and activation softplus do not go together: no variance of weights and biases"),
-        (HEAD + '[factors]\ninitializer = ["he_normal", "critical"]\nbias_initializer = ["zeros", "normal"]\n',
+        (FACTOR + 'initializer = ["he_normal", "critical"]\nbias_initializer = ["zeros", "normal"]',
          "initializer critical and bias_initializer normal do not go together: critical draws the biases too."),
     ],
 )  # fmt: skip
@@ -201,11 +182,6 @@ def test_refusals_are_one_sentence_with_the_file_and_the_place(load: Load, text:
     assert says in message
     assert "\n" not in message
     assert error.value.exit_code == 2
-
-
-def test_an_impossible_pair_may_be_excluded(load: Load) -> None:
-    pair = '[factors]\nskip = ["none", "residual"]\ndepth = [1, 2]\n[[exclude]]\nskip = "residual"\ndepth = 1\n'
-    assert len(load(HEAD + pair).cells) == 3
 
 
 def test_a_missing_file_offers_the_nearest(tmp_path: Path) -> None:
@@ -265,14 +241,10 @@ def test_gradients_end_one_step_before_the_network_does(load: Load) -> None:
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_suites_load_name_their_schema_and_obey_it(path: Path) -> None:
-    suite = load_suite(path)
+    suite = load_suite(path, plugins=False)
     assert suite.name == path.stem
     assert suite.text.startswith("#:schema suite.schema.json\n")
     jsonschema.Draft7Validator(suite_schema()).validate(tomllib.loads(suite.text))
-
-
-def test_five_suites_are_shipped() -> None:
-    assert {path.stem for path in SUITES.glob("*.toml")} >= {"default", "quick", "remedies", "mnist", "detectors"}
 
 
 def test_committed_schema_is_current() -> None:

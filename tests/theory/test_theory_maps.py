@@ -144,9 +144,7 @@ def test_critical_weights_for_given_biases(name: str, bias: float, weight: float
         ("sigmoid", "stable", 10.14926**2, 0.0, 45.6243),
     ],
 )
-def test_the_critical_point_by_rule(
-    name: str, kind: str, weight_variance: float, bias_variance: float, q: float
-) -> None:
+def test_critical_points_by_rule(name: str, kind: str, weight_variance: float, bias_variance: float, q: float) -> None:
     found = critical_point(activation(name))
     assert found.kind == kind
     assert found.weight_stddev**2 == pytest.approx(weight_variance, rel=5e-5)

@@ -104,9 +104,7 @@ def test_bands_hold_their_nominal_share_over_all_activations_and_initializers() 
     ],
     ids=lambda levels: "-".join(str(value) for value in levels.values()),
 )
-def test_normalizations_skips_and_biases_go_where_they_are_predicted(
-    levels: dict[str, object], size: dict[str, int]
-) -> None:
+def test_normalizations_skips_and_biases_go_where_predicted(levels: dict[str, object], size: dict[str, int]) -> None:
     described = network(initializer="he_normal", **(levels | size))
     predicted, rng = profile(described, networks=WALKS), np.random.default_rng(4)
     measured = [measure(described, gaussian(described.hidden.variance), rng) for _ in range(4)]
