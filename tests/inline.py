@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench.cli import main
-from bench.commands.executor import open_executor
 from bench.commands.run import Options, run_suite
 from bench.executors.child import Answer, Status
 from bench.executors.worker import answer
@@ -86,15 +85,10 @@ class Failing(InlineExecutor):
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """`run_suite` trains in this process, whatever it is told of where, unless `with_workers`."""
+    """`run_suite` trains in this process, whatever it is told of where."""
     with monkeypatch.context() as context:
         context.setattr("bench.commands.run.open_executor", lambda *_: InlineExecutor())
         yield
-
-
-def with_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo `inline`, where a run must be able to end its process."""
-    monkeypatch.setattr("bench.commands.run.open_executor", open_executor)
 
 
 @pytest.fixture(autouse=True)

@@ -209,6 +209,7 @@ def test_what_training_moves_leaves_the_band() -> None:
     assert set(predictions(changed, theory, Moment.END)["run_id"]) == set(changed["runs"]["run_id"])
 
 
+@pytest.mark.slow  # TensorFlow
 def test_small_networks_as_the_engine_draws_them_lie_in_their_bands() -> None:
     (cohort,) = cohorts(
         'initializer = ["he_normal", "glorot_uniform", "orthogonal"]',

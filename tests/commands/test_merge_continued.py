@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.commands.executor import Where
+from bench.commands.executor import Where, open_executor
 from bench.commands.found import Keeper
 from bench.commands.merge import merge
 from bench.errors import RunsFailed
@@ -15,7 +15,7 @@ from bench.executors.tables import Tables
 from bench.plan import Cohort
 from bench.results import read_manifest, read_tables
 from tests.commands.test_continuing import poisoned
-from tests.inline import Tiny, files, suite_of, with_workers
+from tests.inline import Tiny, files, suite_of
 
 HALVES = ('clipping == "value" and depth == 2', 'clipping == "global_norm" or depth == 6 and clipping == "value"')
 
@@ -40,12 +40,15 @@ def merged(tiny: Tiny, expressions: tuple[str, ...] = HALVES, **options: Any) ->
     return merge(parts, tiny.folder / "merged")
 
 
-def test_only_what_no_machine_ran_is_trained_and_the_tables_are_undisturbed(tiny: Tiny, trained: list[str]) -> None:
-    out = merged(tiny)
+@pytest.mark.parametrize(("machines", "left"), [(HALVES, 4), (('clipping == "none"', 'clipping != "none"'), 0)])
+def test_only_what_no_machine_ran_is_trained_and_the_tables_are_undisturbed(
+    tiny: Tiny, trained: list[str], machines: tuple[str, str], left: int
+) -> None:
+    out = merged(tiny, machines)
     held = set(read_tables(out)["runs"]["run_id"])
     trained.clear()
     tiny.run("merged")
-    assert len(held) == 8 and len(trained) == 4 and not held & set(trained)
+    assert len(held) == 12 - left and len(trained) == left and not held & set(trained)
     assert files(out) == tiny.undisturbed
 
 
@@ -57,14 +60,6 @@ def test_a_merged_folder_is_merged_again_and_continued(tiny: Tiny, trained: list
     tiny.run("again")
     assert len(trained) == 2
     assert files(again) == tiny.undisturbed
-
-
-def test_a_complete_merge_leaves_nothing_to_train(tiny: Tiny, trained: list[str]) -> None:
-    out = merged(tiny, ('clipping == "none"', 'clipping != "none"'))
-    trained.clear()
-    tiny.run("merged")
-    assert trained == []
-    assert files(out) == tiny.undisturbed
 
 
 def test_only_goes_on_in_a_merged_folder(tiny: Tiny, trained: list[str]) -> None:
@@ -99,7 +94,7 @@ def test_a_continued_merge_still_says_where_its_runs_are_from(tiny: Tiny) -> Non
 def test_networks_that_were_really_trained_are_joined_to_the_bit(
     tiny: Tiny, trained: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with_workers(monkeypatch)
+    monkeypatch.setattr("bench.commands.run.open_executor", open_executor)  # without `inline`
     options = {"suite": suite_of(tiny.folder, "[3]"), "dry": False, "where": Where(workers=1)}
     whole = files(tiny.run("undisturbed", **options))
     out = merged(tiny, ('clipping == "value"', 'clipping == "global_norm"'), **options)

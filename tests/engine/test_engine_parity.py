@@ -125,6 +125,8 @@ def compare(cohort: Cohort) -> set[str]:
         expected = lone.train((x[at[index]], y[at[index]]) for at in rows)
         evaluated[training.steps] = lone.judge(*judged)
         own = of_run(tables, run.run_id)
+        numbers = sum(int(np.prod(variable.shape)) for variable in lone.model.trainable_variables)
+        assert own["runs"]["parameter_count"].tolist() == [numbers]
         for row in own["evaluations"].itertuples():
             wanted = evaluated[row.step][row.split]
             samples = data.train_samples if row.split == "train" else len(data.truth) - data.train_samples

@@ -128,15 +128,6 @@ def freeze_node_once(cohort: Cohort) -> Tables:
     return train_cohort(cohort)
 
 
-def killed_once(cohort: Cohort) -> Tables:
-    """Die at the first call for each cohort; a file remembers it."""
-    marker = Path(os.environ["KILLED_ONCE"]) / cohort.key
-    if not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return train_cohort(cohort)
-
-
 def chatter(number: int) -> int:
     print("noise on standard output")
     return number

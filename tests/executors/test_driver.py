@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -126,17 +125,6 @@ def test_a_death_by_chance_costs_no_run(planned: tuple[Cohort, ...], status: Sta
     assert_complete(outcomes, planned)
     assert not lost(outcomes)
     assert [incident.measure for incident in incidents] == ["tried again"] * times * len(planned)
-
-
-@pytest.mark.full
-def test_a_worker_that_is_killed_by_chance_costs_no_run(
-    executor: LocalExecutor, planned: tuple[Cohort, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KILLED_ONCE", str(tmp_path))
-    outcomes, incidents = run(Driver(executor, TARGETS + "killed_once"), planned)
-    assert_complete(outcomes, planned)
-    assert not lost(outcomes)
-    assert len(incidents) == len(planned)
 
 
 def test_a_cohort_like_one_that_failed_in_every_run_is_not_taken_apart(planned: tuple[Cohort, ...]) -> None:

@@ -74,6 +74,6 @@ def test_a_new_activation_has_a_prediction(grown: Copy) -> None:
 
 @pytest.mark.full
 def test_a_new_activation_passes_the_tests_of_activations(grown: Copy) -> None:
-    tests = "tests/theory/test_theory_activations.py"
+    tests = "tests/engine/test_theory_activations.py"
     grown.write(tests, (ROOT / tests).read_text(encoding="utf-8"))
     assert "4 passed" in grown.run("-m", "pytest", tests, "-k", "hard_tanh")

@@ -32,8 +32,7 @@ from tests.cohorts import claim_text, suite_text
 from tests.dry_results import EXPLODING, DryResults, dry_results
 from tests.report import pages
 from tests.report.pages import Nesting, altered, drawings, frames, save, text_of
-
-Tables = dict[str, pd.DataFrame]
+from tests.report.test_odd_results import Tables, all_diverged_at_once, norms, only
 
 SUITE = suite_text(
     "claiming", "Do deep networks learn?", 6, {"steps": 60},
@@ -246,22 +245,11 @@ def test_claims_that_cannot_be_read_leave_the_page_standing(results: DryResults)
     assert page["claims"].of(Claims) == []
 
 
-def only(tables: Tables, runs: pd.Series) -> Tables:
-    """The tables of the runs that are marked."""
-    kept = set(tables["runs"].loc[runs, "run_id"])
-    return {n: frame[frame["run_id"].isin(kept)] for n, frame in tables.items() if "run_id" in frame}
-
-
-def all_diverged(tables: Tables) -> Tables:
-    kept = {name: frame[frame["step"] == 0] for name, frame in tables.items() if "step" in frame}
-    return kept | {"runs": tables["runs"].assign(status="diverged", steps_completed=0)}
-
-
 ODD: dict[str, Callable[[Tables], Tables]] = {
     "no evaluations": lambda tables: {"evaluations": tables["evaluations"].iloc[:0]},
     "one replicate": lambda tables: only(tables, tables["runs"]["replicate"] == 0),
-    "all diverged": all_diverged,
-    "no norms": lambda tables: {"gradient_norms": tables["gradient_norms"].assign(preactivation_grad_norm=np.nan)},
+    "all diverged": all_diverged_at_once,
+    "no norms": lambda tables: norms(tables, np.nan),
     "no relu": lambda tables: only(tables, tables["runs"]["activation"] != "relu"),
 }
 

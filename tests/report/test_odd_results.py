@@ -38,9 +38,10 @@ def losses(tables: Tables, value: float) -> Tables:
     return {"loss_curves": tables["loss_curves"].assign(loss=value)}
 
 
-def one_run(tables: Tables) -> Tables:
-    first = tables["runs"]["run_id"].iloc[0]
-    return {name: frame[frame["run_id"] == first] for name, frame in tables.items() if "run_id" in frame}
+def only(tables: Tables, runs: pd.Series) -> Tables:
+    """The tables of the runs that are marked."""
+    kept = set(tables["runs"].loc[runs, "run_id"])
+    return {name: frame[frame["run_id"].isin(kept)] for name, frame in tables.items() if "run_id" in frame}
 
 
 def all_diverged_at_once(tables: Tables) -> Tables:
@@ -57,9 +58,9 @@ def nothing_came(tables: Tables, status: str) -> Tables:
 
 def part_without_evaluations(tables: Tables) -> Tables:
     """One replicate, of which a level never ran and no evaluation was recorded."""
-    runs = tables["runs"][(tables["runs"]["replicate"] == 0) & (tables["runs"]["clipping"] != "none")]
-    kept = {name: frame[frame["run_id"].isin(runs["run_id"])] for name, frame in tables.items() if "run_id" in frame}
-    return kept | {"evaluations": tables["evaluations"].iloc[:0]}
+    runs = tables["runs"]
+    part = only(tables, (runs["replicate"] == 0) & (runs["clipping"] != "none"))
+    return part | {"evaluations": tables["evaluations"].iloc[:0]}
 
 
 def without_accuracies(tables: Tables) -> Tables:
@@ -74,7 +75,7 @@ CHANGES: dict[str, Callable[[Tables], Tables]] = {
     "some norms of inf and nan": lambda tables: norms(
         tables, np.resize([np.inf, np.nan, 1.0], len(tables["gradient_norms"]))
     ),
-    "one run": one_run,
+    "one run": lambda tables: only(tables, tables["runs"].index == 0),
     "all diverged at once": all_diverged_at_once,
     "nothing came, diverged": lambda tables: nothing_came(tables, "diverged"),
     "nothing came, failed": lambda tables: nothing_came(tables, "failed"),

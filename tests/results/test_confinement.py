@@ -113,7 +113,7 @@ def test_words_in_tables_name_no_files_and_are_no_markup(
 def test_a_run_id_that_is_a_path_is_neither_merged_nor_a_file(results: Path) -> None:
     for table in ("runs", "gradient_norms", "activations", "loss_curves", "evaluations"):
         altered(results, table, lambda rows: rows[0].update(run_id="../../x"))
-    with pytest.raises(ResultsError, match=r"several files|not planned"):
+    with pytest.raises(ResultsError, match=r"run \.\./\.\./x is in several files|are not planned .* \.\./\.\./x "):
         merge([results], results.parent / "merged")
     assert not (results.parent / "merged").exists()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from bench.cli import app, guarded
 from bench.errors import SuiteError
 from bench.factors import FACTORS
 from bench.suite import Record, Schedule, Suite, load_suite, suite_schema
@@ -198,6 +199,44 @@ def test_what_is_not_a_text_file_is_refused(tmp_path: Path) -> None:
         load_suite(tmp_path / "image.toml")
     with pytest.raises(SuiteError, match="cannot be read"):
         load_suite(tmp_path)
+
+
+# Code from outside
+
+
+PLACES = {
+    "[factors] activation": '[factors]\nactivation = ["relu", "evil:f"]\n',
+    "[fixed] optimizer": '[factors]\ndepth = [2]\n[fixed]\noptimizer = { level = "evil:f", beta = 1.0 }\n',
+    "[[include]] 2: dataset": '[factors]\ndepth = [2]\n[[include]]\ndepth = 3\n[[include]]\ndataset = ["evil:f"]\n',
+}
+
+
+@pytest.mark.parametrize("key", PLACES)
+def test_where_code_from_outside_is_refused_file_key_and_plugin_are_named(load: Load, key: str, tmp_path: Path) -> None:
+    load(HEAD + PLACES[key])
+    with pytest.raises(SuiteError) as refused:
+        load_suite(tmp_path / "probe.toml", plugins=False)
+    assert f'probe.toml: {key}: "evil:f" is code from outside' in str(refused.value)
+    assert "Known: " in str(refused.value)
+
+
+@pytest.mark.parametrize("command", [["run"], ["run", "--dry"], ["check", "--build"]])
+def test_then_nothing_is_imported_and_no_folder_made(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "s.toml"
+    path.write_text(HEAD + PLACES["[factors] activation"])
+    args = [command[0], str(path), *command[1:], "--no-plugins"]
+    code = guarded(lambda: app(args, standalone_mode=False))
+    assert code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+    assert {each.name for each in tmp_path.iterdir()} <= {"evil.py", "s.toml"}
+
+
+# Schedules
 
 
 @pytest.mark.parametrize(

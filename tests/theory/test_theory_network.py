@@ -7,11 +7,9 @@ from functools import partial
 import numpy as np
 import pytest
 
-from bench.analysis import Tables, theory_of
+from bench.analysis import theory_of
 from bench.errors import BenchError, SuiteError
 from bench.factors import FACTORS
-from bench.report import build_page
-from bench.results import Manifest
 from bench.theory import (
     DenseNetwork,
     Nonlinearity,
@@ -229,28 +227,13 @@ def test_gain_rates_are_the_profile_s_first_entries(skip: str, normalization: st
     assert rates[0, 0] == 0.0
 
 
-@pytest.fixture
-def with_outside() -> tuple[Tables, Manifest]:
-    """Results whose shallowest runs have an architecture from outside."""
-    results = dry_results(SMALL)
-    runs = results.tables["runs"]
-    shallow = runs["depth"] == runs["depth"].min()
-    tables = results.tables | {"runs": runs.assign(architecture=runs["architecture"].mask(shallow, "outside:Gated"))}
-    return tables, results.manifest
-
-
-REASON = 'The theory covers dense layers (mlp), not the architecture "outside:Gated".'
-
-
 @pytest.mark.slow
-def test_an_architecture_from_outside_is_not_predicted_in_a_table(with_outside: tuple[Tables, Manifest]) -> None:
-    runs = with_outside[0]["runs"]
-    outside = runs["architecture"] == "outside:Gated"
-    reasons = theory_of(with_outside[0], walks=20).runs["reason"]
-    assert reasons[runs.loc[outside, "run_id"]].eq(REASON).all()
+def test_an_architecture_from_outside_is_not_predicted_in_a_table() -> None:
+    tables = dry_results(SMALL).tables
+    runs = tables["runs"]
+    outside = runs["depth"] == runs["depth"].min()
+    changed = runs.assign(architecture=runs["architecture"].mask(outside, "outside:Gated"))
+    reasons = theory_of(tables | {"runs": changed}, walks=20).runs["reason"]
+    said = 'The theory covers dense layers (mlp), not the architecture "outside:Gated".'
+    assert reasons[runs.loc[outside, "run_id"]].eq(said).all()
     assert not reasons[runs.loc[~outside, "run_id"]].str.contains("architecture").any()
-
-
-@pytest.mark.full
-def test_nor_on_a_page(with_outside: tuple[Tables, Manifest]) -> None:
-    assert REASON in repr(build_page(*with_outside))
