@@ -21,18 +21,17 @@ def lifted(function: Callable[..., Any]) -> Callable[..., Any]:
 def traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of tensors in any structure, None among them, as a graph of its own that others call.
 
-    It is traced for the shapes of its first arguments, which every later call with the same ones absent has.
+    It is traced once for arguments of the same shapes, the same ones absent.
     """
-    known: dict[tuple[bool, ...], Any] = {}
+    known: dict[Any, Any] = {}
 
     def call(*args: Any) -> Any:
         flat = tf.nest.flatten(args)
-        tensors = [each for each in flat if each is not None]
-        given = tuple(each is not None for each in flat)
-        if given not in known:
-            known[given] = _traced(function, args, [tf.TensorSpec.from_tensor(each) for each in tensors])
+        specs = [None if each is None else tf.TensorSpec(each.shape, each.dtype) for each in flat]
+        if (given := tuple(specs)) not in known:
+            known[given] = _traced(function, args, [spec for spec in specs if spec is not None])
         graph, structure, _ = known[given]
-        return tf.nest.pack_sequence_as(structure, graph(*tensors))
+        return tf.nest.pack_sequence_as(structure, graph(*(each for each in flat if each is not None)))
 
     return call
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import tensorflow as tf
@@ -136,7 +137,7 @@ class StagePass:
     def __post_init__(self) -> None:
         self.blocks = Blocks(self.stage.count, self.unrolled or self.stage.count == 1)
         layers = self.stage.block.layers
-        self._forward = {mode: [lifted(forward_layer(layer, mode)) for layer in layers] for mode in (False, True)}
+        self._forward = {mode: [_lifted_forward(layer, mode) for layer in layers] for mode in (False, True)}
         self._backward = [_lifted_backward(layer) for layer in layers]
 
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Saved]:
@@ -198,6 +199,13 @@ class StagePass:
         return ((ds if self.streamed else None), dh), StageGradients(gradients, signal)
 
 
+# Cohorts whose layers are the same objects (see `architectures.mlp`) share what was traced for them.
+@lru_cache(maxsize=128)
+def _lifted_forward(layer: Layer, training: bool) -> Callable[..., Any]:
+    return lifted(forward_layer(layer, training))
+
+
+@lru_cache(maxsize=128)
 def _lifted_backward(layer: Layer) -> Callable[..., Any]:
     """`backward_layer` for all runs, with what is found in its signal."""
 

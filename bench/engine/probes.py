@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import keras
@@ -72,6 +73,7 @@ def _stage_statistics(stage_pass: StagePass, carry: Any, slope: float) -> Any:
     return ((s if stage_pass.streamed else None), h), tf.reshape(flat, [-1, *flat.shape[2:]])
 
 
+@lru_cache(maxsize=128)
 def _look(layer: Layer, slope: float) -> Any:
     """A layer for all runs, traced once: (its variables, h, [stream]) to the next h, the next stream and statistics."""
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import keras
@@ -19,24 +20,25 @@ from bench.engine.activations import make_activation
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.layers import BranchScale, WeightNormalizedDense
 from bench.engine.targets import target_of
-from bench.factors import Choice
+from bench.factors import FACTORS, Choice
 
 Structure = Mapping[str, Choice]
 Branch = Callable[[Any], Any]
+OF_BLOCK = ("activation", "normalization", "skip", "width")  # the factors that a block depends on
 
 
 def build(structure: Structure, input_shape: tuple[int, ...], outputs: int) -> Network:
     """A stem, blocks of equal layers, perhaps a shorter last block, and a linear head."""
     depth, width = _number(structure, "depth"), _number(structure, "width")
-    stages = [Stage(_block(structure, math.prod(input_shape), layers=1, branch=None), 1)]
+    stages = [Stage(_block(structure, math.prod(input_shape), layers=1), 1)]
     skip = structure["skip"]
     layers = 1 if skip.is_none else int(skip.setting("layers"))
     whole, rest = divmod(depth - 1, layers)
-    branch = None if skip.is_none else _branch(skip, whole + bool(rest))
+    blocks = 0 if skip.is_none else whole + bool(rest)
     if whole:
-        stages.append(Stage(_block(structure, width, layers, branch), whole))
+        stages.append(Stage(_block(structure, width, layers, blocks), whole))
     if rest:
-        stages.append(Stage(_block(structure, width, rest, branch), 1))
+        stages.append(Stage(_block(structure, width, rest, blocks), 1))
     return Network(tuple(stages), _dense(structure, width, outputs, head=True))
 
 
@@ -54,8 +56,23 @@ def _number(structure: Structure, factor: str) -> int:
     return int(structure[factor].value or 0)
 
 
-def _block(structure: Structure, fan_in: int, layers: int, branch: Branch | None) -> Block:
-    width = _number(structure, "width")
+def _block(structure: Structure, fan_in: int, layers: int, blocks: int = 0) -> Block:
+    """A block of so many layers; a skip connection ends in it where there are `blocks` that have one.
+
+    Structures that differ in nothing that a block knows share it, and with it what was traced for its layers. What
+    comes from outside is made anew: its name may stand for something else tomorrow.
+    """
+    of_block = tuple((name, structure[name]) for name in OF_BLOCK)
+    skip = structure["skip"].name
+    told = (of_block, fan_in, layers, blocks if skip == "residual_damped" else min(blocks, 1))
+    known = all(choice.value is not None or FACTORS[name].level(choice.name) for name, choice in of_block)
+    return _shared_block(*told) if known else _shared_block.__wrapped__(*told)
+
+
+@lru_cache(maxsize=64)
+def _shared_block(of_block: tuple[tuple[str, Choice], ...], fan_in: int, layers: int, blocks: int) -> Block:
+    structure = dict(of_block)
+    width, branch = _number(structure, "width"), _branch(structure["skip"], blocks) if blocks else None
     return Block(
         tuple(
             Layer(_dense(structure, fan_in, width), *_response(structure, branch if index == layers - 1 else None))
