@@ -254,6 +254,12 @@ def _reason(error: RuntimeError) -> str:
     return next((line for line in reversed(lines) if "Error" in line), lines[-1])
 
 
+def read(path: Path) -> pd.DataFrame:
+    """The rows that `write` wrote: empty words are words, empty numbers are none."""
+    numbers = {name: [""] for name in ("depth", "width", "runs", "batch")}
+    return pd.read_csv(path, keep_default_na=False, na_values=numbers)
+
+
 def _title(heat: Heat) -> str:
     case = heat.cases[0]
     if len(heat.cases) > 1:
@@ -274,8 +280,7 @@ def main() -> None:
     arguments = parser.parse_args()
     rows, facts = (arguments.out / name for name in ("rows.csv", "facts.json"))
     if arguments.page:
-        found = pd.read_csv(rows, keep_default_na=False)
-        write(found, json.loads(facts.read_text(encoding="utf-8")), arguments.out)
+        write(read(rows), json.loads(facts.read_text(encoding="utf-8")), arguments.out)
     else:
         contestants, left_out = [ENGINE, *KERAS], []
         if importlib.util.find_spec("jax"):

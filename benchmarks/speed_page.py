@@ -145,7 +145,7 @@ def _growth(rows: pd.DataFrame, name: str) -> str:
     lines = []
     for (size, onednn), times in engine_steps(rows).groupby([name, "onednn"]):
         told = [_told(times[kind], 3) for kind in STEPS] + [_told(times["cost"]), _told(100 * times["share"], 0)]
-        lines.append([str(size), str(onednn), *told])
+        lines.append([str(int(size)), str(onednn), *told])
     header = [name, "oneDNN", "plain, ms a run", "measured, ms a run", "times plain", "% of the machine's rate"]
     return markdown(header, lines)
 
@@ -181,5 +181,5 @@ def _whole(rows: pd.DataFrame) -> list[str]:
     ]
 
 
-def _network(depth: int, normalization: str) -> str:
-    return f"depth {depth}" + ("" if normalization == "none" else f", {normalization.replace('_', ' ')}")
+def _network(depth: float, normalization: str) -> str:
+    return f"depth {int(depth)}" + ("" if normalization == "none" else f", {normalization.replace('_', ' ')}")
