@@ -1,7 +1,8 @@
-"""Which single change of level rescues networks that vanish, explode or collapse, by how much and at what cost.
+"""Which single change of level rescues networks that did not learn, by how much and at what cost.
 
-A *baseline* is a cell that is pathological: at initialization most of its runs show the symptom, and most did not
-learn. A *remedy* changes one factor of it and nothing else. Runs are paired by replicate, so both sides have the same
+A *baseline* is a cell of which most runs did not learn. Its pathology is the symptom that most of its runs show at
+initialization; where most are healthy then, it is how most ended: diverged, or not learned. A *remedy* changes one
+factor of it and nothing else. Runs are paired by replicate, so both sides have the same
 data order and the same underlying draw.
 """
 
@@ -16,13 +17,14 @@ from bench.analysis.quantities import seconds_per_step
 from bench.analysis.tables import coded_levels
 from bench.analysis.verdicts import Outcome
 from bench.quantities import quantity
-from bench.rules import PATHOLOGIES
+from bench.rules import PATHOLOGIES, Symptom
 
 # What a network is made or trained with. The size of the problem is not a remedy for it.
 TREATMENTS = (
     "activation", "initializer", "bias_initializer", "normalization", "skip", "clipping", "regularization", "optimizer",
     "learning_rate", "preprocessing",
 )  # fmt: skip
+LOSSES = (*PATHOLOGIES, Outcome.DIVERGED, Outcome.NOT_LEARNED)  # what a baseline's pathology may be, in order
 COLUMNS = [
     "pathology", "factor", "level", "pairs", "rescued", "rate", "rate_lower", "rate_upper", "gain", "gain_lower",
     "gain_upper", "diverged", "cost",
@@ -97,7 +99,11 @@ def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame
     for symptom in PATHOLOGIES:
         shown = (frame["symptom_start"] == symptom).groupby(frame["cell_key"]).transform("mean")
         pathology = pathology.mask((shown > 0.5) & (learned < 0.5), str(symptom))
-    return frame.assign(pathology=pathology)
+    healthy = (frame["symptom_start"] == Symptom.HEALTHY).groupby(frame["cell_key"]).transform("mean")
+    diverged = (frame["outcome"] == Outcome.DIVERGED).groupby(frame["cell_key"]).transform("mean")
+    lost = (healthy > 0.5) & (learned < 0.5)
+    pathology = pathology.mask(lost & (diverged > 0.5), str(Outcome.DIVERGED))
+    return frame.assign(pathology=pathology.mask(lost & (diverged <= 0.5), str(Outcome.NOT_LEARNED)))
 
 
 def _paired(pathological: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequence[str]) -> pd.DataFrame:
@@ -133,7 +139,7 @@ def _summary(pairs: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
         rate_lower=[low for low, _ in bounds],
         rate_upper=[high for _, high in bounds],
     ).merge(gains[[*keys, "gain", "gain_lower", "gain_upper"]], on=keys)
-    order = {str(symptom): index for index, symptom in enumerate(PATHOLOGIES)}
+    order = {str(loss): index for index, loss in enumerate(LOSSES)}
     full = full.assign(_order=full["pathology"].map(order)).sort_values(
         ["_order", "rate", "gain", "factor", "level"], ascending=[True, False, False, True, True], kind="stable"
     )

@@ -73,12 +73,13 @@ def outcome(judged: pd.DataFrame, rule: LearnedRule) -> pd.Series:
     status, accuracy, chance = (judged[name] for name in ("status", "final_validation_accuracy", "chance_accuracy"))
     loss, naive = (judged[name].astype(np.float64) for name in ("final_validation_loss", "naive_loss"))
     better = (accuracy > chance) & (accuracy >= learned_accuracy(chance, rule))
-    better |= accuracy.isna() & (loss < naive) & (loss <= (1.0 - rule.learned_share) * naive)
+    values = chance.isna() & naive.notna()  # they have no accuracy: the loss decides
+    better |= values & (loss < naive) & (loss <= (1.0 - rule.learned_share) * naive)
     rules = {
         Outcome.FAILED: status == RunStatus.FAILED,
         Outcome.DIVERGED: status == RunStatus.DIVERGED,
         Outcome.LEARNED: better,
-        Outcome.NOT_LEARNED: accuracy.notna() | (loss.notna() & naive.notna()),
+        Outcome.NOT_LEARNED: accuracy.notna() | (values & loss.notna()),
     }
     holds = [np.asarray(each, dtype=bool) for each in rules.values()]
     return pd.Series(np.select(holds, list(map(str, rules)), str(Outcome.UNMEASURED)), index=judged.index, dtype="str")

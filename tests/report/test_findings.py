@@ -13,9 +13,9 @@ from bench.engine.dry import VANISHING, fate
 from bench.plan import make_plan
 from bench.report.blocks import Figure, Sentence, Sentences, Table, Text
 from bench.report.frames import Frames
-from bench.report.sections import factors, remedies, rules, trainability
+from bench.report.sections import factors, lesson, remedies, rules, trainability
 from bench.report.sections.answer import overall
-from bench.report.sections.divergence import survival_chart
+from bench.report.sections.divergence import level_sentences, survival_chart
 from bench.report.sections.factors import effect_sentences, effects_of, share_sentence
 from bench.report.sections.trainability import depth_grids, depth_sentences
 from tests.cohorts import suite_text
@@ -199,8 +199,35 @@ def test_remedies_come_in_the_planted_order() -> None:
     assert "clipping global_norm 12 of 12" in said
 
 
-def test_a_handful_of_runs_ranks_no_remedies() -> None:
-    assert about_exploding(EXPLODING).startswith("Too few runs with exploding gradients")
+@pytest.mark.parametrize(("replicates", "few"), [(3, True), (6, False)])
+def test_the_sentence_the_table_and_the_lesson_tell_by_one_rule_whether_runs_are_too_few(
+    replicates: int, few: bool
+) -> None:
+    text = EXPLODING.replace("replicates = 3", f"replicates = {replicates}")
+    said = about_exploding(text)
+    assert said.startswith("Too few runs with exploding gradients") == few
+    assert f"clipping global_norm {replicates} of {replicates} (" in said
+    table = next(t for t in chapter(remedies.section, text).of(Table) if t.caption.startswith("Runs with exploding"))
+    assert table.note.startswith("Too few runs to tell") == few
+    made = frames(text)
+    notes = {note.name: note.here for note in lesson.remedy_notes(made.labelled, made.remedied)}
+    assert ("too few to tell" in notes["Gradient clipping"]) == few
+
+
+def test_runs_that_are_lost_from_a_healthy_start_have_remedies_and_their_levels_are_named() -> None:
+    runs = dry_results(LOST_AT_A_RATE).tables["runs"]
+    hot = (runs["activation"] == "relu") & (runs["learning_rate"] == 3.0)
+    made = altered(LOST_AT_A_RATE, runs=runs.assign(status=hot.map({True: "diverged", False: "completed"})))
+    section = remedies.section(made)
+    assert section is not None
+    (said,) = (sentence.text for sentence in section.short if "diverged" in sentence.text)
+    assert said.startswith("Of runs that diverged from a healthy start, one change rescued – ")
+    assert "learning rate 0.1 12 of 12 (76–100 %)" in said
+    (named,) = level_sentences(made.labelled, made.axes)
+    assert named.text == (
+        "12 of 48 runs left the finite numbers, all with activation relu and learning rate 3; most often with "
+        "activation relu (12 of 24)."
+    )
 
 
 def test_each_network_is_shown_at_its_best_rate_and_the_page_says_so() -> None:

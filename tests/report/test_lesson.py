@@ -112,9 +112,11 @@ def test_each_pathology_has_a_sentence_and_no_rescue_is_said() -> None:
         row("clipping", "norm(threshold=2)", 3, 0, pathology="collapsed", rate_lower=0.0, rate_upper=0.56),
     ]
     assert note(judged, rows, "Gradient clipping").here == (
-        "It rescued no run with vanishing gradients – norm(threshold=2): 0 of 30 (10–30 %). "
+        "It rescued none of the runs with vanishing gradients that did not learn – norm(threshold=2): 0 of 30 "
+        "(10–30 %). "
         "Of runs with exploding gradients that did not learn, it rescued – norm(threshold=2): 9 of 30 (10–30 %). "
-        "It rescued no run with collapsed activations – norm(threshold=2): 0 of 3 (0–56 %). That is too few to tell."
+        "It rescued none of the runs with collapsed activations that did not learn – norm(threshold=2): 0 of 3 "
+        "(0–56 %). That is too few to tell."
     )
 
 

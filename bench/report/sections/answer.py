@@ -13,7 +13,8 @@ from bench.report.frames import Frames
 from bench.rules import LearnedRule, RulesChoice, RuleSet
 from bench.text import decades, integer, listed, number, of, percent, plural
 
-ORDER = ("claims", "map", "remedies", "factors", "agreement", "theory")  # what comes first; others in the page's order
+# What comes first; others in the page's order.
+ORDER = ("claims", "map", "events", "remedies", "factors", "agreement", "theory")
 
 
 def section(frames: Frames, others: Sequence[Section]) -> Section:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from bench.analysis import survival
 from bench.report.axes import ALL, Axis
-from bench.report.blocks import Figure, Panel, Scale, Section, Table, Text, blocks_of
+from bench.report.blocks import Figure, Panel, Scale, Section, Sentence, Table, Text, blocks_of
 from bench.report.frames import Frames
 from bench.schema import RunStatus
 from bench.text import integer, listed, of, plural, span, spoken
@@ -27,7 +27,32 @@ def section(frames: Frames) -> Section:
         survival_chart(judged, frames.axes),
         event_table(events, judged),
     )
-    return Section("events", "What diverged", "Divergence", blocks)
+    short = level_sentences(judged, frames.axes)
+    return Section("events", "What diverged", "Divergence", blocks, short=short)
+
+
+def level_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentence, ...]:
+    """Which levels the runs had that left the finite numbers; nothing where none did."""
+    gone = judged[judged["status"] == RunStatus.DIVERGED]
+    if gone.empty:
+        return ()
+    only, most = [], []
+    for axis in axes:
+        shares = pd.crosstab(judged[axis.factor].astype(str), judged["status"] == RunStatus.DIVERGED)
+        lost = shares[True].reindex(list(axis.levels)).fillna(0).astype(int)
+        runs = shares.sum(axis=1).reindex(lost.index).fillna(0).astype(int)
+        levels = lost.index[lost > 0].tolist()
+        if len(levels) < len(lost):
+            only.append(f"{spoken(axis.factor)} {listed(levels)}")
+        rate = lost / runs.clip(lower=1)
+        worst = str(rate.idxmax())
+        most.append((float(rate.max() - rate.min()), f"{spoken(axis.factor)} {worst} ({of(lost[worst], runs[worst])})"))
+    text = f"{of(len(gone), len(judged))} runs left the finite numbers"
+    if only:
+        text += f", all with {listed(only)}"
+    if most:
+        text += f"; most often with {max(most, key=lambda each: each[0])[1]}"
+    return (Sentence(f"{text}.", "outcome diverged, by the levels of the factors that vary", "#events"),)
 
 
 def divergence_text(events: pd.DataFrame, judged: pd.DataFrame) -> str:

@@ -14,7 +14,7 @@ from bench.factors import FACTORS, level_name, read_label
 from bench.report.axes import Axis, level_label
 from bench.report.blocks import Definition, Definitions, Figure, Heading, Panel, Scale, Section, Text, blocks_of
 from bench.report.frames import Frames
-from bench.report.sections.remedies import symptom_name
+from bench.report.sections.remedies import lost_runs, too_few
 from bench.schema import SATURATION_FRACTION
 from bench.text import integer, listed, number, of, plural, share_interval, spoken
 from bench.theory import Nonlinearity, activation
@@ -23,7 +23,6 @@ Z_LIMITS = (-5.0, 5.0)
 LOWEST, HIGHEST = -2.0, 1.8  # of the panels: a relu may leave them, no slope does
 FORMULA = "g(l) = g(L) · ∏ √(σ_w² · E[φ′(z_k)²])  over the layers k = l, …, L − 1"
 MOST_LEVELS = 3  # named for each pathology, the best first
-WIDE = 0.5  # an interval of a share wider than this says nothing
 
 
 @dataclass(frozen=True)
@@ -282,7 +281,7 @@ def _here(kind: RemedyKind, levels: list[str], remedied: pd.DataFrame) -> str:
     rows = remedied[(remedied["factor"] == kind.factor) & remedied["level"].isin(tried)]
     if rows.empty:
         return (
-            "These data cannot tell: no cell that lost its gradient and did not learn has a partner that differs from "
+            "These data cannot tell: no cell that did not learn has a partner that differs from "
             f"it only in {spoken(kind.factor)} {listed(tried)}."
         )
     return " ".join(_sentence(str(name), found) for name, found in rows.groupby("pathology", sort=False))
@@ -290,16 +289,12 @@ def _here(kind: RemedyKind, levels: list[str], remedied: pd.DataFrame) -> str:
 
 def _sentence(pathology: str, rows: pd.DataFrame) -> str:
     """What the levels of a kind, the best first, did for one pathology."""
-    name = symptom_name(pathology)
+    name = lost_runs(pathology)
     best = rows.head(MOST_LEVELS)
     left = len(rows) - len(best)
     more = f"; {plural(left, 'other level')} no larger share" if left else ""
-    opening = (
-        f"Of runs with {name} that did not learn, it rescued"
-        if rows["rescued"].any()
-        else f"It rescued no run with {name}"
-    )
-    doubt = " That is too few to tell." if (best["rate_upper"] - best["rate_lower"] > WIDE).all() else ""
+    opening = f"Of {name}, it rescued" if rows["rescued"].any() else f"It rescued none of the {name}"
+    doubt = " That is too few to tell." if too_few(best) else ""
     return f"{opening} – {'; '.join(_level(row) for row in best.to_dict('records'))}{more}.{doubt}"
 
 

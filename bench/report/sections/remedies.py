@@ -6,21 +6,23 @@ from typing import Any
 
 import pandas as pd
 
-from bench.analysis import Symptom, remedies_by
+from bench.analysis import Outcome, Symptom, remedies_by
 from bench.report.axes import level_label
 from bench.report.blocks import Section, Sentence, Table, Text, based
 from bench.report.frames import Frames
-from bench.text import integer, of, plural, share_interval, signed, signed_range, spoken
+from bench.text import integer, of, plural, sentence, share_interval, signed, signed_range, spoken
 
 MOST = 12
-FEWEST = 10  # pairs, below which the answer ranks no remedies
+TOO_FEW = "Too few runs to tell which change rescues them."
+WIDE = 0.5  # an interval of a share wider than this says nothing
 MOST_BY_DEPTH = 8
 _COLUMNS = (
     "change of one level to", "rescued", "share", "95 % interval", "gain in accuracy", "diverged", "time per step",
 )  # fmt: skip
 BASIS = (
-    "rescued: of runs in pathological cells (most replicates show the symptom at initialization, most did not learn), "
-    "those whose partner learned; a partner differs in one factor alone and has the same replicate; Wilson interval"
+    "rescued: of runs in cells of which most did not learn (with the symptom at initialization, or from a healthy "
+    "start), those whose partner learned; a partner differs in one factor alone and has the same replicate; Wilson "
+    "interval"
 )
 
 
@@ -33,16 +35,26 @@ def section(frames: Frames) -> Section | None:
     if not tables:
         return None
     intro = Text(
-        "Each pathological cell against the cells that differ from it in one level, replicate by replicate: same data "
-        "order, same underlying draw. The best changes first. Cells that lie close together share partners, so the "
-        "intervals are somewhat too narrow."
+        "Each cell of which most runs did not learn against the cells that differ from it in one level, replicate by "
+        "replicate: same data order, same underlying draw. The best changes first. Cells that lie close together share "
+        "partners, so the intervals are somewhat too narrow."
     )
     return Section("remedies", "Which remedy helped", "Remedies", (intro, *tables), short=remedy_sentences(found))
 
 
-def symptom_name(pathology: object) -> str:
-    """A pathology in the plural: vanishing gradients, collapsed activations."""
-    return "collapsed activations" if pathology == Symptom.COLLAPSED else f"{pathology} gradients"
+def lost_runs(pathology: object) -> str:
+    """The runs of a pathology: `runs with vanishing gradients that did not learn`."""
+    if pathology == Outcome.DIVERGED:
+        return "runs that diverged from a healthy start"
+    if pathology == Outcome.NOT_LEARNED:
+        return "runs that did not learn from a healthy start"
+    what = "collapsed activations" if pathology == Symptom.COLLAPSED else f"{pathology} gradients"
+    return f"runs with {what} that did not learn"
+
+
+def too_few(rows: pd.DataFrame) -> bool:
+    """Whether no change has an interval that tells anything."""
+    return bool((rows["rate_upper"] - rows["rate_lower"] > WIDE).all())
 
 
 def remedy_grids(found: pd.DataFrame) -> tuple[Table, ...]:
@@ -51,9 +63,10 @@ def remedy_grids(found: pd.DataFrame) -> tuple[Table, ...]:
     for pathology, rows in found.groupby("pathology", sort=False):
         shown = rows.head(MOST)
         left = len(rows) - len(shown)
-        note = f"{plural(left, 'more change')} rescued no larger share." if left else ""
+        more = f"{plural(left, 'more change')} rescued no larger share." if left else ""
+        note = f"{TOO_FEW} {more}".strip() if too_few(rows) else more
         grids.append(
-            Table(symptom_name(pathology).capitalize(), _COLUMNS, tuple(_row(r) for r in shown.to_dict("records")),
+            Table(sentence(lost_runs(pathology))[:-1], _COLUMNS, tuple(_row(r) for r in shown.to_dict("records")),
                  (1, 2, 3, 4, 5, 6), note)
         )  # fmt: skip
     return tuple(grids)
@@ -79,7 +92,7 @@ def depth_remedies(found: pd.DataFrame, by_depth: pd.DataFrame) -> tuple[Table, 
             texts = ["–" if r is None else f"{r['rescued']}/{r['pairs']} ({_interval(r)})" for r in said]
             lines.append((f"{spoken(row['factor'])} {row['level']}", *texts))
         heads = ("change of one level to", *(f"depth {level_label(depth)}" for depth in depths))
-        title = f"{symptom_name(pathology).capitalize()} by depth: runs rescued"
+        title = f"{sentence(lost_runs(pathology))[:-1]}, by depth: how many were rescued"
         grids.append(Table(title, heads, tuple(lines), tuple(range(1, len(heads)))))
     return tuple(grids)
 
@@ -87,7 +100,7 @@ def depth_remedies(found: pd.DataFrame, by_depth: pd.DataFrame) -> tuple[Table, 
 def remedy_sentences(found: pd.DataFrame) -> tuple[Sentence, ...]:
     """For each pathology what the best level of each factor rescued, and at what cost."""
     sentences = [
-        Sentence(_said(symptom_name(pathology), rows), "", "#remedies")
+        Sentence(_said(lost_runs(pathology), rows), "", "#remedies")
         for pathology, rows in found.groupby("pathology", sort=False)
     ]
     return based(sentences, BASIS)
@@ -95,12 +108,12 @@ def remedy_sentences(found: pd.DataFrame) -> tuple[Sentence, ...]:
 
 def _said(name: str, rows: pd.DataFrame) -> str:
     best = rows.drop_duplicates("factor").to_dict("records")  # the rows come best first
-    if rows["pairs"].max() < FEWEST:
-        return f"Too few runs with {name} did not learn to tell which change rescues them."
+    parts = "; ".join(f"{spoken(row['factor'])} {row['level']} {_rescue(row)}" for row in best)
+    if too_few(rows):
+        return f"Too few {name} to tell which change rescues them: {parts}."
     if not any(row["rescued"] for row in best):
-        return f"Runs with {name}: no single change of level in this suite rescued any."
-    parts = [f"{spoken(row['factor'])} {row['level']} {_rescue(row)}" for row in best]
-    return f"Of runs with {name} that did not learn, one change rescued – {'; '.join(parts)}."
+        return f"Of {name}, no single change of level in this suite rescued any."
+    return f"Of {name}, one change rescued – {parts}."
 
 
 def _rescue(row: dict[str, Any]) -> str:
