@@ -13,9 +13,10 @@ import importlib.util
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -177,42 +178,44 @@ class Entrant:
         first = max(each["first"] for each in found)
         return [self._row("first", 0, first), self._row("loss", 0, found[0]["loss"])]
 
-    def round(self, kind: str, number: int, seconds: float) -> list[Row]:
-        """What one kind of step took in one round: milliseconds a run, all copies together; products in GFLOP/s."""
-        found = self.processes.ask(kind=kind, seconds=seconds, name=self.name)
-        steps_a_second = sum(1 / each["seconds"] for each in found)
-        value = 1e3 / steps_a_second / (1 if self.contestant.lone else self.case.runs)
-        if kind == "products":
-            value = 1e-9 * self.case.product_flops * steps_a_second
-        peak = max(each["peak"] for each in found) / 2**20
-        return [self._row(kind, number, value), self._row("peak", number, peak)]
+    def round(self, number: int, seconds: float) -> list[Row]:
+        """What each kind of step took: milliseconds a run, all copies together; products in GFLOP/s; and the memory."""
+        rows, runs = [], 1 if self.contestant.lone else self.case.runs
+        for kind in self.kinds:
+            found = self.processes.ask(kind=kind, seconds=seconds, name=self.name)
+            steps_a_second = sum(1 / each["seconds"] for each in found)
+            products = 1e-9 * self.case.product_flops * steps_a_second
+            rows.append(self._row(kind, number, products if kind == "products" else 1e3 / steps_a_second / runs))
+        return [*rows, self._row("peak", number, max(each["peak"] for each in found) / 2**20)]
 
     def _row(self, kind: str, number: int, value: float) -> Row:
         return self.names | {"kind": kind, "round": number, "value": value}
 
 
 def race(heat: Heat, crew: Crew, effort: Effort, left_out: list[str]) -> list[Row]:
-    """One heat's rows. Who cannot be prepared is left out, and that is noted; a first round is for warming up."""
+    """One heat's rows. Who fails is left out from there on, and that is noted; a first round is for warming up."""
     entrants = [
         Entrant(contestant, case, onednn, crew)
         for case in heat.cases
         for contestant in heat.contestants
         for onednn in (heat.onednn if contestant.onednn else ("",))
     ]
-    rows: list[Row] = []
-    crew.wait()
-    for entrant in list(entrants):
+
+    def attempt(entrant: Entrant, action: Callable[[], list[Row]]) -> list[Row]:
         try:
-            rows += entrant.prepare()
+            return action()
         except RuntimeError as error:
             entrants.remove(entrant)
             names = f"{entrant.contestant.name} {entrant.contestant.form}".strip()
             left_out.append(f"{_title(heat)}, {names}: {_reason(error)}")
+            return []
+
+    crew.wait()
+    rows = [row for entrant in list(entrants) for row in attempt(entrant, entrant.prepare)]
     for number in range(effort.rounds + 1):
-        for entrant in entrants if number % 2 else reversed(entrants):
-            for kind in entrant.kinds:
-                found = entrant.round(kind, number, effort.seconds)
-                rows += found if number else []
+        for entrant in entrants[:: 1 if number % 2 else -1]:
+            found = attempt(entrant, partial(entrant.round, number, effort.seconds))
+            rows += found if number else []
     for processes in {entrant.processes for entrant in entrants}:
         processes.ask(forget=True)
     return [{"heat": heat.name} | row for row in rows]

@@ -130,6 +130,8 @@ class FakeProcesses:
     def ask(self, **order: Any) -> list[dict[str, Any]]:
         if self.module == "dead":
             raise RuntimeError("Traceback:\nModuleNotFoundError: no dead\n")
+        if self.module == "late" and "kind" in order:
+            raise RuntimeError("")
         if "kind" in order:
             self.turns.append(self.module)
         return [{"kinds": ["plain"], "first": 1.0, "loss": 2.0, "seconds": 0.024, "peak": 2.0**30}]
@@ -141,12 +143,14 @@ class FakeProcesses:
 def test_contestants_take_turns_and_who_dies_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "Processes", FakeProcesses)
     monkeypatch.setattr(FakeProcesses, "turns", [])
-    contestants = [Contestant("A", "a"), Contestant("D", "dead"), Contestant("B", "b", lone=True, onednn=False)]
+    contestants = [Contestant("A", "a"), Contestant("D", "dead"), Contestant("L", "late")]
+    contestants += [Contestant("B", "b", lone=True, onednn=False)]
     left_out: list[str] = []
     with Crew() as crew:
         found = pd.DataFrame(race(Heat("steps", [Case()], contestants, ["on"]), crew, Effort(2, 0.1), left_out))
-    assert FakeProcesses.turns == ["b", "a", "a", "b", "b", "a", "a ended", "dead ended", "b ended"]
-    assert left_out == ["depth 16, none, D: ModuleNotFoundError: no dead"]
+    assert FakeProcesses.turns == ["b", "a", "a", "b", "b", "a", "a ended", "dead ended", "late ended", "b ended"]
+    lost = ["depth 16, none, D: ModuleNotFoundError: no dead", "depth 16, none, L: it died without a word"]
+    assert left_out == lost
     plain = found[found["kind"] == "plain"].set_index("contestant")
     assert len(plain) == 4  # the round for warming up is not among them
     assert plain.loc["A", "value"].tolist() == pytest.approx([1.0, 1.0])  # 24 runs at once
