@@ -94,7 +94,7 @@ class Scene:
             BenchError: as `bench run` ends.
         """
 
-        def call(_: LocalExecutor, target: str, argument: object, __: object) -> Answer:
+        def call(_: LocalExecutor, target: str, argument: object, *__: object) -> Answer:
             module, _, name = target.partition(":")
             return Answer(Status.OK, getattr(importlib.import_module(module), name)(argument), seconds=1.0)
 
