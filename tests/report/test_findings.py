@@ -113,6 +113,22 @@ def test_the_depth_tables_have_a_row_for_every_cell_and_counts_of_its_runs(small
             assert cell.startswith(f"{own['depth'].max()}" if len(own) else "none"), (normalization, activation)
 
 
+def test_the_deepest_network_is_split_by_a_factor_on_which_it_depends_and_pooled_over_others() -> None:
+    text = suite_text(
+        "widths", "Does width matter?", 2, {"activation": "relu", "initializer": "he_normal", "steps": 60},
+        depth=[2, 12], width=[2, 8], clipping=["none", "norm"],
+    )  # fmt: skip
+    made = frames(text)
+    narrow = made.worded["width"] == 2
+    judged = made.worded.assign(outcome=narrow.map({True: Outcome.NOT_LEARNED, False: Outcome.LEARNED}))
+    _, deepest = depth_grids(judged, made.axes)
+    assert deepest.columns[0] == "width"
+    assert [row[:2] for row in deepest.rows] == [("2", "none (0/4)"), ("8", "12+ (4/4)")]
+    assert deepest.note.endswith("Pooled over clipping.")
+    _, deepest = depth_grids(judged.assign(outcome=Outcome.LEARNED), made.axes)
+    assert deepest.note.endswith("Pooled over width and clipping.")
+
+
 def test_the_depth_sentence_names_pairs_without_remedies_only(small: Frames) -> None:
     said = texts(depth_sentences(small.worded, small.axes))
     assert (

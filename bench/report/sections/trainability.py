@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
 
@@ -92,6 +92,8 @@ def _labels(rows: pd.DataFrame, axis: Axis | None) -> object:
 def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Table, ...]:
     """Both tables; none where depth does not vary.
 
+    A factor that is no row yet becomes one where what a table says depends on it, while the rows fit.
+
     Args:
         judged: what `judge` returned, `depth` a number, other factors as labels.
         axes: the factors that vary.
@@ -99,24 +101,68 @@ def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Table, ...]
     by_name = {axis.factor: axis for axis in axes}
     if "depth" not in by_name:
         return ()
-    across = by_name.get(ACROSS)
-    down = _rows([by_name[name] for name in DOWN if name in by_name])
-    keys = [axis.factor for axis in (*down, *([across] if across else []))]
-    frame = judged if keys else judged.assign(_all=ALL)
-    by = keys or ["_all"]
-    starts = {key: _onset_text(rows) for key, rows in _grouped(onset(frame, by), by)}
-    ends = {key: _deepest_text(rows.iloc[0]) for key, rows in _grouped(deepest_trainable(frame, by), by)}
-    present = {key for key, _ in _grouped(frame[by], by)}
+    frame = judged.assign(_all=ALL)
     depths = ", ".join(by_name["depth"].levels)
     shown = [
-        ("From which depth the gradient vanishes or explodes at initialization", starts, "–",
+        ("From which depth the gradient vanishes or explodes at initialization", _starts, _onset_text, "–",
          f"Most runs show the symptom at this depth and every greater one of those tried ({depths}); in brackets: in "
          "how many of the runs at these depths. A dash: at none, or not at the greatest."),
-        ("The deepest network that learned", ends, "none",
+        ("The deepest network that learned", _ends, _deepest_text, "none",
          f"The greatest depth tried ({depths}) at which most runs learned; in brackets how many of the runs there. "
          "A plus: no deeper one was tried. “But not at”: shallower ones that did not learn."),
     ]  # fmt: skip
-    return tuple(_grid(title, texts, empty, note, (down, across, present)) for title, texts, empty, note in shown)
+    grids = []
+    for title, answers, text, empty, note in shown:
+        down, across, pooled = _split(frame, axes, answers)
+        by = _keys(down, across)
+        texts = {key: text(rows) for key, rows in _grouped(answers(frame, by), by)}
+        present = {key for key, _ in _grouped(frame[by], by)}
+        said = f"{note} Pooled over {listed(pooled)}." if pooled else note
+        grids.append(_grid(title, texts, empty, said, (down, across, present)))
+    return tuple(grids)
+
+
+Answers = Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]  # rows with `_answer`, by columns
+
+
+def _starts(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    found = onset(judged, by)
+    return found.assign(_answer=found["pathology"] + " " + found["depth"].astype(str))
+
+
+def _ends(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    found = deepest_trainable(judged, by)
+    return found.assign(_answer=found["deepest"].astype(str))
+
+
+def _keys(down: Sequence[Axis], across: Axis | None) -> list[str]:
+    return [axis.factor for axis in (*down, *([across] if across else []))] or ["_all"]
+
+
+def _split(judged: pd.DataFrame, axes: Sequence[Axis], answers: Answers) -> tuple[list[Axis], Axis | None, list[str]]:
+    """A table's rows and columns, among them the other factors on which it depends, and what it pools over."""
+    by_name = {axis.factor: axis for axis in axes}
+    across, pooled = by_name.get(ACROSS), []
+    down = _rows([by_name[name] for name in DOWN if name in by_name])
+    for axis in axes:
+        if axis.factor in ("depth", ACROSS) or axis in down:
+            continue
+        depends = _depends(judged, axis.factor, _keys(down, across), answers)
+        if depends and len(axis.levels) * prod(len(each.levels) for each in down) <= MOST_ROWS:
+            down = [axis, *down]
+        else:
+            pooled.append(f"{spoken(axis.factor)}, on which it depends," if depends else spoken(axis.factor))
+    return down, across, pooled
+
+
+def _depends(judged: pd.DataFrame, factor: str, keys: Sequence[str], answers: Answers) -> bool:
+    """Whether what a table says differs between a factor's levels in any of its cells."""
+    found = answers(judged, [*keys, factor])
+    said = {key: frozenset(rows["_answer"]) for key, rows in _grouped(found, [*keys, factor])}
+    cells: dict[tuple[str, ...], set[frozenset[str]]] = {}
+    for key, _ in _grouped(judged[[*keys, factor]], [*keys, factor]):
+        cells.setdefault(key[:-1], set()).add(said.get(key, frozenset()))
+    return any(len(each) > 1 for each in cells.values())
 
 
 def depth_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentence, ...]:
@@ -188,7 +234,8 @@ def _onset_text(rows: pd.DataFrame) -> str:
     return ", ".join(parts)
 
 
-def _deepest_text(row: pd.Series) -> str:
+def _deepest_text(rows: pd.DataFrame) -> str:
+    row = rows.iloc[0]
     if row["deepest"] != row["deepest"]:
         return f"none (0/{row['runs']})" if row["learned"] == 0 else f"none ({row['learned']}/{row['runs']})"
     plus = "+" if row["is_deepest_tried"] else ""
