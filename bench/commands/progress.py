@@ -25,7 +25,7 @@ from bench.text import duration, listed, plural
 
 SECONDS_BETWEEN_LINES = 5.0  # at least, and
 SHARE_BETWEEN_LINES = 0.05  # of the time since the start
-TRUSTED_SECONDS = 20.0  # of one worker: so much of what was measured counts as much as the estimate
+TRUSTED_SECONDS = 10.0  # of one worker: what was measured in them counts as much as the estimate
 
 
 class Tally:
@@ -103,13 +103,16 @@ class Tally:
         )
 
     def _pace(self) -> float:
-        """Measured seconds for an estimated one, the first of them taken to be as estimated."""
+        """Measured seconds for an estimated one; 1 at first, for what was measured counts the more the longer it took."""
         measured, expected = self.seconds_ended, self.expected_ended
         for part in self.driver.running:
             if part.step and part.began and part.heard:
                 measured += part.heard - part.began
                 expected += self._estimate(part.shape).seconds(part.step)
-        return (TRUSTED_SECONDS + measured) / (TRUSTED_SECONDS + expected)
+        if not expected:
+            return 1.0
+        weight = measured / (measured + TRUSTED_SECONDS)
+        return weight * measured / expected + 1.0 - weight
 
     def _still(self, part: Part, pace: float) -> float:
         """Seconds until a worker has done what it has in hand."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from statistics import median
 
 import tensorflow as tf
 
@@ -36,7 +37,7 @@ def measure(probe: Cohort) -> Rates:
 
 
 def _seconds(operation: Callable[[tf.Tensor], tf.Tensor]) -> float:
-    """Of one operation on numbers of that shape: the best of some tries."""
+    """Of one operation on numbers of that shape: the median of some tries."""
 
     def chain(x: tf.Tensor) -> tf.Tensor:
         for _ in range(CHAINED):
@@ -45,9 +46,9 @@ def _seconds(operation: Callable[[tf.Tensor], tf.Tensor]) -> float:
 
     call, x = tf.function(chain, autograph=False), tf.random.stateless_normal(SHAPE, (0, 0))
     call(x).numpy()
-    best = float("inf")
+    tries = []
     for _ in range(TRIES):
-        began = time.perf_counter()
+        began = time.process_time()
         call(x).numpy()
-        best = min(best, time.perf_counter() - began)
-    return best / CHAINED
+        tries.append(time.process_time() - began)
+    return median(tries) / CHAINED

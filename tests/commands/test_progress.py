@@ -96,7 +96,7 @@ def test_a_step_within_a_cohort_tells_how_fast_it_is(tally: Tally, planned: tupl
 def test_the_estimate_is_trusted_until_more_was_measured(
     tally: Tally, planned: tuple[Cohort, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "TRUSTED_SECONDS", 20.0)
+    monkeypatch.setattr(progress, "TRUSTED_SECONDS", 10.0)
     cost = estimate_seconds(planned[0])
     wait_for(tally, planned[:1])
     errors = []
