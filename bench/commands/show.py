@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Measurements, measure
+from bench.analysis import Outcome, judge
+from bench.analysis.causes import findings
 from bench.errors import ResultsError, nearest, printable
 from bench.factors import FACTORS
 from bench.quantities import OF_RUNS
 from bench.results import read_manifest, read_tables
 from bench.rules import choose_rules
-from bench.text import number
+from bench.text import number, spoken
 
 BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 60
@@ -35,10 +36,12 @@ def show_run(folder: Path, run_id: str) -> None:
     if isinstance(run["error"], str):
         print("\n".join(map(printable, run["error"].splitlines())))
     own = {name: frame[frame["run_id"] == run.name] for name, frame in tables.items() if "run_id" in frame}
+    choice = choose_rules(read_manifest(folder).verdicts)
+    judged = judge(tables, choice).set_index("run_id").loc[run.name]
+    _show_verdict(judged, own)
     _show_events(own["divergence_events"])
     _show_curves(own)
-    learned = choose_rules(read_manifest(folder).verdicts).learned
-    _show_quantities(measure(tables, Measurements(tables, learned)).loc[run.name])
+    _show_quantities(judged)
 
 
 def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
@@ -49,6 +52,19 @@ def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
     if fitting:
         raise ResultsError(f'{folder}: "{shown}" fits {len(fitting)} runs, among them {", ".join(fitting[:5])}.')
     raise ResultsError(f'{folder}: no run "{shown}". {nearest(shown, known.head(2000))[:600]}')
+
+
+def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
+    """Outcome, symptoms, and the cause of a run that did not learn: the first thing that was wrong."""
+    found = findings(own, judged)
+    accuracy, chance = (number(judged[name]) for name in ("final_validation_accuracy", "chance_accuracy"))
+    print(f"outcome: {spoken(judged['outcome'])}; validation accuracy {accuracy}, chance {chance}")
+    for each in found:
+        print(printable(f"symptom: {each.name} – {each.evidence}"))
+    if judged["outcome"] == Outcome.LEARNED:
+        print("symptom: none" if not found else "cause: none is needed, it learned")
+    elif judged["outcome"] in (Outcome.NOT_LEARNED, Outcome.DIVERGED):
+        print(f"cause: {found[0].name}" if found else "cause: not known; no rule holds (docs/rules.md)")
 
 
 def _show_events(events: pd.DataFrame) -> None:

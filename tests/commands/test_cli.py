@@ -73,6 +73,7 @@ def test_show_prints_a_run(trained: Path) -> None:
     assert shown.returncode == 0
     assert "completed after 12 of 12 steps" in shown.stdout
     assert "log10 pre-activation gradient norm" in shown.stdout
+    assert "outcome: " in shown.stdout
     assert "steps_completed            12 updates" in shown.stdout
     wrong = bench("show", trained, run_id[:-1] + "9")
     assert wrong.returncode == 2
