@@ -103,7 +103,7 @@ class Tally:
         )
 
     def _pace(self) -> float:
-        """Measured seconds for an estimated one; 1 at first, for what was measured counts the more the longer it took."""
+        """Measured seconds for an estimated one: 1 at first, and the longer was measured, the more that counts."""
         measured, expected = self.seconds_ended, self.expected_ended
         for part in self.driver.running:
             if part.step and part.began and part.heard:

@@ -87,10 +87,10 @@ class Call:
 
 # Fitted to 24 structures of 1 to 96 runs, depths 1 to 48 and widths 8 to 1024 without, with batch and with layer
 # normalization: most calls are right within a factor of 1.3.
-STEP = Call(1.0, 0.015, 0.7, 0.033, 0.74, 3.3, 12.5, 2.2)
-NORMS = Call(0.0, 0.0, 0.15, 0.0, 0.0, 5.0, 0.0, 2.5)  # of a step that measures them
+STEP = Call(1.0, 0.015, 0.7, 0.033, 0.74, 4.0, 14.0, 3.0)
+NORMS = Call(0.0, 0.0, 0.15, 0.0, 0.0, 6.0, 0.0, 3.0)  # of a step that measures them
 EVALUATION = Call(0.11, 0.0, 0.55, 0.022, 0.14, 1.3, 2.6, 0.0)
-ACTIVATIONS = Call(0.4, 0.03, 0.25, 0.025, 0.14, 10.0, 3.7, 0.0)
+ACTIVATIONS = Call(0.4, 0.03, 0.25, 0.025, 0.14, 11.0, 4.0, 0.0)
 NORMALIZED = {"none": 0.0, "batch_normalization": 0.5}  # of what others cost
 SHALLOW, SHALLOW_LAYERS = 0.6, 2  # a first call where hardly any layer is like another, times one of the others
 FIRST_NORMALIZED, FIRST_SKIPPING, UNROLLED_LAYERS = 1.9, 1.5, 16

@@ -12,7 +12,7 @@ import pytest
 from bench import plan as planning
 from bench.errors import DataError
 from bench.factors import FACTORS, Factor, Level, Place
-from bench.plan import COHORT_BYTES, MAX_COHORT_RUNS, Plan, estimate_seconds, make_plan, makespan
+from bench.plan import COHORT_BYTES, MAX_COHORT_RUNS, Plan, Rates, estimate_seconds, make_plan, makespan
 from bench.schema import TABLES
 from bench.suite import load_suite
 from bench.suite.load import SHIPPED
@@ -266,3 +266,23 @@ def test_no_worker_waits_at_the_end_of_the_default_suite() -> None:
     assert makespan(costs, [0.0] * 2) < 1.05 * sum(costs) / 2
     assert makespan([3.0, 1.0, 1.0, 1.0], [0.0, 0.5]) == 3.5
     assert makespan([3.0], [1.0, 0.0]) == 3.0
+
+
+# Of one machine, shared with other work: its rates, and the processor's seconds that some cohorts took on it.
+RECORDED = Rates(4.0, 1.362, 1.637e-3, 7.46e10, 9.53e8)
+TOOK = {
+    "d16-gelu-layer_normalization": 24.0, "d32-tanh-momentum": 19.6, "d16-sigmoid-momentum": 11.9,
+    "d4-sigmoid-batch_normalization": 7.5, "d4-relu-momentum": 4.4,
+}  # fmt: skip
+
+
+def test_estimated_seconds_are_right_within_one_and_a_half(plan: PlanOf) -> None:
+    planned = make_plan(load_suite(SHIPPED / "default.toml")).cohorts
+    found = {start: estimate_seconds(c, RECORDED) for start in TOOK for c in planned if c.key.startswith(start)}
+    assert sum(TOOK.values()) / 1.5 < sum(found.values()) < 1.5 * sum(TOOK.values())
+    for start, took in TOOK.items():
+        assert took / 1.5 < found[start] < 1.5 * took, start
+    # Two runs of one and two layers are dispatching alone: the plan once said 6 s of what took 59.
+    long = plan("[factors]\ndepth = [1, 2]\n[fixed]\nsteps = 2000\n", replicates=2).cohorts
+    rates = Rates(4.0, 1.306, 2.894e-3, 6.39e10, 7.8e8)
+    assert 12.8 / 1.5 < sum(estimate_seconds(cohort, rates) for cohort in long) < 1.5 * 12.8
