@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import pytest
 
 from bench.engine.batches import batches
 from bench.engine.divergence import FACTS, ROWS, locate
+from bench.engine.rates import measure
+from bench.engine.train import train_cohort
 from bench.plan import Cohort
 from bench.schema import EventKind, Tensor
 from tests.cohorts import EVALUATED, EVERY_STEP, PROBED, cohorts, of_run, suite_text, train
@@ -345,3 +348,12 @@ def test_layers_one_after_the_other_and_in_a_loop_compute_the_same(monkeypatch: 
     for name in ("gradient_norms", "activations", "loss_curves"):
         assert len(unrolled[name])
         pd.testing.assert_frame_equal(unrolled[name], looped[name], rtol=1e-6, atol=0)
+
+
+def test_a_cohort_tells_its_steps_and_a_machine_its_rates() -> None:
+    (cohort,) = cohorts("learning_rate = [0.05]", SMALL)
+    steps: list[int] = []
+    rows = train_cohort(cohort, steps.append)["loss_curves"]
+    assert steps == list(range(1, 16))
+    assert rows.equals(train_cohort(cohort)["loss_curves"])
+    assert all(0 < rate < np.inf for rate in asdict(measure(cohort)).values())
