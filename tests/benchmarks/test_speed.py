@@ -12,7 +12,7 @@ import pytest
 from benchmarks import speed
 from benchmarks.case import Case
 from benchmarks.process import Processes, environment
-from benchmarks.speed import Contestant, Crew, Effort, Heat, race, read, write
+from benchmarks.speed import Contestant, Crew, Effort, Heat, measure_all, race, read, write
 from benchmarks.speed_page import better_forms, disagreements, engine_steps, page, ratios
 
 FACTS = {
@@ -184,6 +184,27 @@ def test_a_process_answers_what_it_was_told_or_why_not(monkeypatch: pytest.Monke
             processes.ask(forget=True)
     finally:
         processes.close()
+
+
+def test_what_no_longer_fits_is_left_out_and_growth_is_tried_by_itself(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clock, written = [0.0], []
+
+    def take(heat: Heat, *_: object) -> list[dict[str, Any]]:
+        clock[0] += 100 if heat.name == "steps" else 10
+        return [{"heat": heat.name}]
+
+    monkeypatch.setattr(speed, "race", take)
+    monkeypatch.setattr(speed.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(speed, "write", lambda found, *_: written.append(len(found)))
+    left_out: list[str] = []
+    measure_all(Effort(1, 0.1, (4, 16), {"runs": (6, 24)}, minutes=5), speed.KERAS, tmp_path, left_out)
+    assert written == [1, 2, 3, 4]
+    assert [each.partition(":")[0] for each in left_out] == [
+        "depth 16, batch normalization",
+        "growth with runs, oneDNN off",
+    ]
 
 
 @pytest.mark.parametrize("effort", speed.EFFORTS.values(), ids=speed.EFFORTS)
