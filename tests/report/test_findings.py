@@ -237,7 +237,7 @@ def test_runs_that_are_lost_from_a_healthy_start_have_remedies_and_their_levels_
     section = remedies.section(made)
     assert section is not None
     (said,) = (sentence.text for sentence in section.short if "diverged" in sentence.text)
-    assert said.startswith("Of runs that diverged from a healthy start, one change rescued – ")
+    assert said.startswith("Of runs without a symptom at initialization that diverged, one change rescued – ")
     assert "learning rate 0.1 12 of 12 (76–100 %)" in said
     (named,) = level_sentences(made.labelled, made.axes)
     assert named.text == (

@@ -97,7 +97,8 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         runs = judged[judged["symptom_start"] == symptom]
         if len(runs):
             learned = int((runs["outcome"] == Outcome.LEARNED).sum())
-            parts.append(f"{symptom}: {of(learned, len(runs))}")
+            name = "without a symptom" if symptom is Symptom.HEALTHY else symptom  # how it ended is another matter
+            parts.append(f"{name}: {of(learned, len(runs))}")
     outcomes = set(judged["outcome"])
     if not parts or (Outcome.UNMEASURED in outcomes and not outcomes & {Outcome.LEARNED, Outcome.NOT_LEARNED}):
         return []

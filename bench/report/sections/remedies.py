@@ -20,8 +20,8 @@ _COLUMNS = (
     "change of one level to", "rescued", "share", "95 % interval", "gain in accuracy", "diverged", "time per step",
 )  # fmt: skip
 BASIS = (
-    "rescued: of runs in cells of which most did not learn (with the symptom at initialization, or from a healthy "
-    "start), those whose partner learned; a partner differs in one factor alone and has the same replicate; Wilson "
+    "rescued: of runs in cells of which most did not learn (with the symptom at initialization, or with "
+    "none), those whose partner learned; a partner differs in one factor alone and has the same replicate; Wilson "
     "interval"
 )
 
@@ -45,9 +45,9 @@ def section(frames: Frames) -> Section | None:
 def lost_runs(pathology: object) -> str:
     """The runs of a pathology: `runs with vanishing gradients that did not learn`."""
     if pathology == Outcome.DIVERGED:
-        return "runs that diverged from a healthy start"
+        return "runs without a symptom at initialization that diverged"
     if pathology == Outcome.NOT_LEARNED:
-        return "runs that did not learn from a healthy start"
+        return "runs without a symptom at initialization that did not learn"
     what = "collapsed activations" if pathology == Symptom.COLLAPSED else f"{pathology} gradients"
     return f"runs with {what} that did not learn"
 
