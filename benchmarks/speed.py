@@ -236,11 +236,11 @@ def measure_all(effort: Effort, contestants: Sequence[Contestant], out: Path, le
             rows += race(heat, crew, effort, left_out)
             longest[alone] = max(longest[alone], time.monotonic() - started)
             write(pd.DataFrame(rows), facts, out)
-    if effort.suite:
-        for onednn in ONEDNN:
-            _say(f"{effort.suite} from end to end, oneDNN {onednn}")
-            rows += whole_suite(effort.suite, onednn)
-            write(pd.DataFrame(rows), facts, out)
+    for onednn in ONEDNN if effort.suite else ():
+        _say(f"{effort.suite} from end to end, oneDNN {onednn}")
+        rows += whole_suite(effort.suite, onednn)
+        write(pd.DataFrame(rows), facts, out)
+    write(pd.DataFrame(rows), facts, out)  # once more: what was left out at last
 
 
 def write(rows: pd.DataFrame, facts: Mapping[str, Any], out: Path) -> None:

@@ -128,7 +128,7 @@ def _beside(steps: pd.DataFrame) -> list[str]:
     ]
     rate = steps[steps["kind"] == "products"].groupby("onednn")["value"]
     products = [f"{onednn} {_told(values, 0)}" for onednn, values in rate]
-    differ = [f"{name.strip()} {share:.0e}" for name, share in disagreements(steps).items() if share > AGREEMENT]
+    differ = [f"{name.strip()} {share:.1e}" for name, share in disagreements(steps).items() if share > AGREEMENT]
     return [
         "## First step and memory",
         "Seconds from building to the first measured step (of `fit`, to its first ten), at most over the networks; the "
