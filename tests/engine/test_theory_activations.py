@@ -76,8 +76,7 @@ def test_the_facts_of_a_record_are_those_of_its_function(level: ActivationLevel)
     at = phi.value(np.array([-5.0, 0.0, 5.0]))
     assert level.rectifier == (abs(at[0]) < 2.0 and at[1] == 0.0 and abs(at[2] - 5.0) < 0.5)
     measured = steepest_slope(make_activation(choose(FACTORS["activation"], level.name)))
-    # The engine seeks it by Keras's gradients, which count celu's slope at exactly 0 from both sides.
-    assert measured == pytest.approx(2.0 if level.name == "celu" else phi.steepest, rel=1e-6)
+    assert measured == pytest.approx(phi.steepest, rel=1e-6)
 
 
 def test_rules_for_some_activations_name_those_that_have_the_symptom() -> None:
