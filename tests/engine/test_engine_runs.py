@@ -347,7 +347,8 @@ def test_layers_one_after_the_other_and_in_a_loop_compute_the_same(monkeypatch: 
     looped = train(cohort)
     for name in ("gradient_norms", "activations", "loss_curves"):
         assert len(unrolled[name])
-        pd.testing.assert_frame_equal(unrolled[name], looped[name], rtol=1e-6, atol=0)
+        # Not to the bit: TensorFlow's optimizer of graphs may add in another order. As beside a lone Keras model.
+        pd.testing.assert_frame_equal(unrolled[name], looped[name], rtol=1e-4, atol=1e-7)
 
 
 def test_a_cohort_tells_its_steps_and_a_machine_its_rates() -> None:
