@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import tensorflow as tf
 
 from bench.engine.datasets import Dataset
+from bench.engine.scores import variance
 from bench.factors import DataKind
 
 
@@ -31,7 +31,7 @@ class Objective:
         """The objective of a dataset."""
         if data.kind is DataKind.CLASSES:
             return cls(data.kind, data.classes, math.log(data.classes))
-        return cls(data.kind, data.classes, float(np.var(data.y_train.astype(np.float64), axis=0).mean()))
+        return cls(data.kind, data.classes, variance(data.y_train))
 
     @property
     def classes(self) -> int:

@@ -11,10 +11,15 @@ from bench.factors import DataKind
 Scores = dict[str, np.ndarray]
 
 
+def variance(y: np.ndarray) -> float:
+    """Squared error of the best constant answer to values y [B, ...]: their variance, mean over what is asked for."""
+    return float(np.var(y.astype(np.float64), axis=0).mean())
+
+
 def naive_scores(kind: DataKind, y: np.ndarray) -> dict[str, float | None]:
     """Loss and accuracy of the best constant answer on targets y [B, ...]; of values there is no accuracy."""
     if kind is DataKind.VALUES:
-        return {"naive_loss": float(np.var(y.astype(np.float64), axis=0).mean()), "naive_accuracy": None}
+        return {"naive_loss": variance(y), "naive_accuracy": None}
     shares = np.unique(y, return_counts=True)[1] / len(y)
     return {"naive_loss": float(-(shares * np.log(shares)).sum()), "naive_accuracy": float(shares.max())}
 
