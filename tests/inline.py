@@ -55,8 +55,12 @@ class InlineExecutor:
     ) -> Future[Answer]:
         future: Future[Answer] = Future()
         future.set_running_or_notify_cancel()
-        future.set_result(Answer(*answer(target, argument, reached)))
+        future.set_result(self.respond(target, argument, reached))
         return future
+
+    def respond(self, target: str, argument: object, reached: Callable[[int], None]) -> Answer:
+        """What a request is answered with."""
+        return Answer(*answer(target, argument, reached))
 
 
 class Failing(InlineExecutor):
@@ -67,20 +71,12 @@ class Failing(InlineExecutor):
         self.times = times
         self.failed: Counter[str] = Counter()
 
-    def submit(
-        self,
-        target: str,
-        argument: object,
-        timeout: float | None = None,
-        reached: Callable[[int], None] = lambda step: None,
-    ) -> Future[Answer]:
+    def respond(self, target: str, argument: object, reached: Callable[[int], None]) -> Answer:
         assert isinstance(argument, Cohort)
         if not is_poisoned(argument) or self.failed[argument.key] >= self.times:
-            return super().submit(target, argument, timeout)
+            return super().respond(target, argument, reached)
         self.failed[argument.key] += 1
-        future: Future[Answer] = Future()
-        future.set_result(self.answer)
-        return future
+        return self.answer
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -30,17 +29,9 @@ class Worker(InlineExecutor):
     def __init__(self, _: int) -> None:
         pass
 
-    def submit(
-        self,
-        target: str,
-        argument: object,
-        timeout: float | None = None,
-        reached: Callable[[int], None] = lambda step: None,
-    ) -> Future[Answer]:
+    def respond(self, target: str, argument: object, reached: Callable[[int], None]) -> Answer:
         type(self).asked += 1
-        future: Future[Answer] = Future()
-        future.set_result(self.answer)
-        return future
+        return self.answer
 
 
 @pytest.fixture
