@@ -75,6 +75,13 @@ class Sentences(Block):
 
 
 @dataclass(frozen=True)
+class Lead(Block):
+    """The one sentence with which a chapter opens."""
+
+    sentence: Sentence
+
+
+@dataclass(frozen=True)
 class Count:
     """A number that stands on its own, with its name and a remark."""
 
@@ -127,7 +134,10 @@ class Scale:
 
 @dataclass(frozen=True)
 class Figure(Block):
-    """Small multiples of one kind (see `charts.CHARTS`) on one scale, in as many columns as fit up to `columns`."""
+    """Small multiples of one kind (see `charts.CHARTS`) on one scale, in as many columns as fit up to `columns`.
+
+    Its title says what is found, `subtitle` what is drawn, `source` which table and rule it comes from.
+    """
 
     key: str
     kind: str
@@ -137,6 +147,8 @@ class Figure(Block):
     columns: int = 1
     legend_title: str = ""
     captions: tuple[str, ...] = ()
+    subtitle: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -163,6 +175,12 @@ class Fold(Block):
 
     summary: str
     blocks: tuple[Block, ...]
+
+
+def numbers(*blocks: Block | None) -> Fold | None:
+    """What a chapter's figure and sentence rest on, shown on demand; nothing where there is nothing."""
+    held = blocks_of(*blocks)
+    return Fold("Show the numbers", held) if held else None
 
 
 @dataclass(frozen=True)

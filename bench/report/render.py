@@ -52,6 +52,8 @@ class DrawnFigure:
     legend_title: str
     legend: tuple[tuple[str, Markup], ...]
     captions: tuple[str, ...]
+    subtitle: str
+    source: str
     kind: str
     bar: Markup  # of colours, where they are a scale
     wide: bool  # panels with many levels across need more room
@@ -130,8 +132,9 @@ def draw_figure(figure: Figure) -> DrawnFigure:
     legend = tuple((series, _swatch(k)) for k, series in enumerate(figure.scale.series)) if figure.legend_title else ()
     bar = Markup(unique(colour_bar(figure.scale).svg, f"{figure.key}-bar")) if figure.kind == "heatmap" else Markup("")
     return DrawnFigure(
-        figure.key, figure.title, tuple(panels), figure.legend_title, legend, figure.captions, figure.kind, bar, wide
-    )
+        figure.key, figure.title, tuple(panels), figure.legend_title, legend, figure.captions, figure.subtitle,
+        figure.source, figure.kind, bar, wide,
+    )  # fmt: skip
 
 
 def _swatch(index: int) -> Markup:
