@@ -155,6 +155,10 @@ TABLES: dict[str, TableSpec] = {
         | {
             "mean": _real("Mean of h over probe samples and units."),
             "std": _real("Standard deviation of h over probe samples and units."),
+            "unit_std": _real(
+                "Root mean square over probe samples of the standard deviation of h over units; 0 where all units are "
+                "copies of each other."
+            ),
             "preactivation_mean_square": _real("Mean of z squared over probe samples and units."),
             "saturated_fraction": _real(
                 f"Share of samples and units where |phi'| is below {SATURATION_FRACTION} of its maximum."

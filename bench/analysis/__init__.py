@@ -6,6 +6,7 @@ Everything here takes frames and returns frames, keeps nothing, and never trains
 from __future__ import annotations
 
 from bench.analysis.agreement import agreement, alarms, areas, detection, sweep
+from bench.analysis.causes import Cause, Signs, causes_of, evidence, findings
 from bench.analysis.comparison import at_best
 from bench.analysis.curves import gradient_profile, layer_step, loss_bands
 from bench.analysis.effects import interactions, main_effects, variance_shares
@@ -21,10 +22,10 @@ from bench.analysis.verdicts import Outcome, gate_open, judge, rules_held, sympt
 from bench.rules import Symptom
 
 __all__ = [
-    "CAUSES", "Measurements", "Moment", "Opposites", "Outcome", "Symptom", "Tables", "Theory", "agreement",
-    "alarms", "areas", "at_best", "counts", "deepest_trainable", "detection", "disagreement", "estimate",
-    "expected_by_chance", "gate_open", "gradient_profile", "independent_runs", "interactions", "judge",
-    "layer_step", "loss_bands", "main_effects", "matched", "measure", "median_interval", "moved", "onset",
-    "opposites", "predictions", "remedies", "remedies_by", "rules_held", "settings", "survival", "sweep",
-    "symptoms", "theory_of", "variance_shares",
+    "CAUSES", "Cause", "Measurements", "Moment", "Opposites", "Outcome", "Signs", "Symptom", "Tables", "Theory",
+    "agreement", "alarms", "areas", "at_best", "causes_of", "counts", "deepest_trainable", "detection",
+    "disagreement", "estimate", "evidence", "expected_by_chance", "findings", "gate_open", "gradient_profile",
+    "independent_runs", "interactions", "judge", "layer_step", "loss_bands", "main_effects", "matched", "measure",
+    "median_interval", "moved", "onset", "opposites", "predictions", "remedies", "remedies_by", "rules_held",
+    "settings", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
 ]  # fmt: skip

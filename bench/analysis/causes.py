@@ -1,123 +1,207 @@
-"""What went wrong in one run, in order: the first finding is its cause, each with layer, step, number and rule.
+"""Why a run ended badly: ordered rules over all of its records, the first that applies with layer, step and number.
 
 Symptoms of `verdicts` compare the first hidden layer with the last at one moment. These look at every layer and
-recorded step, and at absolute size. docs/rules.md has the thresholds.
+recorded step, and at absolute size. docs/rules.md has every rule and threshold; `signs` finds where they hold.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis import signs
+from bench.analysis.signs import Records
 from bench.analysis.tables import Tables
-from bench.schema import EventKind
+from bench.analysis.verdicts import Outcome
 from bench.text import number
 
-HUGE_LOSS = 10.0  # times the best constant answer's, before any training
-HUGE_UPDATE = 1.0  # times the weights, in the first step
-MOST_UNITS = 0.9  # of a layer that are dead or saturated
-RATIO = (-1.5, 1.75)  # decades of the signal, first hidden layer over last: the band of gradtrial.toml
+COLUMNS = ("run_id", "cause", "layer", "step", "value", "threshold")
+
+# What the rules ask of the tables with layers; of folders without a column its rule is not asked.
+READ = {
+    "activations": (
+        "mean", "std", "unit_std", "preactivation_mean_square", "dead_fraction", "saturated_fraction",
+        "pair_correlation",
+    ),
+    "gradient_norms": (
+        "layer_name", "preactivation_grad_norm", "weight_norm", "update_norm", "weight_grad_zero_fraction",
+    ),
+}  # fmt: skip
+
+
+class Cause(StrEnum):
+    """Why a run ended badly, in words that fit into a sentence."""
+
+    LAGGING = "lagging moving averages"
+    MEMORIZED = "memorized training rows"
+    NOT_FINITE = "non-finite numbers from the start"
+    DATA = "data out of range"
+    RATE_LARGE = "rate too large"
+    IDENTICAL = "identical units"
+    DEAD = "dead units"
+    SATURATED = "saturated units"
+    BLOWN = "values too large at the start"
+    UNDERFLOW = "gradient underflow"
+    VANISHING = "vanishing gradient"
+    EXPLODING = "exploding gradient"
+    COLLAPSED = "samples alike"
+    DIVERGED = "left the finite numbers"
+    RATE_SMALL = "rate too small"
+    MAJORITY = "majority answer"
+    FEW_STEPS = "too few steps"
+    ONE_ANSWER = "one answer for every input"
+    FAILED = "failed with an error"
+    UNKNOWN = "no known cause"
+
+
+class Stage(IntEnum):
+    """When a rule is asked."""
+
+    FIRST = 0  # before all others: whatever else was seen, training itself worked
+    BY_STEP = 1  # the earliest sign is the cause; of signs at one look at the activations, the first rule's
+    LAST = 2  # where nothing else was seen
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What was found, in a few words, and where with which number."""
+class Rule:
+    """One rule: how it finds its sign, in which table, at which threshold, and how the sign is said."""
 
-    name: str
-    evidence: str
+    cause: Cause
+    stage: Stage
+    table: str
+    find: Callable[[Records, float], pd.DataFrame]
+    threshold: float
+    said: str  # with {value} and {threshold}
 
 
-def findings(own: Tables, run: pd.Series) -> list[Finding]:
-    """What is wrong with a run, the first cause first; nothing where no rule holds.
+def _first(table: str, column: str, *, start: bool = False, over: str = "") -> Callable[[Records, float], pd.DataFrame]:
+    def find(records: Records, threshold: float) -> pd.DataFrame:
+        return signs.first_rows(records.rows(table), column, threshold, start=start, over=over)
+
+    return find
+
+
+_UPDATE, _ZEROS = ("gradient_norms", "update_norm"), ("gradient_norms", "weight_grad_zero_fraction")
+_ACTIVE = "activations"
+
+# In the order in which they are asked at each step.
+RULES: tuple[Rule, ...] = (
+    Rule(Cause.LAGGING, Stage.FIRST, "evaluations", signs.lagging, 2.0,
+         "loss in inference mode over training mode {value} (at least {threshold})"),
+    Rule(Cause.MEMORIZED, Stage.FIRST, "evaluations", signs.memorized, 2.0,
+         "loss on validation over training rows {value} (at least {threshold})"),
+    Rule(Cause.NOT_FINITE, Stage.BY_STEP, _ACTIVE, signs.not_finite, np.nan, "{tensor} not finite"),
+    Rule(Cause.DATA, Stage.BY_STEP, "loss_curves", signs.targets_out_of_range, 10.0,
+         "standard deviation of the targets {value} (at most {threshold}, or far from 0)"),
+    Rule(Cause.DATA, Stage.BY_STEP, "gradient_norms", signs.inputs_out_of_range, 30.0,
+         "root mean square of the inputs about {value} (at most {threshold})"),
+    Rule(Cause.RATE_LARGE, Stage.BY_STEP, "loss_curves", signs.rising, 2.0,
+         "training loss {value} times its start or the constant answer's (at least {threshold})"),
+    Rule(Cause.IDENTICAL, Stage.BY_STEP, _ACTIVE, signs.identical, 1e-6,
+         "spread between units over their size {value} (at most {threshold})"),
+    Rule(Cause.DEAD, Stage.BY_STEP, _ACTIVE, _first(_ACTIVE, "dead_fraction"), 0.9,
+         "share of units with slope 0 on every sample {value} (at least {threshold})"),
+    Rule(Cause.SATURATED, Stage.BY_STEP, _ACTIVE, _first(_ACTIVE, "saturated_fraction"), 0.9,
+         "share of units and samples saturated {value} (at least {threshold})"),
+    Rule(Cause.BLOWN, Stage.BY_STEP, _ACTIVE, signs.exploded, signs.LARGE_VALUES,
+         "root mean square of the pre-activations {value} (at least {threshold})"),
+    Rule(Cause.BLOWN, Stage.BY_STEP, "loss_curves", signs.loss_too_large, 10.0,
+         "loss {value} times the best constant answer's (at least {threshold})"),
+    Rule(Cause.UNDERFLOW, Stage.BY_STEP, "gradient_norms", _first(*_ZEROS, start=True), 1.0,
+         "share of exact zeros in the kernel's gradient {value} (at least {threshold})"),
+    Rule(Cause.VANISHING, Stage.BY_STEP, "gradient_norms", signs.ratios, -1.5,
+         "{value} decades from the last hidden layer to the first (below {threshold})"),
+    Rule(Cause.EXPLODING, Stage.BY_STEP, "gradient_norms", signs.ratios, 1.75,
+         "{value} decades from the last hidden layer to the first (above {threshold})"),
+    Rule(Cause.COLLAPSED, Stage.BY_STEP, _ACTIVE, signs.collapsed, 1e-3,
+         "1 less the mean cosine of two samples {value} (below {threshold})"),
+    Rule(Cause.RATE_LARGE, Stage.BY_STEP, "gradient_norms", _first(*_UPDATE, over="weight_norm"), 0.5,
+         "update over weights {value} (at least {threshold})"),
+    Rule(Cause.DIVERGED, Stage.LAST, "divergence_events", signs.diverged, np.nan, "{tensor} not finite"),
+    Rule(Cause.UNDERFLOW, Stage.LAST, "gradient_norms", _first(*_ZEROS), 1.0,
+         "share of exact zeros in the kernel's gradient {value} (at least {threshold})"),
+    Rule(Cause.RATE_SMALL, Stage.LAST, "gradient_norms", signs.still, 1e-4,
+         "largest update over weights of any step {value} (below {threshold})"),
+    Rule(Cause.MAJORITY, Stage.LAST, "evaluations", signs.majority, 0.8,
+         "the answer is always the class with a share of {value} (at least {threshold})"),
+    Rule(Cause.FEW_STEPS, Stage.LAST, "evaluations", signs.falling, 0.02,
+         "loss still fell by {value} of the constant answer's in the last half (at least {threshold})"),
+    Rule(Cause.ONE_ANSWER, Stage.LAST, "evaluations", signs.one_answer, 1.0,
+         "share of the commonest answer {value} (at least {threshold})"),
+)  # fmt: skip
+
+
+class Signs:
+    """Every rule that holds in each run, found table by table.
 
     Args:
-        own: the tables' rows of this run.
-        run: its row in `runs`.
+        tables: the tables; those with layers may lose rows and columns once they are settled.
     """
-    norms, active = own["gradient_norms"], own["activations"]
-    hidden, first = norms[norms["layer_name"].astype(str) != "head"], norms[norms["step"] == norms["step"].min()]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        update = first["update_norm"] / first["weight_norm"]
-    found = [
-        _loss_at_start(own["loss_curves"], run["naive_loss"]),
-        _first("update larger than the weights", first, update, HUGE_UPDATE, "times the weights"),
-        *_ratios(hidden),
-        _first("dead units", active, active["dead_fraction"], MOST_UNITS, "of the units have slope 0 everywhere"),
-        _first(
-            "saturated units", active, active["saturated_fraction"], MOST_UNITS, "of units and samples are saturated"
-        ),
-        _first("gradient underflow", norms, norms["weight_grad_zero_fraction"], 1.0, "of the gradient is exactly 0"),
-        _lagging(own, run["naive_loss"]),
-        _one_answer(own["evaluations"]),
-        _nonfinite(own["divergence_events"]),
-    ]
-    return [each for each in found if each is not None]
+
+    def __init__(self, tables: Tables) -> None:
+        self.records = Records(tables)
+        self._found: dict[int, pd.DataFrame] = {}
+
+    def settle(self, table: str) -> None:
+        """Ask every rule of a table, which may lose rows and columns then."""
+        for index, rule in enumerate(RULES):
+            if rule.table == table and index not in self._found:
+                self._found[index] = rule.find(self.records, rule.threshold).assign(rule=index)
+        self.records.settle(table)
+
+    def all(self) -> pd.DataFrame:
+        """One row a run and rule that holds, the first cause of each run first: `COLUMNS`, `rule` and `tensor`."""
+        for table in dict.fromkeys(rule.table for rule in RULES):
+            self.settle(table)
+        found = pd.concat([self._found[index] for index in range(len(RULES))], ignore_index=True)
+        stage = np.array([rule.stage for rule in RULES])[found["rule"]]
+        by_step = np.where(stage == Stage.BY_STEP, signs.probed(self.records, found), 0)
+        order = np.lexsort((found["rule"], by_step, stage, found["run"]))
+        found = found.iloc[order].reset_index(drop=True)
+        causes = np.array([str(rule.cause) for rule in RULES], object)[found["rule"]]
+        layer = found["layer"].where(found["layer"] >= 0).astype("Int64")
+        tensor = found["tensor"] if "tensor" in found else pd.Series(None, index=found.index, dtype=object)
+        run_id = self.records.runs.to_numpy()[found["run"]]
+        made = found.assign(run_id=run_id, cause=causes, layer=layer, tensor=tensor)
+        return made[[*COLUMNS, "rule", "tensor"]]
 
 
-def _first(name: str, rows: pd.DataFrame, values: pd.Series, limit: float, what: str) -> Finding | None:
-    """The earliest step, then the lowest layer, at which a value is at the limit or above."""
-    there = rows[(values >= limit).to_numpy(bool)].sort_values(["step", "layer_index"])
-    if there.empty:
-        return None
-    at = there.iloc[0]
-    value = number(float(values.loc[there.index[0]]))
-    return Finding(name, f"layer {at['layer_index']}, step {at['step']}: {value} {what} (at least {number(limit)})")
+def causes_of(tables: Tables, judged: pd.DataFrame, found: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The cause of each run that did not learn, diverged or failed, in the order of `judged`: `COLUMNS`.
+
+    Layer, step, value and threshold are missing where a cause has none. No such run is without a row: where no rule
+    holds its cause is not known.
+
+    Args:
+        tables: the tables, whole.
+        judged: what `judge` returned.
+        found: `Signs(tables).all()`, if at hand.
+    """
+    found = Signs(tables).all() if found is None else found
+    bad = judged[judged["outcome"].isin([Outcome.NOT_LEARNED, Outcome.DIVERGED, Outcome.FAILED])]
+    ids = pd.Index(bad["run_id"].astype(str))
+    first = found.drop_duplicates("run_id").set_index("run_id")[list(COLUMNS[1:])].reindex(ids)
+    first["step"] = first["step"].astype("Int64")
+    failed = (bad["outcome"] == Outcome.FAILED).to_numpy(bool)
+    first.loc[failed, COLUMNS[2:]] = pd.NA
+    first["cause"] = np.where(failed, str(Cause.FAILED), first["cause"].fillna(str(Cause.UNKNOWN)))
+    return first.rename_axis("run_id").reset_index()
 
 
-def _ratios(hidden: pd.DataFrame) -> list[Finding | None]:
-    """The first recorded step at which the signal vanishes, and the first at which it explodes."""
-    ordered = hidden.sort_values(["step", "layer_index"]).groupby("step")["preactivation_grad_norm"]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.log10(ordered.first()) - np.log10(ordered.last())
-    found: list[Finding | None] = []
-    for name, there in (("vanishing gradient", ratio < RATIO[0]), ("exploding gradient", ratio > RATIO[1])):
-        limit = number(RATIO[0] if "vanish" in name else RATIO[1])
-        step = there.index[there]
-        said = (
-            f"{number(ratio[step[0]])} decades from the last hidden layer to the first ({limit})" if len(step) else ""
-        )
-        found.append(Finding(name, f"step {step[0]}: {said}") if len(step) else None)
-    return found
+def findings(found: pd.DataFrame, run_id: str, outcome: str) -> pd.DataFrame:
+    """The signs of one run, its cause first; of a run that learned those that show on the way, not how it ended."""
+    own = found[found["run_id"] == run_id]
+    on_the_way = [index for index, rule in enumerate(RULES) if rule.stage is Stage.BY_STEP]
+    return own[own["rule"].isin(on_the_way)] if outcome == Outcome.LEARNED else own
 
 
-def _loss_at_start(curve: pd.DataFrame, naive: float) -> Finding | None:
-    start = curve[curve["step"] == 0]["loss"]
-    if start.empty or pd.isna(naive) or not start.iloc[0] >= HUGE_LOSS * naive:
-        return None
-    said = (
-        f"step 0: {number(start.iloc[0])}, the best constant answer has {number(naive)} (at least {HUGE_LOSS:g} times)"
-    )
-    return Finding("loss too large at the start", said)
-
-
-def _lagging(own: Tables, naive: float) -> Finding | None:
-    """Moving averages that lag: good in training mode, worse than a constant in inference mode."""
-    curve, rows = own["loss_curves"], own["evaluations"]
-    rows = rows[rows["split"].astype(str) == "train"]
-    if curve.empty or rows.empty or pd.isna(naive):
-        return None
-    trained, judged = (each.sort_values("step").iloc[-1]["loss"] for each in (curve, rows))
-    if not (trained <= naive / 2.0 and judged >= naive):
-        return None
-    said = f"at the end {number(trained)} on training batches, {number(judged)} in inference mode ({number(naive)})"
-    return Finding("moving averages lag", said)
-
-
-def _one_answer(rows: pd.DataFrame) -> Finding | None:
-    last = rows[rows["split"].astype(str) == "validation"].sort_values("step").tail(1)
-    if last.empty or not last["largest_answer_share"].iloc[0] >= 1.0:
-        return None
-    return Finding(
-        "one answer for every input", f"step {last['step'].iloc[0]}: accuracy {number(last['accuracy'].iloc[0])}"
-    )
-
-
-def _nonfinite(events: pd.DataFrame) -> Finding | None:
-    ends = events[events["kind"] != EventKind.LOSS_LIMIT].sort_values("step")
-    if ends.empty:
-        return None
-    at = ends.iloc[0]
-    layer = "" if pd.isna(at["layer_index"]) else f" of layer {int(at['layer_index'])}"
-    return Finding("left the finite numbers", f"step {at['step']}: {at['kind']} in the {at['tensor']}{layer}")
+def evidence(sign: pd.Series) -> str:
+    """A sign in words: where, what was measured and what the rule asks for; `sign` is a row of `Signs.all`."""
+    rule = RULES[int(sign["rule"])]
+    layer = "" if pd.isna(sign["layer"]) else f"layer {sign['layer']}, "
+    said = rule.said.format(value=number(sign["value"]), threshold=number(sign["threshold"]), tensor=sign["tensor"])
+    return f"{layer}step {number(int(sign['step']))}: {said}"

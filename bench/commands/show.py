@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Outcome, judge
-from bench.analysis.causes import findings
+from bench.analysis import Outcome, Signs, causes_of, evidence, findings, judge
 from bench.errors import ResultsError, nearest, printable
 from bench.factors import FACTORS
 from bench.quantities import OF_RUNS
@@ -56,15 +55,19 @@ def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
 
 def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
     """Outcome, symptoms, and the cause of a run that did not learn: the first thing that was wrong."""
-    found = findings(own, judged)
+    signs = Signs(own).all()
+    found = findings(signs, str(judged.name), judged["outcome"])
+    cause = causes_of(own, judged.to_frame().T.assign(run_id=judged.name), signs)
     accuracy, chance = (number(judged[name]) for name in ("final_validation_accuracy", "chance_accuracy"))
     print(f"outcome: {spoken(judged['outcome'])}; validation accuracy {accuracy}, chance {chance}")
-    for each in found:
-        print(printable(f"symptom: {each.name} – {each.evidence}"))
-    if judged["outcome"] == Outcome.LEARNED:
-        print("symptom: none" if not found else "cause: none is needed, it learned")
-    elif judged["outcome"] in (Outcome.NOT_LEARNED, Outcome.DIVERGED):
-        print(f"cause: {found[0].name}" if found else "cause: not known; no rule holds (docs/rules.md)")
+    for _, each in found.iterrows():
+        print(printable(f"symptom: {each['cause']} – {evidence(each)}"))
+    if found.empty:
+        print("symptom: none")
+    if not cause.empty:
+        print(f"cause: {cause['cause'].iloc[0]}")
+    elif judged["outcome"] == Outcome.LEARNED:
+        print("cause: none is needed, it learned")
 
 
 def _show_events(events: pd.DataFrame) -> None:

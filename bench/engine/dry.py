@@ -22,8 +22,9 @@ keeps (1 - 0.5 * step / steps) of its growth; its loss falls from ln 10 to FLOOR
 diverges doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's
 signal; its numbers are of one magnitude, norm / sqrt(count), and none is 0. Any clipping caps the norm of them all at
 its threshold. A run that does not learn gives every sample one answer; the classes are equally many, so that the best
-constant answer has an accuracy of 0.1. Half of the activations are at most 0, and no input of one is large. The noise
-is drawn from the run's (seed, replicate) alone, so cells compare in pairs and no run depends on its neighbours.
+constant answer has an accuracy of 0.1. Half of the activations are at most 0, no input of one is large, and units
+differ as much as samples do. The noise is drawn from the run's (seed, replicate) alone, so cells compare in pairs and
+no run depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -271,6 +272,7 @@ def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
         layer_index=np.tile(layer, len(run)),
         mean=np.zeros(square.size),
         std=np.sqrt(square).ravel(),
+        unit_std=np.sqrt(square).ravel(),
         preactivation_mean_square=square.ravel(),
         saturated_fraction=np.clip(-batch.growth[run][:, None] * shape, 0.0, 1.0).ravel(),
         dead_fraction=np.zeros(square.size),

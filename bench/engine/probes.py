@@ -18,8 +18,8 @@ from bench.engine.signal import sample_norms
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
 STATISTICS = (
-    "mean", "std", "preactivation_mean_square", "saturated_fraction", "dead_fraction", "nonpositive_fraction",
-    "large_fraction", "pair_correlation",
+    "mean", "std", "unit_std", "preactivation_mean_square", "saturated_fraction", "dead_fraction",
+    "nonpositive_fraction", "large_fraction", "pair_correlation",
 )  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
         slopes: for each stage, max |phi'| of its activation.
 
     Returns:
-        [layers, 8 statistics, R], float64. The state (moving averages) is not touched.
+        [layers, 9 statistics, R], float64. The state (moving averages) is not touched.
     """
     carry: Any = (None, ensemble.repeated(x))
     rows = []
@@ -89,7 +89,7 @@ def _look(layer: Layer, slope: float) -> Any:
 
 
 def _layer_statistics(activation: keras.layers.Layer, s: Any, u: Any, phi: Any, slope: float) -> tf.Tensor:
-    """The statistics of one layer, [8, R], from its s, u and phi, each [R, B, ...]."""
+    """The statistics of one layer, [9, R], from its s, u and phi, each [R, B, ...]."""
     with tf.GradientTape() as tape:
         tape.watch(u)
         value = activation(u)
@@ -103,6 +103,7 @@ def _layer_statistics(activation: keras.layers.Layer, s: Any, u: Any, phi: Any, 
         [
             mean,
             tf.sqrt(tf.maximum(spread - tf.square(mean - _wide(rounded)), 0.0)),
+            tf.sqrt(tf.reduce_mean(_wide(tf.math.reduce_variance(scaled, -1, True)) / _wide(factors) ** 2, [1, 2])),
             _mean_square(*sample_norms(s)),
             _share(derivative < SATURATION_FRACTION * slope),
             _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=1)),

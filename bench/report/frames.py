@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from bench.analysis import Measurements, Tables, judge, remedies
+from bench.analysis import Measurements, Signs, Tables, causes_of, judge, remedies
+from bench.analysis.causes import READ
 from bench.quantities import LAYERED, OF_RUNS, QUANTITIES
 from bench.report.axes import Axis, LineLayout, labelled, line_layout, varied_axes
 from bench.results import Manifest, read_tables
@@ -42,18 +43,23 @@ def read_frames(folder: Path, manifest: Manifest) -> Frames:
     for each in asked:
         if each.table in LAYERED:
             columns[each.table] |= {name for name, _ in each.of} | {each.weights}
+    for table, names in READ.items():
+        columns[table] |= set(names)
     measured: list[Measurements] = []
+    signs: list[Signs] = []
 
     def reduce(tables: dict[str, pd.DataFrame], table: str) -> pd.DataFrame:
         if not measured:
             measured.append(Measurements(tables, choice.learned))
+            signs.append(Signs(tables))
         measured[0].settle(table, asked)
+        signs[0].settle(table)
         frame = tables[table]
         drawn = [name for name in frame if name in DRAWN[table] or name in ("run_id", "step", "layer_index")]
         return frame.loc[frame["step"] == 0, drawn] if table == "activations" else frame[drawn]
 
     tables = read_tables(folder, columns, reduce)
-    return Frames.of(tables, manifest, measured[0])
+    return Frames.of(tables, manifest, measured[0], signs[0])
 
 
 @dataclass(frozen=True)
@@ -64,6 +70,7 @@ class Frames:
         tables, manifest: as the folder holds them.
         choice: the rule sets that judge.
         measured: what they judge by.
+        signs: where the rules of `analysis.causes` hold.
         axes: the factors that vary.
         plain: one row a run with its responses and verdicts, levels as in the tables.
         worded: the same with words as ordered categories in the suite's order and numbers as such.
@@ -74,14 +81,17 @@ class Frames:
     manifest: Manifest
     choice: RulesChoice
     measured: Measurements
+    signs: Signs
     axes: tuple[Axis, ...]
     plain: pd.DataFrame
     worded: pd.DataFrame
     labelled: pd.DataFrame
 
     @classmethod
-    def of(cls, tables: Tables, manifest: Manifest, measured: Measurements | None = None) -> Frames:
-        """Judge the runs, by what was `measured` of them, if at hand.
+    def of(
+        cls, tables: Tables, manifest: Manifest, measured: Measurements | None = None, signs: Signs | None = None
+    ) -> Frames:
+        """Judge the runs, by what was `measured` of them and by their `signs`, if at hand.
 
         Raises:
             SuiteError: the suite chose rule sets that are not known.
@@ -90,7 +100,8 @@ class Frames:
         axes, measured = varied_axes(tables["runs"], manifest), measured or Measurements(tables, choice.learned)
         plain = judge(tables, choice, measured)
         worded = labelled(plain, [axis for axis in axes if not axis.numeric])
-        return cls(tables, manifest, choice, measured, axes, plain, worded, labelled(plain, axes))
+        signs = signs or Signs(tables)
+        return cls(tables, manifest, choice, measured, signs, axes, plain, worded, labelled(plain, axes))
 
     @property
     def varied(self) -> list[str]:
@@ -106,3 +117,8 @@ class Frames:
     def remedied(self) -> pd.DataFrame:
         """What each change of one level rescued; see `analysis.remedies`."""
         return remedies(self.labelled, self.varied, self.tables["timings"])
+
+    @cached_property
+    def causes(self) -> pd.DataFrame:
+        """Why each run that did not learn, diverged or failed ended so; see `analysis.causes_of`."""
+        return causes_of(self.tables, self.plain, self.signs.all())

@@ -90,7 +90,7 @@ def test_activation_statistics_are_numpys() -> None:
         alive = (np.linalg.norm(h, axis=1) > 0).sum()
         pairs = ((unit @ unit.T).sum() - alive) / (alive * (alive - 1))
         shares = [(z <= 0).mean(), (z <= 0).all(axis=0).mean(), (h <= 0).mean(), (np.abs(z) >= 5.0).mean()]
-        expected.append([h.mean(), h.std(), (z**2).mean(), *shares, pairs])
+        expected.append([h.mean(), h.std(), np.sqrt(h.var(axis=1).mean()), (z**2).mean(), *shares, pairs])
     found = tables["activations"]
     names = [name for name in TABLES["activations"].columns if name not in ("run_id", "step", "layer_index")]
     columns = [name for name in names if "jacobian" not in name]

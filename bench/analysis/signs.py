@@ -1,0 +1,350 @@
+"""Where in its records a run shows a sign of trouble: the first step and layer at which each rule of `causes` holds.
+
+Every finder takes all runs at once and gives at most one row a run: `run` (its position in the table `runs`), `step`,
+`layer` (−1 where the sign has none), `value` and the `threshold` that it passed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bench.analysis.quantities import log_ratio
+from bench.analysis.tables import Indices, Reals, Rows, Tables
+from bench.factors import level_name
+from bench.schema import EventKind, Tensor
+
+Flags = NDArray[np.bool_]
+
+AVERAGING = "batch_normalization"  # the one normalization of the catalogue that keeps moving averages
+LARGE_VALUES = 100.0  # root mean square of a pre-activation; inputs have about 1
+LARGE_TARGETS = 1e4  # variance of targets that are values: 100 of the network's first outputs
+TWICE = 2.0
+NO_LAYER = -1
+
+
+class Records:
+    """The tables of all runs as finders read them, each put in order once."""
+
+    def __init__(self, tables: Tables) -> None:
+        self.tables = tables
+        self.runs = pd.Index(tables["runs"]["run_id"])
+        self._rows: dict[tuple[str, str], Rows] = {}
+        self._first: dict[tuple[str, str], Reals] = {}
+        self._kept: dict[str, pd.DataFrame] = {}
+
+    def rows(self, table: str, split: str = "") -> Rows:
+        """A table's rows by run, step and layer; of evaluations those of a split."""
+        if (table, split) not in self._rows:
+            frame = self.tables[table]
+            self._rows[table, split] = Rows.of(frame[frame["split"] == split] if split else frame, self.runs)
+        return self._rows[table, split]
+
+    def of_run(self, name: str) -> Reals:
+        """A number of each run, NaN where results are older than the column."""
+        runs = self.tables["runs"]
+        known = runs[name].to_numpy(np.float64, na_value=np.nan) if name in runs else np.full(len(runs), np.nan)
+        return np.asarray(known)
+
+    def in_first_layer(self, table: str, column: str) -> Reals:
+        """A column of the lowest layer at each run's first recorded step."""
+        if (table, column) not in self._first:
+            rows, found = self.rows(table), np.full(len(self.runs), np.nan)
+            there = np.repeat(rows.first, rows.sizes) & (rows.layer == 0)
+            found[rows.row_run[there]] = rows.column(column)[there]
+            self._first[table, column] = found
+        return self._first[table, column]
+
+    def blown(self) -> pd.DataFrame:
+        """`exploded` with its own limit."""
+        if "blown" not in self._kept:
+            self._kept["blown"] = exploded(self, LARGE_VALUES)
+        return self._kept["blown"]
+
+    def probes(self) -> pd.DataFrame:
+        """Each run and step at which its activations were looked at, in order."""
+        if "probes" not in self._kept:
+            rows = self.rows("activations")
+            self._kept["probes"] = pd.DataFrame({"run": rows.run, "step": rows.step})
+        return self._kept["probes"]
+
+    def settle(self, table: str) -> None:
+        """Keep what other tables' rules ask of a table that may lose rows and columns then."""
+        if table == "activations":
+            self.in_first_layer(table, "preactivation_mean_square")
+            self.blown()
+            self.probes()
+        self._rows = {key: rows for key, rows in self._rows.items() if key[0] != table}
+
+    def at_step(self, table: str, column: str, step: int) -> Reals:
+        """A column of a table with one row a run and step, of each run at this step."""
+        rows = self.rows(table)
+        found = np.full(len(self.runs), np.nan)
+        there = rows.row_step == step
+        found[rows.row_run[there]] = rows.column(column)[there]
+        return found
+
+
+def hits(run: Indices, step: Indices, layer: Indices | int, value: Reals, threshold: Reals | float) -> pd.DataFrame:
+    """A frame of signs, of each run the first that is given."""
+    found = pd.DataFrame({"run": run, "step": step, "layer": layer, "value": value, "threshold": threshold})
+    return found.drop_duplicates("run")
+
+
+def first_rows(rows: Rows, column: str, threshold: float, *, start: bool = False, over: str = "") -> pd.DataFrame:
+    """Of each run the first row in which a column, `over` another, is at the threshold or above.
+
+    Args:
+        rows: the table.
+        column: the number asked for.
+        threshold: what it must reach.
+        start: look at each run's first recorded step only.
+        over: a column to divide by; where that is 0, nothing is said.
+    """
+    found = []
+    for part in rows.parts() if len(rows.starts) else ():
+        values = part.column(column)
+        if over:
+            below = part.column(over)
+            values = np.divide(values, below, out=np.full(len(values), np.nan), where=below > 0.0)
+        flags = values >= threshold
+        if start:
+            flags &= np.repeat(part.first, part.sizes)
+        at = np.flatnonzero(flags)
+        found.append(hits(part.row_run[at], part.row_step[at], part.layer[at], values[at], threshold))
+    return pd.concat(found) if found else none()
+
+
+def none() -> pd.DataFrame:
+    """No sign in any run."""
+    nothing = np.zeros(0, np.int64)
+    return hits(nothing, nothing, nothing, np.zeros(0), np.zeros(0))
+
+
+def not_finite(records: Records, threshold: float) -> pd.DataFrame:
+    """A NaN or an infinity in the first step, where nothing before it in order of computation was too large."""
+    found = _events(records)
+    found = found[found["step"] == 0]
+    blown = records.blown().set_index("run")
+    early = blown["layer"].reindex(found["run"]).to_numpy(np.float64)
+    return found[~(early >= 0)]
+
+
+def diverged(records: Records, threshold: float) -> pd.DataFrame:
+    """The first NaN or infinity, whenever."""
+    return _events(records)
+
+
+def _events(records: Records) -> pd.DataFrame:
+    events = records.tables["divergence_events"]
+    events = events[events["kind"].isin([str(EventKind.NAN), str(EventKind.INFINITY)])]
+    run = records.runs.get_indexer(pd.Index(events["run_id"].astype(str)))
+    layer = events["layer_index"].to_numpy(np.float64, na_value=NO_LAYER).astype(np.int64)
+    step, value = events["step"].to_numpy(np.int64), events["value"].to_numpy(np.float64, na_value=np.nan)
+    order = np.lexsort((step, run))
+    tensor = events["tensor"].astype(str).to_numpy()[order]
+    made = pd.DataFrame({"run": run[order], "step": step[order], "layer": layer[order], "value": value[order]})
+    return made.assign(threshold=np.nan, tensor=tensor).drop_duplicates("run")
+
+
+def exploded(records: Records, threshold: float) -> pd.DataFrame:
+    """Pre-activations or a loss that are too large before any training, in order of computation."""
+    layers = first_rows(records.rows("activations"), "preactivation_mean_square", threshold**2, start=True)
+    layers = layers.assign(value=np.sqrt(layers["value"]), threshold=threshold)
+    bad = _events(records)
+    inside = bad[(bad["step"] == 0) & (bad["tensor"] != Tensor.LOSS) & (bad["tensor"] != Tensor.GRADIENT)]
+    first_bad = inside.set_index("run")["layer"].reindex(layers["run"]).to_numpy(np.float64)
+    return layers[~(first_bad < layers["layer"].to_numpy())]  # what comes after a NaN says nothing
+
+
+def loss_too_large(records: Records, threshold: float) -> pd.DataFrame:
+    """A loss before any training of many times the best constant answer's."""
+    loss, naive = records.at_step("loss_curves", "loss", 0), records.of_run("naive_loss")
+    bad = _events(records)
+    loss[bad.loc[(bad["step"] == 0) & (bad["layer"] >= 0), "run"].to_numpy()] = np.nan
+    with np.errstate(invalid="ignore"):
+        at = np.flatnonzero(loss >= threshold * naive)
+    return hits(at, np.zeros_like(at), NO_LAYER, loss[at] / naive[at], threshold)
+
+
+def targets_out_of_range(records: Records, threshold: float) -> pd.DataFrame:
+    """Targets that are values, far larger than what a network answers at first, or far from 0."""
+    naive, values = records.of_run("naive_loss"), np.isnan(records.of_run("naive_accuracy"))
+    loss = records.at_step("loss_curves", "loss", 0)
+    with np.errstate(invalid="ignore"):
+        at = np.flatnonzero(values & ((naive >= LARGE_TARGETS) | ((loss >= threshold * naive) & (naive > 0))))
+    return hits(at, np.zeros_like(at), NO_LAYER, np.sqrt(naive[at]), np.sqrt(LARGE_TARGETS))
+
+
+def inputs_out_of_range(records: Records, threshold: float) -> pd.DataFrame:
+    """Inputs whose root mean square, as the first layer's pre-activation and kernel tell it, is far from 1."""
+    square = records.in_first_layer("activations", "preactivation_mean_square")
+    weight = records.in_first_layer("gradient_norms", "weight_norm")
+    dense = (records.tables["runs"]["architecture"] == "mlp").to_numpy(bool)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        size = np.sqrt(square * records.of_run("width")) / weight
+        at = np.flatnonzero(dense & np.isfinite(size) & (size >= threshold))
+    return hits(at, np.zeros_like(at), 0, size[at], threshold)
+
+
+def identical(records: Records, threshold: float) -> pd.DataFrame:
+    """Units of a layer that are copies of each other from the start, though they are not dead."""
+    rows = records.rows("activations")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        size = np.sqrt(rows.column("mean") ** 2 + rows.column("std") ** 2)
+        spread = rows.column("unit_std") / size
+    spread = np.where((size == 0.0) & (rows.layer == 0), 0.0, spread)  # tanh of nothing is nothing in every unit
+    alive = ~(rows.column("dead_fraction") >= 1.0)
+    wide = records.of_run("width")[rows.row_run] > 1
+    at = np.flatnonzero((spread <= threshold) & alive & wide & np.repeat(rows.first, rows.sizes))
+    return hits(rows.row_run[at], rows.row_step[at], rows.layer[at], spread[at], threshold)
+
+
+def ratios(records: Records, threshold: float) -> pd.DataFrame:
+    """The first step at which the signal, first hidden layer over last, passes a threshold in decades.
+
+    Below a negative one it vanishes, above a positive one it explodes. The layer is the first on the way back from the
+    last hidden one that has passed it too.
+    """
+    rows, sign = records.rows("gradient_norms"), np.sign(threshold)
+    found = []
+    for part in rows.parts() if len(rows.starts) else ():
+        chosen = np.flatnonzero(part.layers((0, -1)))
+        signal, block = part.column("preactivation_grad_norm")[chosen], part.row_block[chosen]
+        starts = np.flatnonzero(np.diff(block, prepend=-1))
+        ends = np.append(starts[1:], len(block)) - 1
+        ratio = log_ratio(signal[starts], signal[ends])
+        passed = np.flatnonzero(sign * ratio > abs(threshold))
+        run = part.run[block[starts[passed]]]
+        passed = passed[np.diff(run, prepend=-1) != 0]  # of each run the first step
+        layer = [_last_passed(signal[starts[at] : ends[at] + 1], threshold) for at in passed]
+        of = block[starts[passed]]
+        found.append(hits(part.run[of], part.step[of], np.array(layer, np.int64), ratio[passed], threshold))
+    return pd.concat(found) if found else none()
+
+
+def _last_passed(signal: Reals, threshold: float) -> int:
+    ratio = log_ratio(signal, np.full(len(signal), signal[-1]))
+    return int(np.flatnonzero(np.sign(threshold) * ratio > abs(threshold)).max(initial=0))
+
+
+def collapsed(records: Records, threshold: float) -> pd.DataFrame:
+    """Samples that the last hidden layer maps to one direction, from the start."""
+    rows = records.rows("activations")
+    gap = 1.0 - rows.column("pair_correlation")
+    last = np.diff(rows.row_block, append=-1) != 0
+    at = np.flatnonzero((gap < threshold) & last & np.repeat(rows.first, rows.sizes))
+    return hits(rows.row_run[at], rows.row_step[at], rows.layer[at], gap[at], threshold)
+
+
+def rising(records: Records, threshold: float) -> pd.DataFrame:
+    """A training loss that rises to many times its start or the best constant answer's, whichever is more."""
+    rows = records.rows("loss_curves")
+    usual = np.fmax(records.at_step("loss_curves", "loss", 0), records.of_run("naive_loss"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        times = rows.column("loss") / usual[rows.row_run]
+        at = np.flatnonzero(times >= threshold)
+    return hits(rows.row_run[at], rows.row_step[at], NO_LAYER, times[at], threshold)
+
+
+def still(records: Records, threshold: float) -> pd.DataFrame:
+    """Kernels that never move: the largest change of any in any step, over the kernel, is below the threshold."""
+    rows = records.rows("gradient_norms")
+    size, most = rows.column("weight_norm"), np.full(len(records.runs), -np.inf)
+    moved = np.divide(rows.column("update_norm"), size, out=np.full(len(size), np.nan), where=size > 0.0)
+    np.fmax.at(most, rows.row_run, moved)
+    at = np.flatnonzero((most < threshold) & (most >= 0.0))
+    last = _last_steps(rows, len(records.runs))
+    return hits(at, last[at], NO_LAYER, most[at], threshold)
+
+
+def lagging(records: Records, threshold: float) -> pd.DataFrame:
+    """Moving averages that lag: training mode has learned the training rows, inference mode has not.
+
+    In training mode the loss is the mean of the last tenth of the recorded steps.
+    """
+    batches, judged = last_mean(records.rows("loss_curves"), len(records.runs), 0.1), _final(records, "train", "loss")
+    naive = records.of_run("naive_loss")
+    names = records.tables["runs"]["normalization"].astype(str)
+    keeps = names.map(lambda name: level_name(name) == AVERAGING or ":" in name).to_numpy(bool)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        learned = (batches <= naive / TWICE) & ~(judged <= naive / TWICE)
+        at = np.flatnonzero(keeps & learned & ~(judged < threshold * batches) & ~np.isnan(judged))
+    last = _last_steps(records.rows("evaluations", "train"), len(records.runs))
+    return hits(at, last[at], NO_LAYER, judged[at] / batches[at], threshold)
+
+
+def memorized(records: Records, threshold: float) -> pd.DataFrame:
+    """Training rows that were learned, validation rows that were not."""
+    train, validation = (_final(records, split, "loss") for split in ("train", "validation"))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        at = np.flatnonzero((train <= records.of_run("naive_loss") / TWICE) & (validation >= threshold * train))
+    last = _last_steps(records.rows("evaluations", "validation"), len(records.runs))
+    return hits(at, last[at], NO_LAYER, validation[at] / train[at], threshold)
+
+
+def majority(records: Records, threshold: float) -> pd.DataFrame:
+    """The largest of unequal classes is the answer at least as often as it occurs."""
+    share, largest = _final(records, "validation", "largest_answer_share"), records.of_run("naive_accuracy")
+    with np.errstate(invalid="ignore"):
+        at = np.flatnonzero((share >= largest) & (largest >= threshold))
+    last = _last_steps(records.rows("evaluations", "validation"), len(records.runs))
+    return hits(at, last[at], NO_LAYER, largest[at], threshold)
+
+
+def one_answer(records: Records, threshold: float) -> pd.DataFrame:
+    """One answer for every validation row."""
+    share = _final(records, "validation", "largest_answer_share")
+    at = np.flatnonzero(share >= threshold)
+    last = _last_steps(records.rows("evaluations", "validation"), len(records.runs))
+    return hits(at, last[at], NO_LAYER, share[at], threshold)
+
+
+def falling(records: Records, threshold: float) -> pd.DataFrame:
+    """A loss on the training sample that still falls: its lowest at the end, and well below that of half the run."""
+    rows, runs = records.rows("evaluations", "train"), len(records.runs)
+    loss, last = rows.column("loss"), _last_steps(rows, runs)
+    middle, lowest, final = (np.full(runs, np.nan) for _ in range(3))
+    before = rows.row_step <= last[rows.row_run] / 2
+    middle[rows.row_run[before]] = loss[before]  # the last of them stays
+    final[rows.row_run] = loss
+    np.fmin.at(lowest, rows.row_run, loss)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fall = (middle - final) / records.of_run("naive_loss")
+        at = np.flatnonzero((fall >= threshold) & (final <= lowest))
+    return hits(at, last[at], NO_LAYER, fall[at], threshold)
+
+
+def last_mean(rows: Rows, runs: int, share: float) -> Reals:
+    """Each run's mean loss over the last share of its recorded steps."""
+    size = np.bincount(rows.row_run, minlength=runs)
+    left = np.cumsum(size)[rows.row_run] - np.arange(len(rows.frame))  # rows from this one to the run's last
+    kept = left <= np.maximum(1, np.round(share * size))[rows.row_run]
+    total = np.bincount(rows.row_run[kept], weights=rows.column("loss")[kept], minlength=runs)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.bincount(rows.row_run[kept], minlength=runs))
+
+
+def _final(records: Records, split: str, column: str) -> Reals:
+    """A column at each run's last evaluation."""
+    rows = records.rows("evaluations", split)
+    found = np.full(len(records.runs), np.nan)
+    found[rows.row_run] = rows.column(column)
+    return found
+
+
+def _last_steps(rows: Rows, runs: int) -> Indices:
+    last = np.zeros(runs, np.int64)
+    last[rows.row_run] = rows.row_step
+    return last
+
+
+def probed(records: Records, found: pd.DataFrame) -> Indices:
+    """For each sign the step of the next look at activations: between two looks nobody knows which sign was first."""
+    looks, run, step = records.probes(), found["run"].to_numpy(np.int64), found["step"].to_numpy(np.int64)
+    beyond = 1 + max(int(looks["step"].max()) if len(looks) else 0, int(step.max(initial=0)))
+    looked = np.append(looks["run"].to_numpy(np.int64), len(records.runs))
+    at_step = np.append(looks["step"].to_numpy(np.int64), 0)
+    at = np.searchsorted(looked * (beyond + 1) + at_step, run * (beyond + 1) + step)
+    return np.asarray(np.where(looked[at] == run, at_step[at], beyond))
