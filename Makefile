@@ -31,7 +31,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
-bench: install ## Run suites/default.toml and write its report (3 to 5 minutes on 2 cores)
+bench: install ## Run suites/default.toml and write its report (5 minutes on 2 cores)
 	$(BIN)/bench run suites/default.toml
 
 quick: install ## Run suites/quick.toml and write its report (about a minute)

@@ -269,6 +269,7 @@ def test_no_worker_waits_at_the_end_of_the_default_suite() -> None:
 
 
 # Of one machine, shared with other work: its rates, and the processor's seconds that some cohorts took on it.
+CLASSIC = Path(__file__).with_name("grid.toml")
 RECORDED = Rates(4.0, 1.362, 1.637e-3, 7.46e10, 9.53e8)
 TOOK = {
     "d16-gelu-layer_normalization": 24.0, "d32-tanh-momentum": 19.6, "d16-sigmoid-momentum": 11.9,
@@ -277,7 +278,7 @@ TOOK = {
 
 
 def test_estimated_seconds_are_right_within_one_and_a_half(plan: PlanOf) -> None:
-    planned = make_plan(load_suite(SHIPPED / "default.toml")).cohorts
+    planned = make_plan(load_suite(CLASSIC)).cohorts
     found = {start: estimate_seconds(c, RECORDED) for start in TOOK for c in planned if c.key.startswith(start)}
     assert sum(TOOK.values()) / 1.5 < sum(found.values()) < 1.5 * sum(TOOK.values())
     for start, took in TOOK.items():
