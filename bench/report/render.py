@@ -23,6 +23,7 @@ from markupsafe import Markup, escape
 from bench.report.blocks import Figure, Page
 from bench.report.charts import CHARTS
 from bench.report.charts.canvas import DASHES, SERIES, VARIABLES, unique
+from bench.report.charts.claim import thumbnail
 from bench.report.charts.heatmap import colour_bar
 from bench.report.charts.vega import specifications
 from bench.report.sections.claims import Claims
@@ -65,8 +66,13 @@ def render(page: Page) -> str:
     drawn = {figure.key: draw_figure(figure) for figure in figures}
     style = Markup(table_style() + _template("page.css"))
     scripts = _scripts(page.of(Explorer), figures)
+    thumbs = {
+        card.id: Markup(unique(thumbnail(card.figure.panels).svg, f"thumb-{card.id}"))
+        for claims in page.of(Claims)
+        for card in claims.cards
+    }
     summary = next((claims.summary for claims in page.of(Claims)), "")
-    shown = {"page": page, "charts": drawn, "style": style, "scripts": scripts, "summary": summary}
+    shown = {"page": page, "charts": drawn, "style": style, "scripts": scripts, "summary": summary, "thumbs": thumbs}
     return environment().get_template("page.html.j2").render(shown)
 
 

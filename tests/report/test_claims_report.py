@@ -16,18 +16,18 @@ import pytest
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
-from bench.analysis.claims import Judged, judge_claims
+from bench.analysis.claims import Judged, Verdict, judge_claims
 from bench.analysis.claims.words import readable
 from bench.cli import app
 from bench.errors import SuiteError
 from bench.report import dump_report, render, write_index
-from bench.report.blocks import Figure, Page, Panel, Scale, Text
+from bench.report.blocks import Figure, Lead, Page, Panel, Scale, Text
 from bench.report.charts import CHARTS
 from bench.report.claims_markdown import JudgedResults, anchors, claims_markdown, escaped
 from bench.report.index import build_index
 from bench.report.page import page_of
 from bench.report.render import csv
-from bench.report.sections.claims import Claims, figure_rows, section
+from bench.report.sections.claims import Claims, claim_cards, claims_sentence, figure_rows, section
 from tests.cohorts import claim_text, suite_text
 from tests.dry_results import EXPLODING, DryResults, dry_results
 from tests.report import pages
@@ -109,7 +109,7 @@ def test_counts_and_verdicts_are_those_of_the_analysis(page: Page, html: str, ju
     assert [(card.id, card.verdict) for card in claims.cards] == [(each.id, str(each.verdict)) for each in judged]
     assert [card.verdict for card in claims.cards] == ["supported", "refuted", "inconclusive", "supported"]
     shown = text_of(html)
-    assert f"{claims.summary}." in shown
+    assert page["claims"].of(Lead)[0].sentence.text in shown
     assert "Of 4 claims put to the test 2 are supported, 1 refuted, and 1 inconclusive." in shown
     for each in judged:
         assert each.source in shown and each.paper in shown and each.differs in shown
@@ -137,6 +137,29 @@ def test_a_card_says_effect_interval_region_counts_and_the_best_levels(page: Pag
     assert parts.parts[1].effect.endswith("range over replicates")
 
 
+def test_a_line_of_a_claim_has_verdict_and_number_of_each_part(results: DryResults, judged: list[Judged]) -> None:
+    learned, vanishes, steps, parts = claim_cards(judged).cards
+    assert learned.parts[0].short == "✓ +1"
+    assert vanishes.parts[0].short.startswith("✗ −") and vanishes.parts[0].short.endswith(" decades")
+    assert steps.parts[0].short == "? × 1"
+    assert [part.short.rpartition(" ")[0].split(" +")[0][:6] for part in parts.parts] == ["✓ deep", "✓ shal"]
+    again = [replace(each, id=f"textbook-{k}") for k, each in enumerate(judged)]
+    assert [claim_cards(again[:1]).textbook, claim_cards([*again, judged[0]]).textbook] == [True, False]
+    said = claims_sentence(claim_cards([replace(again[3], verdict=Verdict.REFUTED)]))[0].text
+    assert said == (
+        "Of 1 textbook statement put to the test 0 are supported, 1 refuted, and 0 inconclusive; "
+        "1 of the refuted holds in part."
+    )
+
+
+def test_the_chapter_of_the_textbook_is_named_so(results: DryResults) -> None:
+    text = CLAIMING
+    for name in ("learned", "vanishes", "steps", "parts.two"):
+        text = text.replace(f'id = "{name}"', f'id = "textbook-{name}"')
+    page = page_of(altered(CLAIMING, {"text": text}), (section,))
+    assert (page["claims"].name, page["claims"].title) == ("Textbook", "The textbook put to the test")
+
+
 def test_the_mark_of_a_verdict_is_never_its_colour_alone(page: Page, html: str) -> None:
     assert len({card.mark for card in claims_of(page).cards}) == 3
     for card in claims_of(page).cards:
@@ -145,7 +168,7 @@ def test_the_mark_of_a_verdict_is_never_its_colour_alone(page: Page, html: str) 
 
 def test_markup_in_a_statement_is_text(html: str) -> None:
     assert EVIL not in html
-    assert text_of(html).count(EVIL) == 3  # in the list, on the card and in the suite's own text
+    assert text_of(html).count(EVIL) == 2  # on the card and in the suite's own text
     assert "<script" not in html.partition("</main>")[0]
 
 

@@ -1,6 +1,11 @@
-"""A claim's test: each replicate as a point, the effect with its interval, and the claimed region as a shade."""
+"""A claim's test: each replicate as a point, the effect with its interval, and the claimed region as a shade.
+
+Its thumbnail keeps the effect of each part beside the region that is claimed of it.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,12 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator, ScalarFormatter
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts.canvas import GRID, INK, SERIES, Drawing, finish, stacked
+from bench.report.charts.canvas import GRID, INK, SERIES, Drawing, canvas, finish, stacked
 from bench.text import number, region
 
 WIDTH, ROW, FOOT = 4.0, 0.5, 0.5  # inches; the foot holds ticks and label
 LONGEST = 58  # characters of a row's label
 LOG_FROM = 30.0  # largest over smallest number, from which on a logarithmic axis shows more
+THUMB, THUMB_LINE = 1.7, 0.14
 MARKERS = {"of": ("o", SERIES[0]), "against": ("s", SERIES[1]), "compared": ("D", SERIES[7])}
 REGION = SERIES[2]
 
@@ -41,6 +47,38 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
         _ticks(last, limits)
         last.set_xlabel(_label(lower))
         return finish(figure, _text(panel))
+
+
+def thumbnail(panels: Sequence[Panel]) -> Drawing:
+    """A line for each part, each on an axis of its own: the effect, its interval, and the claimed region."""
+    with canvas(THUMB, THUMB_LINE * len(panels) + 0.06) as (figure, axes):
+        axes.set(xlim=(0.0, 1.0), ylim=(len(panels) - 0.5, -0.5))
+        axes.axis("off")
+        for place, panel in enumerate(panels):
+            _draw_thumb(axes, panel.rows, float(place))
+        return finish(figure, " ".join(_text(panel) for panel in panels))
+
+
+def _draw_thumb(axes: Axes, rows: pd.DataFrame, y: float) -> None:
+    told = rows[rows["what"].isin(["effect", "claimed"])]
+    ends = told.set_index("what")[["value", "low", "high"]].astype(np.float64)
+    if rows["compare"].iloc[0] == "ratio":
+        with np.errstate(divide="ignore"):
+            ends = np.log10(ends.where(ends > 0.0, 0.0).where(ends.notna()))
+    known = ends.to_numpy()[np.isfinite(ends.to_numpy())]
+    low, high = (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
+    margin = 0.15 * (high - low) or 0.5
+
+    def across(value: float) -> float:
+        return float(np.clip((value - low + margin) / (high - low + 2.0 * margin), 0.0, 1.0))
+
+    effect, claimed = ends.loc["effect"], ends.loc["claimed"]
+    left, right = across(claimed["low"]), across(claimed["high"])
+    axes.fill_between([left, right], y - 0.36, y + 0.36, color=REGION, alpha=0.28, lw=0)
+    if not np.isnan(effect["low"]) and not np.isnan(effect["high"]):
+        axes.plot([across(effect["low"]), across(effect["high"])], [y, y], color=INK, lw=1.6, solid_capstyle="butt")
+    if np.isfinite(effect["value"]):
+        axes.plot([across(effect["value"])], [y], marker="D", color=INK, ms=4)
 
 
 def _series(rows: pd.DataFrame) -> list[pd.DataFrame]:

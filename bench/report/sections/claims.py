@@ -1,4 +1,4 @@
-"""The suite's claims as cards: what is claimed, by whom, and what these results say of it."""
+"""The suite's claims, a line each: verdict, statement, numbers per setting; all else of a claim folds behind it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.claims import Judged, JudgedPart, judge_stored, words
+from bench.analysis.claims import Judged, JudgedPart, Verdict, judge_stored, words
 from bench.analysis.claims.units import AGAINST, OF, PAIRED
 from bench.errors import SuiteError
-from bench.report.blocks import Block, Figure, Panel, Scale, Section, Sentence, Table, Text
+from bench.report.blocks import Block, Figure, Fold, Lead, Panel, Scale, Section, Sentence, Table, Text
 from bench.report.frames import Frames
-from bench.text import integer, number, p_value, plural, region, sentence, spoken
+from bench.text import integer, number, of, p_value, plural, region, sentence, spoken
 
 SIDES = (OF, AGAINST)
+TEXTBOOK = "textbook-"  # with which the ids of the textbook's statements begin
 _OVER = {"ratio": "ratio", "difference": "difference"}
 _INTRO = (
     "What others have claimed, each with the rule that decides it and the numbers of these results. A claim is "
@@ -38,6 +39,7 @@ class ClaimPart:
     why: str
     best: tuple[str, ...]  # of tuned factors: of how many levels, and how often on the edge of those tried
     runs: pd.DataFrame
+    short: str  # verdict's mark, name, effect, and how many runs were lost
 
 
 @dataclass(frozen=True)
@@ -62,10 +64,12 @@ class ClaimCard:
 
 @dataclass(frozen=True)
 class Claims(Block):
-    """How many claims came out how, and a card for each."""
+    """How many claims came out how, and a card for each; `mixed` of the refuted hold in some of their parts."""
 
     summary: str
     counts: Mapping[str, int]
+    mixed: int
+    textbook: bool  # whether all are statements of the textbook
     cards: tuple[ClaimCard, ...]
 
     def within(self) -> Sequence[Block]:
@@ -74,36 +78,47 @@ class Claims(Block):
 
 
 def section(frames: Frames) -> Section | None:
-    """A card for each claim; None where the suite carries none.
+    """A line for each claim; None where the suite carries none.
 
     Where it has some that this version cannot read, the section says so and the rest of the page stands.
     """
-    title, name = "Claims put to the test", "Claims"
     try:
         judged = judge_stored(frames.tables, frames.manifest.text)
     except SuiteError as error:
         said = f"The suite's claims cannot be read by this version of gradtrial. {error}"
-        return Section("claims", title, name, (Text(said, "warning"),))
+        return Section("claims", "Claims put to the test", "Claims", (Text(said, "warning"),))
     if not judged:
         return None
     claims = claim_cards(judged)
-    return Section("claims", title, name, (Text(_INTRO), claims), short=claims_sentence(claims))
+    name = "Textbook" if claims.textbook else "Claims"
+    title = f"{'The textbook' if claims.textbook else 'Claims'} put to the test"
+    short = claims_sentence(claims)
+    blocks = (Lead(Sentence(short[0].text)), claims, Fold("How a verdict is reached", (Text(_INTRO),)))
+    return Section("claims", title, name, blocks, short=short)
 
 
 def claim_cards(judged: Sequence[Judged]) -> Claims:
     """The same of claims that were judged."""
     counts = words.verdict_counts(judged)
-    return Claims(words.tally(counts), counts, tuple(_card(claim) for claim in judged))
+    textbook = all(claim.id.startswith(TEXTBOOK) for claim in judged)
+    mixed = sum(
+        claim.verdict is Verdict.REFUTED and any(part.verdict is Verdict.SUPPORTED for part in claim.parts)
+        for claim in judged
+    )
+    return Claims(words.tally(counts), counts, mixed, textbook, tuple(_card(claim) for claim in judged))
 
 
 def claims_sentence(claims: Claims) -> tuple[Sentence, ...]:
     """How many claims came out how, for the answer."""
     supported, refuted, open_ = claims.counts.values()
     text = (
-        f"Of {plural(len(claims.cards), 'claim')} put to the test {integer(supported)} "
-        f"{'is' if supported == 1 else 'are'} supported, {integer(refuted)} refuted, "
-        f"and {integer(open_)} inconclusive."
+        f"Of {plural(len(claims.cards), 'textbook statement' if claims.textbook else 'claim')} put to the test "
+        f"{integer(supported)} {'is' if supported == 1 else 'are'} supported, {integer(refuted)} refuted, "
+        f"and {integer(open_)} inconclusive"
     )
+    if claims.mixed:
+        text += f"; {integer(claims.mixed)} of the refuted {'holds' if claims.mixed == 1 else 'hold'} in part"
+    text += "."
     return (Sentence(text, "each judged by its own rule, which stands on its card", "#claims"),)
 
 
@@ -138,7 +153,17 @@ def _part(part: JudgedPart) -> ClaimPart:
         why=sentence(part.why),
         best=words.best_levels(part),
         runs=part.runs[columns].reset_index(names="run_id"),
+        short=_short(part),
     )
+
+
+def _short(part: JudgedPart) -> str:
+    """`✗ tanh −0.0138 decades per depth`, and how many runs were lost."""
+    unit = "" if part.unit in ("1", "share of runs") else f" {part.unit}"
+    sign = "× " if part.scale == "ratio" else "+" if "difference" in part.scale and part.effect > 0.0 else ""
+    told = f"{sign}{number(part.effect)}{unit}"
+    lost = f" ({of(part.counts.lost, part.counts.judged)} runs lost)" if part.counts.lost else ""
+    return " ".join(filter(None, [words.MARKS[part.verdict], part.name, told])) + lost
 
 
 def _table(claim: Judged, parts: Sequence[ClaimPart]) -> Table:
