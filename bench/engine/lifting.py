@@ -71,6 +71,9 @@ def _pruned(whole: Any, specs: list[tf.TensorSpec]) -> Any:
             needed.add(name)
             waiting += [source.lstrip("^").partition(":")[0] for source in nodes[name].input]
     kept = [node for node in definition.node if node.name in needed]
+    waits = {f"^{tensor.op.name}" for tensor in whole.inputs}  # for placeholders that nobody feeds: silu has such
+    for node in kept:
+        node.input[:] = [source for source in node.input if source not in waits]
     del definition.node[:]
     definition.node.extend(kept)
     outputs = [tensor.name for tensor in whole.outputs]
