@@ -17,7 +17,7 @@ ONEDNN := 0 1
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
-.PHONY: help install bench quick textbook claims test quick-test full-test browser-test test-machines browser check schema speed speed-full drill clean
+.PHONY: help install bench quick textbook claims test quick-test full-test browser-test test-machines browser check schema causes speed speed-full drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -88,6 +88,9 @@ check: install ## Lint, format check and types
 schema: install ## Write suites/suite.schema.json and docs/tables.md anew
 	$(BIN)/bench schema > suites/suite.schema.json
 	$(BIN)/bench schema --tables > docs/tables.md
+
+causes: install ## Train networks with planted causes and write how often docs/rules.md names them (about 3 minutes)
+	$(BIN)/python -m benchmarks.causes
 
 $(JAX): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,speed]'

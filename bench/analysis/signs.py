@@ -159,8 +159,12 @@ def exploded(records: Records, threshold: float) -> pd.DataFrame:
 
 
 def loss_too_large(records: Records, threshold: float) -> pd.DataFrame:
-    """A loss before any training of many times the best constant answer's."""
+    """A loss before any training of many times the best constant answer's; of classes that is taken as ln 2 at least.
+
+    Of classes a sound network starts near ln K, though the best constant answer of unequal ones has far less.
+    """
     loss, naive = records.at_step("loss_curves", "loss", 0), records.of_run("naive_loss")
+    naive = np.where(np.isnan(records.of_run("naive_accuracy")), naive, np.fmax(naive, np.log(2.0)))
     bad = _events(records)
     loss[bad.loc[(bad["step"] == 0) & (bad["layer"] >= 0), "run"].to_numpy()] = np.nan
     with np.errstate(invalid="ignore"):

@@ -83,6 +83,7 @@ CASES: list[tuple[Changes, str, str]] = [
     ({"activations": {"dead_fraction": 1.0}}, "dead units", "layer 2, step 9: share of units with slope 0"),
     ({"activations": {"saturated_fraction": 0.96}}, "saturated units", "layer 2, step 9: share of units and samples"),
     ({"loss_curves": {"step": 0, "loss": 300.0}}, "values too large at the start", "step 0: loss 130 times"),
+    ({"runs": {"naive_loss": 0.02}, "evaluations": {"largest_answer_share": 1.0}}, "one answer for every input", ""),
     ({"gradient_norms": {"step": 0, "weight_grad_zero_fraction": 1.0}}, "gradient underflow", "layer 2, step 0"),
     ({"gradient_norms": {"preactivation_grad_norm": 100.0}}, "vanishing gradient", "layer 1, step 9: −2 decades"),
     ({"gradient_norms": {"preactivation_grad_norm": 0.01}}, "exploding gradient", "layer 1, step 9: 2 decades"),
