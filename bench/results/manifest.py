@@ -43,6 +43,7 @@ class Manifest:
         datasets: the digests of local datasets' contents, by path.
         versions, machine: as `bench.environment` finds them; after a merge, what all machines share or each of them.
         verdicts: the suite's choice of rules, as `bench.rules.choose_rules` reads it.
+        report: which factor its recipes are for, and their baseline: `bench.suite.report`, levels as in the tables.
         started, ended: in ISO 8601. `ended` is None until every run that was asked for has ended.
         incidents: cohorts that did not come back, and what was done about each.
         sources: the folders that were merged into this one.
@@ -62,6 +63,7 @@ class Manifest:
     seed: int = 0
     datasets: Mapping[str, str] = field(default_factory=dict)
     verdicts: Mapping[str, Any] | None = None
+    report: Mapping[str, Any] | None = None
     dry: bool = False
     machine: Mapping[str, Word] = field(default_factory=dict)
     command: str | None = None
@@ -86,6 +88,7 @@ class Manifest:
             fixed={name: choice.column for name, choice in suite.fixed.items()},
             datasets=suite.digests,
             verdicts=suite.verdicts.as_written(),
+            report=suite.report.as_written(),
             planned=Planned(len(suite.cells), len(plan.runs), len(plan.cohorts)),
             dry=dry,
             versions=environment.versions(),

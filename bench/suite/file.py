@@ -53,6 +53,7 @@ class SuiteFile(BaseModel):
     include: list[dict[str, Any]] = []
     exclude: list[dict[str, Any]] = []
     verdicts: dict[str, Any] = {}
+    report: dict[str, Any] = {}
     claims: list[dict[str, Any]] = []
 
 

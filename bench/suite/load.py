@@ -17,6 +17,7 @@ from bench.suite.claims.model import Claim
 from bench.suite.claims.read import read_claims
 from bench.suite.file import SuiteFile, parse, read_text
 from bench.suite.record import Record, read_record
+from bench.suite.report import ReportTable, read_report
 
 _PACKAGE = Path(__file__).parents[1]
 # A wheel holds the suites in the package; of a checkout they stand beside it, where people edit them.
@@ -45,6 +46,7 @@ class Suite:
     cells: tuple[Cell, ...]
     record: Record
     verdicts: RulesChoice
+    report: ReportTable
     claims: tuple[Claim, ...]
     text: str
     path: Path
@@ -107,6 +109,7 @@ def _build(file: SuiteFile, text: str, path: Path, digest_of: Callable[[str], st
         cells=cells,
         record=record,
         verdicts=choose_rules(file.verdicts),
+        report=read_report(file.report, levels),
         claims=read_claims(file.claims, CellNames(levels, cells, file.suite.replicates, record)),
         text=text,
         path=path,

@@ -43,6 +43,7 @@ def suite_schema() -> dict[str, object]:
                 "include": _cells(several, "Cells that are added to the product of the factors."),
                 "exclude": _cells(several, "Cells that are taken away from the product of the factors."),
                 "verdicts": _verdicts(),
+                "report": _report(),
                 "claims": claims,
             }
         ),
@@ -125,6 +126,16 @@ def _verdicts() -> Schema:
             "thresholds": _table(known, "Thresholds that this suite moves."),
         },
         "Which rule sets judge the runs, and by which thresholds. Changing them trains nothing again.",
+    )
+
+
+def _report() -> Schema:
+    return _table(
+        {
+            "ask": {"enum": list(FACTORS), "description": "Left out: activation, or else the first factor of words."},
+            "baseline": _table({name: _ref(name) for name in FACTORS}, "Left out: Keras's own default of each factor."),
+        },
+        "Of which factor's levels the report gives recipes, and from where it counts changes. It trains nothing again.",
     )
 
 
