@@ -87,18 +87,26 @@ def finish(figure: Figure, text: str) -> Drawing:
 
 def _opening(view_box: str, text: str) -> str:
     label = escape(text, quote=True)
-    return f'<svg viewBox="{view_box}" role="img" aria-label="{label}" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    return f'<svg viewBox="{view_box}" role="img" aria-label="{label}" font-family="sans-serif" xmlns:xlink="http://www.w3.org/1999/xlink">'
 
 
 def _compact(svg: str) -> str:
     """Without comments and line breaks, with coordinates to a tenth of a point."""
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", tag.group()), svg)  # never in a label
+    svg = re.sub(r"<[^>]*>", lambda tag: _plainly(tag.group()), svg)
     return re.sub(r">\s+<", "><", svg).strip()
 
 
+def _plainly(tag: str) -> str:
+    """A tag without the font that its root names, turns by nothing, and spaces about a path's commands."""
+    tag = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^"]*"', "", tag)
+    return re.sub(r' d="[^"]*"', lambda path: re.sub(r"\s*([MLCQz])\s*", r"\1", path[0]), tag)
+
+
 def unique(svg: str, prefix: str) -> str:
-    """The SVG with every id prefixed, so that many of them share a page."""
-    svg = re.sub(r' id="([^"]+)"', rf' id="{prefix}-\1"', svg)
+    """The SVG with every id that it uses prefixed, and no other, so that many of them share a page."""
+    used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", svg))
+    svg = re.sub(r' id="([^"]+)"', lambda each: f' id="{prefix}-{each[1]}"' if each[1] in used else "", svg)
     svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", svg)
     return re.sub(r'href="#([^"]+)"', rf'href="#{prefix}-\1"', svg)
