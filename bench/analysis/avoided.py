@@ -93,15 +93,15 @@ def _merged(
     """Each with the depths at which it holds, then with the levels of its first factor that fail at the same ones."""
     where: dict[Pairs, list[str]] = {}
     for depth in depths:
-        for terms, at in bad:
+        for found, at in bad:
             if at == depth:
-                where.setdefault(terms, []).append(depth)
+                where.setdefault(found, []).append(depth)
     for place in (0, 1):
         groups: dict[tuple[str, Pairs, tuple[str, ...]], list[str]] = {}
-        for pairs, at in where.items():
+        for pairs, found_at in where.items():
             if place < len(pairs):
                 factor, level = pairs[place]
-                groups.setdefault((factor, pairs[:place] + pairs[place + 1 :], tuple(at)), []).append(level)
+                groups.setdefault((factor, pairs[:place] + pairs[place + 1 :], tuple(found_at)), []).append(level)
         for (factor, rest, places), some in groups.items():
             ordered = tuple(level for level in levels[factor] if level in some)
             if len(ordered) < len(levels[factor]) or len(levels[factor]) == 1:
