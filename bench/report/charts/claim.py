@@ -52,7 +52,8 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
 def thumbnail(panels: Sequence[Panel]) -> Drawing:
     """A line for each part, each on an axis of its own: the effect, its interval, and the claimed region."""
     with canvas(THUMB, THUMB_LINE * len(panels) + 0.06) as (figure, axes):
-        axes.set(xlim=(0.0, 1.0), ylim=(len(panels) - 0.5, -0.5))
+        figure.set_layout_engine("none")  # there is nothing to make room for
+        axes.set(xlim=(0.0, 1.0), ylim=(len(panels) - 0.5, -0.5), position=(0.0, 0.0, 1.0, 1.0))
         axes.axis("off")
         for place, panel in enumerate(panels):
             _draw_thumb(axes, panel.rows, float(place))
