@@ -12,13 +12,11 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from bench.analysis.verdicts import Outcome
-from bench.rules import Symptom
-
 Pairs = tuple[tuple[str, str], ...]  # factor and level
 MOST_TRAINED = 0.05  # of the runs of a way to fail
 WAYS = 3
 FEWEST_RUNS = 2
+LEARNED = "learned too little"  # the cause of a run that learned and did not train
 
 Terms = tuple[tuple[str, tuple[str, ...]], ...]  # factors, each with the levels of which any will do
 
@@ -27,8 +25,8 @@ Terms = tuple[tuple[str, tuple[str, ...]], ...]  # factors, each with the levels
 class Way:
     """A way to fail: its levels, the depths at which it does (none named where it is all), and what became of it.
 
-    `mechanism` is the commonest of outcome and symptom in the runs that did not train, in `shown` of `lost`; `step`
-    and `layer` are the median step and commonest layer of those that diverged, null where they did not.
+    `mechanism` is the commonest cause of the runs that did not train, in `shown` of `lost`; `step` and `layer` are the
+    median step and the commonest layer at which it was seen, null where it has none.
     """
 
     terms: Terms
@@ -42,13 +40,13 @@ class Way:
     layer: float = np.nan
 
 
-def ways_to_fail(runs: pd.DataFrame, levels: Mapping[str, Sequence[str]], events: pd.DataFrame) -> list[Way]:
+def ways_to_fail(runs: pd.DataFrame, levels: Mapping[str, Sequence[str]], causes: pd.DataFrame) -> list[Way]:
     """Up to three ways to fail, each with the most runs that no earlier one holds.
 
     Args:
         runs: judged runs with `trained`, and every factor of `levels` as labels.
         levels: the factors that vary.
-        events: the table `divergence_events`.
+        causes: what `causes_of` found: `run_id`, `cause`, `layer`, `step`.
     """
     factors = [name for name in levels if name not in ("depth", "dataset")]
     depths = tuple(levels.get("depth", ())) or ("",)
@@ -64,7 +62,7 @@ def ways_to_fail(runs: pd.DataFrame, levels: Mapping[str, Sequence[str]], events
         terms, where, mask = ranked
         if int((mask & left).sum()) < FEWEST_RUNS:
             break
-        chosen.append(_way(terms, () if len(where) == len(depths) else where, runs[mask], events))
+        chosen.append(_way(terms, () if len(where) == len(depths) else where, runs[mask], causes))
         left &= ~mask
         masks = [each for each in masks if each is not ranked]
     return chosen
@@ -93,15 +91,15 @@ def _merged(
     """Each with the depths at which it holds, then with the levels of its first factor that fail at the same ones."""
     where: dict[Pairs, list[str]] = {}
     for depth in depths:
-        for found, at in bad:
-            if at == depth:
-                where.setdefault(found, []).append(depth)
+        for terms, place_of in bad:
+            if place_of == depth:
+                where.setdefault(terms, []).append(depth)
     for place in (0, 1):
         groups: dict[tuple[str, Pairs, tuple[str, ...]], list[str]] = {}
-        for pairs, found_at in where.items():
+        for pairs, at in where.items():
             if place < len(pairs):
                 factor, level = pairs[place]
-                groups.setdefault((factor, pairs[:place] + pairs[place + 1 :], tuple(found_at)), []).append(level)
+                groups.setdefault((factor, pairs[:place] + pairs[place + 1 :], tuple(at)), []).append(level)
         for (factor, rest, places), some in groups.items():
             ordered = tuple(level for level in levels[factor] if level in some)
             if len(ordered) < len(levels[factor]) or len(levels[factor]) == 1:
@@ -115,23 +113,13 @@ def _mask(frame: pd.DataFrame, terms: Terms, depths: Sequence[str]) -> pd.Series
     return mask
 
 
-def _way(terms: Terms, depths: tuple[str, ...], runs: pd.DataFrame, events: pd.DataFrame) -> Way:
+def _way(terms: Terms, depths: tuple[str, ...], runs: pd.DataFrame, causes: pd.DataFrame) -> Way:
     lost = runs[~runs["trained"].to_numpy(bool)]
-    kinds = pd.Series([_mechanism(*each) for each in zip(lost["outcome"], lost["symptom_start"], strict=True)])
-    common = str(kinds.value_counts().index[0])
-    step = layer = np.nan
-    if common == Outcome.DIVERGED:
-        gone = lost.loc[lost["outcome"] == Outcome.DIVERGED, "run_id"].astype(str)
-        ends = events[(events["kind"] != "loss_limit") & events["run_id"].astype(str).isin(set(gone))]
-        step = float(ends["step"].median()) if len(ends) else np.nan
-        known = ends["layer_index"].dropna()
-        layer = float(known.mode().iloc[0]) if len(known) else np.nan
-    return Way(
-        terms, depths, len(runs), len(runs) - len(lost), common, int((kinds == common).sum()), len(lost), step, layer
-    )
-
-
-def _mechanism(outcome: str, symptom: str) -> str:
-    if outcome in (Outcome.DIVERGED, Outcome.FAILED):
-        return str(outcome)
-    return str(outcome) if symptom in (Symptom.HEALTHY, Symptom.UNMEASURED) else str(symptom)
+    known = causes.set_index("run_id").reindex(lost["run_id"])
+    names = known["cause"].astype(object).where(known["cause"].notna().to_numpy(bool), LEARNED)
+    common = str(names.value_counts().index[0])
+    own = known[(names == common).to_numpy(bool)]
+    layers = own["layer"].dropna()
+    step = float(own["step"].astype(float).median()) if own["step"].notna().any() else np.nan
+    layer = float(layers.mode().iloc[0]) if len(layers) else np.nan
+    return Way(terms, depths, len(runs), len(runs) - len(lost), common, len(own), len(lost), step, layer)

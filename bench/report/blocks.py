@@ -226,13 +226,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the page, in its order. `remarks` are warnings about all of it."""
+    """Everything on the page, in its order. `remarks` are warnings about all of it, `headline` its answer."""
 
     suite: str
     title: str
     question: str
     remarks: tuple[str, ...]
     sections: tuple[Section, ...]
+    headline: str = ""
 
     def __contains__(self, key: str) -> bool:
         """Whether there is a section of that id."""

@@ -21,8 +21,9 @@ FOLDER_NAME = "reports"  # a folder of this name is made for reports; any other 
 PAGE = "index.html"
 MARK = '<meta name="generator" content="gradtrial reports">'
 MARKS = (MARK, MARK.replace("gradtrial", "gradbench"))  # lists of the project's former name are its own too
-MARK_WITHIN = 1000  # characters from the start of a page
+MARK_WITHIN = 2000  # characters from the start of a page
 CLAIMS = re.compile(r'<meta name="grad(?:trial|bench)-claims" content="([^"<]*)">')  # what a report says of its claims
+HEADLINE = re.compile(r'<meta name="gradtrial-headline" content="([^"<]*)">')
 STACK = ("keras", "tensorflow")
 
 
@@ -37,6 +38,7 @@ class Entry:
     moment: datetime
     ended: str
     runs: str
+    headline: str  # its answer; "" of a page that has none
     claims: str  # how many came out how; "" without any
     versions: str
     remark: str
@@ -120,7 +122,8 @@ def _entry(results: Path) -> Entry:
         moment=moment,
         ended=f"{'ended' if manifest.ended else 'not ended, started'} {moment:%Y-%m-%d %H:%M} UTC",
         runs=_runs(count_statuses(results), manifest.planned.runs),
-        claims=_claims(results / PAGE),
+        headline=_said(HEADLINE, results / PAGE),
+        claims=_said(CLAIMS, results / PAGE),
         versions=_versions(manifest.versions),
         remark="Dry: these numbers were made by formula, not by training." if manifest.dry else "",
     )
@@ -141,10 +144,10 @@ def _runs(counts: Mapping[str, int], planned: int) -> str:
     return f"{of(sum(counts.values()), planned)} runs: {by_status}"
 
 
-def _claims(page: Path) -> str:
-    """What a report says of its claims, read from its head: to judge them again would take all of its tables."""
+def _said(what: re.Pattern[str], page: Path) -> str:
+    """What a report says of itself, read from its head: to judge it again would take all of its tables."""
     with page.open(encoding="utf-8", errors="replace") as text:
-        found = CLAIMS.search(text.read(MARK_WITHIN))
+        found = what.search(text.read(MARK_WITHIN))
     return unescape(found[1]) if found else ""
 
 

@@ -40,12 +40,14 @@ def page_of(frames: Frames, sections: Sequence[Chapter] = SECTIONS) -> Page:
     """
     manifest = frames.manifest
     found = [section for chapter in sections if (section := _made(chapter, frames)) is not None]
+    first = answer.section(frames, found)
     return Page(
         suite=manifest.suite,
         title=manifest.heading,
         question=manifest.question.strip(),
         remarks=("These numbers were made by formula, not by training.",) if manifest.dry else (),
-        sections=(answer.section(frames, found), *found),
+        sections=(first, *found),
+        headline=next((block.headline for block in first.of(answer.First)), ""),
     )
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from bench.analysis.avoided import ways_to_fail
 from bench.analysis.recipes import Reached, Recipes, baseline_of, recipes
-from bench.schema import TABLES
 
 LEVELS = {
     "depth": ("4", "32"), "activation": ("tanh", "relu"), "normalization": ("none", "batch_normalization"),
@@ -16,7 +15,6 @@ LEVELS = {
 }  # fmt: skip
 PLAIN = {"depth": "4", "activation": "tanh", "normalization": "none", "skip": "none", "optimizer": "adam",
          "learning_rate": "0.001"}  # fmt: skip
-EVENTS = pd.DataFrame({name: [] for name in TABLES["divergence_events"].columns})
 
 
 def cell(scores: list[float], loss: float = 0.1, values: bool = False, cohort: str = "a", **levels: str) -> list[dict]:
@@ -116,6 +114,7 @@ def test_the_commonest_ways_to_fail_are_said_in_as_few_levels_as_will_do() -> No
         for skip in LEVELS["skip"] for norm in LEVELS["normalization"]
     ]  # fmt: skip
     made = found(*cells)
-    (way,) = ways_to_fail(made.runs, {k: LEVELS[k] for k in ("depth", "activation", "normalization", "skip")}, EVENTS)
+    causes = made.runs[["run_id"]].assign(cause="vanishing gradient", layer=3, step=0)
+    (way,) = ways_to_fail(made.runs, {k: LEVELS[k] for k in ("depth", "activation", "normalization", "skip")}, causes)
     assert (way.terms, way.depths) == ((("activation", ("relu",)), ("skip", ("none",))), ("32",))
-    assert (way.trained, way.runs, way.mechanism, way.shown) == (0, 6, "vanishing", 6)
+    assert (way.trained, way.runs, way.mechanism, way.layer) == (0, 6, "vanishing gradient", 3)

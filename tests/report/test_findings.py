@@ -14,9 +14,9 @@ from bench.plan import make_plan
 from bench.report.blocks import Figure, Sentence, Sentences, Table, Text
 from bench.report.frames import Frames
 from bench.report.sections import factors, lesson, remedies, rules, trainability
-from bench.report.sections.answer import overall
 from bench.report.sections.divergence import level_sentences, survival_chart
 from bench.report.sections.factors import effect_sentences, effects_of, share_sentence
+from bench.report.sections.overall import overall
 from bench.report.sections.trainability import depth_grids, depth_sentences
 from tests.cohorts import suite_text
 from tests.dry_results import EXPLODING, SMALL, dry_results

@@ -63,7 +63,8 @@ def test_the_dump_is_json_and_says_what_the_page_says(folder: Path) -> None:
     assert json.dumps(again) == json.dumps(shown.as_data())
     sections = {section["id"]: section for section in again["sections"]}
     assert list(sections) == [section.id for section in shown.sections]
-    (counts,), (answer,) = of_kind(sections["answer"], "counts"), of_kind(sections["answer"], "sentences")
+    (fold,) = of_kind(sections["answer"], "fold")
+    (counts,), (answer,) = of_kind(fold, "counts"), of_kind(fold, "sentences")
     assert counts["items"] == [vars(count) for count in shown["answer"].of(Counts)[0].items]
     assert [each["text"] for each in answer["items"]] == said(shown)
     told = [each["text"] for section in sections.values() for block in of_kind(section, "sentences")

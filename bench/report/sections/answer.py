@@ -1,135 +1,375 @@
-"""The answer: how runs ended, what their gradients at the start had to do with it, and every section's short form."""
+"""The answer: what to change first, what to avoid, a small map; folded, how runs ended and what each chapter says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import pandas as pd
-
-from bench.analysis import Outcome, Symptom
-from bench.analysis.quantities import naive_is_known
-from bench.report.blocks import Count, Counts, Section, Sentence, Sentences
+from bench.analysis import Outcome
+from bench.analysis.avoided import Way, ways_to_fail
+from bench.analysis.recipes import ACCURACY_MARGIN, LOSS_MARGIN, RATE, Reached, Recipe, Recipes, Trial, recipes
+from bench.report.axes import level_label
+from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, numbers
 from bench.report.frames import Frames
-from bench.rules import LearnedRule, RulesChoice, RuleSet
-from bench.text import decades, integer, listed, number, of, percent, plural
+from bench.report.headline import Words, headline, level_words
+from bench.report.sections.overall import overall
+from bench.schema import RunStatus
+from bench.text import integer, listed, number, of, percent, plural, share_interval, spoken
 
 # What comes first; others in the page's order.
 ORDER = ("claims", "map", "events", "remedies", "factors", "agreement", "theory")
+MOST_DEPTHS, MOST_LEVELS = 3, 6  # of recipes on the first screen; the folded table has all
+MOST_COLUMNS, MOST_ROWS = 5, 12  # of the map
+MOST_TIES = 2
+LEGEND = (
+    ("c0", "no change"), ("c1", "one change"), ("c2", "two or more"), ("learned", "only learned"),
+    ("none", "did not train"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """A recipe: what to change, and what that reaches and costs. `kind` is one of `LEGEND`, "" where nothing is."""
+
+    depth: str
+    kind: str
+    change: str
+    facts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """The recipes of a level of the asked factor, one a depth."""
+
+    name: str
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """A row of the map: its name, and of each column what is reached, with its kind."""
+
+    name: str
+    cells: tuple[tuple[str, str], ...]
+    depth: str = ""  # over the first row of a depth
+
+
+@dataclass(frozen=True)
+class Avoided:
+    """A way to fail: its levels, and what became of the runs."""
+
+    name: str
+    said: str
+
+
+@dataclass(frozen=True)
+class First(Block):
+    """The first screen, as ready text."""
+
+    headline: str
+    scope: str
+    trained: tuple[str, ...]  # what trained and learned mean here, and of how many runs
+    baseline: str = ""
+    interval: str = ""  # of the share that trained
+    depths: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+    left_out: str = ""
+    legend: tuple[tuple[str, str], ...] = ()
+    map_title: str = ""
+    columns: tuple[str, ...] = ()
+    map: tuple[Mapped, ...] = ()
+    avoid: tuple[Avoided, ...] = ()
 
 
 def section(frames: Frames, others: Sequence[Section]) -> Section:
-    """What the page says in short.
+    """The first screen, and folded what the page says in short.
 
     Args:
         frames: the tables and the runs as judged.
         others: the sections below.
     """
+    levels = {axis.factor: axis.levels for axis in frames.axes}
+    found = recipes(frames.labelled, levels, frames.tables["timings"], _asked(frames))
+    words = Words(found, levels)
+    known = not all(row.reached is Reached.UNMEASURED for row in found.rows)
+    ways = ways_to_fail(found.runs, levels, frames.causes) if known else []
     ranked = sorted(others, key=lambda each: ORDER.index(each.id) if each.id in ORDER else len(ORDER))
     short = [sentence for each in ranked for sentence in each.short]
     said = Sentences((*overall(frames.labelled, frames.choice), *short))
-    return Section("answer", "The answer", "Answer", (said, Counts(_counts(frames))))
+    tables = (_recipes_table(found, words), _avoided_table(ways, words)) if known else ()
+    blocks = (_first(frames, found, words, ways, known), numbers(said, Counts(_counts(frames)), *tables))
+    return Section("answer", "What to change", "Answer", tuple(each for each in blocks if each is not None))
 
 
-def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
-    """How many runs learned, and how that goes with the gradient at initialization."""
-    return (_overall(judged, choice.learned), *_one_answer(judged), *_signal(judged, choice.own))
+def _asked(frames: Frames) -> dict[str, Any]:
+    """The suite's `[report]`, with levels as the page labels them."""
+    written = frames.manifest.report or {}
+    baseline = written.get("baseline") or {}
+    return {"ask": written.get("ask", ""), "baseline": {name: level_label(level) for name, level in baseline.items()}}
 
 
-def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
-    total = len(judged)
-    count = judged["outcome"].value_counts()
-    learned, diverged, failed, unknown = (
-        int(count.get(o, 0)) for o in (Outcome.LEARNED, Outcome.DIVERGED, Outcome.FAILED, Outcome.UNMEASURED)
+def _first(frames: Frames, found: Recipes, words: Words, ways: Sequence[Way], known: bool) -> First:
+    head, scope = headline(found, words), _scope(frames)
+    if not known:
+        return First(head, scope, ())
+    depths = _some(found.depths)
+    rows = tuple(
+        Row(words.level(found.ask, level) if found.ask else "", tuple(_card(found, words, level, d) for d in depths))
+        for level in found.levels[:MOST_LEVELS]
     )
-    rest = total - learned - diverged - failed - unknown
-    lost = f"{integer(diverged)} left the finite numbers{f', {integer(failed)} failed' if failed else ''}."
-    text = (
-        f"{of(learned, total)} runs learned ({percent(learned, total)}). {integer(rest)} ended without learning, {lost}"
-    )
-    if unknown and not learned + rest:
-        text = f"No accuracy was recorded of {of(unknown, total)} runs: whether they learned is not known. {lost}"
-    elif unknown:
-        text += f" Of {integer(unknown)} no accuracy was recorded: whether they learned is not known."
-    return Sentence(text, _learned(judged, learned_rule.learned_share), "#map")
+    left = len(found.levels) * len(found.depths) - len(rows) * len(depths)
+    columns, shown = _map(found, words)
+    which = "Largest loss" if found.of_values else "Lowest accuracy"
+    used = {card.kind for row in rows for card in row.cards} | {kind for row in shown for _, kind in row.cells}
+    return First(
+        head, scope, _trained(found, frames), _baseline(found, words), _interval(found),
+        tuple(f"{depth} layers" if depth else "" for depth in depths), rows,
+        f"{plural(left, 'recipe')} more in the numbers below." if left else "",
+        tuple(each for each in LEGEND if each[0] in used),
+        f"{which} of a cell's replicates, all else at the baseline", columns, shown,
+        tuple(Avoided(words_of(way, words), _became(way)) for way in ways),
+    )  # fmt: skip
 
 
-def _learned(judged: pd.DataFrame, share: float) -> str:
-    """From which score a run counts as learned, with the score of the best constant answer."""
-    naive = judged.groupby("dataset", observed=True)[["chance_accuracy", "naive_loss"]].max()
-    accuracies, losses = naive["chance_accuracy"].dropna(), naive.loc[naive["chance_accuracy"].isna(), "naive_loss"]
-    said = []
-    if len(accuracies) or losses.isna().all():
-        whose = "best constant answer's" if naive_is_known(judged) else "untrained networks' (all that was kept)"
-        said.append(
-            f"final validation accuracy at least {share:g} of the way from the {whose}{_range(accuracies)} to 1"
-        )
-    if losses.notna().any():
-        said.append(f"final validation loss at most {1 - share:g} of the best constant answer's{_range(losses)}")
-    return f"learned: {'; for values, '.join(said)}"
+def _some(depths: Sequence[str]) -> tuple[str, ...]:
+    """Of many depths the shallowest, the deepest and those evenly between."""
+    if len(depths) <= MOST_DEPTHS:
+        return tuple(depths)
+    last = len(depths) - 1
+    return tuple(depths[round(last * place / (MOST_DEPTHS - 1))] for place in range(MOST_DEPTHS))
 
 
-def _range(values: pd.Series) -> str:
-    """`, 0.11,`, or `, 0.11 to 0.4,`."""
-    known = values.dropna()
-    ends = dict.fromkeys(number(float(each)) for each in (known.min(), known.max())) if len(known) else {}
-    return f", {' to '.join(ends)}," if ends else ""
-
-
-def _one_answer(judged: pd.DataFrame) -> list[Sentence]:
-    """How many networks collapsed to one answer, which may look accurate where classes are unequal."""
-    ended = judged[judged["outcome"] == Outcome.NOT_LEARNED]
-    collapsed = ended[ended["largest_answer_share_end"] >= 1.0]
-    if collapsed.empty:
-        return []
-    accuracy = _range(collapsed["final_validation_accuracy"]).strip(", ")
-    text = (
-        f"{of(len(collapsed), len(ended))} runs that ended without learning collapsed to one answer for every input: "
-        f"their accuracy, {accuracy}, is that of a constant."
-    )
-    return [Sentence(text, "one answer: at the last recorded step every validation sample is given the same class")]
-
-
-def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
-    """Whether the gradient at initialization told what would become of a run."""
-    limit = {rule.name: rule.conditions[0].threshold for rule in rules.rules}
-    parts = []
-    for symptom in (Symptom.VANISHING, Symptom.HEALTHY, Symptom.EXPLODING, Symptom.COLLAPSED):
-        runs = judged[judged["symptom_start"] == symptom]
-        if len(runs):
-            learned = int((runs["outcome"] == Outcome.LEARNED).sum())
-            name = "without a symptom" if symptom is Symptom.HEALTHY else symptom  # how it ended is another matter
-            parts.append(f"{name}: {of(learned, len(runs))}")
-    outcomes = set(judged["outcome"])
-    if not parts or (Outcome.UNMEASURED in outcomes and not outcomes & {Outcome.LEARNED, Outcome.NOT_LEARNED}):
-        return []
-    rule = (
-        f"log10 of the first hidden layer's pre-activation gradient norm over the last's, at the first recorded step: "
-        f"vanishing below {number(limit['vanishing'])}, exploding above {number(limit['exploding'])}; "
-        f"collapsed: samples' mean cosine above 1 − {number(limit['collapsed'])} in the last hidden layer"
-    )
-    sentences = [
-        Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule, "#gradients")
+def _scope(frames: Frames) -> str:
+    """Data, size, rates tried, runs and versions in one line."""
+    runs, versions = frames.labelled, frames.manifest.versions
+    sizes = []
+    for name in ("dataset", "width", "steps"):
+        some = listed([level_label(each) for each in runs[name].unique()])
+        sizes.append({"dataset": some, "width": f"width {some}"}.get(name, f"{some} steps"))
+    rates = []
+    for name, own in runs.groupby(runs["optimizer"].astype(str), sort=False):
+        tried = sorted({level_label(each) for each in own[RATE].unique()}, key=float)
+        rates.append(f"{level_words('optimizer', str(name))} {listed(tried)}")
+    status = runs["status"].value_counts()
+    lost = [f"{integer(int(status.get(each, 0)))} {each}" for each in (RunStatus.DIVERGED, RunStatus.FAILED)]
+    made = [
+        f"{name} {versions[key]}" for key, name in (("keras", "Keras"), ("tensorflow", "TensorFlow")) if key in versions
     ]
-    ratio = judged["signal_ratio_start"].dropna()
-    if len(ratio):
-        quarter, three_quarters = (float(ratio.quantile(q, interpolation="nearest")) for q in (0.25, 0.75))
-        text = (
-            f"From the last hidden layer back to the first, that gradient changed by {decades(float(ratio.min()))} to "
-            f"{decades(float(ratio.max()))} decades; half of the runs lie between "
-            f"{decades(quarter)} and {decades(three_quarters)}."
+    parts = [
+        ", ".join(sizes),
+        f"rates tried: {'; '.join(rates)}",
+        f"{plural(len(runs), 'run')}, {', '.join(lost)}",
+        ", ".join(made),
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _trained(found: Recipes, frames: Frames) -> tuple[str, ...]:
+    """What *trained* and *learned* mean here, with the share of runs."""
+    bar, best = found.bar.get(found.dataset, math.nan), found.best.get(found.dataset, math.nan)
+    runs = found.runs
+    trained, learned = int(runs["trained"].sum()), int((runs["outcome"] == Outcome.LEARNED).sum())
+    share = frames.choice.learned.learned_share
+    if found.of_values:
+        within = f"within {LOSS_MARGIN:g} of the best constant answer's loss"
+        rule = f"a validation loss of at most {number(bar)}, {within} from the best cell's {number(best)}"
+        less = f"at most {1 - share:g} of the best constant answer's loss"
+    else:
+        rule = (
+            f"a validation accuracy of at least {number(bar)}, {ACCURACY_MARGIN:g} below the best cell's {number(best)}"
         )
-        sentences.append(Sentence(text, f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"))
-    return sentences
+        chance = number(float(runs["chance_accuracy"].median()))
+        less = f"at least {share:g} of the way from the best constant answer ({chance}) to 1"
+    several = " Other data sets have bars of their own." if len(found.bar) > 1 else ""
+    did = f"{of(trained, len(runs))} did ({percent(trained, len(runs))})."
+    also = f"{of(learned, len(runs))} did ({percent(learned, len(runs))})."
+    return (f"Trained: a run that learned and ends with {rule}; {did}{several}", f"Learned: {less}; {also}")
+
+
+def _baseline(found: Recipes, words: Words) -> str:
+    said = [words.level(name, level) for name, level in found.baseline.items() if level != "none"]
+    absent = [spoken(name) for name, level in found.baseline.items() if level == "none"]
+    said += [f"no {listed(absent).replace(' and ', ' or ')}"] if absent else []
+    name = "Keras's defaults" if words.keras else "the baseline"
+    return f"{name} ({', '.join(said)})" if said else name
+
+
+def _interval(found: Recipes) -> str:
+    """How much the commonest count of replicates is worth."""
+    best = [row.best for row in found.rows if row.best.trains]
+    if not best:
+        return ""
+    few = min(best, key=lambda each: each.runs)
+    return f"{few.trained}/{few.runs} is a share of {share_interval(*few.interval)} (Wilson, 95 %)."
+
+
+def kind_of(reached: Reached, trial: Trial) -> str:
+    """Which colour a cell has: by how many changes it trains, or how far it comes."""
+    if reached is Reached.TRAINS:
+        return f"c{min(trial.moved, 2)}"
+    return "learned" if reached is Reached.LEARNED else "none"
+
+
+def reached_by(trial: Trial) -> Reached:
+    """How far one cell comes."""
+    if trial.trains:
+        return Reached.TRAINS
+    return Reached.LEARNED if 0 < trial.runs == trial.learned else Reached.NONE
+
+
+def _card(found: Recipes, words: Words, level: str, depth: str) -> Card:
+    row = found.row(level, depth)
+    layers = f"{depth} layers" if depth else ""
+    if row is None or row.reached is Reached.UNMEASURED:
+        return Card(layers, "", "not tried" if row is None else "not measured")
+    best, change = row.best, words.changes(row.best)
+    counted = f"{best.trained}/{best.runs}"
+    facts = [f"{_score(best.median, found)}, worst {_score(best.worst, found)} · {counted}"]
+    if row.reached is Reached.LEARNED:
+        change = f"only learned: {change}"
+    elif row.reached is Reached.NONE:
+        facts = [f"best: {change}, {_score(best.median, found)} · {counted}"]
+        change = "none tried trains" if len(row.trials) > 1 else "does not train, no change tried"
+    if best.changes:
+        plain = f"untouched {_score(row.untouched.median, found)}" if row.untouched else "untouched not tried"
+        facts.append(f"{plain}{_cost(best)}{_ties(row, found, words)}")
+    return Card(layers, kind_of(row.reached, best), change, tuple(facts))
+
+
+def _cost(trial: Trial) -> str:
+    return (
+        f", time\N{NO-BREAK SPACE}×\N{NO-BREAK SPACE}{number(trial.cost, 2)}"
+        if trial.changes and not math.isnan(trial.cost)
+        else ""
+    )
+
+
+def _ties(row: Recipe, found: Recipes, words: Words) -> str:
+    if not row.ties:
+        return ""
+    named = [f"or {words.changes(each)}, {_score(each.median, found)}" for each in row.ties[:MOST_TIES]]
+    more = len(row.ties) - MOST_TIES
+    return f" · {'; '.join(named)}{f' and {integer(more)} more' if more > 0 else ''}"
+
+
+def _map(found: Recipes, words: Words) -> tuple[tuple[str, ...], tuple[Mapped, ...]]:
+    """The untouched network, then the changes that train most rows, the fewest changes first."""
+    rows = [row for row in found.rows if row.reached is not Reached.UNMEASURED]
+    if len(rows) > MOST_ROWS:
+        kept = _some(found.depths)
+        rows = [row for row in rows if row.depth in kept and row.level in found.levels[: MOST_ROWS // len(kept)]]
+    tried: dict[str, list[Trial]] = {}
+    for row in rows:
+        for trial in row.trials:
+            if trial.changes:
+                tried.setdefault(words.changes(trial), []).append(trial)
+    ranked = sorted(tried, key=lambda each: (-sum(t.trains for t in tried[each]), -len(tried[each])))
+    single = [each for each in ranked if tried[each][0].moved == 1][: MOST_COLUMNS - 1]
+    more = [each for each in ranked if tried[each][0].moved > 1][: MOST_COLUMNS - 1 - len(single)]
+    columns = ["as it stands", *single, *more]
+    shown, before = [], None
+    for row in sorted(rows, key=lambda each: (found.depths.index(each.depth), found.levels.index(each.level))):
+        by = {words.changes(trial): trial for trial in row.trials}
+        cells = tuple(
+            (_score(by[each].worst, found), kind_of(reached_by(by[each]), by[each])) if each in by else ("", "")
+            for each in columns
+        )
+        name = words.level(found.ask, row.level) if found.ask else "this network"
+        shown.append(Mapped(name, cells, f"{row.depth} layers" if row.depth and row.depth != before else ""))
+        before = row.depth
+    return tuple(columns), tuple(shown)
+
+
+def _score(score: float, found: Recipes) -> str:
+    return number(score) if found.of_values or math.isnan(score) else f"{score:.2f}"
+
+
+def words_of(way: Way, words: Words) -> str:
+    """`relu or gelu at 32 layers without a skip connection`."""
+    head = ""
+    given: list[str] = []
+    without: list[str] = []
+    for factor, levels in way.terms:
+        said = " or ".join(words.level(factor, each) for each in levels)
+        if factor == words.found.ask:
+            head = said
+        elif levels == ("none",):
+            without.append("a skip connection" if factor == "skip" else spoken(factor))
+        else:
+            given.append(said)
+    parts = [head or "any network", _depths(way.depths, words.found.depths)]
+    parts += [f"with {' and '.join(given)}"] if given else []
+    parts += [f"without {' or '.join(without)}"] if without else []
+    return " ".join(part for part in parts if part)
+
+
+def _depths(some: Sequence[str], known: Sequence[str]) -> str:
+    if not some:
+        return ""
+    if len(some) > 1 and list(some) == list(known[len(known) - len(some) :]):
+        return f"beyond {known[len(known) - len(some) - 1]} layers"
+    if len(some) > 1 and list(some) == list(known[: len(some)]):
+        return f"up to {some[-1]} layers"
+    return f"at {listed(some)} layers"
+
+
+def _became(way: Way) -> str:
+    """Counts, mechanism and where it was seen."""
+    where = [f"step {number(way.step)}"] if not math.isnan(way.step) else []
+    where += [f"layer {way.layer:g}"] if not math.isnan(way.layer) else []
+    seen = f"; {', '.join(where)}" if where else ""
+    return f"{of(way.trained, way.runs)} runs trained; most often {way.mechanism} ({of(way.shown, way.lost)}{seen})."
+
+
+def _recipes_table(found: Recipes, words: Words) -> Table:
+    """Every recipe with all of its numbers."""
+    score = "loss" if found.of_values else "accuracy"
+    rows = []
+    for row in found.rows:
+        best, plain = row.best, row.untouched
+        rows.append((
+            row.depth, words.level(found.ask, row.level) if found.ask else "", _reached(row), words.changes(best),
+            of(best.trained, best.runs), share_interval(*best.interval), str(best.learned),
+            f"{best.diverged} / {best.failed}", number(best.median), number(best.worst), number(best.cost, 2),
+            number(plain.median if plain else None), number(plain.worst if plain else None),
+            "; ".join(f"{words.changes(each)}, {number(each.median)}" for each in row.ties),
+        ))  # fmt: skip
+    columns = (
+        "depth", spoken(found.ask) or "network", "reached", "change", "trained", "95 % of that", "learned",
+        "diverged / failed", score, "worst", "time × untouched", f"untouched {score}", "untouched worst", "or",
+    )  # fmt: skip
+    return Table(
+        "Recipes: the fewest changes from the baseline with which every replicate trains", columns, tuple(rows),
+        (0, 4, 5, 6, 7, 8, 9, 10, 11, 12),
+        "Final validation scores, median and worst of replicates; Wilson's interval of the share that trained. "
+        "The rule: docs/rules.md, Recipes.",
+    )  # fmt: skip
+
+
+def _reached(row: Recipe) -> str:
+    return {Reached.TRAINS: "trains", Reached.LEARNED: "only learned"}.get(row.reached, "none tried trains")
+
+
+def _avoided_table(ways: Sequence[Way], words: Words) -> Table | None:
+    rows = []
+    for way in ways:
+        counts = of(way.trained, way.runs), way.mechanism, of(way.shown, way.lost)
+        rows.append((words_of(way, words), *counts, number(way.step), number(way.layer)))
+    columns = ("with", "trained", "commonest cause", "in", "median step", "commonest layer")
+    note = "The rule: docs/rules.md, What to avoid."
+    return Table("The commonest ways to fail", columns, tuple(rows), (1, 3, 4, 5), note) if rows else None
 
 
 def _counts(frames: Frames) -> tuple[Count, ...]:
     judged = frames.plain
     runs, status = len(judged), judged["status"].value_counts()
     planned = frames.manifest.planned.runs
-    counts = {name: int(status.get(name, 0)) for name in ("completed", "diverged", "failed")}
-    counts["learned"] = int((judged["outcome"] == Outcome.LEARNED).sum())
+    counts: Mapping[str, int] = {name: int(status.get(name, 0)) for name in ("completed", "diverged", "failed")}
+    learned = int((judged["outcome"] == Outcome.LEARNED).sum())
     missing = f"{integer(planned - runs)} not run yet" if planned != runs else ""
     return (
         Count("runs planned", planned, missing),
-        *(Count(name, count, percent(count, runs)) for name, count in counts.items()),
+        *(Count(name, count, percent(count, runs)) for name, count in {**counts, "learned": learned}.items()),
     )

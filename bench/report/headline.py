@@ -1,0 +1,214 @@
+"""The page's first words: what a network needs to train, in one or two sentences that the runs carry.
+
+Every clause follows from the recipes' rows; the last ones give way where there are more than 35 words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bench.analysis.recipes import RATE, Reached, Recipe, Recipes, Trial
+from bench.factors import FACTORS, level_name
+from bench.text import integer, listed, of, sentence, spoken
+
+MOST_WORDS = 35
+FEWEST_TRIED = 4  # untouched networks that do not train, before a change is said to have helped none
+WORDS = {
+    "batch_normalization": "batch normalization", "layer_normalization": "layer normalization",
+    "group_normalization": "group normalization", "rms_normalization": "RMS normalization",
+    "residual": "a skip connection", "l1": "an L1 penalty", "l2": "an L2 penalty",
+    "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD",
+}  # fmt: skip
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+FIRST_WORDS = 14  # kept for the first clause
+MANY = 3  # names are listed up to so many
+
+
+def level_words(factor: str, level: str, known: Sequence[str] = ()) -> str:
+    """A level by its name where that is enough: with its settings only where another of `known` has the same name."""
+    name = level_name(level)
+    shared = sum(level_name(each) == name for each in known) > 1
+    if factor in FACTORS and FACTORS[factor].number is not None:
+        return {"depth": f"{level} layers", RATE: f"rate {level}"}.get(factor, f"{spoken(factor)} {level}")
+    if name == "none":
+        return {"skip": "no skip connection"}.get(factor, f"no {spoken(factor)}")
+    if factor == "clipping" and not shared:
+        return "clipping" if len({each for each in known if each != "none"}) <= 1 else f"clipping by {spoken(name)}"
+    return level if shared and level != name else WORDS.get(name, name)
+
+
+class Words:
+    """How the levels and changes of one suite are said."""
+
+    def __init__(self, found: Recipes, levels: Mapping[str, Sequence[str]]) -> None:
+        self.found = found
+        self.levels = levels
+
+    def level(self, factor: str, level: str) -> str:
+        """A level of a factor."""
+        return level_words(factor, level, self.levels.get(factor, ()))
+
+    def changes(self, trial: Trial) -> str:
+        """What a cell changes: `batch normalization + clipping`, or `as it stands`."""
+        said, changed = [], dict(trial.changes)
+        for factor, level in trial.changes:
+            if factor == "optimizer":
+                rate = changed.get(RATE) or self.found.baseline.get(RATE)
+                said.append(f"{self.level(factor, level)}{f' at {rate}' if rate else ''}")
+            elif factor != RATE or "optimizer" not in changed:
+                said.append(self.level(factor, level).removeprefix("a ").removeprefix("an "))
+        return " + ".join(said) or "as it stands"
+
+    def names(self, levels: Sequence[str], joined: str = "and") -> str:
+        """The asked factor's levels in words; all of them, or many, by their number."""
+        if not self.found.ask:
+            return "the network"
+        if len(levels) == len(self.found.levels) > 1:
+            return f"all {count(len(levels))} {self.asked}"
+        if len(levels) > MANY:
+            return f"{count(len(levels))} of {count(len(self.found.levels))} {self.asked}"
+        said = listed([self.level(self.found.ask, each) for each in levels])
+        return said.replace(" and ", f" {joined} ")
+
+    def any_of(self, levels: Sequence[str]) -> str:
+        """The same in a sentence that denies."""
+        every = len(levels) == len(self.found.levels) > 1
+        return f"any of {count(len(levels))} {self.asked}" if every else self.names(levels, "or")
+
+    @property
+    def asked(self) -> str:
+        """The asked factor in the plural."""
+        return f"{spoken(self.found.ask)}s"
+
+    @property
+    def untouched(self) -> str:
+        """With what a network stands that nothing was changed of."""
+        return "with Keras's defaults" if self.keras else "as it stands"
+
+    @property
+    def keras(self) -> bool:
+        """Whether the baseline is what Keras's user has who sets nothing: every treatment off, Adam at 0.001."""
+        base = {**{name: str(factor.default) for name, factor in FACTORS.items()}, **self.found.baseline}
+        row = self.found.runs.iloc[0] if len(self.found.runs) else None
+        held = {
+            name: base[name] if name in self.found.baseline else str(row[name]) if row is not None else ""
+            for name in ("initializer", "normalization", "skip", "clipping", "regularization", "optimizer", RATE)
+            if name != self.found.ask
+        }
+        usual = {"initializer": "glorot_uniform", "optimizer": "adam", RATE: "0.001"}
+        return all(value == usual.get(name, "none") for name, value in held.items())
+
+
+def count(number: int) -> str:
+    """A small number as a word."""
+    return NUMBERS[number] if 0 < number < len(NUMBERS) else integer(number)
+
+
+def headline(found: Recipes, words: Words) -> str:
+    """One or two sentences of at most 35 words together."""
+    deepest = [row for row in found.rows if row.depth == found.depths[-1]] if found.depths else []
+    if not deepest or all(row.reached is Reached.UNMEASURED for row in found.rows):
+        return "Whether these networks train is not known: no final score was recorded."
+    trained = int(found.runs["trained"].sum())
+    if not any(row.reached is Reached.TRAINS for row in found.rows):
+        whom = words.any_of(found.levels) if found.ask else "the network"
+        return f"Nothing tried trains {whom}: {of(trained, len(found.runs))} runs trained."
+    said = ""
+    for clause in _clauses(found, words, deepest):
+        longer = f"{said} {sentence(clause)}".strip()
+        if len(longer.split()) <= MOST_WORDS:
+            said = longer
+    return said
+
+
+def _clauses(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> Iterator[str]:
+    yield _out_of_the_box(found, words, deepest)
+    rest = [row for row in deepest if not _untouched(row)]
+    if rest:
+        fixed = _fixes(found, words, rest)
+        if fixed:
+            yield fixed
+    yield from _never(found, words)
+
+
+def _untouched(row: Recipe) -> bool:
+    return row.untouched is not None and row.untouched.trains
+
+
+def _out_of_the_box(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> str:
+    """To which depth everything trains untouched, and what does at the deepest."""
+    whole = []
+    for depth in found.depths:
+        if not all(_untouched(row) for row in found.rows if row.depth == depth):
+            break
+        whole.append(depth)
+    there = [row.level for row in deepest if _untouched(row)]
+    everything, last = words.names([row.level for row in deepest]), found.depths[-1]
+    trains = _verb(found, len(deepest), "train")
+    if len(there) == len(deepest):
+        depth = f" up to {last} layers" if len(whole) == len(found.depths) else f" at {last} layers"
+        return f"{everything} {trains} {words.untouched}{depth if len(found.depths) > 1 else ''}"
+    if there:
+        some, ends = f"only {words.names(there)} {_verb(found, len(there), 'train')}", f"only {words.names(there)} "
+        ends += "does" if len(there) == 1 else "do"
+    elif len(deepest) > 1:
+        some, ends = f"none of {count(len(deepest))} {words.asked} trains", "none does"
+    else:
+        some, ends = f"{everything} does not train", "it does not"
+    if len(found.depths) == 1:
+        return f"{some} {words.untouched}"
+    if whole:
+        return f"up to {whole[-1]} layers {everything} {trains} {words.untouched}; at {last}, {ends}"
+    return f"at {last} layers {some} {words.untouched}"
+
+
+def _verb(found: Recipes, number: int, verb: str) -> str:
+    return verb if found.ask and number > 1 else f"{verb}s"
+
+
+def _fixes(found: Recipes, words: Words, rest: Sequence[Recipe]) -> str:
+    """Which single changes train which of the others, the one that trains most first; what needs more; what nothing."""
+    by_change: dict[str, list[str]] = {}
+    for row in rest:
+        for trial in row.trials:
+            if trial.trains and trial.moved == 1:
+                by_change.setdefault(words.changes(trial), []).append(row.level)
+    left = [row.level for row in rest]
+    parts: list[str] = []
+    while any(level in left for levels in by_change.values() for level in levels):
+        change, levels = max(by_change.items(), key=lambda each: sum(level in left for level in each[1]))
+        helped = [level for level in levels if level in left]
+        whom = words.names(helped)
+        if len(helped) == len(rest) > 1:
+            whom = "each" if len(rest) == len(found.levels) else "the others"
+        parts.append(f"{_with_article(change)}{'' if parts else ' alone'} trains {whom if found.ask else 'it'}")
+        left = [level for level in left if level not in helped]
+    more = [row.level for row in rest if row.level in left and row.reached is Reached.TRAINS]
+    lost = [row for row in rest if row.level in left and row.reached is not Reached.TRAINS]
+    never = [row.level for row in lost if len(row.trials) > 1]
+    if more:
+        needs = "need" if len(more) > 1 and found.ask else "needs"
+        parts.append(f"{words.names(more) if found.ask else 'it'} {needs} more than one change")
+    if never:
+        parts.append(f"nothing tried trains {words.any_of(never) if found.ask else 'it'}")
+    while len(parts) > 1 and len(" ".join(parts).split()) > MOST_WORDS - FIRST_WORDS:
+        parts.pop(-2)
+    return "; ".join(parts)
+
+
+def _with_article(change: str) -> str:
+    return f"a {change}" if change.startswith("skip connection") else change
+
+
+def _never(found: Recipes, words: Words) -> Iterator[str]:
+    """The treatment that alone trained none of the most networks which do not train untouched; of equals the first."""
+    tried: dict[str, list[bool]] = {}
+    for row in found.rows:
+        if row.untouched is not None and not row.untouched.trains:
+            for trial in row.trials:
+                if trial.moved == 1 and all(found.baseline[factor] == "none" for factor, _ in trial.changes):
+                    tried.setdefault(words.changes(trial), []).append(trial.trains)
+    useless = {change: len(each) for change, each in tried.items() if len(each) >= FEWEST_TRIED and not any(each)}
+    if useless:
+        change = max(useless, key=lambda each: useless[each])
+        yield f"alone, {_with_article(change)} trained none of {useless[change]} cells"

@@ -1,0 +1,103 @@
+"""How runs ended, and what their gradients at the start had to do with it: the sentences behind the answer."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.analysis import Outcome, Symptom
+from bench.analysis.quantities import naive_is_known
+from bench.report.blocks import Sentence
+from bench.rules import LearnedRule, RulesChoice, RuleSet
+from bench.text import decades, integer, listed, number, of, percent, plural
+
+
+def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
+    """How many runs learned, and how that goes with the gradient at initialization."""
+    return (_overall(judged, choice.learned), *_one_answer(judged), *_signal(judged, choice.own))
+
+
+def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
+    total = len(judged)
+    count = judged["outcome"].value_counts()
+    learned, diverged, failed, unknown = (
+        int(count.get(o, 0)) for o in (Outcome.LEARNED, Outcome.DIVERGED, Outcome.FAILED, Outcome.UNMEASURED)
+    )
+    rest = total - learned - diverged - failed - unknown
+    lost = f"{integer(diverged)} left the finite numbers{f', {integer(failed)} failed' if failed else ''}."
+    text = (
+        f"{of(learned, total)} runs learned ({percent(learned, total)}). {integer(rest)} ended without learning, {lost}"
+    )
+    if unknown and not learned + rest:
+        text = f"No accuracy was recorded of {of(unknown, total)} runs: whether they learned is not known. {lost}"
+    elif unknown:
+        text += f" Of {integer(unknown)} no accuracy was recorded: whether they learned is not known."
+    return Sentence(text, _learned(judged, learned_rule.learned_share), "#map")
+
+
+def _learned(judged: pd.DataFrame, share: float) -> str:
+    """From which score a run counts as learned, with the score of the best constant answer."""
+    naive = judged.groupby("dataset", observed=True)[["chance_accuracy", "naive_loss"]].max()
+    accuracies, losses = naive["chance_accuracy"].dropna(), naive.loc[naive["chance_accuracy"].isna(), "naive_loss"]
+    said = []
+    if len(accuracies) or losses.isna().all():
+        whose = "best constant answer's" if naive_is_known(judged) else "untrained networks' (all that was kept)"
+        said.append(
+            f"final validation accuracy at least {share:g} of the way from the {whose}{_range(accuracies)} to 1"
+        )
+    if losses.notna().any():
+        said.append(f"final validation loss at most {1 - share:g} of the best constant answer's{_range(losses)}")
+    return f"learned: {'; for values, '.join(said)}"
+
+
+def _range(values: pd.Series) -> str:
+    """`, 0.11,`, or `, 0.11 to 0.4,`."""
+    known = values.dropna()
+    ends = dict.fromkeys(number(float(each)) for each in (known.min(), known.max())) if len(known) else {}
+    return f", {' to '.join(ends)}," if ends else ""
+
+
+def _one_answer(judged: pd.DataFrame) -> list[Sentence]:
+    """How many networks collapsed to one answer, which may look accurate where classes are unequal."""
+    ended = judged[judged["outcome"] == Outcome.NOT_LEARNED]
+    collapsed = ended[ended["largest_answer_share_end"] >= 1.0]
+    if collapsed.empty:
+        return []
+    accuracy = _range(collapsed["final_validation_accuracy"]).strip(", ")
+    text = (
+        f"{of(len(collapsed), len(ended))} runs that ended without learning collapsed to one answer for every input: "
+        f"their accuracy, {accuracy}, is that of a constant."
+    )
+    return [Sentence(text, "one answer: at the last recorded step every validation sample is given the same class")]
+
+
+def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
+    """Whether the gradient at initialization told what would become of a run."""
+    limit = {rule.name: rule.conditions[0].threshold for rule in rules.rules}
+    parts = []
+    for symptom in (Symptom.VANISHING, Symptom.HEALTHY, Symptom.EXPLODING, Symptom.COLLAPSED):
+        runs = judged[judged["symptom_start"] == symptom]
+        if len(runs):
+            learned = int((runs["outcome"] == Outcome.LEARNED).sum())
+            name = "without a symptom" if symptom is Symptom.HEALTHY else symptom  # how it ended is another matter
+            parts.append(f"{name}: {of(learned, len(runs))}")
+    outcomes = set(judged["outcome"])
+    if not parts or (Outcome.UNMEASURED in outcomes and not outcomes & {Outcome.LEARNED, Outcome.NOT_LEARNED}):
+        return []
+    rule = (
+        f"log10 of the first hidden layer's pre-activation gradient norm over the last's, at the first recorded step: "
+        f"vanishing below {number(limit['vanishing'])}, exploding above {number(limit['exploding'])}; "
+        f"collapsed: samples' mean cosine above 1 − {number(limit['collapsed'])} in the last hidden layer"
+    )
+    sentences = [
+        Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule, "#gradients")
+    ]
+    ratio = judged["signal_ratio_start"].dropna()
+    if len(ratio):
+        quarter, three_quarters = (float(ratio.quantile(q, interpolation="nearest")) for q in (0.25, 0.75))
+        text = (
+            f"From the last hidden layer back to the first, that gradient changed by {decades(float(ratio.min()))} to "
+            f"{decades(float(ratio.max()))} decades; half of the runs lie between "
+            f"{decades(quarter)} and {decades(three_quarters)}."
+        )
+        sentences.append(Sentence(text, f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"))
+    return sentences
