@@ -279,7 +279,8 @@ def _map(found: Recipes, words: Words) -> tuple[tuple[str, ...], tuple[Mapped, .
         name = words.level(found.ask, row.level) if found.ask else "this network"
         shown.append(Mapped(name, cells, f"{row.depth} layers" if row.depth and row.depth != before else ""))
         before = row.depth
-    return tuple(columns), tuple(shown)
+    heads = tuple(each.replace("normalization", "norm").replace("skip connection", "skip") for each in columns)
+    return heads, tuple(shown)
 
 
 def _score(score: float, found: Recipes) -> str:
