@@ -12,6 +12,7 @@ from bench.factors import FACTORS, level_name
 from bench.text import integer, listed, of, sentence, spoken
 
 MOST_WORDS = 35
+MOST_IN_SENTENCE = 25
 FEWEST_TRIED = 4  # untouched networks that do not train, before a change is said to have helped none
 WORDS = {
     "batch_normalization": "batch normalization", "layer_normalization": "layer normalization",
@@ -64,7 +65,7 @@ class Words:
         if not self.found.ask:
             return "the network"
         if len(levels) == len(self.found.levels) > 1:
-            return f"all {count(len(levels))} {self.asked}"
+            return f"{'both' if len(levels) == 2 else f'all {count(len(levels))}'} {self.asked}"
         if len(levels) > MANY:
             return f"{count(len(levels))} of {count(len(self.found.levels))} {self.asked}"
         said = listed([self.level(self.found.ask, each) for each in levels])
@@ -83,7 +84,7 @@ class Words:
     @property
     def untouched(self) -> str:
         """With what a network stands that nothing was changed of."""
-        return "with Keras's defaults" if self.keras else "as it stands"
+        return "with Keras's defaults" if self.keras else "with nothing changed"
 
     @property
     def keras(self) -> bool:
@@ -91,7 +92,7 @@ class Words:
         base = {**{name: str(factor.default) for name, factor in FACTORS.items()}, **self.found.baseline}
         row = self.found.runs.iloc[0] if len(self.found.runs) else None
         held = {
-            name: base[name] if name in self.found.baseline else str(row[name]) if row is not None else ""
+            name: base[name] if name in self.found.baseline else str(row.get(name, "")) if row is not None else ""
             for name in ("initializer", "normalization", "skip", "clipping", "regularization", "optimizer", RATE)
             if name != self.found.ask
         }
@@ -116,7 +117,7 @@ def headline(found: Recipes, words: Words) -> str:
     said = ""
     for clause in _clauses(found, words, deepest):
         longer = f"{said} {sentence(clause)}".strip()
-        if len(longer.split()) <= MOST_WORDS:
+        if len(longer.split()) <= MOST_WORDS and len(clause.split()) <= MOST_IN_SENTENCE:
             said = longer
     return said
 

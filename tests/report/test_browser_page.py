@@ -56,6 +56,31 @@ def test_axe_finds_nothing(claiming: Report, visit: Visit, theme: str, width: in
     assert result.violations_count == 0, result.generate_report()
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 768, 1280, 1600])
+def test_nothing_is_wider_than_the_window(claiming: Report, visit: Visit, width: int, theme: str) -> None:
+    page = visit(claiming, "", width, color_scheme=theme)
+    root = page.evaluate("[document.scrollingElement.scrollWidth, document.scrollingElement.clientWidth]")
+    assert root[0] <= root[1]
+    assert (
+        page.locator("#answer .first *").evaluate_all(  # neither a card's text nor a head of the map is cut
+            "all => all.filter(e => !e.closest('.hidden, thead, .layers') && e.scrollWidth > e.clientWidth + 1"
+            " && getComputedStyle(e).display === 'block').map(e => e.outerHTML.slice(0, 80))"
+        )
+        == []
+    )
+    menus = page.get_by_role("navigation", name="Sections").locator("visible=true")
+    expect(menus).to_have_count(1)
+    expect(menus.locator("summary").locator("visible=true")).to_have_count(int(width < 1100))
+
+
+def test_the_first_screen_fits_a_laptop(claiming: Report, visit: Visit) -> None:
+    page = visit(claiming, "", 1280)
+    for part in ("h1", ".recipes", ".small-map", ".avoid"):
+        box = page.locator(part).first.bounding_box()
+        assert box is not None and box["y"] + box["height"] <= 800, part
+
+
 @pytest.mark.parametrize("width", [390, 320])
 def test_a_narrow_page_scrolls_one_way_only(claiming: Report, visit: Visit, width: int) -> None:
     page = visit(claiming, diverged(claiming), width)

@@ -61,7 +61,15 @@ def test_an_entry_says_what_its_manifest_and_runs_say(tmp_path: Path) -> None:
     assert entry.runs == "5 of 6 runs: 3 completed, 1 diverged, 1 failed"
     assert entry.ended == "ended 2026-01-01 00:01 UTC"
     assert entry.versions == "keras 3.15.1 · tensorflow 2.21.0"
-    assert entry.remark == ""
+    assert entry.remark == entry.headline == ""
+
+
+def test_an_entry_says_the_answer_of_its_page(tmp_path: Path) -> None:
+    head = '<meta name="gradtrial-headline" content="Only tanh trains &amp; lasts.">'
+    (report(tmp_path / "reports" / "small") / "index.html").write_text(head)
+    written = write_index(tmp_path / "reports" / "small")
+    assert written is not None
+    assert "<strong>Only tanh trains &amp; lasts.</strong>" in written.read_text("utf-8")
 
 
 def test_the_newest_comes_first_whatever_the_zone_and_one_that_goes_on_counts_from_its_start(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.analysis import Outcome
 from bench.analysis.avoided import Way, ways_to_fail
-from bench.analysis.recipes import ACCURACY_MARGIN, LOSS_MARGIN, RATE, Reached, Recipe, Recipes, Trial, recipes
+from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recipes, Trial, recipes
 from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, numbers
 from bench.report.frames import Frames
@@ -172,20 +172,19 @@ def _trained(found: Recipes, frames: Frames) -> tuple[str, ...]:
     runs = found.runs
     trained, learned = int(runs["trained"].sum()), int((runs["outcome"] == Outcome.LEARNED).sum())
     share = frames.choice.learned.learned_share
+    chance, naive = (float(runs.loc[runs["dataset"].astype(str) == found.dataset, name].median())
+                     for name in ("chance_accuracy", "naive_loss"))  # fmt: skip
     if found.of_values:
-        within = f"within {LOSS_MARGIN:g} of the best constant answer's loss"
-        rule = f"a validation loss of at most {number(bar)}, {within} from the best cell's {number(best)}"
-        less = f"at most {1 - share:g} of the best constant answer's loss"
+        near = f"a validation loss of {number(bar)}, {number(bar - best)} above the best cell ({number(best)})"
+        less = f"from {number((1 - share) * naive)} down, {1 - share:g} of the best constant answer's {number(naive)}"
     else:
-        rule = (
-            f"a validation accuracy of at least {number(bar)}, {ACCURACY_MARGIN:g} below the best cell's {number(best)}"
-        )
-        chance = number(float(runs["chance_accuracy"].median()))
-        less = f"at least {share:g} of the way from the best constant answer ({chance}) to 1"
+        near = f"a validation accuracy of {number(bar)}, {ACCURACY_MARGIN:g} below the best cell ({number(best)})"
+        learned_from = chance + share * (1.0 - chance)
+        way = f"{share:g} of the way from the best constant answer's {number(chance)} to 1"
+        less = f"from {number(learned_from)} on, {way}"
     several = " Other data sets have bars of their own." if len(found.bar) > 1 else ""
-    did = f"{of(trained, len(runs))} did ({percent(trained, len(runs))})."
-    also = f"{of(learned, len(runs))} did ({percent(learned, len(runs))})."
-    return (f"Trained: a run that learned and ends with {rule}; {did}{several}", f"Learned: {less}; {also}")
+    did, also = (f"{of(each, len(runs))} did ({percent(each, len(runs))})" for each in (trained, learned))
+    return (f"A run trained if it learned and reached {near}: {did}.{several}", f"It learned {less}: {also}.")
 
 
 def _baseline(found: Recipes, words: Words) -> str:
@@ -300,7 +299,7 @@ def words_of(way: Way, words: Words) -> str:
             without.append("a skip connection" if factor == "skip" else spoken(factor))
         else:
             given.append(said)
-    parts = [head or "any network", _depths(way.depths, words.found.depths)]
+    parts = [head or "Any network", _depths(way.depths, words.found.depths)]
     parts += [f"with {' and '.join(given)}"] if given else []
     parts += [f"without {' or '.join(without)}"] if without else []
     return " ".join(part for part in parts if part)
