@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib import import_module
 
 from bench.analysis import Tables
-from bench.report.blocks import Page, Section
+from bench.report.blocks import Block, Figure, Page, Section, Sentences, Text, blocks_of, numbers
 from bench.report.frames import DRAWN, Frames
 from bench.report.sections import answer
 from bench.results import Manifest
@@ -17,7 +18,7 @@ Chapter = Callable[[Frames], Section | None]
 # Files of `bench/report/sections/` in the page's order, below the answer. The function `section` of each makes its
 # section of the frames, or None where there is nothing to say.
 ORDER = (
-    "claims", "trainability", "factors", "remedies", "gradients", "theory", "losses", "divergence", "rules", "explorer",
+    "claims", "remedies", "factors", "trainability", "gradients", "losses", "divergence", "rules", "theory", "explorer",
     "lesson", "definitions", "suite",
 )  # fmt: skip
 SECTIONS: tuple[Chapter, ...] = tuple(import_module(f"bench.report.sections.{name}").section for name in ORDER)
@@ -39,7 +40,7 @@ def page_of(frames: Frames, sections: Sequence[Chapter] = SECTIONS) -> Page:
         KeyError: a section reads a column of a table with layers that `DRAWN` lacks; the message names it.
     """
     manifest = frames.manifest
-    found = [section for chapter in sections if (section := _made(chapter, frames)) is not None]
+    found = [folded(section) for chapter in sections if (section := _made(chapter, frames)) is not None]
     first = answer.section(frames, found)
     return Page(
         suite=manifest.suite,
@@ -49,6 +50,22 @@ def page_of(frames: Frames, sections: Sequence[Chapter] = SECTIONS) -> Page:
         sections=(first, *found),
         headline=next((block.headline for block in first.of(answer.First)), ""),
     )
+
+
+def folded(section: Section) -> Section:
+    """A chapter that is read at a glance: its text and first figure, with all that they rest on folded below.
+
+    Claims fold one by one, the explorer has a form of its own.
+    """
+    if section.template or section.id == "claims":
+        return section
+    seen: list[Block] = []
+    below: list[Block] = []
+    for block in section.blocks:
+        first = isinstance(block, Figure) and not any(isinstance(each, Figure) for each in seen)
+        said = isinstance(block, Text | Sentences) and not below
+        (seen if first or said else below).append(block)
+    return replace(section, blocks=blocks_of(*seen, numbers(*below)))
 
 
 def _made(chapter: Chapter, frames: Frames) -> Section | None:

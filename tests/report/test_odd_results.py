@@ -143,7 +143,8 @@ def test_without_a_prediction_the_section_on_theory_says_why() -> None:
     assert section.of(Figure) == [] and section.short == ()
     some = altered(EXPLODING, runs=runs.assign(activation=runs["activation"].mask(runs["depth"] == 4, "mine:phi")))
     (_, found) = page_of(some, (theory.section,)).as_data()["sections"]
-    blocks = {kind: [each for each in found["blocks"] if each["block"] == kind] for kind in ("table", "figure")}
+    below = [each for block in found["blocks"] for each in block.get("blocks", [block])]
+    blocks = {kind: [each for each in below if each["block"] == kind] for kind in ("table", "figure")}
     assert [row[1] for row in blocks["table"][-1]["rows"]] == ["12"]
     assert "12 of 24 runs have no prediction, for the reasons below." in json.dumps(found)
     rows = [row for figure in blocks["figure"] for panel in figure["panels"] for row in panel["rows"]]
