@@ -21,7 +21,7 @@ from bench.text import integer, listed, number, of, percent, plural, share_inter
 # What comes first; others in the page's order.
 ORDER = ("claims", "map", "events", "remedies", "factors", "agreement", "theory")
 MOST_DEPTHS, MOST_LEVELS = 3, 6  # of recipes on the first screen; the folded table has all
-MOST_COLUMNS, MOST_ROWS = 5, 12  # of the map
+MOST_COLUMNS, MOST_ROWS = 5, 15  # of the map
 MOST_TIES = 2
 LEGEND = (
     ("c0", "no change"), ("c1", "one change"), ("c2", "two or more"), ("learned", "only learned"),
@@ -254,17 +254,20 @@ def _ties(row: Recipe, found: Recipes, words: Words) -> str:
 
 
 def _map(found: Recipes, words: Words) -> tuple[tuple[str, ...], tuple[Mapped, ...]]:
-    """The untouched network, then the changes that train most rows, the fewest changes first."""
+    """The untouched network, then the changes that rescue most rows, single ones first."""
     rows = [row for row in found.rows if row.reached is not Reached.UNMEASURED]
     if len(rows) > MOST_ROWS:
         kept = _some(found.depths)
         rows = [row for row in rows if row.depth in kept and row.level in found.levels[: MOST_ROWS // len(kept)]]
     tried: dict[str, list[Trial]] = {}
+    rescued: dict[str, int] = {}
     for row in rows:
-        for trial in row.trials:
-            if trial.changes:
-                tried.setdefault(words.changes(trial), []).append(trial)
-    ranked = sorted(tried, key=lambda each: (-sum(t.trains for t in tried[each]), -len(tried[each])))
+        lost = row.untouched is None or not row.untouched.trains
+        for trial in (each for each in row.trials if each.changes):
+            name = words.changes(trial)
+            tried.setdefault(name, []).append(trial)
+            rescued[name] = rescued.get(name, 0) + (lost and trial.trains)
+    ranked = sorted(tried, key=lambda each: (-rescued[each], -len(tried[each])))
     single = [each for each in ranked if tried[each][0].moved == 1][: MOST_COLUMNS - 1]
     more = [each for each in ranked if tried[each][0].moved > 1][: MOST_COLUMNS - 1 - len(single)]
     columns = ["as it stands", *single, *more]
