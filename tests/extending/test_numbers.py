@@ -54,9 +54,14 @@ def test_a_new_quantity_of_a_new_column_is_measured_shown_and_claimed(project: C
 
 
 def sections(project: Copy) -> dict[str, list[dict[str, object]]]:
-    """The blocks of each section of the page."""
+    """The blocks of each section of the page, those within folds too."""
     page = json.loads(project.run("-m", "bench", "report", "results", "--dump"))
-    return {section["id"]: section["blocks"] for section in page["sections"]}
+    return {section["id"]: within(section["blocks"]) for section in page["sections"]}
+
+
+def within(blocks: list[dict]) -> list[dict]:
+    """The blocks and those that they hold, in order."""
+    return [each for block in blocks for each in (block, *within(block.get("blocks", [])))]
 
 
 SHOWN = """
@@ -102,4 +107,5 @@ def test_a_chapter_is_on_the_page_in_the_answer_and_in_the_dump(project: Copy) -
     (sizes,) = [each for each in sections if each["id"] == "sizes"]
     (said,) = sizes["short"]
     assert said["text"].startswith("Networks have ") and page.count(said["text"]) == 2
-    assert [row[1] for row in sizes["blocks"][1]["rows"]] == ["3", "3"]
+    (table,) = [block for block in within(sizes["blocks"]) if block["block"] == "table"]
+    assert [row[1] for row in table["rows"]] == ["3", "3"]

@@ -10,6 +10,8 @@ from typing import Any
 from bench.analysis import Outcome
 from bench.analysis.avoided import Way, ways_to_fail
 from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recipes, Trial, recipes
+from bench.errors import SuiteError
+from bench.factors import show
 from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, numbers
 from bench.report.frames import Frames
@@ -104,10 +106,17 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
 
 
 def _asked(frames: Frames) -> dict[str, Any]:
-    """The suite's `[report]`, with levels as the page labels them."""
+    """The suite's `[report]`, with levels as the page labels them.
+
+    Raises:
+        SuiteError: the manifest holds something else.
+    """
     written = frames.manifest.report or {}
-    baseline = written.get("baseline") or {}
-    return {"ask": written.get("ask", ""), "baseline": {name: level_label(level) for name, level in baseline.items()}}
+    ask, baseline = written.get("ask") or "", written.get("baseline") or {}
+    levels = list(baseline.values()) if isinstance(baseline, Mapping) else [None]
+    if not isinstance(ask, str) or not all(isinstance(each, str | int | float) for each in levels):
+        raise SuiteError(f"manifest.json: report is not as `bench run` writes it: {show(dict(written))}.")
+    return {"ask": ask, "baseline": {name: level_label(level) for name, level in baseline.items()}}
 
 
 def _first(frames: Frames, found: Recipes, words: Words, ways: Sequence[Way], known: bool) -> First:
