@@ -107,7 +107,7 @@ RULES: tuple[Rule, ...] = (
          "share of units with slope 0 on every sample {value} (at least {threshold})"),
     Rule(Cause.SATURATED, Stage.BY_STEP, _ACTIVE, _first(_ACTIVE, "saturated_fraction"), 0.9,
          "share of units and samples saturated {value} (at least {threshold})"),
-    Rule(Cause.BLOWN, Stage.BY_STEP, _ACTIVE, signs.exploded, signs.LARGE_VALUES,
+    Rule(Cause.BLOWN, Stage.BY_STEP, _ACTIVE, Records.blown, signs.LARGE_VALUES,
          "root mean square of the pre-activations {value} (at least {threshold})"),
     Rule(Cause.BLOWN, Stage.BY_STEP, "loss_curves", signs.loss_too_large, 10.0,
          "loss {value} times the best constant answer's (at least {threshold})"),

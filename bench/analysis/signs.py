@@ -6,12 +6,14 @@ Every finder takes all runs at once and gives at most one row a run: `run` (its 
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bench.analysis.quantities import log_ratio
-from bench.analysis.tables import Indices, Reals, Rows, Tables
+from bench.analysis.tables import Indices, Reals, Rows, Tables, positions
 from bench.factors import level_name
 from bench.schema import EventKind, Tensor
 
@@ -32,7 +34,7 @@ class Records:
         self.runs = pd.Index(tables["runs"]["run_id"])
         self._rows: dict[tuple[str, str], Rows] = {}
         self._first: dict[tuple[str, str], Reals] = {}
-        self._kept: dict[str, pd.DataFrame] = {}
+        self._blown: dict[float, pd.DataFrame] = {}
 
     def rows(self, table: str, split: str = "") -> Rows:
         """A table's rows by run, step and layer; of evaluations those of a split."""
@@ -56,25 +58,41 @@ class Records:
             self._first[table, column] = found
         return self._first[table, column]
 
-    def blown(self) -> pd.DataFrame:
-        """`exploded` with its own limit."""
-        if "blown" not in self._kept:
-            self._kept["blown"] = exploded(self, LARGE_VALUES)
-        return self._kept["blown"]
+    def blown(self, threshold: float = LARGE_VALUES) -> pd.DataFrame:
+        """Where pre-activations are too large before any training, in order of computation."""
+        if threshold not in self._blown:
+            layers = first_rows(self.rows("activations"), "preactivation_mean_square", threshold**2, start=True)
+            layers = layers.assign(value=np.sqrt(layers["value"]), threshold=threshold)
+            at_start = self.broken[self.broken["step"] == 0]
+            inside = at_start[~at_start["tensor"].isin([str(Tensor.LOSS), str(Tensor.GRADIENT)])]
+            first_bad = inside.set_index("run")["layer"].reindex(layers["run"]).to_numpy(np.float64)
+            self._blown[threshold] = layers[~(first_bad < layers["layer"].to_numpy())]  # after a NaN says nothing
+        return self._blown[threshold]
 
+    @cached_property
+    def broken(self) -> pd.DataFrame:
+        """The first NaN or infinity of each run, as signs with the `tensor` that held it."""
+        events = self.tables["divergence_events"]
+        events = events[events["kind"].isin([str(EventKind.NAN), str(EventKind.INFINITY)])]
+        run = positions(events["run_id"], self.runs).astype(np.int64)
+        layer = events["layer_index"].to_numpy(np.float64, na_value=NO_LAYER).astype(np.int64)
+        step, value = events["step"].to_numpy(np.int64), events["value"].to_numpy(np.float64, na_value=np.nan)
+        order = np.lexsort((step, run))
+        found = hits(run[order], step[order], layer[order], value[order], np.nan)
+        return found.assign(tensor=events["tensor"].astype(str).to_numpy()[order][found.index])
+
+    @cached_property
     def probes(self) -> pd.DataFrame:
         """Each run and step at which its activations were looked at, in order."""
-        if "probes" not in self._kept:
-            rows = self.rows("activations")
-            self._kept["probes"] = pd.DataFrame({"run": rows.run, "step": rows.step})
-        return self._kept["probes"]
+        rows = self.rows("activations")
+        return pd.DataFrame({"run": rows.run, "step": rows.step})
 
     def settle(self, table: str) -> None:
         """Keep what other tables' rules ask of a table that may lose rows and columns then."""
         if table == "activations":
             self.in_first_layer(table, "preactivation_mean_square")
             self.blown()
-            self.probes()
+            _ = self.probes
         self._rows = {key: rows for key, rows in self._rows.items() if key[0] != table}
 
     def at_step(self, table: str, column: str, step: int) -> Reals:
@@ -124,8 +142,7 @@ def none() -> pd.DataFrame:
 
 def not_finite(records: Records, threshold: float) -> pd.DataFrame:
     """A NaN or an infinity in the first step, where nothing before it in order of computation was too large."""
-    found = _events(records)
-    found = found[found["step"] == 0]
+    found = records.broken[records.broken["step"] == 0]
     blown = records.blown().set_index("run")
     early = blown["layer"].reindex(found["run"]).to_numpy(np.float64)
     return found[~(early >= 0)]
@@ -133,29 +150,7 @@ def not_finite(records: Records, threshold: float) -> pd.DataFrame:
 
 def diverged(records: Records, threshold: float) -> pd.DataFrame:
     """The first NaN or infinity, whenever."""
-    return _events(records)
-
-
-def _events(records: Records) -> pd.DataFrame:
-    events = records.tables["divergence_events"]
-    events = events[events["kind"].isin([str(EventKind.NAN), str(EventKind.INFINITY)])]
-    run = records.runs.get_indexer(pd.Index(events["run_id"].astype(str)))
-    layer = events["layer_index"].to_numpy(np.float64, na_value=NO_LAYER).astype(np.int64)
-    step, value = events["step"].to_numpy(np.int64), events["value"].to_numpy(np.float64, na_value=np.nan)
-    order = np.lexsort((step, run))
-    tensor = events["tensor"].astype(str).to_numpy()[order]
-    made = pd.DataFrame({"run": run[order], "step": step[order], "layer": layer[order], "value": value[order]})
-    return made.assign(threshold=np.nan, tensor=tensor).drop_duplicates("run")
-
-
-def exploded(records: Records, threshold: float) -> pd.DataFrame:
-    """Pre-activations or a loss that are too large before any training, in order of computation."""
-    layers = first_rows(records.rows("activations"), "preactivation_mean_square", threshold**2, start=True)
-    layers = layers.assign(value=np.sqrt(layers["value"]), threshold=threshold)
-    bad = _events(records)
-    inside = bad[(bad["step"] == 0) & (bad["tensor"] != Tensor.LOSS) & (bad["tensor"] != Tensor.GRADIENT)]
-    first_bad = inside.set_index("run")["layer"].reindex(layers["run"]).to_numpy(np.float64)
-    return layers[~(first_bad < layers["layer"].to_numpy())]  # what comes after a NaN says nothing
+    return records.broken
 
 
 def loss_too_large(records: Records, threshold: float) -> pd.DataFrame:
@@ -165,7 +160,7 @@ def loss_too_large(records: Records, threshold: float) -> pd.DataFrame:
     """
     loss, naive = records.at_step("loss_curves", "loss", 0), records.of_run("naive_loss")
     naive = np.where(np.isnan(records.of_run("naive_accuracy")), naive, np.fmax(naive, np.log(2.0)))
-    bad = _events(records)
+    bad = records.broken
     loss[bad.loc[(bad["step"] == 0) & (bad["layer"] >= 0), "run"].to_numpy()] = np.nan
     with np.errstate(invalid="ignore"):
         at = np.flatnonzero(loss >= threshold * naive)
@@ -275,8 +270,7 @@ def lagging(records: Records, threshold: float) -> pd.DataFrame:
     with np.errstate(invalid="ignore", divide="ignore"):
         learned = (batches <= naive / TWICE) & ~(judged <= naive / TWICE)
         at = np.flatnonzero(keeps & learned & ~(judged < threshold * batches) & ~np.isnan(judged))
-    last = _last_steps(records.rows("evaluations", "train"), len(records.runs))
-    return hits(at, last[at], NO_LAYER, judged[at] / batches[at], threshold)
+    return _at_end(records, "train", at, judged[at] / batches[at], threshold)
 
 
 def memorized(records: Records, threshold: float) -> pd.DataFrame:
@@ -284,8 +278,7 @@ def memorized(records: Records, threshold: float) -> pd.DataFrame:
     train, validation = (_final(records, split, "loss") for split in ("train", "validation"))
     with np.errstate(invalid="ignore", divide="ignore"):
         at = np.flatnonzero((train <= records.of_run("naive_loss") / TWICE) & (validation >= threshold * train))
-    last = _last_steps(records.rows("evaluations", "validation"), len(records.runs))
-    return hits(at, last[at], NO_LAYER, validation[at] / train[at], threshold)
+    return _at_end(records, "validation", at, validation[at] / train[at], threshold)
 
 
 def majority(records: Records, threshold: float) -> pd.DataFrame:
@@ -293,16 +286,14 @@ def majority(records: Records, threshold: float) -> pd.DataFrame:
     share, largest = _final(records, "validation", "largest_answer_share"), records.of_run("naive_accuracy")
     with np.errstate(invalid="ignore"):
         at = np.flatnonzero((share >= largest) & (largest >= threshold))
-    last = _last_steps(records.rows("evaluations", "validation"), len(records.runs))
-    return hits(at, last[at], NO_LAYER, largest[at], threshold)
+    return _at_end(records, "validation", at, largest[at], threshold)
 
 
 def one_answer(records: Records, threshold: float) -> pd.DataFrame:
     """One answer for every validation row."""
     share = _final(records, "validation", "largest_answer_share")
     at = np.flatnonzero(share >= threshold)
-    last = _last_steps(records.rows("evaluations", "validation"), len(records.runs))
-    return hits(at, last[at], NO_LAYER, share[at], threshold)
+    return _at_end(records, "validation", at, share[at], threshold)
 
 
 def falling(records: Records, threshold: float) -> pd.DataFrame:
@@ -338,6 +329,12 @@ def _final(records: Records, split: str, column: str) -> Reals:
     return found
 
 
+def _at_end(records: Records, split: str, run: Indices, value: Reals, threshold: float) -> pd.DataFrame:
+    """Signs of some runs at their last evaluation."""
+    last = _last_steps(records.rows("evaluations", split), len(records.runs))
+    return hits(run, last[run], NO_LAYER, value, threshold)
+
+
 def _last_steps(rows: Rows, runs: int) -> Indices:
     last = np.zeros(runs, np.int64)
     last[rows.row_run] = rows.row_step
@@ -346,7 +343,7 @@ def _last_steps(rows: Rows, runs: int) -> Indices:
 
 def probed(records: Records, found: pd.DataFrame) -> Indices:
     """For each sign the step of the next look at activations: between two looks nobody knows which sign was first."""
-    looks, run, step = records.probes(), found["run"].to_numpy(np.int64), found["step"].to_numpy(np.int64)
+    looks, run, step = records.probes, found["run"].to_numpy(np.int64), found["step"].to_numpy(np.int64)
     beyond = 1 + max(int(looks["step"].max()) if len(looks) else 0, int(step.max(initial=0)))
     looked = np.append(looks["run"].to_numpy(np.int64), len(records.runs))
     at_step = np.append(looks["step"].to_numpy(np.int64), 0)
