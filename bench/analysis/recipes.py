@@ -17,7 +17,7 @@ from pandas.api.types import is_numeric_dtype
 from bench.analysis.estimates import clustered_wilson, with_lost_counted
 from bench.analysis.quantities import seconds_per_step
 from bench.analysis.verdicts import Outcome
-from bench.factors import FACTORS
+from bench.factors import FACTORS, level_name
 from bench.quantities import quantity
 from bench.text import exactly
 
@@ -60,6 +60,18 @@ class Trial:
         return 0 < self.runs == self.trained
 
     @property
+    def learned_all(self) -> bool:
+        """Whether every replicate learned."""
+        return 0 < self.runs == self.learned
+
+    @property
+    def reached(self) -> Reached:
+        """How far it comes."""
+        if self.trains:
+            return Reached.TRAINS
+        return Reached.LEARNED if self.learned_all else Reached.NONE
+
+    @property
     def moved(self) -> int:
         """How many changes that is."""
         return len({"optimizer" if factor == RATE else factor for factor, _ in self.changes})
@@ -76,6 +88,11 @@ class Recipe:
     ties: tuple[Trial, ...]
     untouched: Trial | None
     trials: tuple[Trial, ...]
+
+    @property
+    def stands(self) -> bool:
+        """Whether it trains untouched."""
+        return self.untouched is not None and self.untouched.trains
 
 
 @dataclass(frozen=True)
@@ -154,7 +171,7 @@ def baseline_of(levels: Levels, judged: pd.DataFrame, named: Mapping[str, str]) 
         found[name] = named.get(name) or (default if default in known else known[0])
     if RATE in found and RATE not in named:
         optimizer = found.get("optimizer") or str(judged["optimizer"].iloc[0])
-        usual = _spelt(ADAM.get(optimizer.partition("(")[0], 0.01))
+        usual = _spelt(ADAM.get(level_name(optimizer), 0.01))
         held = judged[judged["optimizer"].astype(str) == optimizer]
         there = [each for each in levels[RATE] if each in set(held[RATE].astype(str))] or list(levels[RATE])
         found[RATE] = usual if usual in there else there[0]
@@ -231,7 +248,7 @@ def _recipe(level: str, depth: str, trials: Sequence[Trial]) -> Recipe:
     """The trial with the fewest changes of those that train, or learn; else the best tried."""
     untouched = next((each for each in trials if not each.changes), None)
     trains = [each for each in trials if each.trains]
-    learned = [each for each in trials if 0 < each.runs == each.learned]
+    learned = [each for each in trials if each.learned_all]
     if all(np.isnan(each.median) for each in trials):
         reached, ranked = Reached.UNMEASURED, list(trials)
     elif trains or learned:

@@ -20,6 +20,10 @@ WORDS = {
     "residual": "a skip connection", "l1": "an L1 penalty", "l2": "an L2 penalty",
     "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD",
 }  # fmt: skip
+KERAS = {
+    "initializer": "glorot_uniform", "normalization": "none", "skip": "none", "clipping": "none",
+    "regularization": "none", "optimizer": "adam", RATE: "0.001",
+}  # fmt: skip
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 FIRST_WORDS = 14  # kept for the first clause
 MANY = 3  # names are listed up to so many
@@ -89,15 +93,12 @@ class Words:
     @property
     def keras(self) -> bool:
         """Whether the baseline is what Keras's user has who sets nothing: every treatment off, Adam at 0.001."""
-        base = {**{name: str(factor.default) for name, factor in FACTORS.items()}, **self.found.baseline}
-        row = self.found.runs.iloc[0] if len(self.found.runs) else None
-        held = {
-            name: base[name] if name in self.found.baseline else str(row.get(name, "")) if row is not None else ""
-            for name in ("initializer", "normalization", "skip", "clipping", "regularization", "optimizer", RATE)
+        run = {} if self.found.runs.empty else self.found.runs.iloc[0].to_dict()
+        return all(
+            self.found.baseline.get(name, str(run.get(name, ""))) == level
+            for name, level in KERAS.items()
             if name != self.found.ask
-        }
-        usual = {"initializer": "glorot_uniform", "optimizer": "adam", RATE: "0.001"}
-        return all(value == usual.get(name, "none") for name, value in held.items())
+        )
 
 
 def count(number: int) -> str:
@@ -124,7 +125,7 @@ def headline(found: Recipes, words: Words) -> str:
 
 def _clauses(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> Iterator[str]:
     yield _out_of_the_box(found, words, deepest)
-    rest = [row for row in deepest if not _untouched(row)]
+    rest = [row for row in deepest if not row.stands]
     if rest:
         fixed = _fixes(found, words, rest)
         if fixed:
@@ -132,18 +133,14 @@ def _clauses(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> Iterato
     yield from _never(found, words)
 
 
-def _untouched(row: Recipe) -> bool:
-    return row.untouched is not None and row.untouched.trains
-
-
 def _out_of_the_box(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> str:
     """To which depth everything trains untouched, and what does at the deepest."""
     whole = []
     for depth in found.depths:
-        if not all(_untouched(row) for row in found.rows if row.depth == depth):
+        if not all(row.stands for row in found.rows if row.depth == depth):
             break
         whole.append(depth)
-    there = [row.level for row in deepest if _untouched(row)]
+    there = [row.level for row in deepest if row.stands]
     everything, last = words.names([row.level for row in deepest]), found.depths[-1]
     trains = _verb(found, len(deepest), "train")
     if len(there) == len(deepest):

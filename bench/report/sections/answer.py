@@ -13,7 +13,7 @@ from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recip
 from bench.errors import SuiteError
 from bench.factors import show
 from bench.report.axes import level_label
-from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, numbers
+from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, blocks_of, numbers
 from bench.report.frames import Frames
 from bench.report.headline import Words, headline, level_words
 from bench.report.sections.overall import overall
@@ -102,7 +102,7 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
     said = Sentences((*overall(frames.labelled, frames.choice), *short))
     tables = (_recipes_table(found, words), _avoided_table(ways, words)) if known else ()
     blocks = (_first(frames, found, words, ways, known), numbers(said, Counts(_counts(frames)), *tables))
-    return Section("answer", "What to change", "Answer", tuple(each for each in blocks if each is not None))
+    return Section("answer", "What to change", "Answer", blocks_of(*blocks))
 
 
 def _asked(frames: Frames) -> dict[str, Any]:
@@ -220,13 +220,6 @@ def kind_of(reached: Reached, trial: Trial) -> str:
     return "learned" if reached is Reached.LEARNED else "none"
 
 
-def reached_by(trial: Trial) -> Reached:
-    """How far one cell comes."""
-    if trial.trains:
-        return Reached.TRAINS
-    return Reached.LEARNED if 0 < trial.runs == trial.learned else Reached.NONE
-
-
 def _card(found: Recipes, words: Words, level: str, depth: str) -> Card:
     row = found.row(level, depth)
     layers = f"{depth} layers" if depth else ""
@@ -271,11 +264,10 @@ def _map(found: Recipes, words: Words) -> tuple[tuple[str, ...], tuple[Mapped, .
     tried: dict[str, list[Trial]] = {}
     rescued: dict[str, int] = {}
     for row in rows:
-        lost = row.untouched is None or not row.untouched.trains
         for trial in (each for each in row.trials if each.changes):
             name = words.changes(trial)
             tried.setdefault(name, []).append(trial)
-            rescued[name] = rescued.get(name, 0) + (lost and trial.trains)
+            rescued[name] = rescued.get(name, 0) + (trial.trains and not row.stands)
     ranked = sorted(tried, key=lambda each: (-rescued[each], -len(tried[each])))
     single = [each for each in ranked if tried[each][0].moved == 1][: MOST_COLUMNS - 1]
     more = [each for each in ranked if tried[each][0].moved > 1][: MOST_COLUMNS - 1 - len(single)]
@@ -284,7 +276,7 @@ def _map(found: Recipes, words: Words) -> tuple[tuple[str, ...], tuple[Mapped, .
     for row in sorted(rows, key=lambda each: (found.depths.index(each.depth), found.levels.index(each.level))):
         by = {words.changes(trial): trial for trial in row.trials}
         cells = tuple(
-            (_score(by[each].worst, found), kind_of(reached_by(by[each]), by[each])) if each in by else ("", "")
+            (_score(by[each].worst, found), kind_of(by[each].reached, by[each])) if each in by else ("", "")
             for each in columns
         )
         name = words.level(found.ask, row.level) if found.ask else "this network"
@@ -378,10 +370,10 @@ def _counts(frames: Frames) -> tuple[Count, ...]:
     judged = frames.plain
     runs, status = len(judged), judged["status"].value_counts()
     planned = frames.manifest.planned.runs
-    counts: Mapping[str, int] = {name: int(status.get(name, 0)) for name in ("completed", "diverged", "failed")}
-    learned = int((judged["outcome"] == Outcome.LEARNED).sum())
+    counts = {name: int(status.get(name, 0)) for name in ("completed", "diverged", "failed")}
+    counts["learned"] = int((judged["outcome"] == Outcome.LEARNED).sum())
     missing = f"{integer(planned - runs)} not run yet" if planned != runs else ""
     return (
         Count("runs planned", planned, missing),
-        *(Count(name, count, percent(count, runs)) for name, count in {**counts, "learned": learned}.items()),
+        *(Count(name, count, percent(count, runs)) for name, count in counts.items()),
     )
