@@ -68,6 +68,7 @@ EXPLODES = (Cause.BLOWN, Cause.EXPLODING)
 BASE: dict[str, Level] = {
     "dataset": "digits", "width": 32, "depth": 4, "activation": "relu", "initializer": "he_normal",
     "bias_initializer": "zeros", "normalization": "none", "optimizer": "sgd", "learning_rate": 0.05, "steps": 100,
+    "batch_size": 64,
 }  # fmt: skip
 
 TUNED: tuple[Plant, ...] = (
@@ -150,7 +151,7 @@ def write_suite(name: str, plants: Sequence[Plant], folder: Path) -> Path:
         'question = "Is the planted cause named?"',
         f"replicates = {REPLICATES}",
     ]
-    cells = [BASE | {"batch_size": 64} | cell for plant in plants for cell in plant.each()]
+    cells = [BASE | cell for plant in plants for cell in plant.each()]
     for cell in cells:
         if isinstance(data := cell["dataset"], dict):
             cell["dataset"] = data | {"path": str((folder / str(data["path"])).resolve())}

@@ -106,13 +106,17 @@ def build_index(folder: Path) -> Index:
 
 
 def _is_list(page: Path) -> bool:
+    head = _head(page)
+    return any(mark in head for mark in MARKS)
+
+
+def _head(page: Path) -> str:
     with page.open(encoding="utf-8", errors="replace") as text:
-        start = text.read(MARK_WITHIN)
-    return any(mark in start for mark in MARKS)
+        return text.read(MARK_WITHIN)
 
 
 def _entry(results: Path) -> Entry:
-    manifest = read_manifest(results)
+    manifest, head = read_manifest(results), _head(results / PAGE)
     moment = _moment(str(manifest.ended or manifest.started))
     return Entry(
         href=_href(results),
@@ -122,8 +126,8 @@ def _entry(results: Path) -> Entry:
         moment=moment,
         ended=f"{'ended' if manifest.ended else 'not ended, started'} {moment:%Y-%m-%d %H:%M} UTC",
         runs=_runs(count_statuses(results), manifest.planned.runs),
-        headline=_said(HEADLINE, results / PAGE),
-        claims=_said(CLAIMS, results / PAGE),
+        headline=_said(HEADLINE, head),
+        claims=_said(CLAIMS, head),
         versions=_versions(manifest.versions),
         remark="Dry: these numbers were made by formula, not by training." if manifest.dry else "",
     )
@@ -144,10 +148,9 @@ def _runs(counts: Mapping[str, int], planned: int) -> str:
     return f"{of(sum(counts.values()), planned)} runs: {by_status}"
 
 
-def _said(what: re.Pattern[str], page: Path) -> str:
-    """What a report says of itself, read from its head: to judge it again would take all of its tables."""
-    with page.open(encoding="utf-8", errors="replace") as text:
-        found = what.search(text.read(MARK_WITHIN))
+def _said(what: re.Pattern[str], head: str) -> str:
+    """What a report says of itself in its head: to judge it again would take all of its tables."""
+    found = what.search(head)
     return unescape(found[1]) if found else ""
 
 

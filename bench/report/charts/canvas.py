@@ -87,19 +87,20 @@ def finish(figure: Figure, text: str) -> Drawing:
 
 def _opening(view_box: str, text: str) -> str:
     label = escape(text, quote=True)
-    return f'<svg viewBox="{view_box}" role="img" aria-label="{label}" font-family="sans-serif" xmlns:xlink="http://www.w3.org/1999/xlink">'
+    what = f'role="img" aria-label="{label}" font-family="sans-serif"'
+    return f'<svg viewBox="{view_box}" {what} xmlns:xlink="http://www.w3.org/1999/xlink">'
 
 
 def _compact(svg: str) -> str:
     """Without comments and line breaks, with coordinates to a tenth of a point."""
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d)\d+", r"\1", tag.group()), svg)  # never in a label
-    svg = re.sub(r"<[^>]*>", lambda tag: _plainly(tag.group()), svg)
+    svg = re.sub(r"<[^>]*>", lambda tag: _plainly(tag.group()), svg)  # never in a label
     return re.sub(r">\s+<", "><", svg).strip()
 
 
 def _plainly(tag: str) -> str:
-    """A tag without the font that its root names, turns by nothing, and spaces about a path's commands."""
+    """A tag of short numbers, without its root's font, turns by nothing, and spaces about a path's commands."""
+    tag = re.sub(r"(\d+\.\d)\d+", r"\1", tag)
     tag = re.sub(r' font-family: [^;"]*;| transform="rotate\(-0 [^"]*"', "", tag)
     return re.sub(r' d="[^"]*"', lambda path: re.sub(r"\s*([MLCQz])\s*", r"\1", path[0]), tag)
 
