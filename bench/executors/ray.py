@@ -33,6 +33,7 @@ except ImportError as error:
 
 NODES_SECONDS = 2.0  # between two looks at which nodes are alive
 CONNECT_SECONDS = 10.0
+LOST_SECONDS = 10.0  # a head that refuses for so long is lost: a busy machine refuses a single connection too
 STORE_BYTES = 256 * 2**20  # shared memory of a cluster that is started here: tables are small
 POLL_SECONDS = 0.2
 SECONDS_TO_LEAVE = 10.0
@@ -74,7 +75,7 @@ class Cluster:
         """The nodes that are alive, as Ray describes them, not older than NODES_SECONDS."""
         if time.monotonic() - self._looked > NODES_SECONDS:
             try:
-                _knock(self._head)
+                _knock(self._head, LOST_SECONDS)
             except ExecutorError as error:  # Ray would end this process, but a minute later and without a word
                 raise ExecutorError(
                     f"The Ray cluster was lost: {error} What has ended is kept; the same command goes on from there."
@@ -120,15 +121,20 @@ def _connect(address: str, cpus: int, plugins: Sequence[Path]) -> None:
         raise ExecutorError(f"--address {address}: no Ray cluster answers there ({error}).") from error
 
 
-def _knock(address: str) -> None:
-    """Try whether anything listens at host:port: Ray would try for four minutes."""
+def _knock(address: str, patience: float = 0.0) -> None:
+    """Try whether anything listens at host:port, for `patience` seconds: Ray would try for four minutes."""
     host, _, port = address.rpartition(":")
     if not host:
         return
-    try:
-        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
-    except (OSError, ValueError, OverflowError) as error:
-        raise ExecutorError(f"{address}: nothing listens there ({error}).") from error
+    until = time.monotonic() + patience
+    while True:
+        try:
+            socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+            return
+        except (OSError, ValueError, OverflowError) as error:
+            if time.monotonic() >= until:
+                raise ExecutorError(f"{address}: nothing listens there ({error}).") from error
+        time.sleep(POLL_SECONDS)
 
 
 def _silence() -> None:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,7 +25,7 @@ from tests.cohorts import EVALUATED, cohorts, suite_text
 from tests.inline import files
 
 ray = pytest.importorskip("ray", reason="the extra `ray` is not installed: make test installs it")
-from bench.executors.ray import RayExecutor, Share  # noqa: E402
+from bench.executors.ray import RayExecutor, Share, _knock  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 NODE = {"include_dashboard": False, "object_store_memory": 80 * 2**20}
@@ -71,15 +72,45 @@ def bench(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def test_a_cluster_that_is_not_there_or_has_no_room_is_named() -> None:
+def test_a_cluster_that_is_not_there_is_named() -> None:
     with pytest.raises(ExecutorError, match=r"127\.0\.0\.1:1: nothing listens there"):
         RayExecutor("127.0.0.1:1")
     with pytest.raises(ExecutorError, match="--address auto: no Ray cluster answers there"):
         RayExecutor("auto")
     with pytest.raises(ExecutorError, match="Ray Client is not supported"):
         RayExecutor("ray://head:10001")
-    with pytest.raises(ExecutorError, match=r"No node has 1 CPUs and 64 GPUs"):
-        RayExecutor(share=Share(gpus=64.0), workers=1)
+
+
+def test_a_head_that_refuses_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    listening = socket.create_server(("127.0.0.1", 0))
+    address = f"127.0.0.1:{listening.getsockname()[1]}"
+    refused: list[object] = []
+
+    def refuse_once(*arguments: Any) -> socket.socket:
+        if not refused:
+            refused.append(arguments)
+            raise ConnectionRefusedError
+        return connect(*arguments)
+
+    connect = socket.create_connection
+    monkeypatch.setattr(socket, "create_connection", refuse_once)
+    with listening:
+        _knock(address, patience=5.0)
+        assert refused
+        refused.clear()
+        with pytest.raises(ExecutorError, match="nothing listens there"):
+            _knock(address)
+
+
+def test_that_no_node_has_room_is_said(cluster: Any) -> None:
+    with pytest.raises(ExecutorError, match=r"No node has 1 CPUs and 64 GPUs for a cohort: the largest has 2 CPUs"):
+        RayExecutor(cluster.address, Share(gpus=64.0))
+
+
+@pytest.mark.full
+def test_a_cluster_is_started_here_where_none_is_named() -> None:
+    with RayExecutor(workers=1) as executor:
+        assert executor.submit("tests.executors.targets:threads", 0, 60.0).result().status is Status.OK
 
 
 def test_each_fault_of_a_cohort_is_told_apart_as_on_one_machine(cluster: Any) -> None:
