@@ -103,24 +103,27 @@ def rules_held(rules: RuleSet, measured: Measurements, when: When | None = None)
     return measured.held[rules, when]
 
 
-def gate_open(rules: RuleSet, measured: Measurements) -> Flags | None:
-    """Where the set's gate lets its rules speak; None where it has none. An unmeasured gate is closed."""
+def gate_open(rules: RuleSet, measured: Measurements) -> Reals | None:
+    """1 where the set's gate lets its rules speak, 0 where not, NaN where nothing that it asks was measured.
+
+    None where the set has no gate.
+    """
     if not rules.gate:
         return None
-    return np.asarray(
-        np.logical_or.reduce([_scored(measured.by_run(QUANTITIES[each.measure]), each) == 1.0 for each in rules.gate])
-    )
+    asked = [_scored(measured.by_run(QUANTITIES[each.measure]), each) for each in rules.gate]
+    return np.asarray(np.fmax.reduce(asked))
 
 
-def symptoms(rules: RuleSet, held: pd.DataFrame, gate: Flags | None = None) -> pd.Series:
+def symptoms(rules: RuleSet, held: pd.DataFrame, gate: Reals | None = None) -> pd.Series:
     """The symptom of the first rule that held, by run; healthy where none did.
 
-    Where none did and the rule that the set `needs` could not be asked, the run is unmeasured.
+    Where none did and the rule that the set `needs` could not be asked, or its gate could not, the run is unmeasured.
     """
+    gate = np.ones(len(held)) if gate is None else gate
     said = [rule for rule in rules.rules if not rule.severe]
-    conditions = [(held[rule.name] == 1.0).to_numpy() & (True if gate is None else gate) for rule in said]
+    conditions = [(held[rule.name] == 1.0).to_numpy() & (gate == 1.0) for rule in said]
     values = [str(rule.symptom) for rule in said] + [str(Symptom.HEALTHY)]
-    known = held[rules.needs].notna().to_numpy()
+    known = held[rules.needs].notna().to_numpy() & ~np.isnan(gate)
     return pd.Series(np.select([*conditions, known], values, str(Symptom.UNMEASURED)), index=held.index, dtype="str")
 
 

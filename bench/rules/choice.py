@@ -18,10 +18,14 @@ from bench.rules.model import LearnedRule, Rule, RuleSet
 _FILES = resources.files("bench.rules")
 _OUTCOME = "outcome"  # the file that says when a run learned, whatever the set
 OWN = "gradtrial"
-# Each TOML file beside this one is a set; our own speaks first.
+WATCHING = "gradtrial_watching"  # our own rules on a whole run, as the published tools look at it
+# Each TOML file beside this one is a set; our own speak first.
 NAMES = (
     OWN,
-    *sorted({f.name.removesuffix(".toml") for f in _FILES.iterdir() if f.name.endswith(".toml")} - {OWN, _OUTCOME}),
+    WATCHING,
+    *sorted(
+        {f.name.removesuffix(".toml") for f in _FILES.iterdir() if f.name.endswith(".toml")} - {OWN, WATCHING, _OUTCOME}
+    ),
 )
 LEARNED = "outcome.learned_share"
 FORMER = "gradbench"  # our own set's name before the project's was changed: suites and results of that time hold it

@@ -97,7 +97,7 @@ def test_areas_are_those_of_scikit_learn_and_the_sweep_passes_through_the_rule()
     expected = roc_auc_score(bad, -judged["signal_ratio_start"])
     assert found["signal_ratio", "start", "below"] == pytest.approx(expected)
     curve = sweep(measured, judged, judged, choice)
-    one = curve[(curve["measure"] == "signal_ratio") & (curve["side"] == "below")]
+    one = curve[(curve["measure"] == "signal_ratio") & (curve["when"] == "start") & (curve["side"] == "below")]
     for row in one.itertuples():
         flags = judged["signal_ratio_start"] <= row.threshold
         assert row.recall == pytest.approx(flags[bad].mean())
