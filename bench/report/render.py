@@ -1,7 +1,8 @@
 """From the page's data to the one HTML file, which carries the scripts of others within itself and opens offline.
 
 Vega, Vega-Lite and vega-embed come from vl-convert, DataTables from itables: both pinned in constraints.txt. Each
-bundle names its licences in its own text.
+bundle names its licences in its own text. They stand in the page as gzip in base64, like the explorer's data, and are
+run when that opens.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from bench.report.sections.explorer import Explorer
 from bench.text import integer
 
 WIDE_LEVELS = 5
-CLOSING = re.compile(r"</(script)", re.IGNORECASE)
 MARKED = re.compile(r"(`|\*)(.+?)\1")  # `code` and *emphasis* in a paragraph
 
 
@@ -64,7 +64,7 @@ def render(page: Page) -> str:
     """The page as HTML; the same page gives the same text."""
     figures = page.of(Figure)
     drawn = {figure.key: draw_figure(figure) for figure in figures}
-    style = Markup(table_style() + _template("page.css"))
+    style = Markup(_template("page.css"))
     scripts = _scripts(page.of(Explorer), figures)
     thumbs = {
         card.id: Markup(unique(thumbnail(card.figure.panels).svg, f"thumb-{card.id}"))
@@ -90,12 +90,13 @@ def _scripts(explorers: Sequence[Explorer], figures: Sequence[Figure]) -> dict[s
         charts = json.dumps(specifications(explorer.data["factors"]), separators=(",", ":"))
         data = json.dumps(explorer.data, separators=(",", ":"), allow_nan=False)
         found |= {
-            "vega": vega_script(),
-            "table": table_script(),
+            "vega": packed(vega_script().encode()),
+            "table": packed(table_script().encode()),
+            "table_style": packed(table_style().encode()),
             "explorer": _template("blobs.js") + _template("explorer.js"),
             "charts": charts.replace("<", "\\u003c"),
             "data": packed(data.encode()),
-            "traces": packed(explorer.traces.values.astype("<i2").tobytes()),
+            "traces": packed(explorer.traces.packable()),
         }
     return {name: Markup(text) for name, text in found.items()}
 
@@ -153,7 +154,7 @@ def _swatch(index: int) -> Markup:
 @cache
 def vega_script() -> str:
     """A module that defines `window.vegaEmbed`."""
-    return _embeddable(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
+    return str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"))
 
 
 @cache
@@ -168,16 +169,10 @@ def table_script() -> str:
     default = re.search(r"([\w$]+) as default", export.group(1)) if export else None
     if not export or not default:
         raise ValueError("itables: html/dt_bundle.js has no default export; its version in constraints.txt changed.")
-    whole = bundle[: export.start()] + f"window.DataTable={default.group(1)};" + bundle[export.end() :]
-    return _embeddable(whole)
+    return bundle[: export.start()] + f"window.DataTable={default.group(1)};" + bundle[export.end() :]
 
 
 @cache
 def table_style() -> str:
     """The style sheet of DataTables."""
     return resources.files("itables").joinpath("html/dt_bundle.css").read_text("utf-8")
-
-
-def _embeddable(script: str) -> str:
-    """The script with nothing in it that would end a <script> element early."""
-    return CLOSING.sub(r"<\\/\1", script)

@@ -34,6 +34,15 @@ class Traces:
     values: NDArray[np.int16]
     structures: dict[str, Any]
 
+    def packable(self) -> bytes:
+        """The values in a third fewer bytes once compressed: the step from one to the next, signs in the last bit, all
+        low bytes before all high ones. `numbers` in `templates/blobs.js` undoes it.
+        """
+        step = np.diff(self.values, prepend=np.int16(0))  # it wraps, as the sum that undoes it does
+        signed_last = (step << 1) ^ (step >> 15)
+        planes: NDArray[np.uint8] = signed_last.astype("<i2").view(np.uint8).reshape(-1, 2).T
+        return planes.tobytes()
+
 
 @dataclass(frozen=True)
 class _Structure:

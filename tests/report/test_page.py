@@ -80,7 +80,7 @@ def test_theory_has_a_section_with_charts_ranking_and_rules(page: Page, parsed: 
 
 def test_the_page_of_hundreds_of_runs_is_small(html: str) -> None:
     assert len(dry_results(LARGE).tables["runs"]) == 648
-    assert len(html.encode()) < 5e6
+    assert len(html.encode()) < 3e6
 
 
 def test_a_suite_without_claims_has_no_section_of_them(page: Page, html: str) -> None:

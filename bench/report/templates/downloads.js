@@ -60,7 +60,7 @@ async function savePng(figure) {
 }
 
 async function saveCsv(figure) {
-  const data = JSON.parse(new TextDecoder().decode(await inflate("chart-data")));
+  const data = JSON.parse(await unpacked("chart-data"));
   save(`${figure.id}.csv`, new Blob([data[figure.id]], { type: "text/csv" }));
 }
 

@@ -1,11 +1,15 @@
 // The explorer: filters over every factor, a scatter of runs, a table of cells and a view of one run.
-// Data: `explorer-data` (JSON) and `explorer-traces` (16-bit integers), both gzip in base64. See bench/report/explorer.py.
+// Data: `explorer-data` (JSON) and `explorer-traces` (16-bit integers), both gzip in base64. See bench/report/sections/explorer.py.
 
 const MISSING = -32768, INFINITE = 32767, ZERO = -32767, SCALE = 100;
 const byId = (id) => document.getElementById(id);
 
-const data = JSON.parse(new TextDecoder().decode(await inflate("explorer-data")));
-const traces = new Int16Array(await inflate("explorer-traces"));
+const styled = document.createElement("style");
+styled.textContent = await unpacked("table-style");
+document.querySelector("style").before(styled); // the page's own rules come after it
+await Promise.all([load("vega-code"), load("table-code")]);
+const data = JSON.parse(await unpacked("explorer-data"));
+const traces = numbers(await inflate("explorer-traces"));
 const specs = JSON.parse(byId("explorer-charts").textContent);
 const { runs, cells, factors, structures } = data;
 const total = runs.id.length;
