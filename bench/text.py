@@ -137,6 +137,18 @@ def spoken(name: str) -> str:
     return name.replace("_", " ")
 
 
+def shortened(text: str, most: int) -> str:
+    """At most that many characters, with an ellipsis where something is left out."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def ratio(value: float) -> str:
+    """How many times as much or as little: `× 12`, `÷ 30,000`; two digits."""
+    if not math.isfinite(value) or value <= 0.0:
+        return UNKNOWN
+    return f"÷ {number(1.0 / value, 2)}" if value < 1.0 else f"× {number(value, 2)}"
+
+
 def sentence(text: str) -> str:
     """With a capital first and a full stop last."""
     return (text[:1].upper() + text[1:]).rstrip(".") + "." if text else ""

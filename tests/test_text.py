@@ -28,6 +28,7 @@ CASES = {
     text.integer: [(12345, "12,345"), (-1, "−1")],
     text.power_of_ten: [(-12, "10⁻¹²")],
     text.sentence: [("too few: 2", "Too few: 2."), ("Done.", "Done."), ("", "")],
+    text.ratio: [(12.3, "× 12"), (1.0, "× 1"), (1 / 30_000, "÷ 30,000"), (0.0, "–"), (math.nan, "–"), (math.inf, "–")],
     text.listed: [([], "none"), (["a"], "a"), (["a", "b", "c"], "a, b and c")],
 }  # fmt: skip
 
@@ -44,6 +45,7 @@ def test_shares_are_whole_only_where_they_are() -> None:
     assert text.share_interval(0.801, 0.9) == "80–90 %"
     assert [text.plural(count, "run") for count in (0, 1, 1200)] == ["0 runs", "1 run", "1,200 runs"]
     assert (text.span(4, 4), text.span(4, 1200), text.span(4, 12, " to ")) == ("4", "4–1,200", "4 to 12")
+    assert [text.shortened("he normal", most) for most in (9, 8, 4)] == ["he normal", "he norm…", "he…"]
     assert text.listed(list("abcdefghij"), 3) == "a, b, c and 7 more"
 
 

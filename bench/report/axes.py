@@ -15,6 +15,7 @@ from pandas.api.types import is_numeric_dtype
 from bench.analysis import Outcome, matched
 from bench.analysis.comparison import factor_columns
 from bench.report.blocks import Figure, Panel
+from bench.report.headline import level_words
 from bench.results import Manifest
 from bench.text import UNKNOWN, exactly, listed, spoken
 
@@ -32,6 +33,14 @@ class Axis:
     factor: str
     levels: tuple[str, ...]
     numeric: bool
+
+    def words(self, level: str) -> str:
+        """A level as what is chosen: `batch normalization`, `a skip connection`, `no clipping`, `rate 0.01`."""
+        return level_words(self.factor, level, self.levels)
+
+    def change(self, level: str) -> str:
+        """The same where it names a row, without an article."""
+        return self.words(level).removeprefix("a ").removeprefix("an ")
 
 
 def varied_axes(runs: pd.DataFrame, manifest: Manifest) -> tuple[Axis, ...]:

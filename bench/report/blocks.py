@@ -112,14 +112,6 @@ class Table(Block):
 
 
 @dataclass(frozen=True)
-class Panel:
-    """One small chart: its title and the frame it draws."""
-
-    title: str
-    rows: pd.DataFrame
-
-
-@dataclass(frozen=True)
 class Scale:
     """What panels of a figure share, so that they can be compared."""
 
@@ -130,6 +122,16 @@ class Scale:
     x_limits: tuple[float, float] = (0.0, 1.0)
     y_limits: tuple[float, float] = (0.0, 1.0)
     series: tuple[str, ...] = ()  # what the colours stand for, in order
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One small chart: its title and the frame it draws; its kind and scale where they are not its figure's."""
+
+    title: str
+    rows: pd.DataFrame
+    kind: str = ""
+    scale: Scale | None = None
 
 
 @dataclass(frozen=True)

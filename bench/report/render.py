@@ -23,7 +23,7 @@ from markupsafe import Markup, escape
 
 from bench.report.blocks import Figure, Page
 from bench.report.charts import CHARTS
-from bench.report.charts.canvas import DASHES, SERIES, VARIABLES, unique
+from bench.report.charts.canvas import DASHES, GLYPHS, SERIES, VARIABLES, unique
 from bench.report.charts.claim import thumbnail
 from bench.report.charts.heatmap import colour_bar
 from bench.report.charts.vega import specifications
@@ -133,15 +133,25 @@ def draw_figure(figure: Figure) -> DrawnFigure:
     """Draw every panel of a figure."""
     panels = []
     for index, panel in enumerate(figure.panels):
-        drawing = CHARTS[figure.kind](panel, figure.scale)
+        drawing = CHARTS[panel.kind or figure.kind](panel, panel.scale or figure.scale)
         panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{figure.key}-{index}"))))
     wide = len(figure.scale.x_levels) > WIDE_LEVELS
-    legend = tuple((series, _swatch(k)) for k, series in enumerate(figure.scale.series)) if figure.legend_title else ()
+    legend = _legend(figure) if figure.legend_title else ()
     bar = Markup(unique(colour_bar(figure.scale).svg, f"{figure.key}-bar")) if figure.kind == "heatmap" else Markup("")
     return DrawnFigure(
         figure.key, figure.title, tuple(panels), figure.legend_title, legend, figure.captions, figure.subtitle,
         figure.source, figure.kind, bar, wide,
     )  # fmt: skip
+
+
+def _legend(figure: Figure) -> tuple[tuple[str, Markup], ...]:
+    swatch = _glyph if figure.kind == "forest" else _swatch
+    return tuple((series, swatch(index)) for index, series in enumerate(figure.scale.series))
+
+
+def _glyph(index: int) -> Markup:
+    colour = VARIABLES[SERIES[index % len(SERIES)]]
+    return Markup('<span style="color: {}">{}</span>').format(colour, GLYPHS[index % len(GLYPHS)])
 
 
 def _swatch(index: int) -> Markup:

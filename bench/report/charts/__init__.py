@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import claim, heatmap, lines, theory
+from bench.report.charts import claim, forest, heatmap, lines, theory
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "activation": lines.draw_activation,
     "claim": claim.draw,
+    "forest": forest.draw,
     "heatmap": heatmap.draw,
     "tiles": heatmap.draw_tiles,
     "profile": lines.draw_profile,

@@ -25,6 +25,8 @@ VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"} | {
     colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)
 }
 DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.5, 1, 1.5), (7, 2), (2, 1), (6, 1, 1, 1, 1, 1), (3, 3))
+MARKERS = ("o", "s", "^", "v", "P", "X", "<", ">")  # of the series, where they are points
+GLYPHS = "●■▲▼✚✖◀▶"  # the same in a legend
 
 SETTINGS = {
     "svg.fonttype": "none",
