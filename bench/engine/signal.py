@@ -12,8 +12,8 @@ UP, DOWN = 2.0**96, 2.0**-80
 def sample_norms(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """L2 norms of each sample's entries, of tensors [R, B, ...].
 
-    In one pass of float32; a sample whose squares would leave float32 is multiplied by a power of two before, each by
-    itself, so that no sample's norm depends on its neighbours.
+    In one pass of float32. A sample whose squares would leave float32 is multiplied by a power of two before, each by
+    itself, so that no sample's norm depends on its neighbours: where no sample needs it, that pass is spared.
 
     Returns:
         The multiplied samples [R, B, entries], their norms, and the factors by which norms are too large, [R, B, 1].
@@ -21,8 +21,13 @@ def sample_norms(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     flat = tf.reshape(tensor, [*tensor.shape[:2], -1])
     norms = tf.math.reduce_euclidean_norm(flat, axis=-1, keepdims=True)
     factors = tf.where(norms < SMALLEST, UP, tf.where(norms > LARGEST, DOWN, 1.0))
-    scaled = flat * factors
-    return scaled, tf.math.reduce_euclidean_norm(scaled, axis=-1, keepdims=True), factors
+
+    def again() -> tuple[tf.Tensor, tf.Tensor]:
+        scaled = flat * factors
+        return scaled, tf.math.reduce_euclidean_norm(scaled, axis=-1, keepdims=True)
+
+    scaled, norms = tf.cond(tf.reduce_all(tf.equal(factors, 1.0)), lambda: (flat, norms), again)
+    return scaled, norms, factors
 
 
 def look(signal: list[tf.Tensor], measure: tf.Tensor, member: tf.Tensor | None) -> list[tf.Tensor]:
