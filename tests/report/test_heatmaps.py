@@ -15,7 +15,8 @@ import pytest
 from bench.analysis.curves import layer_step
 from bench.report.axes import Axis, Facets, LineLayout
 from bench.report.blocks import Panel, Scale
-from bench.report.charts.heatmap import colour_bar, draw
+from bench.report.charts.canvas import broken
+from bench.report.charts.heatmap import colour_bar, draw, draw_tiles
 from bench.report.render import draw_figure
 from bench.report.sections.gradients import PANELS, heatmaps
 from tests.dry_results import EXPLODING, SMALL
@@ -277,3 +278,31 @@ def test_nothing_varies_and_nothing_recorded() -> None:
     empty = heatmaps({"gradient_norms": norms(judged)[:0]}, judged, layout)
     assert empty.scale.x_limits == (-1.0, 1.0)
     draw_figure(empty)
+
+
+# Names of levels
+
+
+NAMES = {
+    "relu": "relu",
+    "-0.3": "-0.3",
+    "random_normal(stddev=0.3)": "random_normal\n(stddev=0.3)",
+    "batch_normalization(momentum=0.99)": "batch_normalization\n(momentum=0.99)",
+    "my.mod:thing of (a=1, b=2)": "my.mod:thing of (a=\n1, b=2)",
+    "x" * 90: f"{'x' * 20}\n{'x' * 20}\n{'x' * 19}…",
+}
+
+
+def test_a_name_is_broken_where_its_parts_meet() -> None:
+    assert {name: broken(name) for name in NAMES} == NAMES
+
+
+@pytest.mark.filterwarnings("error:constrained_layout")
+@pytest.mark.parametrize("names", [list(NAMES), ["x" * 90], ["relu", "tanh"]])
+def test_tiles_leave_room_for_names_of_any_length(names: list[str]) -> None:
+    rows = pd.DataFrame([{"x": x, "y": y, "learned": 1, "runs": 3} for x in names for y in names])
+    drawn = draw_tiles(
+        Panel("", rows), Scale("activation", "initializer", x_levels=tuple(names), y_levels=tuple(names))
+    )
+    root = ElementTree.fromstring(drawn.svg)
+    assert [each.text for each in root.iter() if each.text == "1/3"] == ["1/3"] * len(rows)

@@ -88,6 +88,7 @@ def test_a_suite_without_claims_has_no_section_of_them(page: Page, html: str) ->
     assert 'id="claims"' not in html and "#claims" not in html and "gradtrial-claims" not in html
 
 
+@pytest.mark.filterwarnings("error:constrained_layout")  # long names leave the axes their room
 def test_markup_in_a_suite_is_text_wherever_it_is_shown_or_drawn(html: str) -> None:
     suite = SMALL.replace('"sigmoid", "relu", "tanh"', '"sigmoid", "relu"').replace("[2, 12, 40]", "[2, 12]")
     results = dry_results(suite)

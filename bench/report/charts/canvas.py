@@ -24,6 +24,7 @@ SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c
 VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)"} | {
     colour: f"var(--series-{index})" for index, colour in enumerate(SERIES)
 }
+PART = re.compile(r"\(?[^\s(,=_-]*[\s,=_-]*")  # of a name, with what ends it: `random_`, `normal`, `(stddev=`, `0.3)`
 DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.5, 1, 1.5), (7, 2), (2, 1), (6, 1, 1, 1, 1, 1), (3, 3))
 MARKERS = ("o", "s", "^", "v", "P", "X", "<", ">")  # of the series, where they are points
 GLYPHS = "●■▲▼✚✖◀▶"  # the same in a legend
@@ -72,6 +73,22 @@ def stacked(width: float, heights: Sequence[float]) -> Iterator[tuple[Figure, li
     with mpl.rc_context({**sns.axes_style("whitegrid"), **SETTINGS}):
         figure = Figure(figsize=(width, sum(heights)), layout="constrained")
         yield figure, list(figure.subplots(len(heights), height_ratios=list(heights), squeeze=False)[:, 0])
+
+
+def broken(label: str, room: int = 20, most: int = 3) -> str:
+    """A level's name in lines of at most `room` characters, broken where its parts meet; what is left over is `…`.
+
+    Text outside the axes takes their room: a name of any length would leave none.
+    """
+    lines = [""]
+    for part in PART.findall(label):
+        for start in range(0, len(part), room):
+            piece = part[start : start + room]
+            if len(lines[-1]) + len(piece.rstrip()) > room:
+                lines.append("")
+            lines[-1] += piece
+    lines = [line.strip() for line in lines]
+    return "\n".join(lines if len(lines) <= most else [*lines[: most - 1], lines[most - 1][: room - 1] + "…"])
 
 
 def finish(figure: Figure, text: str) -> Drawing:

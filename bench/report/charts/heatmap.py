@@ -15,7 +15,7 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts.canvas import GRID, MUTED, Drawing, canvas, finish
+from bench.report.charts.canvas import GRID, MUTED, Drawing, broken, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH
 from bench.text import decades, integer, power_of_ten
 
@@ -139,20 +139,28 @@ def _said(norms: pd.DataFrame, hatched: np.ndarray) -> str:
     return f"log10 gradient norm: {'; '.join(parts) or 'nothing was measured'}"
 
 
+def _letters(label: str) -> int:
+    return max(map(len, label.split("\n")))
+
+
 def draw_tiles(panel: Panel, scale: Scale) -> Drawing:
     """A tile for each pair of levels, as dark as the share of its runs that learned; empty where none was run."""
     rows = panel.rows.assign(share=panel.rows["learned"] / panel.rows["runs"])
     rows["label"] = rows["learned"].astype(str) + "/" + rows["runs"].astype(str)
     order = {"index": list(scale.y_levels), "columns": list(scale.x_levels)}
     share, label = (rows.pivot(index="y", columns="x", values=v).reindex(**order) for v in ("share", "label"))
-    longest = max(len(level) for level in scale.y_levels)
     crowded = sum(len(level) for level in scale.x_levels) > 26
-    width = 0.6 + 0.07 * longest + 0.62 * len(scale.x_levels)
-    height = 0.75 + 0.36 * len(scale.y_levels) + (0.5 if crowded else 0.0)
+    across = [broken(level, 34, 1) if crowded else broken(level) for level in scale.x_levels]
+    down = [broken(level) for level in scale.y_levels]
+    turned = max(map(_letters, across)) if crowded else 0
+    width = max(0.6 + 0.07 * max(map(_letters, down)), 0.066 * turned) + 0.62 * len(across)
+    lines = 0.15 * max(label.count("\n") for label in across)
+    height = 0.75 + sum(max(0.36, 0.1 + 0.17 * label.count("\n")) for label in down) + 0.045 * turned + lines
     with canvas(max(2.2, width), max(1.4, height)) as (figure, axes):
         sns.heatmap(
             share.astype(float), vmin=0.0, vmax=1.0, cmap=MAP, cbar=False, linewidths=1.5, linecolor="none",
-            annot=label.fillna("").to_numpy(), fmt="", annot_kws={"fontsize": 9}, ax=axes,
+            annot=label.fillna("").to_numpy(), fmt="", annot_kws={"fontsize": 9}, xticklabels=across, yticklabels=down,
+            ax=axes,
         )  # fmt: skip
         axes.grid(visible=False)
         axes.set(xlabel=scale.x_label, ylabel=scale.y_label)
