@@ -11,6 +11,7 @@ from bench.analysis.comparison import at_best
 from bench.analysis.curves import gradient_profile, layer_step, loss_bands
 from bench.analysis.effects import interactions, main_effects, variance_shares
 from bench.analysis.estimates import counts, estimate, matched, median_interval
+from bench.analysis.full_part import FullPart, largest_full_part
 from bench.analysis.mean_field import Theory, disagreement, predictions, theory_of
 from bench.analysis.mean_field_causes import CAUSES, expected_by_chance, independent_runs, moved, settings
 from bench.analysis.opposites import Opposites, opposites
@@ -22,10 +23,10 @@ from bench.analysis.verdicts import Outcome, gate_open, judge, rules_held, sympt
 from bench.rules import Symptom
 
 __all__ = [
-    "CAUSES", "Cause", "Measurements", "Moment", "Opposites", "Outcome", "Signs", "Symptom", "Tables", "Theory",
-    "agreement", "alarms", "areas", "at_best", "causes_of", "counts", "deepest_trainable", "detection",
+    "CAUSES", "Cause", "FullPart", "Measurements", "Moment", "Opposites", "Outcome", "Signs", "Symptom", "Tables",
+    "Theory", "agreement", "alarms", "areas", "at_best", "causes_of", "counts", "deepest_trainable", "detection",
     "disagreement", "estimate", "evidence", "expected_by_chance", "findings", "gate_open", "gradient_profile",
-    "independent_runs", "interactions", "judge", "layer_step", "loss_bands", "main_effects", "matched", "measure",
-    "median_interval", "moved", "onset", "opposites", "predictions", "remedies", "remedies_by", "rules_held",
-    "settings", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
+    "independent_runs", "interactions", "judge", "largest_full_part", "layer_step", "loss_bands", "main_effects",
+    "matched", "measure", "median_interval", "moved", "onset", "opposites", "predictions", "remedies", "remedies_by",
+    "rules_held", "settings", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
 ]  # fmt: skip
