@@ -87,9 +87,9 @@ def share_interval(lower: float, upper: float, digits: int = 0) -> str:
     return f"{100 * lower:.{digits}f}–{100 * upper:.{digits}f} %"
 
 
-def of(part: int, whole: int) -> str:
-    """`412 of 648`."""
-    return f"{integer(part)} of {integer(whole)}"
+def of(part: int, whole: int, noun: str = "") -> str:
+    """`412 of 648`; with a noun `412 of 648 runs`, `0 of 1 run`."""
+    return f"{integer(part)} of {plural(whole, noun) if noun else integer(whole)}"
 
 
 def region(low: float, high: float) -> str:

@@ -42,6 +42,7 @@ def test_shares_are_whole_only_where_they_are() -> None:
     found = [text.percent(part, 1000) for part in (0, 1, 5, 500, 999, 1000)]
     assert found == ["0 %", "<1 %", "<1 %", "50 %", ">99 %", "100 %"]
     assert (text.percent(0, 0), text.of(1412, 2648)) == ("–", "1,412 of 2,648")
+    assert [text.of(0, whole, "run") for whole in (1, 1200)] == ["0 of 1 run", "0 of 1,200 runs"]
     assert text.share_interval(0.801, 0.9) == "80–90 %"
     assert [text.plural(count, "run") for count in (0, 1, 1200)] == ["0 runs", "1 run", "1,200 runs"]
     assert (text.span(4, 4), text.span(4, 1200), text.span(4, 12, " to ")) == ("4", "4–1,200", "4 to 12")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from bench.analysis import Outcome
 from bench.analysis.recipes import RATE, Reached, Recipe, Recipes, Trial
 from bench.factors import FACTORS, level_name
 from bench.text import integer, listed, of, sentence, spoken
@@ -29,12 +30,17 @@ FIRST_WORDS = 14  # kept for the first clause
 MANY = 3  # names are listed up to so many
 
 
+def layers(depth: str) -> str:
+    """`1 layer`, `32 layers`; "" where depth does not vary."""
+    return f"{depth} layer{'' if depth == '1' else 's'}" if depth else ""
+
+
 def level_words(factor: str, level: str, known: Sequence[str] = ()) -> str:
     """A level by its name where that is enough: with its settings only where another of `known` has the same name."""
     name = level_name(level)
     shared = sum(level_name(each) == name for each in known) > 1
     if factor in FACTORS and FACTORS[factor].number is not None:
-        return {"depth": f"{level} layers", RATE: f"rate {level}"}.get(factor, f"{spoken(factor)} {level}")
+        return {"depth": layers(level), RATE: f"rate {level}"}.get(factor, f"{spoken(factor)} {level}")
     if name == "none":
         return {"skip": "no skip connection"}.get(factor, f"no {spoken(factor)}")
     if factor == "clipping" and not shared:
@@ -77,8 +83,11 @@ class Words:
 
     def any_of(self, levels: Sequence[str]) -> str:
         """The same in a sentence that denies."""
-        every = len(levels) == len(self.found.levels) > 1
-        return f"any of {count(len(levels))} {self.asked}" if every else self.names(levels, "or")
+        if len(levels) == len(self.found.levels) > 1:
+            return (
+                f"either {spoken(self.found.ask)}" if len(levels) == 2 else f"any of {count(len(levels))} {self.asked}"
+            )
+        return self.names(levels, "or")
 
     @property
     def asked(self) -> str:
@@ -106,21 +115,38 @@ def count(number: int) -> str:
     return NUMBERS[number] if 0 < number < len(NUMBERS) else integer(number)
 
 
-def headline(found: Recipes, words: Words) -> str:
-    """One or two sentences of at most 35 words together."""
+def headline(found: Recipes, words: Words, cause: str = "") -> str:
+    """One or two sentences of at most 35 words together.
+
+    Args:
+        found: the recipes.
+        words: how their levels are said.
+        cause: a sentence on why most runs did not learn; said where nothing trains.
+    """
     deepest = [row for row in found.rows if row.depth == found.depths[-1]] if found.depths else []
     if not deepest or all(row.reached is Reached.UNMEASURED for row in found.rows):
         return "Whether these networks train is not known: no final score was recorded."
-    trained = int(found.runs["trained"].sum())
     if not any(row.reached is Reached.TRAINS for row in found.rows):
-        whom = words.any_of(found.levels) if found.ask else "the network"
-        return f"Nothing tried trains {whom}: {of(trained, len(found.runs))} runs trained."
+        return " ".join(_nothing(found, cause))
     said = ""
     for clause in _clauses(found, words, deepest):
         longer = f"{said} {sentence(clause)}".strip()
         if len(longer.split()) <= MOST_WORDS and len(clause.split()) <= MOST_IN_SENTENCE:
             said = longer
     return said
+
+
+def _nothing(found: Recipes, cause: str) -> Iterator[str]:
+    """That no cell trains, how many runs did, how many learned, and why most did not."""
+    runs, trained = len(found.runs), int(found.runs["trained"].sum())
+    learned = int((found.runs["outcome"] == Outcome.LEARNED).sum())
+    several = sum(len(row.trials) for row in found.rows) > 1
+    also = f", {integer(learned)} learned" if learned > trained else ""
+    who = "No network tried trains" if several else "The network does not train"
+    every = " in every replicate" if trained else ""
+    yield f"{who}{every}: {of(trained, runs, 'run')} did{also}."
+    if cause:
+        yield cause
 
 
 def _clauses(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> Iterator[str]:
@@ -130,6 +156,9 @@ def _clauses(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> Iterato
         fixed = _fixes(found, words, rest)
         if fixed:
             yield fixed
+        learned = [row.level for row in rest if row.untouched is not None and row.untouched.learned_all]
+        if learned and found.ask and len(learned) < len(rest):
+            yield f"of these, {words.names(learned)} learned"
     yield from _never(found, words)
 
 
@@ -144,20 +173,22 @@ def _out_of_the_box(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> 
     everything, last = words.names([row.level for row in deepest]), found.depths[-1]
     trains = _verb(found, len(deepest), "train")
     if len(there) == len(deepest):
-        depth = f" up to {last} layers" if len(whole) == len(found.depths) else f" at {last} layers"
+        depth = f" up to {layers(last)}" if len(whole) == len(found.depths) else f" at {layers(last)}"
         return f"{everything} {trains} {words.untouched}{depth if len(found.depths) > 1 else ''}"
     if there:
         some, ends = f"only {words.names(there)} {_verb(found, len(there), 'train')}", f"only {words.names(there)} "
         ends += "does" if len(there) == 1 else "do"
     elif len(deepest) > 1:
-        some, ends = f"none of {count(len(deepest))} {words.asked} trains", "none does"
+        two = len(deepest) == 2
+        some = f"neither {spoken(found.ask)}" if two else f"none of {count(len(deepest))} {words.asked}"
+        some, ends = f"{some} trains", "neither does" if two else "none does"
     else:
         some, ends = f"{everything} does not train", "it does not"
     if len(found.depths) == 1:
         return f"{some} {words.untouched}"
     if whole:
-        return f"up to {whole[-1]} layers {everything} {trains} {words.untouched}; at {last}, {ends}"
-    return f"at {last} layers {some} {words.untouched}"
+        return f"up to {layers(whole[-1])} {everything} {trains} {words.untouched}; at {last}, {ends}"
+    return f"at {layers(last)} {some} {words.untouched}"
 
 
 def _verb(found: Recipes, number: int, verb: str) -> str:

@@ -145,7 +145,7 @@ def _moment(text: str) -> datetime:
 def _runs(counts: Mapping[str, int], planned: int) -> str:
     """`864 of 864 runs: 810 completed, 54 diverged, 0 failed`."""
     by_status = ", ".join(f"{integer(count)} {status}" for status, count in counts.items())
-    return f"{of(sum(counts.values()), planned)} runs: {by_status}"
+    return f"{of(sum(counts.values()), planned, 'run')}: {by_status}"
 
 
 def _said(what: re.Pattern[str], head: str) -> str:

@@ -63,7 +63,7 @@ def test_a_network_that_always_answers_the_majority_has_not_learned_and_the_page
     )
     runs = len(made.plain)
     learned, collapsed, *_ = overall(made.labelled, made.choice)
-    assert learned.text == f"0 of {runs} runs learned (0 %). {runs} ended without learning, 0 left the finite numbers."
+    assert learned.text == f"0 of {runs} runs learned (0 %); {runs} ended without learning, 0 left the finite numbers."
     assert "the best constant answer's, 0.99, to 1" in learned.basis
     assert f"{runs} of {runs} runs that ended without learning collapsed to one answer" in collapsed.text
     older = altered(NOTHING, runs=tables["runs"].assign(naive_accuracy=None, naive_loss=None))

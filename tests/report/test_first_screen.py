@@ -44,12 +44,12 @@ def grid(**scores: list[float]) -> list[list[dict]]:
          "Up to 4 layers both activations train with nothing changed; at 32, only tanh does. "
          "A skip connection alone trains relu."),
         ({"relu_32": POOR, "tanh_32": POOR, "relu_32_skip": POOR},
-         "Up to 4 layers both activations train with nothing changed; at 32, none does. "
+         "Up to 4 layers both activations train with nothing changed; at 32, neither does. "
          "Batch normalization alone trains each."),
         ({"relu_4": POOR, "relu_32": POOR, "relu_32_skip": POOR, "relu_32_batch": POOR},
          "At 32 layers only tanh trains with nothing changed. Nothing tried trains relu."),
         ({f"{a}_{d}{c}": POOR for a in ("tanh", "relu") for d in ("4", "32") for c in ("", "_skip", "_batch")},
-         "Nothing tried trains any of two activations: 0 of 36 runs trained."),
+         "No network tried trains: 0 of 36 runs did."),
     ],
 )  # fmt: skip
 def test_the_headline_says_what_works_and_what_helps(scores: dict[str, list[float]], text: str) -> None:
@@ -59,7 +59,7 @@ def test_the_headline_says_what_works_and_what_helps(scores: dict[str, list[floa
 def test_keras_s_defaults_are_called_so_where_they_are_the_baseline() -> None:
     runs = [[run | {"initializer": "glorot_uniform", "clipping": "none", "regularization": "none"} for run in each]
             for each in grid(relu_32=POOR, tanh_32=POOR)]  # fmt: skip
-    assert said(*runs).startswith("Up to 4 layers both activations train with Keras's defaults; at 32, none does.")
+    assert said(*runs).startswith("Up to 4 layers both activations train with Keras's defaults; at 32, neither does.")
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analysis import Outcome
-from bench.analysis.avoided import Way, ways_to_fail
+from bench.analysis.avoided import WAYS, Way, ways_to_fail
 from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recipes, Trial, recipes
 from bench.errors import SuiteError
 from bench.factors import show
 from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, blocks_of, numbers
 from bench.report.frames import Frames
-from bench.report.headline import Words, headline, level_words
+from bench.report.headline import Words, headline, layers, level_words
 from bench.report.sections.overall import overall
+from bench.report.sections.why import Why, causes_found, commonest, why_sentences, why_table
 from bench.schema import RunStatus
 from bench.text import integer, listed, number, of, percent, plural, share_interval, spoken
 
@@ -83,6 +84,7 @@ class First(Block):
     columns: tuple[str, ...] = ()
     map: tuple[Mapped, ...] = ()
     avoid: tuple[Avoided, ...] = ()
+    avoid_title: str = "What to avoid"
 
 
 def section(frames: Frames, others: Sequence[Section]) -> Section:
@@ -99,9 +101,11 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
     ways = ways_to_fail(found.runs, levels, frames.causes) if known else []
     ranked = sorted(others, key=lambda each: ORDER.index(each.id) if each.id in ORDER else len(ORDER))
     short = [sentence for each in ranked for sentence in each.short]
-    said = Sentences((*overall(frames.labelled, frames.choice), *short))
+    why = causes_found(frames)
+    said = Sentences((*overall(frames.labelled, frames.choice), *why_sentences(why), *short))
     tables = (_recipes_table(found, words), _avoided_table(ways, words)) if known else ()
-    blocks = (_first(frames, found, words, ways, known), numbers(said, Counts(_counts(frames)), *tables))
+    folded = numbers(said, Counts(_counts(frames)), *tables, why_table(why))
+    blocks = (_first(frames, found, words, ways, why) if known else _unknown(frames, found, words), folded)
     return Section("answer", "What to change", "Answer", blocks_of(*blocks))
 
 
@@ -119,10 +123,14 @@ def _asked(frames: Frames) -> dict[str, Any]:
     return {"ask": ask, "baseline": {name: level_label(level) for name, level in baseline.items()}}
 
 
-def _first(frames: Frames, found: Recipes, words: Words, ways: Sequence[Way], known: bool) -> First:
-    head, scope = headline(found, words), _scope(frames)
-    if not known:
-        return First(head, scope, ())
+def _unknown(frames: Frames, found: Recipes, words: Words) -> First:
+    return First(headline(found, words), _scope(frames), ())
+
+
+def _first(frames: Frames, found: Recipes, words: Words, ways: Sequence[Way], why: Sequence[Why]) -> First:
+    head, scope = headline(found, words, commonest(why)), _scope(frames)
+    avoid = [Avoided(words_of(way, words), _became(way)) for way in ways]
+    gone = [] if avoid else [_went_wrong(each) for each in why[:WAYS]]
     depths = _some(found.depths)
     rows = tuple(
         Row(words.level(found.ask, level) if found.ask else "", tuple(_card(found, words, level, d) for d in depths))
@@ -134,11 +142,11 @@ def _first(frames: Frames, found: Recipes, words: Words, ways: Sequence[Way], kn
     used = {card.kind for row in rows for card in row.cards} | {kind for row in shown for _, kind in row.cells}
     return First(
         head, scope, _trained(found, frames), _baseline(found, words), _interval(found),
-        tuple(f"{depth} layers" if depth else "" for depth in depths), rows,
+        tuple(layers(depth) for depth in depths), rows,
         f"{plural(left, 'recipe')} more in the numbers below." if left else "",
         tuple(each for each in LEGEND if each[0] in used),
-        f"{which} of a cell's replicates, all else at the baseline", columns, shown,
-        tuple(Avoided(words_of(way, words), _became(way)) for way in ways),
+        f"{which} of a cell's replicates, all else at the baseline", columns, shown, tuple(avoid or gone),
+        "What to avoid" if avoid else "What went wrong",
     )  # fmt: skip
 
 
@@ -156,11 +164,11 @@ def _scope(frames: Frames) -> str:
     sizes = []
     for name in ("dataset", "width", "steps"):
         some = listed([level_label(each) for each in runs[name].unique()])
-        sizes.append({"dataset": some, "width": f"width {some}"}.get(name, f"{some} steps"))
+        sizes.append({"dataset": some, "width": f"width {some}"}.get(name, f"{some} step{'' if some == '1' else 's'}"))
     rates = []
     for name, own in runs.groupby(runs["optimizer"].astype(str), sort=False):
-        tried = sorted({level_label(each) for each in own[RATE].unique()}, key=float)
-        rates.append(f"{level_words('optimizer', str(name))} {listed(tried)}")
+        known = frames.plain.loc[own.index, RATE].dropna().unique()
+        rates.append(f"{level_words('optimizer', str(name))} {listed([level_label(each) for each in sorted(known)])}")
     status = runs["status"].value_counts()
     lost = [f"{integer(int(status.get(each, 0)))} {each}" for each in (RunStatus.DIVERGED, RunStatus.FAILED)]
     made = [
@@ -193,6 +201,8 @@ def _trained(found: Recipes, frames: Frames) -> tuple[str, ...]:
         less = f"from {number(learned_from)} on, {way}"
     several = " Other data sets have bars of their own." if len(found.bar) > 1 else ""
     did, also = (f"{of(each, len(runs))} did ({percent(each, len(runs))})" for each in (trained, learned))
+    if not found.of_values and bar <= chance + share * (1.0 - chance):
+        return (f"A run trained if it learned, which is a validation accuracy {less}: {also}.{several}",)
     return (f"A run trained if it learned and reached {near}: {did}.{several}", f"It learned {less}: {also}.")
 
 
@@ -222,9 +232,8 @@ def kind_of(reached: Reached, trial: Trial) -> str:
 
 def _card(found: Recipes, words: Words, level: str, depth: str) -> Card:
     row = found.row(level, depth)
-    layers = f"{depth} layers" if depth else ""
     if row is None or row.reached is Reached.UNMEASURED:
-        return Card(layers, "", "not tried" if row is None else "not measured")
+        return Card(layers(depth), "", "not tried" if row is None else "not measured")
     best, change = row.best, words.changes(row.best)
     counted = f"{best.trained}/{best.runs}"
     facts = [f"{_score(best.median, found)}, worst {_score(best.worst, found)} · {counted}"]
@@ -236,7 +245,7 @@ def _card(found: Recipes, words: Words, level: str, depth: str) -> Card:
     if best.changes:
         plain = f"untouched {_score(row.untouched.median, found)}" if row.untouched else "untouched not tried"
         facts.append(f"{plain}{_cost(best)}{_ties(row, found, words)}")
-    return Card(layers, kind_of(row.reached, best), change, tuple(facts))
+    return Card(layers(depth), kind_of(row.reached, best), change, tuple(facts))
 
 
 def _cost(trial: Trial) -> str:
@@ -280,7 +289,7 @@ def _map(found: Recipes, words: Words) -> tuple[tuple[str, ...], tuple[Mapped, .
             for each in columns
         )
         name = words.level(found.ask, row.level) if found.ask else "this network"
-        shown.append(Mapped(name, cells, f"{row.depth} layers" if row.depth and row.depth != before else ""))
+        shown.append(Mapped(name, cells, layers(row.depth) if row.depth != before else ""))
         before = row.depth
     heads = tuple(each.replace("normalization", "norm").replace("skip connection", "skip") for each in columns)
     return heads, tuple(shown)
@@ -313,10 +322,10 @@ def _depths(some: Sequence[str], known: Sequence[str]) -> str:
     if not some:
         return ""
     if len(some) > 1 and list(some) == list(known[len(known) - len(some) :]):
-        return f"beyond {known[len(known) - len(some) - 1]} layers"
+        return f"beyond {layers(known[len(known) - len(some) - 1])}"
     if len(some) > 1 and list(some) == list(known[: len(some)]):
-        return f"up to {some[-1]} layers"
-    return f"at {listed(some)} layers"
+        return f"up to {layers(some[-1])}"
+    return f"at {listed([*some[:-1], layers(some[-1])])}"
 
 
 def _became(way: Way) -> str:
@@ -324,7 +333,13 @@ def _became(way: Way) -> str:
     where = [f"step {number(way.step)}"] if not math.isnan(way.step) else []
     where += [f"layer {way.layer:g}"] if not math.isnan(way.layer) else []
     seen = f"; {', '.join(where)}" if where else ""
-    return f"{of(way.trained, way.runs)} runs trained; most often {way.mechanism} ({of(way.shown, way.lost)}{seen})."
+    return f"{of(way.trained, way.runs, 'run')} trained; most often {way.mechanism} ({of(way.shown, way.lost)}{seen})."
+
+
+def _went_wrong(why: Why) -> Avoided:
+    """A cause where no level is to blame: every level fails alike."""
+    seen = f"; for example {why.example}" if why.example else ""
+    return Avoided(why.cause.capitalize(), f"{of(why.runs, why.lost, 'run')} that did not learn{seen}.")
 
 
 def _recipes_table(found: Recipes, words: Words) -> Table:

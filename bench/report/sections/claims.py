@@ -162,7 +162,7 @@ def _short(part: JudgedPart) -> str:
     unit = "" if part.unit in ("1", "share of runs") else f" {part.unit}"
     sign = "× " if part.scale == "ratio" else "+" if "difference" in part.scale and part.effect > 0.0 else ""
     told = f"{sign}{number(part.effect)}{unit}"
-    lost = f" ({of(part.counts.lost, part.counts.judged)} runs lost)" if part.counts.lost else ""
+    lost = f" ({of(part.counts.lost, part.counts.judged, 'run')} lost)" if part.counts.lost else ""
     return " ".join(filter(None, [words.MARKS[part.verdict], part.name, told])) + lost
 
 

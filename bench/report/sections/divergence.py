@@ -47,10 +47,10 @@ def level_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentenc
         rate = lost / runs.clip(lower=1)
         worst = str(rate.idxmax())
         most.append((float(rate.max() - rate.min()), f"{spoken(axis.factor)} {worst} ({of(lost[worst], runs[worst])})"))
-    text = f"{of(len(gone), len(judged))} runs left the finite numbers"
+    text = f"{of(len(gone), len(judged), 'run')} left the finite numbers"
     if only:
         text += f", all with {listed(only)}"
-    if most:
+    if most and max(most)[0] > 0.0:
         text += f"; most often with {max(most, key=lambda each: each[0])[1]}"
     return (Sentence(f"{text}.", "outcome diverged, by the levels of the factors that vary", "#events"),)
 
@@ -59,7 +59,7 @@ def divergence_text(events: pd.DataFrame, judged: pd.DataFrame) -> str:
     """How many runs met a NaN or an infinity, and how many passed their loss limit."""
     ends = events[events["kind"] != "loss_limit"]
     crossed = events[events["kind"] == "loss_limit"]["run_id"].nunique()
-    first = f"{of(ends['run_id'].nunique(), len(judged))} runs met a NaN or an infinity."
+    first = f"{of(ends['run_id'].nunique(), len(judged), 'run')} met a NaN or an infinity."
     if ends.empty:
         first = f"None of {integer(len(judged))} runs met a NaN or an infinity."
     limit = "their loss limit (ten times the loss at the start or at chance) and went on"

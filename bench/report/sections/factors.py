@@ -99,7 +99,7 @@ def opposite_sentences(found: Sequence[Opposites]) -> tuple[Sentence, ...]:
     made = []
     for each in found[:MOST_OPPOSITES]:
         most, least = (
-            f"{of(side.hits, side.runs)} runs with {spoken(each.factor)} {listed(side.levels)}"
+            f"{of(side.hits, side.runs, 'run')} with {spoken(each.factor)} {listed(side.levels)}"
             for side in (each.most, each.least)
         )
         there = f"at {each.other}, {of(each.elsewhere.hits, each.elsewhere.runs)} with {listed(each.most.levels)}"

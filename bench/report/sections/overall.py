@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from bench.analysis import Outcome, Symptom
 from bench.analysis.quantities import naive_is_known
-from bench.report.blocks import Sentence
+from bench.report.blocks import Sentence, based
 from bench.rules import LearnedRule, RulesChoice, RuleSet
-from bench.text import decades, integer, listed, number, of, percent, plural
+from bench.text import integer, number, of, percent, plural
 
 
 def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
@@ -23,12 +25,11 @@ def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
         int(count.get(o, 0)) for o in (Outcome.LEARNED, Outcome.DIVERGED, Outcome.FAILED, Outcome.UNMEASURED)
     )
     rest = total - learned - diverged - failed - unknown
-    lost = f"{integer(diverged)} left the finite numbers{f', {integer(failed)} failed' if failed else ''}."
-    text = (
-        f"{of(learned, total)} runs learned ({percent(learned, total)}). {integer(rest)} ended without learning, {lost}"
-    )
+    lost = f"{integer(diverged)} left the finite numbers{f' and {integer(failed)} failed' if failed else ''}."
+    said = f"{of(learned, total, 'run')} learned ({percent(learned, total)})"
+    text = f"{said}; {integer(rest)} ended without learning, {lost}"
     if unknown and not learned + rest:
-        text = f"No accuracy was recorded of {of(unknown, total)} runs: whether they learned is not known. {lost}"
+        text = f"No accuracy was recorded of {of(unknown, total, 'run')}: whether they learned is not known. {lost}"
     elif unknown:
         text += f" Of {integer(unknown)} no accuracy was recorded: whether they learned is not known."
     return Sentence(text, _learned(judged, learned_rule.learned_share), "#map")
@@ -64,22 +65,27 @@ def _one_answer(judged: pd.DataFrame) -> list[Sentence]:
         return []
     accuracy = _range(collapsed["final_validation_accuracy"]).strip(", ")
     text = (
-        f"{of(len(collapsed), len(ended))} runs that ended without learning collapsed to one answer for every input: "
+        f"{of(len(collapsed), len(ended), 'run')} that ended without learning collapsed to one answer for every input: "
         f"their accuracy, {accuracy}, is that of a constant."
     )
     return [Sentence(text, "one answer: at the last recorded step every validation sample is given the same class")]
+
+
+SIGNAL = {
+    Symptom.VANISHING: "whose gradient vanishes", Symptom.HEALTHY: "whose gradient neither vanishes nor explodes",
+    Symptom.EXPLODING: "whose gradient explodes", Symptom.COLLAPSED: "whose samples are alike",
+}  # fmt: skip
 
 
 def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
     """Whether the gradient at initialization told what would become of a run."""
     limit = {rule.name: rule.conditions[0].threshold for rule in rules.rules}
     parts = []
-    for symptom in (Symptom.VANISHING, Symptom.HEALTHY, Symptom.EXPLODING, Symptom.COLLAPSED):
+    for symptom, name in SIGNAL.items():
         runs = judged[judged["symptom_start"] == symptom]
         if len(runs):
             learned = int((runs["outcome"] == Outcome.LEARNED).sum())
-            name = "without a symptom" if symptom is Symptom.HEALTHY else symptom  # how it ended is another matter
-            parts.append(f"{name}: {of(learned, len(runs))}")
+            parts.append(f"{of(learned, len(runs), 'run')} {name} at initialization learned.")
     outcomes = set(judged["outcome"])
     if not parts or (Outcome.UNMEASURED in outcomes and not outcomes & {Outcome.LEARNED, Outcome.NOT_LEARNED}):
         return []
@@ -88,16 +94,20 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         f"vanishing below {number(limit['vanishing'])}, exploding above {number(limit['exploding'])}; "
         f"collapsed: samples' mean cosine above 1 − {number(limit['collapsed'])} in the last hidden layer"
     )
-    sentences = [
-        Sentence(f"Runs that learned, by the gradient at initialization – {listed(parts)}.", rule, "#gradients")
-    ]
+    sentences = list(based([Sentence(part, "", "#gradients") for part in parts], rule))
     ratio = judged["signal_ratio_start"].dropna()
     if len(ratio):
-        quarter, three_quarters = (float(ratio.quantile(q, interpolation="nearest")) for q in (0.25, 0.75))
-        text = (
-            f"From the last hidden layer back to the first, that gradient changed by {decades(float(ratio.min()))} to "
-            f"{decades(float(ratio.max()))} decades; half of the runs lie between "
-            f"{decades(quarter)} and {decades(three_quarters)}."
-        )
-        sentences.append(Sentence(text, f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"))
+        ends = [_times(float(ratio.quantile(q, interpolation="nearest"))) for q in (0.0, 1.0, 0.25, 0.75)]
+        text = f"From the last hidden layer to the first, that gradient changes by {ends[0]} to {ends[1]}"
+        text += f"; for half of the runs by {ends[2]} to {ends[3]}." if len(set(ends)) > 1 else "."
+        basis = f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"
+        sentences.append(Sentence(text, basis, "#gradients"))
     return sentences
+
+
+def _times(decades: float) -> str:
+    """A power of ten as a factor: `÷ 30,000`, `× 12`; nothing is left at −∞."""
+    if not math.isfinite(decades):
+        return "÷ ∞" if decades < 0.0 else "× ∞"
+    factor = number(10.0 ** min(abs(decades), 300.0), 2)
+    return f"÷ {factor}" if decades < 0.0 and factor != "1" else f"× {factor}"
