@@ -19,10 +19,10 @@ EACH = "each"  # one number per recorded step: what rules look at
 LEARNED = "learned"  # the accuracy from which a run counts as learned
 LAYERED = ("activations", "gradient_norms")  # tables with layers, in the order in which reading them takes least room
 WHOLE_RUN = ("runs", "timings", "divergence_events")  # tables without recorded steps: a lost run is in them too
-OF_THE_RUN = ("learning_rate", "naive_loss")  # columns of `runs` that a value of any table may be multiplied by
 SHARES = ("accuracy", "balanced_accuracy", "largest_answer_share", "clipped")  # beside those named fractions
 ACCURACY = (("accuracy", 1.0),)
 LOSS = (("loss", 1.0),)
+ERROR_SHARE = "error_share"  # over the best constant answer's: of classes the share of wrong ones, of values the loss
 
 
 class LostRule(StrEnum):
@@ -54,7 +54,8 @@ class Quantity:
         unit: "1" for a pure number.
         definition: a sentence.
         table: where its columns are.
-        of: columns with their powers: a row's value is their product. Those of `OF_THE_RUN` are the run's.
+        of: columns with their powers: a row's value is their product. `learning_rate` is the run's, and `ERROR_SHARE`
+            made of an evaluation's score.
         transform: of that value: none, ln, log10, square, or complement, 1 less the value.
         split: of evaluations: train or validation; "" for the larger of both.
         layers: one by its index (-1 is the last hidden one), first, last, head, (from, to), or all, the head included.
@@ -64,8 +65,8 @@ class Quantity:
         weights: a column by which a mean over layers is weighted.
         whole: whether one layer without a number leaves the step without one, rather than being passed over.
         step: a recorded step; start or end, the first or last; each; over all of them mean, min, max, area (the mean
-            by the trapezoidal rule), tail (the mean of the last tenth of them), rise (the largest from one to the
-            next), change (end less start), first (the first step at `below` or `above`) or any (1 or 0).
+            by the trapezoidal rule), rise (the largest from one to the next), change (end less start), first (the first
+            step at `below` or `above`) or any (1 or 0).
         since: the first step that counts.
         steps_first: whether each layer's steps become one number before the layers do.
         below: of first: the first step with a value of this or less; infinity if there is none.
@@ -292,9 +293,10 @@ OF_RULES: tuple[Quantity, ...] = (
     Quantity("largest_gain", "1",
              "Largest gain of accuracy from one recorded evaluation to the next, over both splits.", "evaluations",
              ACCURACY, step="rise", better=Better.HIGHER),
-    Quantity("training_loss_share", "1",
-             "Training loss over that of the best constant answer, the mean of the last tenth of the recorded steps.",
-             "loss_curves", (("loss", 1.0), ("naive_loss", -1.0)), step="tail", better=Better.LOWER),
+    Quantity("training_error_share", "1",
+             "Error on the training sample at the last recorded step over the best constant answer's: of classes the "
+             "share of wrong answers, of values the loss.", "evaluations", ((ERROR_SHARE, 1.0),), split="train",
+             better=Better.LOWER),
 )  # fmt: skip
 
 QUANTITIES: dict[str, Quantity] = {each.name: each for each in (*OF_RUNS, *OF_RULES)}

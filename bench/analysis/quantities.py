@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.tables import Indices, Reals, Rows, Tables
-from bench.quantities import LAYERED, LEARNED, OF_RUNS, OF_THE_RUN, Quantity
+from bench.quantities import ERROR_SHARE, LAYERED, LEARNED, OF_RUNS, Quantity
 from bench.rules import LearnedRule, RuleSet, When, learned_rule
 from bench.schema import EventKind, RunStatus
 
-TAIL = 0.1
 SPLITS = ("train", "validation")
 _ENDS = {"start": (True, False), "end": (False, True), "change": (True, True)}
 
@@ -141,14 +140,21 @@ class Measurements:
             return _transformed(values / np.multiply.reduce(below) if below else values, quantity.transform)
 
     def _power(self, rows: Rows, name: str, power: float) -> Reals:
-        if name in OF_THE_RUN:
-            runs = self._tables["runs"]
-            values = runs[name].to_numpy(np.float64, na_value=np.nan) if name in runs else np.full(len(runs), np.nan)
-            values = values[rows.row_run]
+        if name == "learning_rate":
+            values = self._tables["runs"][name].to_numpy(np.float64)[rows.row_run]
+        elif name == ERROR_SHARE:
+            values = self._error_share(rows)
         else:
             values = rows.column(name)
         size = abs(power)
         return np.asarray(values if size == 1.0 else np.sqrt(values) if size == 0.5 else values**size)
+
+    def _error_share(self, rows: Rows) -> Reals:
+        chance, runs = self.chance_accuracy.to_numpy(np.float64), self._tables["runs"]
+        known = runs["naive_loss"].to_numpy(np.float64, na_value=np.nan) if "naive_loss" in runs else np.nan * chance
+        with np.errstate(divide="ignore", invalid="ignore"):
+            wrong = (1.0 - rows.column("accuracy")) / (1.0 - chance[rows.row_run])
+            return np.asarray(np.where(np.isnan(wrong), rows.column("loss") / known[rows.row_run], wrong))
 
     def _over_layers(self, rows: Rows, quantity: Quantity) -> Reals:
         """One number per block."""
@@ -192,8 +198,6 @@ class Measurements:
                 found[rows.run[rows.last]] = values[rows.last] - values[rows.first]
             case "area":
                 _put_area(found, rows, values)
-            case "tail":
-                return tail_mean(rows.run, values, len(self.runs))
             case "rise":
                 gain = np.where(rows.first, np.nan, np.diff(values, prepend=np.nan))
                 starts = np.flatnonzero(rows.first)
@@ -318,16 +322,6 @@ def _put_area(found: Reals, rows: Rows, values: Reals) -> None:
     count, alone = np.bincount(code, minlength=runs), np.bincount(code, weights=value, minlength=runs)
     mean = np.where(span > 0.0, area / np.where(span > 0.0, span, 1.0), alone / np.maximum(count, 1))
     found[count > 0] = mean[count > 0]
-
-
-def tail_mean(run: Indices, values: Reals, runs: int) -> Reals:
-    """Each run's mean over the last tenth of its values, one at least; they come run by run, in order."""
-    size = np.bincount(run, minlength=runs)
-    left = np.cumsum(size)[run] - np.arange(len(values))  # values from this one to the run's last
-    kept = left <= np.maximum(1, np.round(TAIL * size))[run]
-    total = np.bincount(run[kept], weights=values[kept], minlength=runs)
-    with np.errstate(invalid="ignore"):
-        return np.asarray(total / np.bincount(run[kept], minlength=runs))
 
 
 def measure(tables: Tables, measured: Measurements | None = None) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.quantities import log_ratio, tail_mean
+from bench.analysis.quantities import log_ratio
 from bench.analysis.tables import Indices, Reals, Rows, Tables, positions
 from bench.factors import level_name
 from bench.schema import EventKind, Tensor
@@ -263,9 +263,7 @@ def lagging(records: Records, threshold: float) -> pd.DataFrame:
 
     In training mode the loss is the mean of the last tenth of the recorded steps.
     """
-    rows = records.rows("loss_curves")
-    batches = tail_mean(rows.row_run, rows.column("loss"), len(records.runs))
-    judged = _final(records, "train", "loss")
+    batches, judged = last_mean(records.rows("loss_curves"), len(records.runs), 0.1), _final(records, "train", "loss")
     naive = records.of_run("naive_loss")
     names = records.tables["runs"]["normalization"].astype(str)
     keeps = names.map(lambda name: level_name(name) == AVERAGING or ":" in name).to_numpy(bool)
@@ -311,6 +309,16 @@ def falling(records: Records, threshold: float) -> pd.DataFrame:
         fall = (middle - final) / records.of_run("naive_loss")
         at = np.flatnonzero((fall >= threshold) & (final <= lowest))
     return hits(at, last[at], NO_LAYER, fall[at], threshold)
+
+
+def last_mean(rows: Rows, runs: int, share: float) -> Reals:
+    """Each run's mean loss over the last share of its recorded steps."""
+    size = np.bincount(rows.row_run, minlength=runs)
+    left = np.cumsum(size)[rows.row_run] - np.arange(len(rows.frame))  # rows from this one to the run's last
+    kept = left <= np.maximum(1, np.round(share * size))[rows.row_run]
+    total = np.bincount(rows.row_run[kept], weights=rows.column("loss")[kept], minlength=runs)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / np.bincount(rows.row_run[kept], minlength=runs))
 
 
 def _final(records: Records, split: str, column: str) -> Reals:
