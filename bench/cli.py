@@ -103,7 +103,9 @@ def run(  # noqa: PLR0913 (one parameter an option)
         where = Where(executor, address, cpus, gpus, memory, workers)
         run_suite(loaded, Options(folder, where, dry, fresh, only, retry_failed, timeout, json_progress, command))
     except KeyboardInterrupt:
-        print(f"Stopped. What has ended is kept in {folder}; the same command goes on from there.", file=sys.stderr)
+        kept = f"What has ended is kept in {folder}; the same command goes on from there."
+        nothing = f"Nothing had ended, and {folder} holds no results."
+        print(f"Stopped. {kept if any(folder.glob('tables/*/*.parquet')) else nothing}", file=sys.stderr)
         raise typer.Exit(130) from None
     except RunsFailed as error:
         failure = error

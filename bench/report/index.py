@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from bench.errors import ResultsError
+from bench.report.head import Head
 from bench.report.render import environment
+from bench.report.sections.answer import LEGEND
 from bench.results import count_statuses, read_manifest
 from bench.text import integer, of
 
@@ -21,9 +21,7 @@ FOLDER_NAME = "reports"  # a folder of this name is made for reports; any other 
 PAGE = "index.html"
 MARK = '<meta name="generator" content="gradtrial reports">'
 MARKS = (MARK, MARK.replace("gradtrial", "gradbench"))  # lists of the project's former name are its own too
-MARK_WITHIN = 2000  # characters from the start of a page
-CLAIMS = re.compile(r'<meta name="grad(?:trial|bench)-claims" content="([^"<]*)">')  # what a report says of its claims
-HEADLINE = re.compile(r'<meta name="gradtrial-headline" content="([^"<]*)">')
+HEAD_WITHIN = 4000  # characters from the start of a page
 STACK = ("keras", "tensorflow")
 
 
@@ -38,8 +36,7 @@ class Entry:
     moment: datetime
     ended: str
     runs: str
-    headline: str  # its answer; "" of a page that has none
-    claims: str  # how many came out how; "" without any
+    said: Head
     versions: str
     remark: str
 
@@ -73,7 +70,7 @@ def write_index(results: Path) -> Path | None:
     try:
         if not (_is_list(page) if page.exists() else folder.name == FOLDER_NAME):
             return None
-        html = environment().get_template("index.html.j2").render(index=build_index(folder), mark=MARK)
+        html = environment().get_template("index.html.j2").render(index=build_index(folder), mark=MARK, legend=LEGEND)
         aside = folder / f"{PAGE}.{os.getpid()}.writing"  # two suites may end at once
         try:
             aside.write_text(html, encoding="utf-8")
@@ -112,11 +109,11 @@ def _is_list(page: Path) -> bool:
 
 def _head(page: Path) -> str:
     with page.open(encoding="utf-8", errors="replace") as text:
-        return text.read(MARK_WITHIN)
+        return text.read(HEAD_WITHIN)
 
 
 def _entry(results: Path) -> Entry:
-    manifest, head = read_manifest(results), _head(results / PAGE)
+    manifest = read_manifest(results)
     moment = _moment(str(manifest.ended or manifest.started))
     return Entry(
         href=_href(results),
@@ -126,8 +123,7 @@ def _entry(results: Path) -> Entry:
         moment=moment,
         ended=f"{'ended' if manifest.ended else 'not ended, started'} {moment:%Y-%m-%d %H:%M} UTC",
         runs=_runs(count_statuses(results), manifest.planned.runs),
-        headline=_said(HEADLINE, head),
-        claims=_said(CLAIMS, head),
+        said=Head.read(_head(results / PAGE)),
         versions=_versions(manifest.versions),
         remark="Dry: these numbers were made by formula, not by training." if manifest.dry else "",
     )
@@ -146,12 +142,6 @@ def _runs(counts: Mapping[str, int], planned: int) -> str:
     """`864 of 864 runs: 810 completed, 54 diverged, 0 failed`."""
     by_status = ", ".join(f"{integer(count)} {status}" for status, count in counts.items())
     return f"{of(sum(counts.values()), planned, 'run')}: {by_status}"
-
-
-def _said(what: re.Pattern[str], head: str) -> str:
-    """What a report says of itself in its head: to judge it again would take all of its tables."""
-    found = what.search(head)
-    return unescape(found[1]) if found else ""
 
 
 def _versions(versions: Mapping[str, Any]) -> str:

@@ -27,6 +27,7 @@ from bench.report.charts.canvas import DASHES, GLYPHS, SERIES, VARIABLES, unique
 from bench.report.charts.claim import thumbnail
 from bench.report.charts.heatmap import colour_bar
 from bench.report.charts.vega import specifications
+from bench.report.head import Head
 from bench.report.sections.claims import Claims
 from bench.report.sections.explorer import Explorer
 from bench.text import integer
@@ -71,8 +72,8 @@ def render(page: Page) -> str:
         for claims in page.of(Claims)
         for card in claims.cards
     }
-    summary = next((claims.summary for claims in page.of(Claims)), "")
-    shown = {"page": page, "charts": drawn, "style": style, "scripts": scripts, "summary": summary, "thumbs": thumbs}
+    head = Head.of(page)
+    shown = {"page": page, "charts": drawn, "style": style, "scripts": scripts, "head": head, "thumbs": thumbs}
     return environment().get_template("page.html.j2").render(shown)
 
 

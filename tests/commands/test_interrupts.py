@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bench.results import read_tables
-from tests.inline import Tiny, files, suite_of
+from tests.inline import Tiny, bench, files, suite_of
 
 ROOT = Path(__file__).parents[2]
 SLOW = "import bench.commands.run as run, bench.cli; run.DRY = 'tests.executors.targets:take_a_while'; bench.cli.main()"
@@ -89,6 +89,18 @@ def test_an_interrupted_driver_leaves_nothing_half_done_and_no_worker(
     assert "Traceback" not in said
     until(lambda: not any(map(alive, children)), 10)
     assert_continues(many)
+
+
+def test_a_driver_that_is_stopped_before_anything_ended_claims_no_results(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("bench.commands.run.make_plan", stopped)
+    done = bench("run", tiny.suite.path, "--dry", "--out", tiny.folder / "out")
+    assert done.returncode == 130
+    assert done.stderr == f"Stopped. Nothing had ended, and {tiny.folder / 'out'} holds no results.\n"
 
 
 def test_a_killed_driver_takes_its_workers_with_it(driver: subprocess.Popen[str], many: Tiny) -> None:

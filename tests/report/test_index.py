@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ import pytest
 
 from bench.errors import ResultsError
 from bench.report import write_index
-from bench.report.index import MARK, MARKS, build_index
+from bench.report.head import Head
+from bench.report.index import HEAD_WITHIN, MARK, MARKS, build_index
+from bench.report.sections.answer import First
 from bench.results import Manifest, Planned, Results, count_statuses
 from bench.schema import TABLES
+from tests.dry_results import SMALL
+from tests.report import pages
 from tests.report.pages import Nesting
 
 MANIFEST = Manifest(
@@ -61,15 +66,32 @@ def test_an_entry_says_what_its_manifest_and_runs_say(tmp_path: Path) -> None:
     assert entry.runs == "5 of 6 runs: 3 completed, 1 diverged, 1 failed"
     assert entry.ended == "ended 2026-01-01 00:01 UTC"
     assert entry.versions == "keras 3.15.1 · tensorflow 2.21.0"
-    assert entry.remark == entry.headline == ""
+    assert entry.remark == entry.said.headline == entry.said.drawn == ""
 
 
 def test_an_entry_says_the_answer_of_its_page(tmp_path: Path) -> None:
-    head = '<meta name="gradtrial-headline" content="Only tanh trains &amp; lasts.">'
+    said = {"headline": "Only tanh trains &amp; lasts.", "map": "0n . 12 l-"}
+    head = "".join(f'<meta name="gradtrial-{name}" content="{content}">' for name, content in said.items())
     (report(tmp_path / "reports" / "small") / "index.html").write_text(head)
     written = write_index(tmp_path / "reports" / "small")
     assert written is not None
-    assert "<strong>Only tanh trains &amp; lasts.</strong>" in written.read_text("utf-8")
+    shown = written.read_text("utf-8")
+    assert "<strong>Only tanh trains &amp; lasts.</strong>" in shown
+    assert 'aria-label="Map of the first screen: 3 of 5 tiles trained."' in shown
+    assert re.findall(r'<path fill="var\((.*?)\)" d="(.*?)"', shown) == [
+        ("--change-0", "M0 0h22v9h-22z"), ("--change-1", "M0 15h22v9h-22z"), ("--change-2", "M24 15h22v9h-22z"),
+        ("--only-learned", "M0 26h22v9h-22z"), ("--no-way", "M24 0h22v9h-22z"),
+    ]  # fmt: skip
+
+
+def test_a_page_says_of_itself_what_its_first_screen_shows_and_nothing_else_is_drawn() -> None:
+    said = Head.of(pages.page(SMALL))
+    (first,) = pages.page(SMALL).of(First)
+    rows = said.map.replace(". ", "").split()
+    assert [len(row) for row in rows] == [len(row.cells) for row in first.map]
+    assert Head.read(pages.html(SMALL)[:HEAD_WITHIN]) == said
+    for evil in ("<script>", "0n 1x", "0" * 5000):
+        assert Head.read(f'<meta name="gradtrial-map" content="{escape(evil)}">') == Head()
 
 
 def test_the_newest_comes_first_whatever_the_zone_and_one_that_goes_on_counts_from_its_start(tmp_path: Path) -> None:
