@@ -17,6 +17,7 @@ from bench.analysis.mean_field_causes import CAUSES, expected_by_chance, indepen
 from bench.analysis.opposites import Opposites, opposites
 from bench.analysis.quantities import Measurements, measure
 from bench.analysis.remedies import remedies, remedies_by
+from bench.analysis.setbacks import setbacks
 from bench.analysis.survival import deepest_trainable, onset, survival
 from bench.analysis.tables import Moment, Tables
 from bench.analysis.verdicts import Outcome, gate_open, judge, rules_held, symptoms
@@ -28,5 +29,5 @@ __all__ = [
     "disagreement", "estimate", "evidence", "expected_by_chance", "findings", "gate_open", "gradient_profile",
     "independent_runs", "interactions", "judge", "largest_full_part", "layer_step", "loss_bands", "main_effects",
     "matched", "measure", "median_interval", "moved", "onset", "opposites", "predictions", "remedies", "remedies_by",
-    "rules_held", "settings", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
+    "rules_held", "setbacks", "settings", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
 ]  # fmt: skip

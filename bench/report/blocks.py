@@ -26,6 +26,7 @@ class Block:
 
 
 B = TypeVar("B", bound=Block)
+NUMBERS = "Show the numbers"  # what every chapter's fold is called
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ class Fold(Block):
 def numbers(*blocks: Block | None) -> Fold | None:
     """What a chapter's figure and sentence rest on, shown on demand; nothing where there is nothing."""
     held = blocks_of(*blocks)
-    return Fold("Show the numbers", held) if held else None
+    return Fold(NUMBERS, held) if held else None
 
 
 @dataclass(frozen=True)

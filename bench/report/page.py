@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 
 from bench.analysis import Tables
-from bench.report.blocks import Block, Figure, Lead, Page, Section, Sentences, Text, blocks_of, numbers
+from bench.report.blocks import NUMBERS, Block, Figure, Fold, Lead, Page, Section, Sentences, Text, blocks_of, numbers
 from bench.report.frames import DRAWN, Frames
 from bench.report.sections import answer
 from bench.results import Manifest
@@ -64,7 +64,10 @@ def folded(section: Section) -> Section:
     for block in section.blocks:
         first = isinstance(block, Figure) and not any(isinstance(each, Figure) for each in seen)
         said = isinstance(block, Lead | Text | Sentences) and not below
-        (seen if first or said else below).append(block)
+        if isinstance(block, Fold) and block.summary == NUMBERS:
+            below += block.blocks
+        else:
+            (seen if first or said else below).append(block)
     return replace(section, blocks=blocks_of(*seen, numbers(*below)))
 
 

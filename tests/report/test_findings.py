@@ -11,7 +11,7 @@ from bench.analysis import Outcome, Symptom, onset, opposites
 from bench.engine.dry import EXPLODING as LIMIT
 from bench.engine.dry import VANISHING, fate
 from bench.plan import make_plan
-from bench.report.blocks import Figure, Sentence, Sentences, Table, Text
+from bench.report.blocks import Figure, Lead, Sentence, Sentences, Table, Text
 from bench.report.frames import Frames
 from bench.report.sections import factors, lesson, remedies, rules, trainability
 from bench.report.sections.divergence import level_sentences, survival_chart
@@ -208,11 +208,19 @@ def about_exploding(text: str) -> str:
     )
 
 
-def test_remedies_come_in_the_planted_order() -> None:
+def test_remedies_are_said_with_counts_in_the_lead_the_sentence_and_the_figure() -> None:
     # By formula a gain of 1 learns always, clipping up to 6 decades: both rescue every run at depth 30.
-    said = about_exploding(EXPLODING.replace("replicates = 3", "replicates = 12"))
-    assert "initializer orthogonal 12 of 12" in said
-    assert "clipping global_norm 12 of 12" in said
+    text = EXPLODING.replace("replicates = 3", "replicates = 12")
+    first = "Of runs with exploding gradients that did not learn, clipping rescued 12 of 12,"
+    assert about_exploding(text) == f"{first} initializer orthogonal 12 of 12."
+    made = chapter(remedies.section, text)
+    assert "Clipping rescued 12 of 12 runs with exploding gradients" in made.of(Lead)[0].sentence.text
+    figure = made.figure("remedies-forest")
+    assert figure.title == "Clipping and orthogonal rescue most runs with exploding gradients"
+    (panel,) = figure.panels
+    assert set(zip(panel.rows["row"], panel.rows["numbers"], strict=True)) == {
+        ("clipping", "12/12"), ("orthogonal", "12/12"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(("replicates", "few"), [(3, True), (6, False)])
@@ -220,13 +228,15 @@ def test_the_sentence_the_table_and_the_lesson_tell_by_one_rule_whether_runs_are
     replicates: int, few: bool
 ) -> None:
     text = EXPLODING.replace("replicates = 3", f"replicates = {replicates}")
-    said = about_exploding(text)
-    assert said.startswith("Too few runs with exploding gradients") == few
-    assert f"clipping global_norm {replicates} of {replicates} (" in said
-    table = next(t for t in chapter(remedies.section, text).of(Table) if t.caption.startswith("Runs with exploding"))
+    made = chapter(remedies.section, text)
+    assert about_exploding(text).startswith("Too few runs with exploding gradients") == few
+    assert made.of(Lead)[0].sentence.text.startswith("Too few runs failed to learn") == few
+    assert (made.of(Figure) == []) == few
+    table = next(t for t in made.of(Table) if t.caption.startswith("Runs with exploding"))
     assert table.note.startswith("Too few runs to tell") == few
-    made = frames(text)
-    notes = {note.name: note.here for note in lesson.remedy_notes(made.labelled, made.remedied)}
+    assert f"{replicates}/{replicates}" in [row[1] for row in table.rows]
+    whole = frames(text)
+    notes = {note.name: note.here for note in lesson.remedy_notes(whole.labelled, whole.remedied)}
     assert ("too few to tell" in notes["Gradient clipping"]) == few
 
 
@@ -237,8 +247,11 @@ def test_runs_that_are_lost_from_a_healthy_start_have_remedies_and_their_levels_
     section = remedies.section(made)
     assert section is not None
     (said,) = (sentence.text for sentence in section.short if "diverged" in sentence.text)
-    assert said.startswith("Of runs without a symptom at initialization that diverged, one change rescued – ")
-    assert "learning rate 0.1 12 of 12 (76–100 %)" in said
+    lost = "without a symptom at initialization that diverged"
+    assert said == f"Of runs {lost}, learning rate 0.1 rescued 12 of 12, activation sigmoid 6 of 12."
+    (first,) = section.of(Lead)
+    assert first.sentence.text == "Learning rate 0.1 rescued 12 of 12 runs that diverged without a symptom."
+    assert {"sigmoid", "rate 0.1"} <= set(section.figure("remedies-forest").panels[0].rows["row"])
     (named,) = level_sentences(made.labelled, made.axes)
     assert named.text == (
         "12 of 48 runs left the finite numbers, all with activation relu and learning rate 3; most often with "

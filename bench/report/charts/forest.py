@@ -13,7 +13,7 @@ from bench.report.charts.canvas import GRID, INK, MARKERS, MUTED, SERIES, Drawin
 from bench.text import number, shortened, signed
 
 WIDTH, FOOT = 3.1, 0.62  # inches; the foot holds the heading, ticks and label
-ROW, ROW_SERIES = 0.34, 0.42  # a row's height, without and with series
+ROW, ROW_SERIES = 0.34, 0.39  # a row's height, without and with series
 LETTERS = 46  # characters that a row's name and numbers have together
 MOST_SAID = 6
 SHARE = (0.0, 1.0)  # the limits of a share, which is said in percent
@@ -50,7 +50,8 @@ def _padded(limits: tuple[float, float]) -> tuple[float, float]:
 
 def _name(axes: Axes, row: pd.Series, y: float) -> None:
     name, numbers = str(row["row"]), str(row["numbers"])
-    style: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "top", "fontsize": 8.5, "parse_math": False}
+    style: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "va": "top", "fontsize": 8.5, "parse_math": False,
+                             "in_layout": False}  # fmt: skip
     axes.text(0.0, y + 0.5, shortened(name, LETTERS - len(numbers)), **style)
     axes.text(1.0, y + 0.5, numbers, ha="right", **style)
 
@@ -60,13 +61,15 @@ def _marks(axes: Axes, rows: pd.DataFrame, scale: Scale) -> None:
     low, high = scale.x_limits
     places = rows[["value", "lower", "upper"]].clip(low, high)
     pooled = rows["series"] == POOLED
-    style: dict[str, Any] = {"ls": "", "mew": 0, "clip_on": False}
-    y = rows["y"] - (0.02 if scale.series else 0.12)
-    axes.hlines(y[pooled], places["lower"][pooled], places["upper"][pooled], color=INK, lw=1.8, clip_on=False)
+    style: dict[str, Any] = {"ls": "", "mew": 0, "clip_on": False, "in_layout": False}
+    y = rows["y"] - (0.01 if scale.series else 0.12)
+    axes.hlines(y[pooled], places["lower"][pooled], places["upper"][pooled], color=INK, lw=1.8, clip_on=False,
+                in_layout=False)  # fmt: skip
     axes.plot(places["value"][pooled], y[pooled], marker="D", color=INK, ms=5.5, **style)
     for index, series in enumerate(scale.series):
         own = rows["series"] == series
-        axes.plot(places["value"][own], rows["y"][own] - 0.24, marker=MARKERS[index % len(MARKERS)],
+        below = 0.2 + 0.16 * index / max(len(scale.series) - 1, 1)  # so that none hides another
+        axes.plot(places["value"][own], rows["y"][own] - below, marker=MARKERS[index % len(MARKERS)],
                   color=SERIES[index % len(SERIES)], ms=4.5, alpha=0.9, **style)  # fmt: skip
 
 
