@@ -16,6 +16,7 @@ from benchmarks.benchopt_rows import benchopt_rows
 from benchmarks.command import Spent, middle, spent
 from benchmarks.makespan import START_SECONDS, costs, makespan
 from benchmarks.noise import CURVES, SMALLEST_FACTOR, add_noise
+from benchmarks.profile_step import kind_of
 from benchmarks.report_scale import DOUBLED, SMALLEST, suite_text
 from tests.dry_results import EXPLODING, DryResults, dry_results
 from tests.report.pages import save
@@ -90,3 +91,17 @@ def test_a_split_cohort_pays_for_its_graph_again() -> None:
     assert costs(timings, 1) == [11.0, 11.0]
     assert costs(timings, 2) == [7.0, 7.0, 11.0]
     assert sum(costs(timings, 4)) == pytest.approx(4 * 5.0 + 11.0)
+
+
+@pytest.mark.parametrize(
+    ("operation", "kind"),
+    [
+        ("_MklBatchMatMulV2", "products"),
+        ("EuclideanNorm", "reductions"),
+        ("TensorListStack", "copies"),
+        ("AssignAddVariableOp", "variables"),
+        ("ReluGrad", "elementwise"),
+    ],
+)
+def test_an_operation_of_the_profile_has_a_kind(operation: str, kind: str) -> None:
+    assert kind_of(operation) == kind
