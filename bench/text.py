@@ -146,7 +146,8 @@ def ratio(value: float) -> str:
     """How many times as much or as little: `× 12`, `÷ 30,000`; two digits."""
     if not math.isfinite(value) or value <= 0.0:
         return UNKNOWN
-    return f"÷ {number(1.0 / value, 2)}" if value < 1.0 else f"× {number(value, 2)}"
+    more = float(f"{max(value, 1.0 / value):.2g}")
+    return f"{'÷' if value < 1.0 else '×'} {number(more, 2)}"
 
 
 def sentence(text: str) -> str:

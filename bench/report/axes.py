@@ -14,6 +14,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bench.analysis import Outcome, matched
 from bench.analysis.comparison import factor_columns
+from bench.factors import FACTORS
 from bench.report.blocks import Figure, Panel
 from bench.report.headline import level_words
 from bench.results import Manifest
@@ -105,8 +106,13 @@ class Facets:
 
     def panels(self, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
         """Title and rows of each panel that has any."""
+        for strip, title, rows in self.strips(frame):
+            yield Panel(title, rows, strip=strip).name, rows
+
+    def strips(self, frame: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+        """The same with the level that runs down apart: it heads the panels of a row."""
         if not self.axes:
-            yield "", frame
+            yield "", "", frame
             return
         across, down = self.axes[0], self.axes[1] if len(self.axes) > 1 else None
         for lower in down.levels if down else ("",):
@@ -114,9 +120,8 @@ class Facets:
                 rows = frame[frame[across.factor] == level]
                 if down:
                     rows = rows[rows[down.factor] == lower]
-                names = [level_title(across, level), *([level_title(down, lower)] if down else [])]
                 if len(rows):
-                    yield " · ".join(names), rows
+                    yield down.change(lower) if down else "", level_title(across, level), rows
 
 
 @dataclass(frozen=True)
@@ -138,11 +143,27 @@ class LineLayout:
     held: tuple[tuple[Axis, str], ...]
     dropped: tuple[str, ...]  # levels of the colour's factor beyond the number of colours
 
+    @property
+    def held_words(self) -> str:
+        """The levels that are held: `32 layers, no clipping and momentum`."""
+        return listed([axis.words(level) for axis, level in self.held])
+
     def shown(self, judged: pd.DataFrame) -> pd.DataFrame:
         """The runs that the line charts show."""
         for axis, level in self.held:
             judged = judged[judged[axis.factor] == level]
         return judged[~judged[self.colour.factor].isin(self.dropped)] if self.colour else judged
+
+    def usual(self, frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+        """The rows of the panel with Keras's defaults, or else the first, and its levels in words."""
+        words = []
+        for axis in self.facets.axes:
+            present = set(frame[axis.factor].astype(str))
+            level = usual_level(axis)
+            level = level if level in present else next((each for each in axis.levels if each in present), level)
+            frame = frame[frame[axis.factor] == level]
+            words.append(axis.words(level))
+        return frame, ", ".join(words)
 
     @property
     def by(self) -> list[str]:
@@ -159,18 +180,18 @@ class LineLayout:
         """What the colours stand for."""
         return tuple(level for level in self.colour.levels if level not in self.dropped) if self.colour else (ALL,)
 
-    def panels(self, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Title and rows of each panel, with the colour's level as `series`."""
-        for title, rows in self.facets.panels(frame):
-            yield title, rows.assign(series=rows[self.colour.factor].astype(str) if self.colour else ALL)
+    def panels(self, frame: pd.DataFrame) -> Iterator[Panel]:
+        """Each panel, with the colour's level as `series`."""
+        for strip, title, rows in self.facets.strips(frame):
+            series = rows[self.colour.factor].astype(str) if self.colour else ALL
+            yield Panel(title, rows.assign(series=series), strip=strip)
 
     def figure(self, frame: pd.DataFrame, drawn: Figure) -> Figure:
         """The figure with a panel for each of the layout's, its colours, and captions on what is held or left out."""
-        panels = tuple(Panel(title, rows) for title, rows in self.panels(frame))
+        panels = tuple(self.panels(frame))
         captions = [*drawn.captions]
         if self.held:
-            held = [f"{spoken(axis.factor)} {level}" for axis, level in self.held]
-            captions.append(f"Shown: {listed(held)}; the tables hold the rest.")
+            captions.append(f"Shown: {self.held_words}; the tables hold the rest.")
         if self.dropped:
             captions.append(f"Left out for want of colours: {listed(self.dropped)}.")
         scale, columns = replace(drawn.scale, series=self.series), self.facets.columns
@@ -231,6 +252,12 @@ def held_level(axis: Axis, left: pd.DataFrame) -> str:
     if axis.factor == "depth":
         return levels[-1]
     return "none" if "none" in levels else levels[0]
+
+
+def usual_level(axis: Axis) -> str:
+    """Keras's default where it is among the levels; else the absent treatment; else the suite's first."""
+    default = level_label(FACTORS[axis.factor].default) if axis.factor in FACTORS else ""
+    return next((level for level in (default, "none") if level in axis.levels), axis.levels[0])
 
 
 def _preferred(axes: Sequence[Axis], names: Sequence[str]) -> Axis | None:

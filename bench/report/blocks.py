@@ -127,12 +127,21 @@ class Scale:
 
 @dataclass(frozen=True)
 class Panel:
-    """One small chart: its title and the frame it draws; its kind and scale where they are not its figure's."""
+    """One small chart: its title and the frame it draws; its kind and scale where they are not its figure's.
+
+    Panels of one `strip` stand together under it.
+    """
 
     title: str
     rows: pd.DataFrame
     kind: str = ""
     scale: Scale | None = None
+    strip: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the figure's other panels: its title and its strip."""
+        return " · ".join(part for part in (self.title, self.strip) if part)
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,11 @@ MARKED = re.compile(r"(`|\*)(.+?)\1")  # `code` and *emphasis* in a paragraph
 
 @dataclass(frozen=True)
 class DrawnPanel:
-    """A panel's title and its SVG."""
+    """A panel's title, its SVG, and what heads it and those after it."""
 
     title: str
     svg: Markup
+    strip: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class DrawnFigure:
     kind: str
     bar: Markup  # of colours, where they are a scale
     wide: bool  # panels with many levels across need more room
+    columns: int
 
 
 def render(page: Page) -> str:
@@ -104,7 +106,7 @@ def _scripts(explorers: Sequence[Explorer], figures: Sequence[Figure]) -> dict[s
 
 def csv(figure: Figure) -> str:
     """The rows that a figure draws, with the panel that each belongs to."""
-    panels = [panel.rows.assign(panel=panel.title) for panel in figure.panels]
+    panels = [panel.rows.assign(panel=panel.name) for panel in figure.panels]
     return pd.concat(panels, ignore_index=True).to_csv(index=False, float_format="%.6g") if panels else ""
 
 
@@ -135,13 +137,13 @@ def draw_figure(figure: Figure) -> DrawnFigure:
     panels = []
     for index, panel in enumerate(figure.panels):
         drawing = CHARTS[panel.kind or figure.kind](panel, panel.scale or figure.scale)
-        panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{figure.key}-{index}"))))
+        panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{figure.key}-{index}")), panel.strip))
     wide = len(figure.scale.x_levels) > WIDE_LEVELS
     legend = _legend(figure) if figure.legend_title else ()
     bar = Markup(unique(colour_bar(figure.scale).svg, f"{figure.key}-bar")) if figure.kind == "heatmap" else Markup("")
     return DrawnFigure(
         figure.key, figure.title, tuple(panels), figure.legend_title, legend, figure.captions, figure.subtitle,
-        figure.source, figure.kind, bar, wide,
+        figure.source, figure.kind, bar, wide, figure.columns,
     )  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from bench.report.blocks import Figure, Lead, Sentence, Sentences, Table, Text
 from bench.report.frames import Frames
 from bench.report.sections import factors, lesson, remedies, rules, trainability
 from bench.report.sections.divergence import level_sentences, survival_chart
-from bench.report.sections.factors import effect_sentences, effects_of, share_sentence
+from bench.report.sections.effect_figures import effects_of
+from bench.report.sections.factors import effect_sentences, share_sentence
 from bench.report.sections.overall import overall
 from bench.report.sections.trainability import depth_grids, depth_sentences
 from tests.cohorts import suite_text
@@ -148,29 +149,28 @@ def test_without_depths_there_is_nothing_to_say_of_them() -> None:
 
 def test_the_planted_factor_leads(small: Frames) -> None:
     frame, varied = small.worded, small.varied
-    said = share_sentence(effects_of(frame, varied))[0].text
+    said = share_sentence(effects_of(frame, small.axes))[0].text
     spread = {
         factor: frame.groupby(factor, observed=True)["final_validation_accuracy"].mean().var(ddof=0)
         for factor in varied
     }
     strongest = max(spread, key=lambda factor: spread[factor])
-    first = said.removeprefix("Of the variance of the final validation accuracy, ")
-    assert first.startswith(strongest), said
-    assert effect_sentences(effects_of(frame, varied))
+    assert said.startswith(f"{strongest.capitalize()} explains"), said
+    assert effect_sentences(effects_of(frame, small.axes))
 
 
 def test_where_nothing_was_planted_no_effect_is_found() -> None:
     claimed = 0
     for seed in range(20):
         drawn = noisy(NOTHING, seed)
-        said = texts(effect_sentences(effects_of(drawn.worded, drawn.varied)))
-        claimed += "changes the final accuracy" in said
+        said = texts(effect_sentences(effects_of(drawn.worded, drawn.axes)))
+        claimed += "the final accuracy changes by" in said
         assert "The data cannot tell" in said
     assert claimed <= 3  # one in twenty is what 5 % allow
 
 
 def test_a_sentence_links_to_its_runs(small: Frames) -> None:
-    sentences = effect_sentences(effects_of(small.worded, small.varied))
+    sentences = effect_sentences(effects_of(small.worded, small.axes))
     links = [sentence.link for sentence in sentences if sentence.link.startswith("#where=")]
     assert links
     levels = {axis.factor: axis.levels for axis in small.axes}
@@ -189,13 +189,11 @@ def test_what_a_level_does_at_one_level_of_another_factor_is_said_before_the_ave
     runs = dry_results(LOST_AT_A_RATE).tables["runs"]
     hot = (runs["activation"] == "relu") & (runs["learning_rate"] == 3.0)
     made = altered(LOST_AT_A_RATE, runs=runs.assign(status=hot.map({True: "diverged", False: "completed"})))
-    first = (
-        "At learning rate 3, 12 of 12 runs with activation relu left the finite numbers, and 0 of 12 runs with "
-        "activation sigmoid; at 0.1, 0 of 12 with relu."
-    )
+    first = "With rate 3, 0 of 12 runs with sigmoid diverged and 12 of 12 with relu; with rate 0.1 it was 0 of 12."
     section = factors.section(made)
     assert section is not None
-    assert section.of(Sentences)[0].items[0].text == section.short[0].text == first
+    told = (section.of(Lead)[0].sentence, section.of(Sentences)[0].items[0], section.short[0])
+    assert [each.text for each in told] == [first] * 3
     assert opposites(frames(NOTHING).labelled, frames(NOTHING).varied) == []
 
 

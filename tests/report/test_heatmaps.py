@@ -213,8 +213,8 @@ def test_lost_cells_are_clear_and_hatched_unmeasured_ones_only_clear() -> None:
 
 def test_the_text_tells_both_ends() -> None:
     text = draw(panel(np.array([[-3.0, -1.0], [0.0, 0.5]])), SCALE).text
-    assert text.startswith("planted. log10 gradient norm: step 0: −3.0 nearest the input, 0.0 at the last")
-    assert "step 1: −1.0 nearest the input, +0.5" in text
+    assert text.startswith("planted. Gradient norm: step 0: 10⁻³ nearest the input, 1 at the last")
+    assert "step 1: 0.1 nearest the input, 3.2" in text
 
 
 def test_a_map_is_small() -> None:
@@ -250,7 +250,7 @@ def test_a_suite_gives_a_map_a_cell_on_one_scale(suite: str) -> None:
     assert len(group.panels) == np.prod([len(axis.levels) for axis in cells if axis])
     low, high = group.scale.x_limits
     assert low == int(low) and high == int(high) and 2 <= high - low <= 16
-    assert len({each.title for each in group.panels}) == len(group.panels)
+    assert len({each.name for each in group.panels}) == len(group.panels)
     assert len(draw_figure(group).panels) == len(group.panels)
     lost = int((judged[judged["depth"] == axes[0].levels[-1]]["status"] != "completed").sum())
     assert f"{lost} runs of " in group.captions[0]
@@ -267,8 +267,8 @@ def test_too_many_cells_hold_an_axis_and_say_so() -> None:
     layout = LineLayout(first, Facets((second, third)), (), ())
     group = heatmaps({"gradient_norms": norms(judged)}, judged, layout)
     assert len(group.panels) == 21 <= PANELS
-    assert group.captions[-1] == "Shown: skip none."
-    assert [each.title for each in group.panels[:8]] == [f"{a} · p" for a in "abcdefg"] + ["a · q"]
+    assert group.captions[-1] == "Shown: no skip connection."
+    assert [each.name for each in group.panels[:8]] == [f"{a} · p" for a in "abcdefg"] + ["a · q"]
 
 
 def test_nothing_varies_and_nothing_recorded() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import claim, forest, heatmap, lines, theory
+from bench.report.charts import claim, forest, heatmap, lines, shares, theory
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "activation": lines.draw_activation,
     "claim": claim.draw,
     "forest": forest.draw,
+    "shares": shares.draw_bars,
+    "matrix": shares.draw_matrix,
     "heatmap": heatmap.draw,
     "tiles": heatmap.draw_tiles,
     "profile": lines.draw_profile,

@@ -98,4 +98,4 @@ def _said(panel: Panel, scale: Scale) -> str:
         for row in own[:MOST_SAID]
     ]  # fmt: skip
     more = f"; and {len(own) - MOST_SAID} more" if len(own) > MOST_SAID else ""
-    return f"{panel.title or 'All runs'}. {scale.x_label}: {'; '.join(parts)}{more}."
+    return f"{panel.name or 'All runs'}. {scale.x_label}: {'; '.join(parts)}{more}."

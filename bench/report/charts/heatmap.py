@@ -15,9 +15,10 @@ from matplotlib.path import Path
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.blocks import Panel, Scale
+from bench.report.charts import decades
 from bench.report.charts.canvas import GRID, MUTED, Drawing, broken, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH
-from bench.text import decades, integer, power_of_ten
+from bench.text import integer, power_of_ten
 
 MAP = "viridis"
 TICKS = 5
@@ -48,7 +49,7 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
             _ticks(axes, steps, layers)
         axes.set(xlabel=scale.x_label, ylabel=scale.y_label)
         said = _said(norms.mask(hatched), hatched)
-        return finish(figure, f"{panel.title or 'All runs'}. {said}.")
+        return finish(figure, f"{panel.name or 'All runs'}. {said}.")
 
 
 def colour_bar(scale: Scale) -> Drawing:
@@ -66,7 +67,7 @@ def colour_bar(scale: Scale) -> Drawing:
             [tick for tick in MaxNLocator(TICKS, integer=True).tick_values(low, high) if low <= tick <= high]
         )
         axes.set(xlim=(low, high + 0.6 * span), ylim=(0.0, 1.0), yticks=[], xticks=ticks)
-        axes.set_xticklabels([power_of_ten(int(tick)) for tick in ticks])
+        axes.set_xticklabels([decades.said(float(tick)) for tick in ticks])
         axes.set_xlabel("gradient norm", loc="left")
         for spine in axes.spines.values():
             spine.set_visible(False)
@@ -131,12 +132,12 @@ def _said(norms: pd.DataFrame, hatched: np.ndarray) -> str:
     parts = []
     for step in dict.fromkeys([*full.columns[:1], *full.columns[-1:]]):
         ends = full[step].dropna()
-        values = f"{decades(float(ends.iloc[0]))} nearest the input, {decades(float(ends.iloc[-1]))} at the last"
+        values = f"{decades.said(ends.iloc[0])} nearest the input, {decades.said(ends.iloc[-1])} at the last"
         parts.append(f"step {integer(int(step))}: {values} measured layer")
     gone = norms.columns[hatched.any(axis=0)] if hatched.size else []
     if len(gone):
         parts.append(f"more runs lost than left from step {integer(int(gone[0]))}")
-    return f"log10 gradient norm: {'; '.join(parts) or 'nothing was measured'}"
+    return f"Gradient norm: {'; '.join(parts) or 'nothing was measured'}"
 
 
 def _letters(label: str) -> int:
@@ -171,4 +172,4 @@ def draw_tiles(panel: Panel, scale: Scale) -> Drawing:
         for spine in axes.spines.values():
             spine.set_edgecolor(GRID)
         cells = [f"{row.y} {row.x}: {row.label}" for row in rows.sort_values(["y", "x"]).itertuples()]
-        return finish(figure, f"{panel.title or 'All runs'}. Runs that learned, of runs: {', '.join(cells)}.")
+        return finish(figure, f"{panel.name or 'All runs'}. Runs that learned, of runs: {', '.join(cells)}.")

@@ -11,39 +11,42 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.blocks import Panel, Scale
+from bench.report.charts import decades
 from bench.report.charts.canvas import DASHES, GRID, MUTED, SERIES, Drawing, canvas, finish
-from bench.text import decades, listed, number, plural
+from bench.text import listed, number, plural
 
-WIDTH, HEIGHT = 3.1, 2.3
+WIDTH, HEIGHT = 2.6, 1.8
+ACTIVATION = 3.1, 2.3
+NEAR = 0.4  # points: a line that moves by less looks the same
 
 
 def draw_profile(panel: Panel, scale: Scale) -> Drawing:
-    """One line a series: the median over runs of log10 of the norm, from the input (left) to the head."""
+    """One line a series: the median over runs of the norm, in decades, from the input (left) to the head."""
     parts = [
-        f"{series} {decades(first)} nearest the input, {decades(last)} at the last hidden layer"
+        f"{series} {decades.said(first)} nearest the input, {decades.said(last)} at the last hidden layer"
         for series, first, last in _ends(panel.rows, scale, "layer_index")
     ]
     with canvas(WIDTH, HEIGHT) as (figure, axes):
         _draw_lines(axes, panel.rows, "layer_index", scale)
-        said = "; ".join(parts) or "nothing was measured"
-        return finish(figure, f"{panel.title or 'All runs'}. {scale.y_label}: {said}.")
+        told = "; ".join(parts) or "nothing was measured"
+        return finish(figure, f"{panel.name or 'All runs'}. {scale.y_label}: {told}.")
 
 
 def draw_curve(panel: Panel, scale: Scale) -> Drawing:
-    """One line a series: the median over runs of log10 of the training loss."""
+    """One line a series: the median over runs of the training loss, in decades."""
     rows = panel.rows
     parts = [
-        f"{series} from {number(np.power(10.0, first))} to {number(np.power(10.0, last))} nat"
+        f"{series} from {decades.said(first)} to {decades.said(last)}"
         for series, first, last in _ends(rows, scale, "step")
     ]
     lost = [series for series in scale.series if _ends_infinite(rows[rows["series"] == series])]
     with canvas(WIDTH, HEIGHT) as (figure, axes):
         _draw_lines(axes, rows.replace([np.inf, -np.inf], np.nan), "step", scale)
         if lost:
-            said = f"diverged: {', '.join(lost)}"
-            axes.text(0.98, 0.95, said, transform=axes.transAxes, ha="right", va="top", fontsize=8)
-        said = "; ".join(parts) or "nothing was measured"
-        return finish(figure, f"{panel.title or 'All runs'}. Median loss: {said}.")
+            told = f"diverged: {', '.join(lost)}"
+            axes.text(0.98, 0.95, told, transform=axes.transAxes, ha="right", va="top", fontsize=8)
+        told = "; ".join(parts) or "nothing was measured"
+        return finish(figure, f"{panel.name or 'All runs'}. Median loss: {told}.")
 
 
 def _ends(rows: pd.DataFrame, scale: Scale, x: str) -> Iterator[tuple[str, float, float]]:
@@ -116,29 +119,34 @@ def draw_events(panel: Panel, scale: Scale) -> Drawing:
 
 
 def _draw_lines(axes: Axes, rows: pd.DataFrame, x: str, scale: Scale) -> None:
-    """Medians as lines and `lower` to `upper` as bands, on the scale's limits and with its colours."""
+    """Medians as lines and `lower` to `upper` as bands, in decades, on the scale's limits and with its colours."""
     low, high = scale.y_limits
-    palette = dict(zip(scale.series, SERIES, strict=False))
-    dashes = dict(zip(scale.series, DASHES, strict=False))
-    for series in scale.series:
-        band = rows[rows["series"] == series].dropna(subset=["lower", "upper"])
+    near = NEAR * (high - low) / (72.0 * HEIGHT)
+    for index, series in enumerate(scale.series):
+        colour, dash = SERIES[index % len(SERIES)], DASHES[index % len(DASHES)]
+        own = rows[rows["series"] == series].sort_values(x, kind="stable")
+        band = own.dropna(subset=["lower", "upper"])
         if len(band):
-            lower, upper = (band[edge].clip(low, high) for edge in ("lower", "upper"))
-            axes.fill_between(band[x], lower, upper, color=palette[series], alpha=0.15, lw=0)
-    for series in scale.series:
-        line = rows[rows["series"] == series].dropna(subset=["median"]).sort_values(x, kind="stable")
+            below, above = (_path(band, x, edge, (low, high), 2.0 * near) for edge in ("lower", "upper"))
+            outline = np.concatenate([below, above[::-1]])
+            axes.fill(outline[:, 0], outline[:, 1], color=colour, alpha=0.15, lw=0, zorder=1.5)
+        line = own.dropna(subset=["median"])
         if len(line):
-            axes.plot(
-                line[x], line["median"].clip(low - 1, high + 1), color=palette[series],
-                dashes=dashes[series] or (None, None),
-            )  # fmt: skip
+            path = _path(line, x, "median", (low - 1, high + 1), near)
+            axes.plot(path[:, 0], path[:, 1], color=colour, dashes=dash or (None, None))
     margin = 0.02 * (scale.x_limits[1] - scale.x_limits[0])
     axes.set(
         xlim=(scale.x_limits[0] - margin, scale.x_limits[1] + margin), ylim=scale.y_limits,
         xlabel=scale.x_label, ylabel=scale.y_label,
     )  # fmt: skip
     axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    decades.label(axes.yaxis, scale.y_limits)
+
+
+def _path(rows: pd.DataFrame, x: str, y: str, limits: tuple[float, float], near: float) -> np.ndarray:
+    """The points that a line needs, cut at the limits."""
+    points: np.ndarray = np.stack([rows[x].to_numpy(float), rows[y].clip(*limits).to_numpy(float)], axis=1)
+    return points[decades.thinned(points[:, 0], points[:, 1], near)]
 
 
 def draw_activation(panel: Panel, scale: Scale) -> Drawing:
@@ -148,7 +156,7 @@ def draw_activation(panel: Panel, scale: Scale) -> Drawing:
     """
     rows = panel.rows
     z, flat = rows["z"].to_numpy(float), rows["saturated"].to_numpy(bool)
-    with canvas(WIDTH, HEIGHT) as (figure, axes):
+    with canvas(*ACTIVATION) as (figure, axes):
         axes.fill_between(
             z, 0.0, 1.0, where=flat, transform=axes.get_xaxis_transform(), facecolor="none", edgecolor=MUTED,
             hatch="///", linewidth=0.0, alpha=0.45, zorder=0,

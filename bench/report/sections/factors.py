@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-from pandas.api.types import is_numeric_dtype
 
-from bench.analysis import Opposites, Outcome, interactions, main_effects, opposites, variance_shares
-from bench.quantities import quantity
-from bench.report.blocks import Section, Sentence, Table, Text, based, blocks_of, sentences
+from bench.analysis import Opposites, Outcome, opposites
+from bench.report.axes import Axis
+from bench.report.blocks import Lead, Section, Sentence, Table, Text, based, blocks_of, sentences
 from bench.report.frames import Frames
-from bench.text import integer, listed, of, p_value, share_interval, signed, signed_range, spoken
+from bench.report.sections.effect_figures import (
+    ACCURACY,
+    ALPHA,
+    MOST_LEVELS,
+    MOST_NAMED,
+    Effects,
+    against,
+    effect_figures,
+    effects_of,
+    named_terms,
+    share_words,
+    strongest,
+    telling,
+)
+from bench.text import integer, listed, of, p_value, plural, share_interval, signed, signed_range, spoken
 
-ACCURACY = "final_validation_accuracy"
-SHARED = (ACCURACY, "decay_rate_start")  # the responses whose variance is shared out
-MOST_TERMS, MOST_PAIRS, MOST_LEVELS, MOST_OPPOSITES = 8, 5, 24, 3
-ALPHA = 0.05
-REST = "everything else"
+MOST_TERMS, MOST_PAIRS, MOST_OPPOSITES = 8, 5, 3
 PAIRED = (
     "mean paired difference of the final validation accuracy, a lost run counting as chance: same other levels, same "
     "replicate; interval and test respect that pairs share contexts and replicates, that accuracies end at 0 and 1, "
@@ -29,48 +37,35 @@ PAIRED = (
 
 
 def section(frames: Frames) -> Section | None:
-    """Sentences and tables; None where no factor varies in a way that can be told apart."""
-    effects = effects_of(frames.worded, frames.varied)
+    """The answer, figures and tables; None where no factor varies in a way that can be told apart."""
+    effects = effects_of(frames.worded, frames.axes, frames.lines.colour)
     tables = effect_grids(effects)
     if not tables:
         return None
-    found, telling = opposites(frames.labelled, frames.varied), set(_telling(effects)["factor"])
-    hidden = [each for each in found if not {each.factor, each.where} <= telling]  # an average of one says nothing
-    together = opposite_sentences([*hidden, *(each for each in found if each not in hidden)])
+    found, told = opposites(frames.labelled, frames.varied), set(telling(effects)["factor"])
+    hidden = [each for each in found if not {each.factor, each.where} <= told]  # an average of one says nothing
+    together = opposite_sentences([*hidden, *(each for each in found if each not in hidden)], frames.axes)
+    averages = effect_sentences(effects)
+    first = (*opposite_sentences(hidden[:1], frames.axes), *share_sentence(effects), *averages)
     intro = Text(
-        "In a full factorial design the variance of a response over all runs splits into what each factor explains "
-        "alone and what two explain only together; a level's own effect is the mean difference between runs that "
+        "Where every combination of levels was run, the variance of a response splits into what each factor explains "
+        "alone and what two explain only together. A level's own effect is the mean difference between runs that "
         "differ in nothing else."
     )
-    blocks = blocks_of(intro, sentences((*together, *effect_sentences(effects))), *tables)
-    short = (*opposite_sentences(hidden[:1]), *share_sentence(effects))
-    return Section("factors", "Which factor matters", "Factors", blocks, short=short)
-
-
-@dataclass(frozen=True)
-class Effects:
-    """What the factors do: shares of variance by response, then levels and pairs of factors on the final accuracy."""
-
-    shares: Mapping[str, pd.DataFrame]
-    levels: pd.DataFrame
-    pairs: pd.DataFrame
-    numbers: frozenset[str]  # the factors whose levels are numbers
-
-
-def effects_of(judged: pd.DataFrame, varied: Sequence[str]) -> Effects:
-    """Compute them, of what `judge` returned with words in the suite's order and numbers as such."""
-    accuracy = quantity(ACCURACY)
-    return Effects(
-        shares={name: variance_shares(judged, varied, quantity(name)) for name in SHARED},
-        levels=main_effects(judged, varied, accuracy),
-        pairs=interactions(judged, varied, accuracy),
-        numbers=frozenset(name for name in varied if is_numeric_dtype(judged[name])),
+    blocks = blocks_of(
+        Lead(first[0]) if first else None,
+        *effect_figures(effects),
+        sentences((*together, *averages)),
+        intro,
+        *tables,
     )
+    short = (*opposite_sentences(hidden[:1], frames.axes), *share_sentence(effects))
+    return Section("factors", "Which factor matters", "Factors", blocks, short=short)
 
 
 def effect_grids(effects: Effects) -> tuple[Table, ...]:
     """Shares of variance of two responses, the effects of all levels, and the largest interactions."""
-    grids = [_shares(name, shares) for name, shares in effects.shares.items() if len(shares)]
+    grids = [_shares(name, effects) for name, shares in effects.shares.items() if len(shares)]
     if len(effects.levels):
         grids.append(_levels(effects.levels))
     if len(effects.pairs):
@@ -80,72 +75,67 @@ def effect_grids(effects: Effects) -> tuple[Table, ...]:
 
 def share_sentence(effects: Effects) -> tuple[Sentence, ...]:
     """Which terms explain most of the variance of the final accuracy; nothing where none can be told from 0."""
-    shares = effects.shares[ACCURACY]
-    terms = shares[(shares["factors"] != REST) & (shares["lower"] > 0.0)].head(4) if len(shares) else shares
-    if len(terms):
-        parts = [f"{spoken(row.factors)} {_percent(row)}" for row in terms.itertuples()]
-        text = f"Of the variance of the final validation accuracy, {listed(parts)} explain the most."
-        runs, lost = (integer(int(shares[name].iloc[0])) for name in ("runs", "lost"))
-        basis = (
-            f"{runs} runs of a full factorial design, {lost} lost and counted as chance; 95 % intervals over replicates"
-        )
-        return (Sentence(text, basis, "#factors"),)
-    return ()
+    terms = named_terms(effects.shares[ACCURACY]).head(MOST_NAMED)
+    if not len(terms):
+        return ()
+    (name, share), *more = [(spoken(row.factors), share_words(row)) for row in terms.itertuples()]
+    rest = "".join(f", {each} {percent}" for each, percent in more)
+    text = f"{name.capitalize()} explains {share} of the variance of the final accuracy{rest}."
+    part = effects.part
+    runs = f"{of(len(part.runs), part.of, 'run')}, the largest full part of the grid" if part else ""
+    return (Sentence(text, f"{runs}; 95 % intervals over replicates", "#factors"),)
 
 
-def opposite_sentences(found: Sequence[Opposites]) -> tuple[Sentence, ...]:
+def opposite_sentences(found: Sequence[Opposites], axes: Sequence[Axis]) -> tuple[Sentence, ...]:
     """What a level does at one level of another factor alone, before any average that would hide it."""
-    said = {Outcome.DIVERGED: "left the finite numbers", Outcome.LEARNED: "learned"}
+    said = {Outcome.DIVERGED: "diverged", Outcome.LEARNED: "learned"}
+    words = {axis.factor: axis.words for axis in axes}
     made = []
     for each in found[:MOST_OPPOSITES]:
+        at, other = (words[each.where](level) for level in (each.at, each.other))
         most, least = (
-            f"{of(side.hits, side.runs, 'run')} with {spoken(each.factor)} {listed(side.levels)}"
-            for side in (each.most, each.least)
+            listed([words[each.factor](level) for level in side.levels], MOST_NAMED) for side in (each.most, each.least)
         )
-        there = f"at {each.other}, {of(each.elsewhere.hits, each.elsewhere.runs)} with {listed(each.most.levels)}"
-        text = f"At {spoken(each.where)} {each.at}, {most} {said[each.outcome]}, and {least}; {there}."
+        text = (
+            f"With {at}, {of(each.least.hits, each.least.runs, 'run')} with {least} {said[each.outcome]} and "
+            f"{of(each.most.hits, each.most.runs)} with {most}; with {other} it was "
+            f"{of(each.elsewhere.hits, each.elsewhere.runs)}."
+        )
         made.append(Sentence(text, "", f"#where={each.where}:{quote(each.at, '')}"))
     return based(made, "nearly all runs of some levels and nearly none of others, at one level of another factor")
 
 
 def effect_sentences(effects: Effects) -> tuple[Sentence, ...]:
     """For each factor of words the level that changes the accuracy most, and where the data cannot tell."""
-    words = effects.levels[~effects.levels["factor"].isin(effects.numbers)]
-    telling = _telling(effects)
-    telling = telling[~telling["factor"].isin(effects.numbers)]
-    best = telling.reindex(telling["difference"].abs().sort_values(ascending=False).index).drop_duplicates("factor")
-    sentences = []
-    for row in best.to_dict("records"):
+    numeric = [name for name, axis in effects.axes.items() if axis.numeric]
+    words = effects.levels[~effects.levels["factor"].isin(numeric)]
+    best = strongest(effects)
+    found = []
+    for row in best[~best["factor"].isin(numeric)].to_dict("records"):
         where = f"#where={row['factor']}:{quote(str(row['level']), '')}|{quote(str(row['reference']), '')}"
+        name = effects.axes[row["factor"]].words(row["level"])
         text = (
-            f"{spoken(row['factor']).capitalize()} {row['level']} against {row['reference']} changes the final "
-            f"accuracy by {signed(row['difference'])} ({signed_range(row['lower'], row['upper'])}; "
-            f"{p_value(row['p_holm'])}) over {integer(row['pairs'])} pairs of runs, {row['lost']} with a lost run."
+            f"With {name}{against(effects, row)} the final accuracy changes by {signed(row['difference'])} "
+            f"({signed_range(row['lower'], row['upper'])}; {p_value(row['p_holm'])}) over "
+            f"{plural(row['pairs'], 'pair')}, {row['lost']} with a lost run."
         )
-        sentences.append(Sentence(text, "", where))
-    unclear = [f for f in dict.fromkeys(words["factor"]) if not (words[words["factor"] == f]["p_holm"] < ALPHA).any()]
-    if unclear:
-        parts = []
-        for factor in unclear:
-            row = words[words["factor"] == factor].iloc[0]
-            bounds = signed_range(row["lower"], row["upper"]) if row["lower"] == row["lower"] else "one pair"
-            parts.append(f"{spoken(factor)} ({row['level']}: {signed(row['difference'])}, {bounds})")
-        text = f"The data cannot tell whether these change the final accuracy on average: {listed(parts)}."
-        sentences.append(Sentence(text, "", "#factors"))
-    return based(sentences, PAIRED)
+        found.append(Sentence(text, "", where))
+    for factor in dict.fromkeys(words["factor"]):
+        own = words[words["factor"] == factor]
+        if not (own["p_holm"] < ALPHA).any():
+            row = own.iloc[0]
+            bounds = signed_range(row["lower"], row["upper"]) if row["lower"] == row["lower"] else "too few pairs"
+            mean = f"{signed(row['difference'])}, " if row["pairs"] else ""
+            text = (
+                f"The data cannot tell whether {spoken(factor)} changes the final accuracy on average "
+                f"({effects.words(factor, row['level'])}: {mean}{bounds})."
+            )
+            found.append(Sentence(text, "", "#factors"))
+    return based(found, PAIRED)
 
 
-def _telling(effects: Effects) -> pd.DataFrame:
-    """The levels whose mean change of the accuracy can be told from 0."""
-    return effects.levels[effects.levels["p_holm"] < ALPHA]
-
-
-def _percent(row: object) -> str:
-    share, lower, upper = (100.0 * getattr(row, name) for name in ("share", "lower", "upper"))
-    return f"{share:.0f} % ({lower:.0f}–{upper:.0f})"
-
-
-def _shares(name: str, shares: pd.DataFrame) -> Table:
+def _shares(name: str, effects: Effects) -> Table:
+    shares = effects.shares[name]
     last = len(shares) - 1
     rows = [
         (spoken(row.factors), f"{100 * row.share:.1f} %", share_interval(row.lower, row.upper, 1))
@@ -174,9 +164,7 @@ def _levels(effects: pd.DataFrame) -> Table:
 
 def _interactions(effects: Effects) -> Table:
     def named(row: dict[str, Any], side: str) -> str:
-        """A level by its word, a number with its factor."""
-        level = row[f"{side}_level"]
-        return f"{spoken(row[side])} {level}" if row[side] in effects.numbers else level
+        return effects.words(row[side], row[f"{side}_level"])
 
     rows = [
         (f"{spoken(r['one'])} × {spoken(r['other'])}", f"{100 * r['share']:.1f} %",

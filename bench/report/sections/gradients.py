@@ -12,17 +12,16 @@ import pandas as pd
 from bench.analysis import Moment, Tables, gradient_profile
 from bench.analysis.curves import layer_step
 from bench.report.axes import ALL, Axis, LineLayout, held_level, level_title
-from bench.report.blocks import Figure, Panel, Scale, Section, Text
+from bench.report.blocks import Figure, Lead, Panel, Scale, Section, Sentence, Text
 from bench.report.frames import Frames
+from bench.report.sections.flow import KEPT, flow_of
 from bench.schema import RunStatus
-from bench.text import integer, listed, of, plural, spoken
+from bench.text import integer, listed, of, plural, sentence
 
-X_LABEL = "hidden layer (0 nearest the input)"
+X_LABEL = "hidden layer (0: input side)"
 DECADES_AROUND = 0.5  # room above and below the curves
-BANDS = (
-    "Median over runs; band: from the lowest to the highest of few runs, a 95 % interval of the median where there are "
-    "six or more. From the table gradient_norms."
-)
+BANDS = "Median over runs; band: range of up to five runs, of more a 95 % interval of the median."
+SOURCE = "From the table gradient_norms, log10 in the CSV. Rule: keeps the gradient, docs/rules.md."
 PANELS = 24
 LOW_TAIL, HIGH_TAIL = 0.02, 0.005  # shares of the medians that may lie beyond the colours
 LEAST_SPAN, MOST_SPAN = 2.0, 16.0  # decades of the colours: what is far below has vanished, however far
@@ -32,26 +31,45 @@ def section(frames: Frames) -> Section:
     """The profiles at the first and the last recorded step, and the maps of everything between."""
     intro = Text(
         "The back-propagated signal, layer by layer. A level line is a healthy network. A line that falls towards the "
-        "input (to the left) is a vanishing gradient, one that rises towards it an exploding one. The scale is in "
-        "powers of ten."
+        "input (to the left) is a vanishing gradient, one that rises towards it an exploding one."
     )
     given = (frames.tables, frames.labelled, frames.lines)
-    blocks = (intro, *gradient_flow(*given), heatmaps(*given))
+    said = flow_sentence(*given)
+    blocks = (*([Lead(said)] if said else []), *gradient_flow(*given), intro, heatmaps(*given))
     return Section("gradients", "Where the gradient went", "Gradients", blocks)
+
+
+def flow_sentence(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> Sentence | None:
+    """What becomes of the gradient on its way back through the network, at the start, from Keras's defaults."""
+    runs = layout.grouped(judged)
+    flow = flow_of(gradient_profile(tables, runs, layout.by, Moment.START), layout)
+    if flow is None:
+        return None
+    own, _ = layout.usual(runs)
+    lost = int((own["status"] != RunStatus.COMPLETED).sum())
+    basis = (
+        f"median norm at the first hidden layer over the last's at step 0, {plural(len(own), 'run')}, {integer(lost)} "
+        f"later lost; kept: within a factor of ten; {layout.held_words}"
+    )
+    return Sentence(flow.sentence(), basis, "")
 
 
 def gradient_flow(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> tuple[Figure, ...]:
     """The pre-activation gradient norm over layers, at the first and at the last recorded step, on one scale."""
     runs, by = layout.grouped(judged), layout.by
-    frames = {moment: _log10(gradient_profile(tables, runs, by, moment)) for moment in Moment}
+    profiles = {moment: gradient_profile(tables, runs, by, moment) for moment in Moment}
+    frames = {moment: _log10(profile) for moment, profile in profiles.items()}
     limits = _limits(pd.concat(frames.values()))
     figures = []
     for moment, frame in frames.items():
-        when = "at initialization" if moment is Moment.START else "at the end of training"
-        title = f"Pre-activation gradient norm by layer, {when}"
+        when = "at the start" if moment is Moment.START else "at the end of training"
+        flow = flow_of(profiles[moment], layout)
+        found = flow.title() if flow else "No gradient was measured"
+        title = sentence(f"{when}, {found[:1].lower()}{found[1:]}")[:-1]
         deepest = float(max(1, frame["layer_index"].max() if len(frame) else 1))
-        scale = Scale(X_LABEL, "log10 gradient norm", x_limits=(0.0, deepest), y_limits=limits)
-        figure = Figure(f"gradients-{moment}", "profile", title, scale, (), captions=(BANDS,))
+        scale = Scale(X_LABEL, "gradient norm", x_limits=(0.0, deepest), y_limits=limits)
+        drawn = f"Norm of the gradient with respect to pre-activations. {BANDS}"
+        figure = Figure(f"gradients-{moment}", "profile", title, scale, (), subtitle=drawn, source=SOURCE)
         figures.append(layout.figure(frame, figure))
     return tuple(figures)
 
@@ -70,20 +88,43 @@ def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> Figure
     by = [axis.factor for axis in axes] or ["_all"]
     frame = layer_step(tables, runs.assign(_all=ALL), by)
     limits = _colours(frame)
+    panels = tuple(_panels(frame, axes, layout.dropped))
     return Figure(
         key="heatmaps",
         kind="heatmap",
-        title="Pre-activation gradient norm by layer and step",
+        title=_kept_title(panels),
         scale=Scale(
             x_label="step, as recorded",
             y_label="hidden layer",
             x_limits=limits,
             y_limits=(0.0, float(frame["layer_index"].max()) if len(frame) else 1.0),
         ),
-        panels=tuple(_panels(frame, axes, layout.dropped)),
+        panels=panels,
         columns=min(4, len(axes[0].levels)) if axes else 1,
         captions=_captions(frame, limits, held, runs),
+        subtitle="Norm of the pre-activations' gradient by layer and step.",
+        source=SOURCE,
     )
+
+
+def _kept_title(panels: Sequence[Panel]) -> str:
+    """In how many maps the gradient is kept at the first and at the last step; a lost map does not keep it."""
+    counts, steps = [], []
+    for place in (0, -1):
+        kept = 0
+        for panel in panels:
+            rows = panel.rows
+            steps.append(int(rows["step"].iloc[place]) if len(rows) else 0)
+            now = rows[rows["step"] == rows["step"].iloc[place]].sort_values("layer_index") if len(rows) else rows
+            first, last = (float(now["median"].iloc[end]) if len(now) else np.nan for end in (0, -1))
+            there = len(now) and not (now["lost"] > now["measured"]).any()
+            kept += bool(there and np.isfinite([first, last]).all() and abs(first - last) <= KEPT)
+        counts.append(kept)
+    when = [
+        f"{integer(kept)} at step {integer(end(steps, default=0))}"
+        for kept, end in zip(counts, (min, max), strict=True)
+    ]
+    return f"Of {plural(len(panels), 'network')}, {' and '.join(when)} keep the gradient within a factor of ten"
 
 
 def _log10(profile: pd.DataFrame) -> pd.DataFrame:
@@ -123,7 +164,7 @@ def _panels(frame: pd.DataFrame, axes: Sequence[Axis], dropped: Sequence[str]) -
             rows = rows[rows[axis.factor].astype(str) == level]
         if len(rows) and levels[-1] not in dropped:
             names = [level_title(axis, level) for axis, level in zip((*down, across), levels, strict=True)]
-            yield Panel(" · ".join([names[-1], *names[:-1]]), rows.reset_index(drop=True))
+            yield Panel(names[-1], rows.reset_index(drop=True), strip=" · ".join(names[:-1]))
 
 
 def _colours(frame: pd.DataFrame) -> tuple[float, float]:
@@ -145,11 +186,11 @@ def _captions(
     captions = [
         "Median of the log10 norm over the runs that were left at that step; hatched where more runs were lost than "
         f"left. {plural(lost, 'run')} of {integer(len(runs))} shown {'was' if lost == 1 else 'were'} lost. Recorded "
-        "steps stand at equal distances; layer 0, nearest the input, is at the bottom. From the table gradient_norms."
+        "steps stand at equal distances; layer 0, nearest the input, is at the bottom."
     ]
     if beyond:
         share = f"{of(beyond, len(frame))} pairs of layer and step"
         captions.append(f"{share} lie beyond the colours and have the colour of the nearer end.")
     if held:
-        captions.append(f"Shown: {listed([f'{spoken(axis.factor)} {level}' for axis, level in held])}.")
+        captions.append(f"Shown: {listed([axis.words(level) for axis, level in held])}.")
     return tuple(captions)
