@@ -16,9 +16,10 @@ from bench.analysis.mean_field import Theory, disagreement, predictions, theory_
 from bench.analysis.mean_field_causes import CAUSES, expected_by_chance, independent_runs, moved, settings
 from bench.analysis.opposites import Opposites, opposites
 from bench.analysis.quantities import Measurements, measure
+from bench.analysis.rates import rates
 from bench.analysis.remedies import remedies, remedies_by
 from bench.analysis.setbacks import setbacks
-from bench.analysis.survival import deepest_trainable, onset, survival
+from bench.analysis.survival import deepest_trainable, onset, survival, symptom_by_depth
 from bench.analysis.tables import Moment, Tables
 from bench.analysis.verdicts import Outcome, gate_open, judge, rules_held, symptoms
 from bench.rules import Symptom
@@ -28,6 +29,7 @@ __all__ = [
     "Theory", "agreement", "alarms", "areas", "at_best", "causes_of", "counts", "deepest_trainable", "detection",
     "disagreement", "estimate", "evidence", "expected_by_chance", "findings", "gate_open", "gradient_profile",
     "independent_runs", "interactions", "judge", "largest_full_part", "layer_step", "loss_bands", "main_effects",
-    "matched", "measure", "median_interval", "moved", "onset", "opposites", "predictions", "remedies", "remedies_by",
-    "rules_held", "setbacks", "settings", "survival", "sweep", "symptoms", "theory_of", "variance_shares",
+    "matched", "measure", "median_interval", "moved", "onset", "opposites", "predictions", "rates", "remedies",
+    "remedies_by", "rules_held", "setbacks", "settings", "survival", "sweep", "symptom_by_depth", "symptoms",
+    "theory_of", "variance_shares",
 ]  # fmt: skip

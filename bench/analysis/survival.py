@@ -118,6 +118,31 @@ def onset(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     return ranked.assign(_rank=rank).sort_values(["_order", "_rank"], kind="stable", ignore_index=True)[columns]
 
 
+def symptom_by_depth(judged: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """What most runs of each group show at initialization, depth by depth.
+
+    Args:
+        judged: what `judge` returned, `depth` a number.
+        by: the columns that make a group.
+
+    Returns:
+        Columns: `by`, depth, symptom (the one that more than half of all runs show, lost ones included; null where
+        there is none), part (how many show it, 0 where there is none) and runs; depths ascending within a group.
+    """
+    keys = [*by, "depth"]
+    frame = judged[[*keys, "symptom_start"]].astype({"symptom_start": object})
+    runs = frame.groupby(keys, sort=False, observed=True, dropna=False).size().rename("runs")
+    shown = frame.groupby([*keys, "symptom_start"], sort=False, observed=True, dropna=False).size().rename("part")
+    joined = shown.reset_index().merge(runs.reset_index(), on=keys)
+    most = joined[(joined["part"] > joined["runs"] / 2) & joined["symptom_start"].notna()]
+    found = runs.reset_index().merge(
+        most.drop(columns="runs").rename(columns={"symptom_start": "symptom"}), on=keys, how="left"
+    )
+    order = found.groupby(list(by), sort=False, observed=True, dropna=False).ngroup()
+    found = found.assign(part=found["part"].fillna(0).astype(int), _order=order)
+    return found.sort_values(["_order", "depth"], kind="stable", ignore_index=True)[[*keys, "symptom", "part", "runs"]]
+
+
 def _curve(last: Reals, gone: NDArray[np.bool_]) -> Reals:
     """One group's rows, columns as in `_CURVE`."""
     with warnings.catch_warnings():

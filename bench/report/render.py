@@ -26,6 +26,7 @@ from bench.report.charts import CHARTS
 from bench.report.charts.canvas import DASHES, GLYPHS, SERIES, VARIABLES, unique
 from bench.report.charts.claim import thumbnail
 from bench.report.charts.heatmap import colour_bar
+from bench.report.charts.strip import STYLES, SWATCHES
 from bench.report.charts.vega import specifications
 from bench.report.head import Head
 from bench.report.sections.claims import Claims
@@ -148,13 +149,23 @@ def draw_figure(figure: Figure) -> DrawnFigure:
 
 
 def _legend(figure: Figure) -> tuple[tuple[str, Markup], ...]:
-    swatch = _glyph if figure.kind == "forest" else _swatch
+    swatch = {"forest": _glyph, "strip": _box}.get(figure.kind, _swatch)
     return tuple((series, swatch(index)) for index, series in enumerate(figure.scale.series))
 
 
 def _glyph(index: int) -> Markup:
     colour = VARIABLES[SERIES[index % len(SERIES)]]
     return Markup('<span style="color: {}">{}</span>').format(colour, GLYPHS[index % len(GLYPHS)])
+
+
+def _box(index: int) -> Markup:
+    """A box of a strip chart: its face where it is filled, lines or dots where not."""
+    face, edge, _ = STYLES[index]
+    path, more = SWATCHES[index]
+    painted = f'fill="{VARIABLES[face]}"' if face != "none" else f'fill="none" stroke="{VARIABLES[edge]}" {more}'
+    return Markup(
+        f'<svg viewBox="0 0 16 10" width="20" height="12" aria-hidden="true"><path d="{path}" {painted}/></svg>'
+    )
 
 
 def _swatch(index: int) -> Markup:

@@ -19,6 +19,7 @@ from bench.report.sections.effect_figures import effects_of
 from bench.report.sections.factors import effect_sentences, share_sentence
 from bench.report.sections.overall import overall
 from bench.report.sections.trainability import depth_grids, depth_sentences
+from bench.text import listed
 from tests.cohorts import suite_text
 from tests.dry_results import EXPLODING, SMALL, dry_results
 from tests.report.pages import altered, chapter, frames
@@ -100,18 +101,33 @@ def test_a_symptom_that_a_deeper_network_does_not_show_has_no_onset() -> None:
     assert (found["depth"], found["shown"], found["runs"], found["from_first"]) == (8, 1, 1, False)
 
 
-def test_the_depth_tables_have_a_row_for_every_cell_and_counts_of_its_runs(small: Frames) -> None:
+def test_strip_and_table_by_depth_have_a_line_for_every_cell_and_counts_of_its_runs(small: Frames) -> None:
     frame = small.worded
-    vanishing, deepest = depth_grids(frame, small.axes)
-    assert vanishing.columns == ("normalization", "activation", "glorot_uniform", "he_normal")
-    rows = {row[:2]: row[2:] for row in vanishing.rows}
-    assert rows["none", "sigmoid"][0] == "vanishes from 12 (6/6)"
+    strip, deepest = depth_grids(frame, small.axes)
+    assert isinstance(strip, Figure) and isinstance(deepest, Table)
+    assert [panel.title for panel in strip.panels] == ["no normalization", "batch normalization"]
+    drawn = strip.panels[0].rows.set_index(["group", "row", "x"])
+    assert drawn.loc[("sigmoid", "glorot_uniform", "12")].tolist() == ["vanishing", 3, 3]
+    assert drawn.loc[("sigmoid", "glorot_uniform", "2")].tolist() == ["healthy", 3, 3]
+    assert sum(panel.rows["runs"].sum() for panel in strip.panels) == len(frame)
     depths = {row[:2]: row[2:] for row in deepest.rows}
     for (normalization, activation), cells in depths.items():
         for initializer, cell in zip(deepest.columns[2:], cells, strict=True):
             own = frame[(frame["normalization"] == normalization) & (frame["activation"] == activation)
                         & (frame["initializer"] == initializer) & (frame["outcome"] == Outcome.LEARNED)]  # fmt: skip
             assert cell.startswith(f"{own['depth'].max()}" if len(own) else "none"), (normalization, activation)
+
+
+def test_the_strip_is_titled_by_what_is_healthy_at_the_greatest_depth_without_a_remedy(small: Frames) -> None:
+    strip = depth_grids(small.worded, small.axes)[0]
+    assert isinstance(strip, Figure)
+    own = strip.panels[0].rows.query("x == '40' and state == 'healthy'")
+    named = listed([f"{row.group} {row.row}" for row in own.itertuples()])
+    assert strip.title == f"At 40 layers without normalization only {named} start healthy"
+    lost = small.worded.assign(symptom_start=None)
+    strip = depth_grids(lost, small.axes)[0]
+    assert isinstance(strip, Figure) and strip.title == "At 40 layers without normalization no start is healthy"
+    assert set(strip.panels[0].rows["state"]) == {"no majority"}
 
 
 def test_the_deepest_network_is_split_by_a_factor_on_which_it_depends_and_pooled_over_others() -> None:
@@ -122,12 +138,13 @@ def test_the_deepest_network_is_split_by_a_factor_on_which_it_depends_and_pooled
     made = frames(text)
     narrow = made.worded["width"] == 2
     judged = made.worded.assign(outcome=narrow.map({True: Outcome.NOT_LEARNED, False: Outcome.LEARNED}))
-    _, deepest = depth_grids(judged, made.axes)
+    *_, deepest = depth_grids(judged, made.axes)
+    assert isinstance(deepest, Table)
     assert deepest.columns[0] == "width"
     assert [row[:2] for row in deepest.rows] == [("2", "none (0/4)"), ("8", "12+ (4/4)")]
     assert deepest.note.endswith("Pooled over clipping.")
-    _, deepest = depth_grids(judged.assign(outcome=Outcome.LEARNED), made.axes)
-    assert deepest.note.endswith("Pooled over width and clipping.")
+    *_, deepest = depth_grids(judged.assign(outcome=Outcome.LEARNED), made.axes)
+    assert isinstance(deepest, Table) and deepest.note.endswith("Pooled over width and clipping.")
 
 
 def test_the_depth_sentence_names_pairs_without_remedies_only(small: Frames) -> None:
@@ -259,13 +276,24 @@ def test_runs_that_are_lost_from_a_healthy_start_have_remedies_and_their_levels_
 
 def test_each_network_is_shown_at_its_best_rate_and_the_page_says_so() -> None:
     made = chapter(trainability.section, RATES)
-    (note,) = made.of(Text)
-    assert note.text.startswith("Each cell is shown at the best of its learning rates (3 rates in the suite)")
+    killed, note = made.of(Text)
+    assert note.text.startswith("The map shows each cell at the best of its learning rates (3 rates in the suite)")
+    assert "networks that learned at their best one" in killed.text
     shown = pd.concat([panel.rows for panel in made.figure("trainability").panels])
     assert shown["runs"].sum() == 2 * 2 * 3
+    assert sum(panel.rows["runs"].sum() for panel in made.figure("rates").panels) == 2 * 2 * 3 * 3
     asked = chapter(rules.section, RATES).of(Text)[0].text
     assert "Each of 4 networks is asked at the best of its learning rates" in asked
     assert chapter(trainability.section, SMALL).of(Text) == []
+
+
+def test_the_chapter_on_what_trained_opens_with_the_shares_that_learned(small: Frames) -> None:
+    made = chapter(trainability.section, SMALL)
+    learned = small.worded["outcome"] == Outcome.LEARNED
+    first, last = (f"{learned[small.worded['depth'] == depth].sum()} of" for depth in (2, 40))
+    said = made.of(Lead)[0].sentence.text
+    assert said.startswith(f"At 2 layers {first}") and f"at 40 layers {last}" in said
+    assert made.figure("trainability").title.startswith("Of 12 tiles at 40 layers, every run learned in ")
 
 
 def test_where_all_runs_end_alike_no_rule_is_praised() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import claim, forest, heatmap, lines, shares, theory
+from bench.report.charts import claim, forest, heatmap, lines, shares, strip, theory
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
@@ -17,6 +17,7 @@ CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "heatmap": heatmap.draw,
     "tiles": heatmap.draw_tiles,
     "profile": lines.draw_profile,
+    "strip": strip.draw,
     "curve": lines.draw_curve,
     "events": lines.draw_events,
     "survival": lines.draw_survival,

@@ -1,4 +1,4 @@
-"""What trained: a map of the suite, and from and down to which depth."""
+"""What trained: a map of the suite, from and down to which depth, and at which learning rates."""
 
 from __future__ import annotations
 
@@ -9,35 +9,80 @@ from math import prod
 import pandas as pd
 
 from bench.analysis import Outcome, at_best, deepest_trainable, onset
-from bench.report.axes import ALL, Axis, MapLayout, level_label, map_layout
-from bench.report.blocks import Figure, Panel, Place, Scale, Section, Sentence, Table, Text, based, blocks_of
+from bench.report.axes import ALL, Axis, MapLayout, by_effect, level_label, map_layout
+from bench.report.blocks import (
+    Figure,
+    Lead,
+    Panel,
+    Place,
+    Scale,
+    Section,
+    Sentence,
+    Table,
+    Text,
+    based,
+    blocks_of,
+    numbers,
+)  # fmt: skip
 from bench.report.frames import Frames
-from bench.text import listed, plural, spoken
+from bench.report.sections.onsets import depth_strip, rate_strip
+from bench.text import integer, listed, of, plural, sentence, spoken
 
 ACROSS = "initializer"
 DOWN = ("normalization", "skip", "activation")  # the factors that decide how a signal travels, besides the initializer
 MOST_ROWS = 36
+MOST_CLAUSES, MOST_WORDS = 2, 25  # of the first sentence
 ONSET = "most runs show the symptom at this depth and every greater one tried; in brackets: how many of them"
 SAID = {"vanishing": "vanishes", "exploding": "explodes", "collapsed": "collapses"}
 
 
 def section(frames: Frames) -> Section:
-    """The map at each cell's best learning rate, and the tables by depth."""
+    """The map at each cell's best learning rate, strips by depth and by rate, and the deepest that learned."""
     runs, said = _best_rates(frames)
     axes = [axis for axis in frames.axes if not said or axis.factor != "learning_rate"]
-    judged = frames.labelled.loc[runs]
+    judged, by_name = frames.labelled.loc[runs], {axis.factor: axis for axis in frames.axes}
     grids = depth_grids(frames.worded, frames.axes)
+    figure, table, killed = rate_strip(frames.plain, by_name)
     return Section(
         "map",
         "What trained",
         "Map",
         blocks_of(
-            Text(said) if said else None,
+            Lead(lead(judged, axes)),
+            Text(killed) if killed else None,
             trainability(judged, map_layout(judged, axes)),
-            Place("depths", grids) if grids else None,
+            numbers(Text(said) if said else None, figure, table, Place("depths", grids) if grids else None),
         ),
         short=depth_sentences(frames.worded, frames.axes),
     )
+
+
+def lead(judged: pd.DataFrame, axes: Sequence[Axis]) -> Sentence:
+    """How many runs learned at the least and the greatest depth, and with which level of a factor most and fewest."""
+    learned = judged["outcome"] == Outcome.LEARNED
+    clauses: list[str] = []
+    ranked = by_effect(judged, axes)
+    for axis in sorted(ranked, key=lambda each: each.factor != "depth"):
+        shares = (
+            learned.groupby(judged[axis.factor].astype(str)).agg(["sum", "size"]).reindex(list(axis.levels)).dropna()
+        )
+        if len(shares) < 2 or len(clauses) == MOST_CLAUSES:
+            continue
+        rate = shares["sum"] / shares["size"]
+        ends = (shares.index[0], shares.index[-1]) if axis.numeric else (rate.idxmax(), rate.idxmin())
+        counts = [of(int(shares.loc[end, "sum"]), int(shares.loc[end, "size"])) for end in ends]
+        if not clauses:
+            first, last = (f"{end} layers" if axis.factor == "depth" else axis.words(end) for end in ends)
+            joint = "at" if axis.numeric else "with"
+            clauses.append(f"{joint} {first} {counts[0]} runs learned, {joint} {last} {counts[1]}")
+        else:
+            best = rate.idxmax()
+            of_best = of(int(shares.loc[best, "sum"]), int(shares.loc[best, "size"]))
+            clauses.append(f"with {axis.words(best)} {of_best}")
+    if not clauses:
+        clauses = [f"{of(int(learned.sum()), len(judged))} runs learned"]
+    text = clauses[0] if len(clauses) == 1 or len(" ".join(clauses).split()) > MOST_WORDS else "; ".join(clauses)
+    return Sentence(sentence(text) if text[0].islower() else f"{text}.", "lost runs count as runs")
 
 
 def _best_rates(frames: Frames) -> tuple[pd.Index, str]:
@@ -48,8 +93,8 @@ def _best_rates(frames: Frames) -> tuple[pd.Index, str]:
     rates = frames.plain["learning_rate"].nunique()
     edge = int(best[best["on_edge"]]["cell_key"].nunique())
     return best.index, (
-        f"Each cell is shown at the best of its learning rates ({plural(rates, 'rate')} in the suite): the one with "
-        f"the lowest median validation loss over replicates, a lost run counting as infinite. For "
+        f"The map shows each cell at the best of its learning rates ({plural(rates, 'rate')} in the suite): the one "
+        f"with the lowest median validation loss over replicates, a lost run counting as infinite. For "
         f"{plural(edge, 'cell')} it is the smallest or largest tried. Every other part of this page takes all runs, "
         "unless it says otherwise."
     )
@@ -58,18 +103,16 @@ def _best_rates(frames: Frames) -> tuple[pd.Index, str]:
 def trainability(judged: pd.DataFrame, layout: MapLayout) -> Figure:
     """The share of runs that learned, over the map's axes, in panels."""
     x, y = layout.x, layout.y
-    keys = [axis.factor for axis in (x, y) if axis]
     panels = []
     for title, rows in layout.facets.panels(judged):
         tiles = rows.assign(_x=_labels(rows, x), _y=_labels(rows, y), _learned=rows["outcome"] == Outcome.LEARNED)
         counted = tiles.groupby(["_x", "_y"], observed=True)["_learned"].agg(["sum", "size"]).reset_index()
         panels.append(Panel(title, counted.rename(columns={"_x": "x", "_y": "y", "sum": "learned", "size": "runs"})))
-    pooled = f" A tile pools {listed([spoken(axis.factor) for axis in layout.pooled])}." if layout.pooled else ""
+    pooled = f"; it pools {listed([spoken(axis.factor) for axis in layout.pooled])}" if layout.pooled else ""
     return Figure(
         key="trainability",
         kind="tiles",
-        title="Trainability map: share of runs that learned"
-        + (f", by {listed([spoken(k) for k in keys])}" if keys else ""),
+        title=_map_title(panels, y),
         scale=Scale(
             x_label=spoken(x.factor) if x else "",
             y_label=spoken(y.factor) if y else "",
@@ -78,21 +121,30 @@ def trainability(judged: pd.DataFrame, layout: MapLayout) -> Figure:
         ),
         panels=tuple(panels),
         columns=layout.facets.columns,
-        captions=(
-            f"Each tile says how many of its runs learned; diverged and failed runs count as runs.{pooled} From the "
-            "tables runs and evaluations.",
-        ),
+        subtitle=f"Each tile: how many of its runs learned, lost ones included{pooled}.",
+        source="Tables runs and evaluations; rule: docs/rules.md, Outcomes.",
     )
+
+
+def _map_title(panels: Sequence[Panel], y: Axis | None) -> str:
+    """How many tiles hold no run that learned, or only such, at the last level down."""
+    tiles = pd.concat([panel.rows for panel in panels])
+    where = ""
+    if y and y.numeric:
+        tiles = tiles[tiles["y"].astype(str) == y.levels[-1]]
+        where = f" at {y.levels[-1]} layers" if y.factor == "depth" else f" at {spoken(y.factor)} {y.levels[-1]}"
+    every, none = int((tiles["learned"] == tiles["runs"]).sum()), int((tiles["learned"] == 0).sum())
+    return f"Of {plural(len(tiles), 'tile')}{where}, every run learned in {integer(every)}, none in {integer(none)}"
 
 
 def _labels(rows: pd.DataFrame, axis: Axis | None) -> object:
     return rows[axis.factor].astype(str) if axis else ALL
 
 
-def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Table, ...]:
-    """Both tables; none where depth does not vary.
+def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Figure | Table, ...]:
+    """The strip of what most runs show at the start, and the deepest that learned; none where depth does not vary.
 
-    A factor that is no row yet becomes one where what a table says depends on it, while the rows fit.
+    A factor that is no row yet becomes one where what is said depends on it, while the rows fit.
 
     Args:
         judged: what `judge` returned, `depth` a number, other factors as labels.
@@ -102,24 +154,19 @@ def depth_grids(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Table, ...]
     if "depth" not in by_name:
         return ()
     frame = judged.assign(_all=ALL)
-    depths = ", ".join(by_name["depth"].levels)
-    shown = [
-        ("From which depth the gradient vanishes or explodes at initialization", _starts, _onset_text, "–",
-         f"Most runs show the symptom at this depth and every greater one of those tried ({depths}); in brackets: in "
-         "how many of the runs at these depths. A dash: at none, or not at the greatest."),
-        ("The deepest network that learned", _ends, _deepest_text, "none",
-         f"The greatest depth tried ({depths}) at which most runs learned; in brackets how many of the runs there. "
-         "A plus: no deeper one was tried. “But not at”: shallower ones that did not learn."),
-    ]  # fmt: skip
-    grids = []
-    for title, answers, text, empty, note in shown:
-        down, across, pooled = _split(frame, axes, answers)
-        by = _keys(down, across)
-        texts = {key: text(rows) for key, rows in _grouped(answers(frame, by), by)}
-        present = {key for key, _ in _grouped(frame[by], by)}
-        said = f"{note} Pooled over {listed(pooled)}." if pooled else note
-        grids.append(_grid(title, texts, empty, said, (down, across, present)))
-    return tuple(grids)
+    down, across, pooled = _split(frame, axes, _starts)
+    strip = depth_strip(frame, by_name, down, across, pooled)
+    down, across, pooled = _split(frame, axes, _ends)
+    by = _keys(down, across)
+    texts = {key: _deepest_text(rows) for key, rows in _grouped(_ends(frame, by), by)}
+    present = {key for key, _ in _grouped(frame[by], by)}
+    note = (
+        f"The greatest depth tried ({', '.join(by_name['depth'].levels)}) at which most runs learned; in brackets how "
+        "many of the runs there. A plus: no deeper one was tried. “But not at”: shallower ones that did not "
+        f"learn.{pooled}"
+    )
+    deepest = _grid("The deepest network that learned", texts, "none", note, (down, across, present))
+    return (strip, deepest) if strip else (deepest,)
 
 
 Answers = Callable[[pd.DataFrame, Sequence[str]], pd.DataFrame]  # rows with `_answer`, by columns
@@ -139,10 +186,12 @@ def _keys(down: Sequence[Axis], across: Axis | None) -> list[str]:
     return [axis.factor for axis in (*down, *([across] if across else []))] or ["_all"]
 
 
-def _split(judged: pd.DataFrame, axes: Sequence[Axis], answers: Answers) -> tuple[list[Axis], Axis | None, list[str]]:
-    """A table's rows and columns, among them the other factors on which it depends, and what it pools over."""
+def _split(judged: pd.DataFrame, axes: Sequence[Axis], answers: Answers) -> tuple[list[Axis], Axis | None, str]:
+    """A table's rows and columns, among them the other factors on which it depends, and in words what it pools over."""
     by_name = {axis.factor: axis for axis in axes}
-    across, pooled = by_name.get(ACROSS), []
+    across = by_name.get(ACROSS)
+    pooled: list[str] = []
+    matter: list[str] = []
     down = _rows([by_name[name] for name in DOWN if name in by_name])
     for axis in axes:
         if axis.factor in ("depth", ACROSS) or axis in down:
@@ -151,8 +200,10 @@ def _split(judged: pd.DataFrame, axes: Sequence[Axis], answers: Answers) -> tupl
         if depends and len(axis.levels) * prod(len(each.levels) for each in down) <= MOST_ROWS:
             down = [axis, *down]
         else:
-            pooled.append(f"{spoken(axis.factor)}, on which it depends," if depends else spoken(axis.factor))
-    return down, across, pooled
+            pooled.append(spoken(axis.factor))
+            matter += [spoken(axis.factor)] if depends else []
+    though = f", though it depends on {listed(matter)}" if matter else ""
+    return down, across, f" Pooled over {listed(pooled)}{though}." if pooled else ""
 
 
 def _depends(judged: pd.DataFrame, factor: str, keys: Sequence[str], answers: Answers) -> bool:
@@ -224,14 +275,6 @@ def _grid(
             rows.append((*levels, *cells))
     heads = (*(spoken(axis.factor) for axis in down), *columns)
     return Table(title, heads, tuple(rows), note=note)
-
-
-def _onset_text(rows: pd.DataFrame) -> str:
-    parts = []
-    for row in rows.to_dict("records"):
-        since = "at every depth" if row["from_first"] else f"from {level_label(row['depth'])}"
-        parts.append(f"{SAID[row['pathology']]} {since} ({row['shown']}/{row['runs']})")
-    return ", ".join(parts)
 
 
 def _deepest_text(rows: pd.DataFrame) -> str:
