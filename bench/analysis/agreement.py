@@ -18,7 +18,7 @@ from bench.analysis.quantities import Measurements
 from bench.analysis.tables import Reals
 from bench.analysis.verdicts import Outcome, gate_open, rules_held, run_numbers, symptoms
 from bench.quantities import QUANTITIES
-from bench.rules import Comparison, Condition, Rule, RulesChoice, Symptom, When
+from bench.rules import Comparison, Condition, Rule, RulesChoice, RuleSet, Symptom, When
 
 DETECTED = [
     "set", "rule", "untrained", "true_positives", "recall", "recall_lower", "recall_upper", "trained",
@@ -26,8 +26,12 @@ DETECTED = [
 ]  # fmt: skip
 WHOLE = ""  # the rule's name in a row on a whole set
 UNGATED = "without its gate"
-MOST_POINTS = 60
+GATE_ALONE = "its gate alone"
+MOST_POINTS = 40
 CURVE = ["measure", "when", "side", "threshold", "recall", "false_positive_rate"]
+EQUAL = [
+    "set", "untrained", "trained", "true_positives", "false_positives", "own_true_positives", "own_false_positives",
+]  # fmt: skip
 AREA = ["measure", "when", "side", "area", "untrained", "trained"]
 
 
@@ -40,8 +44,8 @@ def alarms(measured: Measurements, judged: pd.DataFrame, choice: RulesChoice) ->
         choice: the rule sets.
 
     Returns:
-        One row a run under its `run_id`; columns (set, rule), the rule empty for the set as it speaks, and
-        `UNGATED` for a gated set whose gate is not asked.
+        One row a run under its `run_id`; columns (set, rule), the rule empty for the set as it speaks; of a gated set
+        `UNGATED` where its gate is not asked, and `GATE_ALONE` where nothing else is.
     """
     columns: dict[tuple[str, str], np.ndarray] = {}
     for rules in choice.sets:
@@ -50,6 +54,7 @@ def alarms(measured: Measurements, judged: pd.DataFrame, choice: RulesChoice) ->
         columns[rules.name, WHOLE] = _raised(symptoms(rules, held, gate))
         if gate is not None:
             columns[rules.name, UNGATED] = _raised(symptoms(rules, held))
+            columns[rules.name, GATE_ALONE] = gate
         for rule in rules.rules:
             columns[rules.name, rule.name] = held[rule.name].to_numpy()
     return pd.DataFrame(columns, index=pd.Index(judged["run_id"], name="run_id"))
@@ -110,6 +115,49 @@ def _counted(flag: np.ndarray, among: np.ndarray, cells: np.ndarray) -> tuple[in
     runs, hits = int(among.sum()), int((flag[among] == 1.0).sum())
     low, high = clustered_wilson(hits, runs, len(set(cells[among])))
     return runs, hits, hits / runs if runs else np.nan, low, high
+
+
+def equal_rates(measured: Measurements, raised: pd.DataFrame, at: pd.DataFrame, rules: RuleSet) -> pd.DataFrame:
+    """A gated set against each of the others, with its gate moved until it has no more false positives than they do.
+
+    Args:
+        measured: the quantities that `judge` was given.
+        raised: what `alarms` returned.
+        at: the runs to ask; failed and unmeasured ones are left out, and those that either set cannot judge.
+        rules: the gated set; the threshold of its gate's first condition is moved.
+
+    Returns:
+        One row a set whose false-positive rate is known: `set`, `untrained`, `trained`, its `true_positives` and
+        `false_positives`, and `own_true_positives` and `own_false_positives`.
+    """
+    known = at[~at["outcome"].isin([Outcome.FAILED, Outcome.UNMEASURED])]
+    learned = (known["outcome"] == Outcome.LEARNED).to_numpy()
+    flags = raised.reindex(known["run_id"])
+    score = _gate_scores(measured, rules)[measured.runs.get_indexer(known["run_id"])]
+    rows = []
+    for name in dict.fromkeys(flags.columns.get_level_values(0)):
+        flag = flags[name, WHOLE].to_numpy()
+        both = ~np.isnan(flag) & ~np.isnan(score)
+        good, bad = np.sort(score[both & learned])[::-1], score[both & ~learned]
+        if not len(good) or not len(bad):
+            continue
+        false = int((flag[both & learned] == 1.0).sum())
+        limit = good[false] if false < len(good) else -np.inf
+        hits = int((flag[both & ~learned] == 1.0).sum())
+        rows.append((name, len(bad), len(good), hits, false, int((bad > limit).sum()), int((good > limit).sum())))
+    return pd.DataFrame(rows, columns=EQUAL)
+
+
+def _gate_scores(measured: Measurements, rules: RuleSet) -> Reals:
+    """What a gate's first condition asks, by run; infinity where another one holds, -inf where no rule does."""
+    first, *others = rules.gate
+    score = measured.by_run(QUANTITIES[first.measure]).copy()
+    for each in others:
+        score[measured.by_run(QUANTITIES[each.measure]) >= each.threshold] = np.inf
+    said = symptoms(rules, rules_held(rules, measured))
+    return np.where(
+        np.isnan(score) | (said == Symptom.UNMEASURED), np.nan, np.where(_raised(said) == 1, score, -np.inf)
+    )
 
 
 def sweep(measured: Measurements, judged: pd.DataFrame, at: pd.DataFrame, choice: RulesChoice) -> pd.DataFrame:

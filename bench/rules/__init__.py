@@ -5,10 +5,10 @@ One TOML file a set, in this folder, with the numbers and where they come from. 
 
 from __future__ import annotations
 
-from bench.rules.choice import NAMES, OWN, RulesChoice, choose_rules, learned_rule, rule_set, threshold_names
+from bench.rules.choice import NAMES, OWN, WATCHING, RulesChoice, choose_rules, learned_rule, rule_set, threshold_names
 from bench.rules.model import PATHOLOGIES, Comparison, Condition, LearnedRule, Rule, RuleSet, Symptom, When
 
 __all__ = [
-    "NAMES", "OWN", "PATHOLOGIES", "Comparison", "Condition", "LearnedRule", "Rule", "RuleSet", "RulesChoice",
-    "Symptom", "When", "choose_rules", "learned_rule", "rule_set", "threshold_names",
+    "NAMES", "OWN", "PATHOLOGIES", "WATCHING", "Comparison", "Condition", "LearnedRule", "Rule", "RuleSet",
+    "RulesChoice", "Symptom", "When", "choose_rules", "learned_rule", "rule_set", "threshold_names",
 ]  # fmt: skip

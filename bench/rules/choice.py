@@ -76,7 +76,7 @@ class RulesChoice:
 def choose_rules(written: Mapping[str, Any] | None = None) -> RulesChoice:
     """Read a suite's `[verdicts]`: `rules`, a list of names (all, if left out), and `thresholds`, name → value.
 
-    Our own set always judges. A threshold is named `<set>.<rule>.<measure>`, or `outcome.learned_share`.
+    Our own sets always judge. A threshold is named `<set>.<rule>.<measure>`, or `outcome.learned_share`.
 
     Raises:
         SuiteError: an unknown key, set or threshold, or a value that is not a number.
@@ -97,7 +97,7 @@ def choose_rules(written: Mapping[str, Any] | None = None) -> RulesChoice:
             raise SuiteError(f'[verdicts] rules: "{_shown(name)}" is not a rule set. {nearest(str(name), NAMES)}')
     if not isinstance(moved, dict):
         raise SuiteError(f"[verdicts] thresholds: {_shown(moved)} is not a table of names and numbers.")
-    chosen = (OWN, *(name for name in NAMES if name in names and name != OWN))
+    chosen = [name for name in NAMES if name in (*names, OWN, WATCHING)]
     return _moved(tuple(rule_set(name) for name in chosen), moved)
 
 

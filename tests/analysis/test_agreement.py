@@ -8,9 +8,10 @@ import pytest
 from scipy.stats import binomtest
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
-from bench.analysis import Measurements, Outcome, agreement, alarms, areas, detection, judge, sweep
+from bench.analysis import Measurements, Outcome, agreement, alarms, areas, detection, equal_rates, judge, sweep
 from bench.analysis.estimates import clustered_wilson
-from bench.rules import NAMES, RulesChoice, choose_rules
+from bench.quantities import QUANTITIES
+from bench.rules import NAMES, RulesChoice, choose_rules, rule_set
 from tests.dry_results import SMALL, dry_results
 
 
@@ -88,6 +89,28 @@ def test_the_planted_rule_of_the_dry_engine_is_found_out_of_the_tables() -> None
     assert own["recall"] == 1.0
     assert set(found.index.get_level_values("set")) == set(NAMES)
     assert ("autotrainer", "without its gate") in found.index
+
+
+def test_at_equal_false_positives_the_gate_is_moved_as_far_as_the_other_set_went() -> None:
+    tables = dry_results(SMALL).tables
+    judged = judge(tables).head(8)
+    outcomes = [Outcome.LEARNED] * 3 + [Outcome.NOT_LEARNED] * 4 + [Outcome.FAILED]
+    at = judged.assign(outcome=outcomes)
+    measured = Measurements(tables | {"runs": tables["runs"].head(8)})
+    rules = rule_set("gradtrial_watching")
+    error, bad = (0.1, 0.3, 0.7, 0.2, 0.6, 0.8, 0.9, 1.0), (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0)
+    measured._by_run[QUANTITIES["training_error_share"]] = np.array(error)
+    measured._by_run[QUANTITIES["nonfinite"]] = np.zeros(8)
+    held = pd.DataFrame({rule.name: np.array(bad) * (rule.name == "vanishing") for rule in rules.rules})
+    measured.held[rules, None] = held.set_axis(measured.runs)
+    flags = {"quiet": [0] * 8, "loud": [0, 0, 1] + [1] * 5, "deaf": [0, np.nan, np.nan, 0, 0, 0, 0, 0]}
+    columns = {(name, ""): values for name, values in flags.items()}
+    found = equal_rates(measured, pd.DataFrame(columns, index=pd.Index(at["run_id"])), at, rules)
+    assert found.drop(columns="set").to_numpy().tolist() == [
+        [4, 3, 0, 0, 1, 0],  # above 0.7 only 0.8 is left: 0.9 shows no sign
+        [4, 3, 4, 1, 2, 1],  # above 0.3
+        [4, 1, 0, 0, 3, 0],  # above 0.1, the only learned run that it could judge
+    ]
 
 
 def test_areas_are_those_of_scikit_learn_and_the_sweep_passes_through_the_rule() -> None:

@@ -109,6 +109,8 @@ def test_a_gate_keeps_a_rule_set_quiet_about_networks_that_do_well() -> None:
         held = rules_held(rules, measured)
         assert symptoms(rules, held, gate_open(rules, measured)).tolist() == [said]
         assert symptoms(rules, held).tolist() == [Symptom.VANISHING]
+    unknown = gate_open(rules, planted(vanishing | {"best_accuracy": np.nan, "largest_gain": np.nan}))
+    assert symptoms(rules, held, unknown).tolist() == [Symptom.UNMEASURED]
 
 
 def test_when_a_rule_looks_decides_what_it_sees() -> None:
@@ -152,6 +154,20 @@ def test_quantities_of_a_hand_made_run() -> None:
     np.testing.assert_allclose(found.by_run(QUANTITIES["mean_log_update_max"]), [-1.0])
 
 
+def test_the_error_on_training_rows_is_over_that_of_the_best_constant_answer() -> None:
+    runs = pd.DataFrame(
+        {"run_id": ["classes", "values"], "dataset": ["c", "v"], "naive_accuracy": [0.6, np.nan],
+         "naive_loss": [0.7, 4.0]}
+    )  # fmt: skip
+    scores = pd.DataFrame(
+        {"run_id": ["classes", "classes", "values", "classes"], "step": [0, 9, 9, 9],
+         "split": ["train", "train", "train", "validation"], "accuracy": [0.1, 0.9, np.nan, 0.2],
+         "loss": [9.0, 500.0, 3.0, 9.0]}
+    )  # fmt: skip
+    found = Measurements({"runs": runs, "evaluations": scores})
+    np.testing.assert_allclose(found.by_run(QUANTITIES["training_error_share"]), [0.25, 0.75])
+
+
 # A suite's choice
 
 
@@ -159,8 +175,8 @@ def test_a_suite_chooses_sets_and_moves_thresholds() -> None:
     choice = choose_rules(
         {"rules": ["thedeepchecker"], "thresholds": {"thedeepchecker.vanishing.mean_abs_gradient_min": 1e-9}}
     )
-    assert [rules.name for rules in choice.sets] == ["gradtrial", "thedeepchecker"]
-    assert choice.sets[1].rules[0].conditions[0].threshold == 1e-9
+    assert [rules.name for rules in choice.sets] == ["gradtrial", "gradtrial_watching", "thedeepchecker"]
+    assert choice.sets[2].rules[0].conditions[0].threshold == 1e-9
     assert rule_set("thedeepchecker").rules[0].conditions[0].threshold == 1e-6
     assert choose_rules(choice.as_written()) == choice
     once = choose_rules({"rules": ["gradbench"], "thresholds": {"gradbench.vanishing.signal_ratio": -9}})
@@ -190,7 +206,7 @@ def test_a_mistake_in_verdicts_is_named(written: dict[str, object], message: str
 def test_verdicts_of_a_suite_file_reach_the_suite() -> None:
     moved = '\n[verdicts]\nrules = ["gradtrial"]\nthresholds = { "gradtrial.vanishing.signal_ratio" = -9.0 }\n'
     choice, tables = parse_suite(SMALL + moved, Path("s.toml")).verdicts, dry_results(SMALL).tables
-    assert [rules.name for rules in choice.sets] == ["gradtrial"]
+    assert [rules.name for rules in choice.sets] == ["gradtrial", "gradtrial_watching"]
     few, more = ((judge(tables, each)["symptom_start"] == Symptom.VANISHING).sum() for each in (choice, None))
     assert few < more
 

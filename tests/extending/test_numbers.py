@@ -80,7 +80,7 @@ def test_a_new_rule_set_judges_every_run(project: Copy) -> None:
     project.write("s.toml", TWO_DEPTHS + chosen)
     project.run("-m", "bench", "run", "s.toml", "--dry", "--no-report", "--out", "results")
     page = sections(project)
-    assert [each["name"] for each in page["explorer"][0]["data"]["sets"]] == ["loud"]
+    assert [each["name"] for each in page["explorer"][0]["data"]["sets"]] == ["gradtrial_watching", "loud"]
     tables = [block for block in page["agreement"] if block["block"] == "table"]
     assert any(row[0] == "Loud" for row in tables[0]["rows"]), tables[0]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import claim, forest, heatmap, lines, shares, strip, theory
+from bench.report.charts import claim, forest, heatmap, lines, roc, shares, strip, theory
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
@@ -21,8 +21,9 @@ CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "curve": lines.draw_curve,
     "events": lines.draw_events,
     "survival": lines.draw_survival,
+    "points": roc.draw_points,
+    "roc": roc.draw_curve,
     "theory": theory.draw,
-    "tradeoff": lines.draw_tradeoff,
 }
 
 __all__ = ["CHARTS", "Drawing"]

@@ -1,4 +1,4 @@
-"""Lines and points on one pair of axes: gradient profiles, losses, survival, divergence, trade-offs, activations."""
+"""Lines and points on one pair of axes: gradient profiles, losses, survival, divergence, activations."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.report.blocks import Panel, Scale
 from bench.report.charts import decades
-from bench.report.charts.canvas import DASHES, GRID, MUTED, SERIES, Drawing, canvas, finish
+from bench.report.charts.canvas import DASHES, MUTED, SERIES, Drawing, canvas, finish
 from bench.text import listed, number, plural
 
 WIDTH, HEIGHT = 2.6, 1.8
@@ -80,23 +80,6 @@ def draw_survival(panel: Panel, scale: Scale) -> Drawing:
         axes.set(xlabel=scale.x_label, ylabel=scale.y_label, ylim=scale.y_limits, xlim=scale.x_limits)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         return finish(figure, f"Runs still finite at the end: {'; '.join(parts)}.")
-
-
-def draw_tradeoff(panel: Panel, scale: Scale) -> Drawing:
-    """One stepped line for each series, and the diagonal of a coin."""
-    parts = []
-    with canvas(4.6, 4.2) as (figure, axes):
-        axes.plot([0, 1], [0, 1], color=GRID, lw=1.2)
-        for index, series in enumerate(scale.series):
-            rows = panel.rows[panel.rows["series"] == series].sort_values(["false_positive_rate", "recall"])
-            axes.plot(
-                rows["false_positive_rate"], rows["recall"], color=SERIES[index % len(SERIES)],
-                dashes=DASHES[index % len(DASHES)] or (1, 0), lw=1.6,
-            )  # fmt: skip
-            quiet = rows[rows["false_positive_rate"] == 0.0]["recall"].max()
-            parts.append(f"{series} reaches a recall of {100 * quiet:.0f} % without a false positive")
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel=scale.x_label, ylabel=scale.y_label)
-        return finish(figure, f"Recall against false-positive rate: {'; '.join(parts)}.")
 
 
 def draw_events(panel: Panel, scale: Scale) -> Drawing:

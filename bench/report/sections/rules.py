@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import pandas as pd
 
-from bench.analysis import agreement, alarms, areas, at_best, detection, sweep
-from bench.analysis.agreement import UNGATED, WHOLE
+from bench.analysis import agreement, alarms, areas, at_best, detection, equal_rates, sweep
+from bench.analysis.agreement import GATE_ALONE, UNGATED, WHOLE
 from bench.quantities import QUANTITIES
-from bench.report.blocks import Figure, Fold, Panel, Scale, Section, Sentence, Sentences, Table, Text, blocks_of
+from bench.report.blocks import Figure, Fold, Lead, Panel, Scale, Section, Sentence, Sentences, Table, Text, blocks_of
 from bench.report.frames import Frames
-from bench.rules import Condition, RulesChoice
+from bench.rules import OWN, WATCHING, Condition, RulesChoice
 from bench.text import integer, listed, number, of, percent, plural, share_interval, spoken
 
 RECALL = ("true_positives", "untrained", "recall")  # hits, runs, and their share, as `detection` names them
 FALSE_POSITIVES = ("false_positives", "trained", "false_positive_rate")
-MOST_CURVES = 8  # colours
+MOST_CURVES = 8
 SPLIT_BY = ("optimizer", "dataset", "normalization")  # what a rule may be right under and wrong without
+SOURCE = "Tables gradient_norms, activations, evaluations, divergence_events and runs; rules: docs/rules.md, Alarms."
 BASIS = (
     "recall: of runs that did not learn, the share with an alarm; false-positive rate: the same of runs that learned; "
     "Wilson intervals that count cells, as replicates of a cell are alike"
@@ -30,17 +31,22 @@ def section(frames: Frames) -> Section:
     found = detection(raised, asked)
     titles = {rules.name: rules.title for rules in choice.sets}
     ranked = areas(measured, judged, asked, choice)
+    own = next((rules for rules in choice.sets if rules.name == WATCHING), None)
+    equal = None if own is None else equal_rates(measured, raised, asked, own)
     intro = (
         "Tools that watch training raise an alarm by rules of their own. Here every run is judged by each set of "
         "rules, with the thresholds its authors published, and each alarm is held against what became of the run. "
     )
     blocks = blocks_of(
-        Text(intro + view),
-        Sentences(_sentences(found, titles)),
+        Lead(_lead(found, titles)),
+        _points(found, titles, len(asked)),
         _sets(found, titles),
+        Text(intro + view),
+        Sentences(_sentences(found, equal, titles)),
+        _equal(equal, titles),
         *(_by_level(raised, asked, name, titles) for name in SPLIT_BY if name in frames.varied),
         _matrix(agreement(raised), titles, len(raised)),
-        _tradeoff(sweep(measured, judged, asked, choice), ranked),
+        _curves(sweep(measured, judged, asked, choice), ranked),
         _measures(ranked),
         Fold("Each rule alone", (_rules(found, choice),)),
     )
@@ -69,25 +75,120 @@ def _asked(judged: pd.DataFrame, varied: list[str]) -> tuple[pd.DataFrame, str]:
     )
 
 
-def _sentences(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, ...]:
-    whole = found[found["rule"] == WHOLE].set_index("set")
-    if not len(whole) or whole["untrained"].max() == 0 or whole["trained"].max() == 0:
-        return (Sentence("All runs ended alike, so that these data cannot tell a good rule from a bad one.", ""),)
-    parts = [
-        f"{titles[name]} {_rate(row, *RECALL)} and {_rate(row, *FALSE_POSITIVES)}"
-        for name, row in whole.to_dict("index").items()
-    ]
-    text = f"Alarms for runs that did not learn (recall), and for runs that did (false positives): {'; '.join(parts)}."
-    moment = (
-        "The project's own rules look at the first recorded step alone, before any training; the published ones look "
-        "at all recorded steps, as their tools do."
+def _told(found: pd.DataFrame) -> pd.DataFrame:
+    """The sets as they speak whose recall and false-positive rate are known, the one that tells best first."""
+    whole = found[(found["rule"] == WHOLE) & found["recall"].notna() & found["false_positive_rate"].notna()]
+    order = (whole["false_positive_rate"] - whole["recall"]).sort_values(kind="stable").index
+    return whole.loc[order]
+
+
+def _lead(found: pd.DataFrame, titles: dict[str, str]) -> Sentence:
+    """Which set tells best: the one with the largest recall less false-positive rate."""
+    told = _told(found)
+    if told.empty:
+        return Sentence("The runs all ended alike, so no rule can show whether it tells good from bad.")
+    best = told.iloc[0]
+    text = (
+        f"{titles[best['set']]} tells best: it raised an alarm for {of(best['true_positives'], best['untrained'])} "
+        f"runs that did not learn and {of(best['false_positives'], best['trained'])} that did."
     )
-    return (Sentence(text, BASIS, "#agreement"), Sentence(moment, ""))
+    return Sentence(text, "largest recall less false-positive rate", "#detection")
+
+
+def _points(found: pd.DataFrame, titles: dict[str, str], asked: int) -> Figure | None:
+    """Each set in the plane of recall and false-positive rate; None where runs all ended alike."""
+    told = _told(found)
+    if told.empty:
+        return None
+    series = tuple(titles[name] for name in titles if name in set(told["set"]))
+    best = told.iloc[0]
+    title = (
+        f"{titles[best['set']]} has a recall of {percent(best['true_positives'], best['untrained'])} at a "
+        f"false-positive rate of {percent(best['false_positives'], best['trained'])}"
+    )
+    gated = [titles[name] for name in found.loc[found["rule"] == UNGATED, "set"]]
+    asks = f" {listed(gated)} also {'ask' if len(gated) > 1 else 'asks'} how training ended." if gated else ""
+    return Figure(
+        key="detection",
+        kind="points",
+        title=title,
+        scale=Scale("false-positive rate", "recall", series=series),
+        panels=(Panel("", told.assign(series=told["set"].map(titles))[["series", *DRAWN]]),),
+        subtitle=(
+            f"A mark for each rule set, with 95 % intervals, over {integer(asked)} runs; top left is best.{asks}"
+        ),
+        source=SOURCE,
+    )
+
+
+def _sentences(found: pd.DataFrame, equal: pd.DataFrame | None, titles: dict[str, str]) -> tuple[Sentence, ...]:
+    told = _told(found)
+    if told.empty:
+        return ()
+    moments = []
+    if OWN in titles:
+        moments.append(
+            f"{titles[OWN]} looks at the first recorded step alone, before any training; the other sets look at all "
+            "recorded steps."
+        )
+    gates = found[found["rule"] == GATE_ALONE].to_dict("records")
+    moments += [
+        f"The gate of {titles[r['set']]} alone opens for {of(r['true_positives'], r['untrained'])} runs that did not "
+        f"learn and {of(r['false_positives'], r['trained'])} that did."
+        for r in gates
+    ]
+    if gates:
+        moments.append("A gate asks how training went: a gated set recognizes a failed run, and does not foretell it.")
+    if WATCHING in titles:
+        moments.append(
+            f"The thresholds of {titles[WATCHING]} were set on the default suite, and are tested on detectors-fresh."
+        )
+    return (*map(Sentence, moments), *_compared(equal, titles))
+
+
+def _compared(equal: pd.DataFrame | None, titles: dict[str, str]) -> tuple[Sentence, ...]:
+    """Whether our own set loses to a published one at its false-positive rate, each loss with its numbers."""
+    others = None if equal is None else _others(equal)
+    if others is None or others.empty:
+        return ()
+    lost = others[others["own_true_positives"] < others["true_positives"]].to_dict("records")
+    name = titles[WATCHING]
+    if not lost:
+        text = f"At each published set's false-positive rate {name} has at least its recall."
+        return (Sentence(text, "threshold of the gate moved until there are no more false positives"),)
+    return tuple(
+        Sentence(
+            f"At the false positives of {titles[r['set']]} ({of(r['false_positives'], r['trained'])}) {name} recalls "
+            f"fewer runs: {integer(r['own_true_positives'])} against {of(r['true_positives'], r['untrained'])}.",
+            "threshold of the gate moved until there are no more false positives",
+        )
+        for r in lost
+    )
+
+
+def _others(equal: pd.DataFrame) -> pd.DataFrame:
+    return equal[~equal["set"].isin([OWN, WATCHING])]
+
+
+def _equal(equal: pd.DataFrame | None, titles: dict[str, str]) -> Table | None:
+    """Recall of our own watching set at each other's false positives."""
+    if equal is None or _others(equal).empty:
+        return None
+    rows = [
+        (titles[r["set"]], f"{integer(r['false_positives'])}/{integer(r['trained'])}",
+         f"{integer(r['true_positives'])}/{integer(r['untrained'])}",
+         f"{integer(r['own_true_positives'])}/{integer(r['untrained'])}",
+         f"{integer(r['own_false_positives'])}/{integer(r['trained'])}")
+        for r in _others(equal).to_dict("records")
+    ]  # fmt: skip
+    heads = ("published set", "its false positives", "its recall", "our recall there", "our false positives")
+    note = f"{titles[WATCHING]} with its gate moved until it has no more false positives than the published set."
+    return Table("At equal false-positive rate", heads, tuple(rows), (1, 2, 3, 4), note)
 
 
 def _short(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, ...]:
     """Recall and false-positive rate of all sets in a sentence, the best first; nothing where runs all ended alike."""
-    whole = found[(found["rule"] == WHOLE) & found["recall"].notna() & found["false_positive_rate"].notna()]
+    whole = _told(found)
     if whole.empty:
         return ()
     ranked = whole.sort_values("recall", ascending=False, kind="stable").to_dict("records")
@@ -117,6 +218,10 @@ def _cells(row: dict[str, float]) -> tuple[str, ...]:
     return (*cells, percent(int(right), int(row["untrained"] + row["trained"])), integer(int(row["unmeasured"])))
 
 
+DRAWN = (
+    "recall", "recall_lower", "recall_upper", "false_positive_rate", "false_positive_rate_lower",
+    "false_positive_rate_upper", "true_positives", "untrained", "false_positives", "trained",
+)  # fmt: skip
 _HEADS = (
     "true positives", "recall", "95 % interval", "false positives", "false-positive rate", "95 % interval", "right",
     "not judged",
@@ -124,7 +229,7 @@ _HEADS = (
 
 
 def _sets(found: pd.DataFrame, titles: dict[str, str]) -> Table:
-    whole = found[found["rule"].isin([WHOLE, UNGATED])]
+    whole = found[found["rule"].isin([WHOLE, UNGATED, GATE_ALONE])]
     rows = [(titles[r["set"]] + (f", {r['rule']}" if r["rule"] else ""), *_cells(r)) for r in whole.to_dict("records")]
     return Table("Rule sets against the outcome", ("rule set", *_HEADS), tuple(rows), tuple(range(1, 9)), BASIS)
 
@@ -190,29 +295,30 @@ def _curve_name(row: dict[str, str]) -> str:
     return f"{spoken(row['measure'])}, {side}, {'start' if row['when'] == 'start' else 'training'}"
 
 
-def _tradeoff(curves: pd.DataFrame, ranked: pd.DataFrame) -> Figure | None:
-    """Recall against false-positive rate as the threshold moves, for the measures that tell most."""
+def _curves(curves: pd.DataFrame, ranked: pd.DataFrame) -> Figure | None:
+    """Recall against false-positive rate as the threshold moves, a panel for each of the measures that tell most."""
     if curves.empty:
         return None
-    best = ranked.head(MOST_CURVES).to_dict("records")
-    names = {(r["measure"], r["when"], r["side"]): _curve_name(r) for r in best}
     keys = list(zip(curves["measure"], curves["when"], curves["side"], strict=True))
-    rows = curves.assign(series=[names.get(key, "") for key in keys])
-    rows = rows[rows["series"] != ""].reset_index(drop=True)
+    panels = []
+    for best in ranked.head(MOST_CURVES).to_dict("records"):
+        wanted = (best["measure"], best["when"], best["side"])
+        rows = curves[[key == wanted for key in keys]]
+        title = f"{_curve_name(best)}: {best['area']:.2f}"
+        panels.append(Panel(title, rows[["threshold", "recall", "false_positive_rate"]].reset_index(drop=True)))
     return Figure(
         key="tradeoff",
-        kind="tradeoff",
-        title="What a threshold costs: recall against false-positive rate",
-        scale=Scale("false-positive rate", "recall",
-                    x_limits=(0.0, 1.0), y_limits=(0.0, 1.0), series=tuple(names.values())),
-        panels=(Panel("", rows),),
-        legend_title="measure",
-        captions=(
-            "Each line moves one measure's threshold from no alarm (bottom left) to every alarm (top right); the "
-            "diagonal is a coin. The measures with the largest areas; from the tables gradient_norms, activations, "
-            "evaluations and runs.",
+        kind="roc",
+        title=f"{_curve_name(ranked.iloc[0])} tells most of all single measures".capitalize(),
+        scale=Scale("false-positive rate", "recall"),
+        panels=tuple(panels),
+        columns=4,
+        subtitle=(
+            f"Each curve moves one measure's threshold from no alarm to every alarm; the number is the area under it, "
+            f"the diagonal a coin. The {plural(len(panels), 'measure')} with the largest areas."
         ),
-    )  # fmt: skip
+        source=SOURCE,
+    )
 
 
 def _measures(ranked: pd.DataFrame) -> Table | None:
@@ -224,8 +330,7 @@ def _measures(ranked: pd.DataFrame) -> Table | None:
         for r in ranked.to_dict("records")
     ]  # fmt: skip
     note = (
-        "Area under the line above: the chance that a run that did not learn looks worse than one that did; 0.5 is a "
-        "coin."
+        "Area under the curve: the chance that a run that did not learn looks worse than one that did; 0.5 is a coin."
     )
     heads = ("measure", "what it is", "area", "did not learn", "learned")
     return Table("How well each measure tells runs apart, whatever the threshold", heads, tuple(rows), (2, 3, 4), note)
