@@ -124,6 +124,8 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.DIVERGED, Stage.LAST, "divergence_events", signs.diverged, np.nan, "{tensor} not finite"),
     Rule(Cause.UNDERFLOW, Stage.LAST, "gradient_norms", _first(*_ZEROS), 1.0,
          "share of exact zeros in the kernel's gradient {value} (at least {threshold})"),
+    Rule(Cause.SATURATED, Stage.LAST, _ACTIVE, _first(_ACTIVE, "saturated_fraction"), 0.8,
+         "share of units and samples saturated {value} (at least {threshold})"),
     Rule(Cause.RATE_SMALL, Stage.LAST, "gradient_norms", signs.still, 1e-4,
          "largest update over weights of any step {value} (below {threshold})"),
     Rule(Cause.MAJORITY, Stage.LAST, "evaluations", signs.majority, 0.8,

@@ -140,7 +140,8 @@ def steepest_slope(activation: keras.layers.Layer) -> float:
     """Largest |phi'| on a grid of [-8, 8] in steps of 1/128; every catalogued activation is steepest in there.
 
     At exactly 0, where many have a kink, Keras's formula may have a slope that neither side has (celu's is 2, not 1):
-    there no more counts than its neighbours' and a tenth.
+    there no more counts than its neighbours' and a tenth. Of an activation whose slope still grows at an end, such as
+    exp, no unit is saturated: 0.
     """
     grid = tf.constant(np.linspace(-8.0, 8.0, 2049, dtype=np.float32)[:, None])
     with tf.GradientTape() as tape:
@@ -148,6 +149,9 @@ def steepest_slope(activation: keras.layers.Layer) -> float:
         value = activation(grid)
     derivative = tape.gradient(value, grid, unconnected_gradients=tf.UnconnectedGradients.ZERO)
     slopes = np.abs(derivative.numpy()[:, 0])
+    inner = len(slopes) // 16  # 1 away from each end
+    if slopes[0] > 1.1 * slopes[inner] or slopes[-1] > 1.1 * slopes[-1 - inner]:
+        return 0.0
     middle = len(slopes) // 2
     beside = max(slopes[middle - 1], slopes[middle + 1])
     if slopes[middle] > 1.1 * beside:

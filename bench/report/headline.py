@@ -156,9 +156,6 @@ def _clauses(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> Iterato
         fixed = _fixes(found, words, rest)
         if fixed:
             yield fixed
-        learned = [row.level for row in rest if row.untouched is not None and row.untouched.learned_all]
-        if learned and found.ask and len(learned) < len(rest):
-            yield f"of these, {words.names(learned)} learned"
     yield from _never(found, words)
 
 
@@ -214,12 +211,15 @@ def _fixes(found: Recipes, words: Words, rest: Sequence[Recipe]) -> str:
         left = [level for level in left if level not in helped]
     more = [row.level for row in rest if row.level in left and row.reached is Reached.TRAINS]
     lost = [row for row in rest if row.level in left and row.reached is not Reached.TRAINS]
-    never = [row.level for row in lost if len(row.trials) > 1]
+    learned = [row.level for row in lost if row.reached is Reached.LEARNED]
+    never = [row.level for row in lost if len(row.trials) > 1 and row.level not in learned]
     if more:
         needs = "need" if len(more) > 1 and found.ask else "needs"
         parts.append(f"{words.names(more) if found.ask else 'it'} {needs} more than one change")
     if never:
         parts.append(f"nothing tried trains {words.any_of(never) if found.ask else 'it'}")
+    if learned:
+        parts.append(f"though short of the bar, {words.names(learned) if found.ask else 'it'} learned")
     while len(parts) > 1 and len(" ".join(parts).split()) > MOST_WORDS - FIRST_WORDS:
         parts.pop(-2)
     return "; ".join(parts)
