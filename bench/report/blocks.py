@@ -183,16 +183,41 @@ class Definitions(Block):
 
 @dataclass(frozen=True)
 class Fold(Block):
-    """Blocks that are shown on demand."""
+    """Blocks that are shown on demand; a link to its `id` opens it."""
 
     summary: str
     blocks: tuple[Block, ...]
+    id: str = ""
 
 
 def numbers(*blocks: Block | None) -> Fold | None:
     """What a chapter's figure and sentence rest on, shown on demand; nothing where there is nothing."""
     held = blocks_of(*blocks)
     return Fold(NUMBERS, held) if held else None
+
+
+def linked(section: Section) -> Section:
+    """The section with a link from each of its sentences: those without one lead to its folded numbers."""
+    folds = [block for block in section.blocks if isinstance(block, Fold) and block.summary == NUMBERS]
+    place = f"{section.id}-numbers"
+    target = f"#{place if folds else section.id}"
+    blocks = [replace(block, id=place) if folds and block is folds[0] else block for block in section.blocks]
+    short = tuple(_led(each, target) for each in section.short)
+    return replace(section, blocks=tuple(_led_all(block, target) for block in blocks), short=short)
+
+
+def _led(sentence: Sentence, target: str) -> Sentence:
+    return sentence if sentence.link else replace(sentence, link=target)
+
+
+def _led_all(block: Block, target: str) -> Block:
+    if isinstance(block, Lead):
+        return replace(block, sentence=_led(block.sentence, target))
+    if isinstance(block, Sentences):
+        return replace(block, items=tuple(_led(each, target) for each in block.items))
+    if isinstance(block, Fold | Place):
+        return replace(block, blocks=tuple(_led_all(each, target) for each in block.blocks))
+    return block
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,20 @@ from dataclasses import replace
 from importlib import import_module
 
 from bench.analysis import Tables
-from bench.report.blocks import NUMBERS, Block, Figure, Fold, Lead, Page, Section, Sentences, Text, blocks_of, numbers
+from bench.report.blocks import (
+    NUMBERS,
+    Block,
+    Figure,
+    Fold,
+    Lead,
+    Page,
+    Section,
+    Sentences,
+    Text,
+    blocks_of,
+    linked,
+    numbers,
+)  # fmt: skip
 from bench.report.frames import DRAWN, Frames
 from bench.report.sections import answer
 from bench.results import Manifest
@@ -40,8 +53,8 @@ def page_of(frames: Frames, sections: Sequence[Chapter] = SECTIONS) -> Page:
         KeyError: a section reads a column of a table with layers that `DRAWN` lacks; the message names it.
     """
     manifest = frames.manifest
-    found = [folded(section) for chapter in sections if (section := _made(chapter, frames)) is not None]
-    first = answer.section(frames, found)
+    found = [linked(folded(section)) for chapter in sections if (section := _made(chapter, frames)) is not None]
+    first = linked(answer.section(frames, found))
     return Page(
         suite=manifest.suite,
         title=manifest.heading,

@@ -87,7 +87,7 @@ def _template(name: str) -> str:
 def _scripts(explorers: Sequence[Explorer], figures: Sequence[Figure]) -> dict[str, Markup]:
     """What the page needs, each ready to stand in a <script> element; nothing for an explorer that is not there."""
     found = {
-        "downloads": _template("blobs.js") + _template("downloads.js"),
+        "downloads": _template("folds.js") + _template("blobs.js") + _template("downloads.js"),
         "figures": packed(json.dumps({figure.key: csv(figure) for figure in figures}).encode()),
     }
     for explorer in explorers[:1]:

@@ -12,7 +12,8 @@ from bench.analysis.avoided import Way
 from bench.report.blocks import Counts, Fold, Table
 from bench.report.headline import Words, headline
 from bench.report.page import page_of
-from bench.report.sections.answer import First, words_of
+from bench.report.sections.answer import First
+from bench.report.sections.avoid import words_of
 from tests.analysis.trials import BATCH, GOOD, LEVELS, POOR, SKIP, cell, found
 from tests.dry_results import EXPLODING, SMALL
 from tests.report.pages import Nesting, altered, html, page, without_scripts

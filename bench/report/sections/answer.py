@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.analysis import Outcome
-from bench.analysis.avoided import WAYS, Way, ways_to_fail
+from bench.analysis.avoided import Way, ways_to_fail
 from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recipes, Trial, recipes
 from bench.errors import SuiteError
 from bench.factors import show
@@ -16,6 +16,7 @@ from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, blocks_of, numbers
 from bench.report.frames import Frames
 from bench.report.headline import Words, headline, layers, level_words
+from bench.report.sections.avoid import Avoided, avoided, avoided_table, went_wrong
 from bench.report.sections.overall import overall
 from bench.report.sections.why import Why, causes_found, commonest, why_sentences, why_table
 from bench.schema import RunStatus
@@ -60,14 +61,6 @@ class Mapped:
 
 
 @dataclass(frozen=True)
-class Avoided:
-    """A way to fail: its levels, and what became of the runs."""
-
-    name: str
-    said: str
-
-
-@dataclass(frozen=True)
 class First(Block):
     """The first screen, as ready text."""
 
@@ -103,7 +96,7 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
     short = [sentence for each in ranked for sentence in each.short]
     why = causes_found(frames)
     said = Sentences((*overall(frames.labelled, frames.choice), *why_sentences(why), *short))
-    tables = (_recipes_table(found, words), _avoided_table(ways, words)) if known else ()
+    tables = (_recipes_table(found, words), avoided_table(ways, words)) if known else ()
     folded = numbers(said, Counts(_counts(frames)), *tables, why_table(why))
     blocks = (_first(frames, found, words, ways, why) if known else _unknown(frames, found, words), folded)
     return Section("answer", "What to change", "Answer", blocks_of(*blocks))
@@ -129,8 +122,8 @@ def _unknown(frames: Frames, found: Recipes, words: Words) -> First:
 
 def _first(frames: Frames, found: Recipes, words: Words, ways: Sequence[Way], why: Sequence[Why]) -> First:
     head, scope = headline(found, words, commonest(why)), _scope(frames)
-    avoid = [Avoided(words_of(way, words), _became(way)) for way in ways]
-    gone = [] if avoid else [_went_wrong(each) for each in why[:WAYS]]
+    avoid = avoided(ways, words)
+    gone = () if avoid else went_wrong(why)
     depths = _some(found.depths)
     rows = tuple(
         Row(words.level(found.ask, level) if found.ask else "", tuple(_card(found, words, level, d) for d in depths))
@@ -145,7 +138,7 @@ def _first(frames: Frames, found: Recipes, words: Words, ways: Sequence[Way], wh
         tuple(layers(depth) for depth in depths), rows,
         f"{plural(left, 'recipe')} more in the numbers below." if left else "",
         tuple(each for each in LEGEND if each[0] in used),
-        f"{which} of a cell's replicates, all else at the baseline", columns, shown, tuple(avoid or gone),
+        f"{which} of a cell's replicates, all else at the baseline", columns, shown, avoid or gone,
         "What to avoid" if avoid else "What went wrong",
     )  # fmt: skip
 
@@ -299,49 +292,6 @@ def _score(score: float, found: Recipes) -> str:
     return number(score) if found.of_values or math.isnan(score) else f"{score:.2f}"
 
 
-def words_of(way: Way, words: Words) -> str:
-    """`relu or gelu at 32 layers without a skip connection`."""
-    head = ""
-    given: list[str] = []
-    without: list[str] = []
-    for factor, levels in way.terms:
-        said = " or ".join(words.level(factor, each) for each in levels)
-        if factor == words.found.ask:
-            head = said
-        elif levels == ("none",):
-            without.append("a skip connection" if factor == "skip" else spoken(factor))
-        else:
-            given.append(said)
-    parts = [head or "Any network", _depths(way.depths, words.found.depths)]
-    parts += [f"with {' and '.join(given)}"] if given else []
-    parts += [f"without {' or '.join(without)}"] if without else []
-    return " ".join(part for part in parts if part)
-
-
-def _depths(some: Sequence[str], known: Sequence[str]) -> str:
-    if not some:
-        return ""
-    if len(some) > 1 and list(some) == list(known[len(known) - len(some) :]):
-        return f"beyond {layers(known[len(known) - len(some) - 1])}"
-    if len(some) > 1 and list(some) == list(known[: len(some)]):
-        return f"up to {layers(some[-1])}"
-    return f"at {listed([*some[:-1], layers(some[-1])])}"
-
-
-def _became(way: Way) -> str:
-    """Counts, mechanism and where it was seen."""
-    where = [f"step {number(way.step)}"] if not math.isnan(way.step) else []
-    where += [f"layer {way.layer:g}"] if not math.isnan(way.layer) else []
-    seen = f"; {', '.join(where)}" if where else ""
-    return f"{of(way.trained, way.runs, 'run')} trained; most often {way.mechanism} ({of(way.shown, way.lost)}{seen})."
-
-
-def _went_wrong(why: Why) -> Avoided:
-    """A cause where no level is to blame: every level fails alike."""
-    seen = f"; for example {why.example}" if why.example else ""
-    return Avoided(why.cause.capitalize(), f"{of(why.runs, why.lost, 'run')} that did not learn{seen}.")
-
-
 def _recipes_table(found: Recipes, words: Words) -> Table:
     """Every recipe with all of its numbers."""
     score = "loss" if found.of_values else "accuracy"
@@ -369,16 +319,6 @@ def _recipes_table(found: Recipes, words: Words) -> Table:
 
 def _reached(row: Recipe) -> str:
     return {Reached.TRAINS: "trains", Reached.LEARNED: "only learned"}.get(row.reached, "none tried trains")
-
-
-def _avoided_table(ways: Sequence[Way], words: Words) -> Table | None:
-    rows = []
-    for way in ways:
-        counts = of(way.trained, way.runs), way.mechanism, of(way.shown, way.lost)
-        rows.append((words_of(way, words), *counts, number(way.step), number(way.layer)))
-    columns = ("with", "trained", "commonest cause", "in", "median step", "commonest layer")
-    note = "The rule: docs/rules.md, What to avoid."
-    return Table("The commonest ways to fail", columns, tuple(rows), (1, 3, 4, 5), note) if rows else None
 
 
 def _counts(frames: Frames) -> tuple[Count, ...]:
