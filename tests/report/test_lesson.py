@@ -99,8 +99,8 @@ def test_counts_intervals_and_losses_of_the_levels_of_a_kind_are_told() -> None:
     rows.append(row("activation", "sigmoid", 10, 9))  # of no kind of this name
     said = note(judged, rows, "The relu family").here
     assert said == (
-        "Of runs with vanishing gradients that did not learn, it rescued – relu: 8 of 40 (10–30 %), 2 diverged; "
-        "gelu: 4 of 40 (10–30 %)."
+        "Runs with vanishing gradients that did not learn: with relu 8 of 40 learned (10–30 %), and 2 diverged. "
+        "With gelu 4 of 40 learned (10–30 %)."
     )
 
 
@@ -112,11 +112,10 @@ def test_each_pathology_has_a_sentence_and_no_rescue_is_said() -> None:
         row("clipping", "norm(threshold=2)", 3, 0, pathology="collapsed", rate_lower=0.0, rate_upper=0.56),
     ]
     assert note(judged, rows, "Gradient clipping").here == (
-        "It rescued none of the runs with vanishing gradients that did not learn – norm(threshold=2): 0 of 30 "
-        "(10–30 %). "
-        "Of runs with exploding gradients that did not learn, it rescued – norm(threshold=2): 9 of 30 (10–30 %). "
-        "It rescued none of the runs with collapsed activations that did not learn – norm(threshold=2): 0 of 3 "
-        "(0–56 %). That is too few to tell."
+        "Runs with vanishing gradients that did not learn: with norm(threshold=2) 0 of 30 learned (10–30 %). "
+        "Runs with exploding gradients that did not learn: with norm(threshold=2) 9 of 30 learned (10–30 %). "
+        "Runs with collapsed activations that did not learn: with norm(threshold=2) 0 of 3 learned (0–56 %). "
+        "That is too few to tell."
     )
 
 

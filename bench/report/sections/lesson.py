@@ -16,7 +16,7 @@ from bench.report.blocks import Definition, Definitions, Figure, Heading, Panel,
 from bench.report.frames import Frames
 from bench.report.sections.remedies import lost_runs, too_few
 from bench.schema import SATURATION_FRACTION
-from bench.text import integer, listed, number, of, plural, share_interval, spoken
+from bench.text import integer, listed, number, of, plural, sentence, share_interval, spoken
 from bench.theory import Nonlinearity, activation
 
 Z_LIMITS = (-5.0, 5.0)
@@ -39,16 +39,16 @@ KINDS = (
     RemedyKind(
         "The relu family",
         "activation",
-        "relu and its relatives have slope 1, or close to it, for positive z, so those units pass the gradient on "
-        "unchanged. For negative z relu's slope is 0: half of the signal is lost, which larger weights (He) make up "
-        "for, and a unit that is negative on every sample is dead. leaky_relu, elu, gelu and silu keep some slope "
-        "there.",
+        "Relu and its relatives have slope 1, or close to it, for positive z: those units pass the gradient on "
+        "unchanged. For negative z relu's slope is 0. That loses half of the signal, which larger weights (He) make up "
+        "for, and a unit that is negative on every sample is dead. Its relatives leaky_relu, elu, gelu and silu keep "
+        "some slope there.",
         ("relu", "leaky_relu", "relu6", "elu", "selu", "celu", "gelu", "silu", "mish", "hard_silu"),
     ),
     RemedyKind(
         "Xavier (Glorot) and LeCun initialization",
         "initializer",
-        "The variance of the weights is about one over the number of units in a layer, so that the layers' factors are "
+        "The variance of the weights is about one over the number of units in a layer. The layers' factors are then "
         "1 where the slope is 1, as near zero for tanh.",
         ("glorot_uniform", "glorot_normal", "lecun_uniform", "lecun_normal"),
     ),
@@ -76,7 +76,7 @@ KINDS = (
     RemedyKind(
         "Layer normalization and its relatives",
         "normalization",
-        "Each sample is brought to a fixed scale over the units of a layer (or over groups of them), so it does not "
+        "Each sample is brought to a fixed scale over the units of a layer, or over groups of them. It does not "
         "depend on the batch.",
         ("layer_normalization", "rms_normalization", "group_normalization", "unit_normalization"),
     ),
@@ -103,7 +103,7 @@ KINDS = (
         "Regularization and weight bounds",
         "regularization",
         "Penalties, decay and bounds keep weights small. That holds the factors of the layers down while training "
-        "goes on; it does not change the start, and where gradients vanish it can make matters worse.",
+        "goes on. It does not change the start, and where gradients vanish it can make matters worse.",
     ),
     RemedyKind(
         "Momentum",
@@ -125,10 +125,10 @@ KINDS = (
 def section(frames: Frames) -> Section:
     """Ideas in order, the formula between them, the activations, the remedies."""
     letters = (
-        "g(l) is the gradient norm at the pre-activations of hidden layer l, L the last hidden layer, φ′ the slope "
-        "of the activation, E its mean over units, and σ_w² the number of units in a layer times the variance of "
-        "one weight. It holds for wide plain networks with random weights, that is, at initialization (Poole et "
-        "al. 2016; Schoenholz et al. 2017)."
+        "Here g(l) is the gradient norm at the pre-activations of hidden layer l, and L is the last hidden layer. "
+        "The slope of the activation is φ′, and E its mean over units. The units in a layer times the variance of one "
+        "weight are σ_w². The formula holds for wide plain networks with random weights, that is, at initialization "
+        "(Poole et al. 2016; Schoenholz et al. 2017)."
     )
     blocks = blocks_of(
         Definitions(_paragraphs(int(frames.plain["depth"].max()))),
@@ -139,9 +139,6 @@ def section(frames: Frames) -> Section:
         Definitions(remedy_notes(frames.labelled, frames.remedied)),
     )
     return Section("lesson", "A short lesson", "Lesson", blocks)
-
-
-LOWEST, HIGHEST = -2.0, 1.8  # of the panels: a relu may leave them, no slope does
 
 
 def activation_charts(labels: Sequence[str]) -> Figure | None:
@@ -229,25 +226,25 @@ def _paragraphs(depth: int) -> tuple[Definition, ...]:
             "Why depth multiplies",
             "Back-propagation computes the gradient from the output back to the input. At each layer it is multiplied "
             "by the weights and by the slope of the activation. So each layer makes it smaller or larger by some "
-            f"factor, and the factors multiply. Between the last and the first of {depth} hidden layers, a factor of "
-            f"0.7 leaves {_rough(0.7**between)} of it, and a factor of 1.4 makes it {_rough(1.4**between)} times as "
+            f"factor, and the factors multiply. Over {depth} hidden layers a factor of 0.7 leaves "
+            f"{_rough(0.7**between)} of it; a factor of 1.4 makes it {_rough(1.4**between)} times as "
             "large. Only factors close to 1 keep it.",
         ),
         Definition(
             "Vanishing",
             "The factors are below 1. The layers near the input get almost no gradient and stay as they were drawn at "
-            "random; what they destroy of the input, later layers cannot bring back.",
+            "random. What they destroy of the input, later layers cannot bring back.",
         ),
         Definition(
             "Exploding",
-            "The factors are above 1. The steps near the input become so large that the loss jumps about, and at worst "
+            "The factors are above 1. The steps near the input become so large that the loss jumps about. At worst "
             "the numbers overflow to infinity or NaN: the run has diverged.",
         ),
         Definition(
             "Saturation",
             "Where an activation is flat, its slope is near 0 and stops the gradient. Sigmoid is flat on both sides, "
-            "and its slope is nowhere above 1/4; tanh is flat on both sides too, but has slope 1 at zero. Large "
-            "weights push units into the flat parts, so that large weights can make a gradient vanish as well.",
+            "and its slope is nowhere above 1/4. Tanh is flat on both sides too, but has slope 1 at zero. Large "
+            "weights push units into the flat parts, so that they can make a gradient vanish as well.",
         ),
     )
 
@@ -289,16 +286,16 @@ def _here(kind: RemedyKind, levels: list[str], remedied: pd.DataFrame) -> str:
 
 def _sentence(pathology: str, rows: pd.DataFrame) -> str:
     """What the levels of a kind, the best first, did for one pathology."""
-    name = lost_runs(pathology)
     best = rows.head(MOST_LEVELS)
     left = len(rows) - len(best)
-    more = f"; {plural(left, 'other level')} no larger share" if left else ""
-    opening = f"Of {name}, it rescued" if rows["rescued"].any() else f"It rescued none of the {name}"
+    more = f" {plural(left, 'other level')} rescued no larger share." if left else ""
     doubt = " That is too few to tell." if too_few(best) else ""
-    return f"{opening} – {'; '.join(_level(row) for row in best.to_dict('records'))}{more}.{doubt}"
+    first, *others = [_level(row) for row in best.to_dict("records")]
+    rest = "".join(f" {sentence(each)}" for each in others)
+    return f"{sentence(f'{lost_runs(pathology)}: {first}')}{rest}{more}{doubt}"
 
 
 def _level(row: dict[Hashable, Any]) -> str:
     bounds = share_interval(row["rate_lower"], row["rate_upper"])
-    diverged = f", {integer(int(row['diverged']))} diverged" if row["diverged"] else ""
-    return f"{row['level']}: {of(int(row['rescued']), int(row['pairs']))} ({bounds}){diverged}"
+    diverged = f", and {integer(int(row['diverged']))} diverged" if row["diverged"] else ""
+    return f"with {row['level']} {of(int(row['rescued']), int(row['pairs']))} learned ({bounds}){diverged}"
