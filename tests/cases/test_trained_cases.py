@@ -112,7 +112,8 @@ LONE = {
 
 
 SLOW = (
-    "not a number in the first of two", "an activation without bounds", "units that nothing reaches", "a deep sigmoid", "lagging averages",
+    "not a number in the first of two", "an activation without bounds", "units that nothing reaches",
+    "a deep sigmoid", "lagging averages",
 )  # fmt: skip
 
 
