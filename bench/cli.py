@@ -43,6 +43,7 @@ ADDRESS_HELP = "Of a Ray cluster: auto on one of its nodes, or host:port. Defaul
 MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its estimated need."
 FAIL_ON_HELP = "End with exit code 3 if a claim is refuted or inconclusive; may be given twice."
 MAP_HELP = "Draw where networks train: over weight and bias variance, or with --initializer over depth and gain."
+PAGE_HELP = "Where --html writes to. Default: runs/RUN.html in RESULTS."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
@@ -238,12 +239,22 @@ def data(
 
 @app.command()
 def show(
-    results: ResultsArg, run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its start.")]
+    results: ResultsArg,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its start.")],
+    path: Annotated[Path | None, typer.Argument(metavar="[PATH]", help=PAGE_HELP)] = None,
+    html: Annotated[bool, typer.Option("--html", help="Write it as a page instead.")] = False,
 ) -> None:
     """Show one run: its cell, outcome, events and curves."""
-    from bench.commands.show import show_run
+    if html:
+        from bench.report import write_run
 
-    show_run(results, run_id)
+        print(write_run(results, run_id, path))
+    elif path is not None:
+        raise SuiteError(f"{path}: only a page has a file; give --html.")
+    else:
+        from bench.commands.show import show_run
+
+        show_run(results, run_id)
 
 
 @app.command()

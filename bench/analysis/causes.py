@@ -136,6 +136,8 @@ RULES: tuple[Rule, ...] = (
          "share of the commonest answer {value} (at least {threshold})"),
 )  # fmt: skip
 
+ON_THE_WAY = tuple(index for index, rule in enumerate(RULES) if rule.stage is Stage.BY_STEP)
+
 
 class Signs:
     """Every rule that holds in each run, found table by table.
@@ -197,8 +199,7 @@ def causes_of(tables: Tables, judged: pd.DataFrame, found: pd.DataFrame | None =
 def findings(found: pd.DataFrame, run_id: str, outcome: str) -> pd.DataFrame:
     """The signs of one run, its cause first; of a run that learned those that show on the way, not how it ended."""
     own = found[found["run_id"] == run_id]
-    on_the_way = [index for index, rule in enumerate(RULES) if rule.stage is Stage.BY_STEP]
-    return own[own["rule"].isin(on_the_way)] if outcome == Outcome.LEARNED else own
+    return own[own["rule"].isin(ON_THE_WAY)] if outcome == Outcome.LEARNED else own
 
 
 def evidence(sign: pd.Series) -> str:

@@ -1,4 +1,4 @@
-"""`bench show`: one run on a page of text: its cell, outcome, events, curves and quantities."""
+"""`bench show`: one run as text, its cell, outcome, events, curves and quantities."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Outcome, Signs, causes_of, evidence, findings, judge
-from bench.errors import ResultsError, nearest, printable
+from bench.errors import printable
 from bench.factors import FACTORS
 from bench.quantities import OF_RUNS
-from bench.results import read_manifest, read_tables
+from bench.results import find_run, read_manifest, read_run
 from bench.rules import choose_rules
 from bench.text import number, spoken
 
@@ -25,8 +25,8 @@ def show_run(folder: Path, run_id: str) -> None:
     Raises:
         ResultsError: there are no results, or no run of that name; a prefix that fits one run alone will do.
     """
-    tables = read_tables(folder)
-    run = tables["runs"].set_index("run_id").loc[_resolve(tables["runs"]["run_id"], run_id, folder)]
+    own = read_run(folder, *find_run(folder, run_id))
+    run = own["runs"].set_index("run_id").iloc[0]
     print(printable(str(run.name)))
     for factor in FACTORS:
         print(f"  {factor:18} {printable(str(run[factor]))}")
@@ -34,23 +34,12 @@ def show_run(folder: Path, run_id: str) -> None:
     print(f"{run['status']} {after}; {run['parameter_count']:.0f} parameters")
     if isinstance(run["error"], str):
         print("\n".join(map(printable, run["error"].splitlines())))
-    own = {name: frame[frame["run_id"] == run.name] for name, frame in tables.items() if "run_id" in frame}
     choice = choose_rules(read_manifest(folder).verdicts)
-    judged = judge(tables, choice).set_index("run_id").loc[run.name]
+    judged = judge(own, choice).set_index("run_id").loc[run.name]
     _show_verdict(judged, own)
     _show_events(own["divergence_events"])
     _show_curves(own)
     _show_quantities(judged)
-
-
-def _resolve(known: pd.Series, run_id: str, folder: Path) -> str:
-    fitting = [name for name in known if name == run_id] or [name for name in known if name.startswith(run_id)]
-    if len(fitting) == 1:
-        return str(fitting[0])
-    shown = run_id[:200]
-    if fitting:
-        raise ResultsError(f'{folder}: "{shown}" fits {len(fitting)} runs, among them {", ".join(fitting[:5])}.')
-    raise ResultsError(f'{folder}: no run "{shown}". {nearest(shown, known.head(2000))[:600]}')
 
 
 def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:

@@ -1,20 +1,28 @@
-"""The report: a results folder's tables as one HTML file that opens offline."""
+"""The report: a results folder's tables as one HTML file that opens offline, and a page for a run of it."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from bench.errors import ResultsError, SuiteError
 from bench.report.blocks import Page
-from bench.report.frames import read_frames
-from bench.report.index import write_index
+from bench.report.frames import Frames, read_frames
+from bench.report.head import Head
+from bench.report.index import HEAD_WITHIN, write_index
 from bench.report.page import SECTIONS, build_page, page_of
 from bench.report.render import render
-from bench.results import read_manifest
+from bench.report.run_page import run_page
+from bench.results import find_run, read_manifest, read_run
 from bench.results.files import write_atomically
 
-__all__ = ["SECTIONS", "build_page", "dump_report", "render", "write_index", "write_report"]
+__all__ = ["SECTIONS", "build_page", "dump_report", "render", "write_index", "write_report", "write_run"]
+
+PAGE = "index.html"
 
 
 def write_report(folder: Path) -> Path:
@@ -23,13 +31,40 @@ def write_report(folder: Path) -> Path:
     Raises:
         ResultsError: there are no results, or they cannot be read.
     """
-    html = render(_page(folder))
-    path = folder / "index.html"
+    path = _write(folder / PAGE, render(_page(folder)))
+    write_index(folder)
+    return path
+
+
+def write_run(folder: Path, given: str, path: Path | None = None) -> Path:
+    """Write the page of a run, which links to the report where there is one, and return its path.
+
+    Args:
+        folder: the results.
+        given: the run's name, or its beginning.
+        path: where to; `runs/<run_id>.html` in the folder if not given.
+
+    Raises:
+        ResultsError: there are no results, they cannot be read, no run of that name, or another file than a page is
+            there.
+    """
+    run_id, cohort = find_run(folder, given)
+    path = path or folder / "runs" / f"{run_id}.html"
+    if path.exists() and not (path.is_file() and Head.read(path.read_text("utf-8", "replace")[:HEAD_WITHIN]).headline):
+        raise ResultsError(f"{path}: is no page of gradtrial's, and is left as it is. Name another file.")
+    home = ""
+    if (folder / PAGE).is_file():
+        home = quote(Path(os.path.relpath(folder / PAGE, path.parent)).as_posix())
+    frames = _frames(folder)
+    return _write(path, render(run_page(frames, read_run(folder, run_id, cohort), run_id, home)))
+
+
+def _write(path: Path, html: str) -> Path:
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, html.encode())
     except OSError as error:
         raise ResultsError(f"{path}: cannot be written to ({error.strerror or error}).") from error
-    write_index(folder)
     return path
 
 
@@ -43,8 +78,19 @@ def dump_report(folder: Path) -> dict[str, Any]:
 
 
 def _page(folder: Path) -> Page:
-    manifest = read_manifest(folder)
+    with _named(folder):
+        return page_of(_frames(folder))
+
+
+def _frames(folder: Path) -> Frames:
+    with _named(folder):
+        return read_frames(folder, read_manifest(folder))
+
+
+@contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Say which manifest holds what the suite got wrong: its [verdicts] or [report]."""
     try:
-        return page_of(read_frames(folder, manifest))
-    except SuiteError as error:  # of its [verdicts]
+        yield
+    except SuiteError as error:
         raise ResultsError(f"{folder / 'manifest.json'}: {error}") from error

@@ -102,7 +102,7 @@ class Counts(Block):
 class Table(Block):
     """Its caption, column heads and rows of ready text. `numeric` columns are set flush right.
 
-    Without column heads the first cell of each row is its head.
+    Without column heads the first cell of each row is its head. `links` say where the first cell of each row leads.
     """
 
     caption: str
@@ -110,6 +110,7 @@ class Table(Block):
     rows: tuple[tuple[str, ...], ...]
     numeric: tuple[int, ...] = ()
     note: str = ""
+    links: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,15 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything on the page, in its order. `remarks` are warnings about all of it, `headline` its answer."""
+    """Everything on the page, in its order.
+
+    Attributes:
+        suite, title, question: what it is about.
+        remarks: warnings about all of it.
+        sections: its chapters.
+        headline: its answer.
+        home: where the page that it belongs to is; "" where it stands alone.
+    """
 
     suite: str
     title: str
@@ -271,6 +280,7 @@ class Page:
     remarks: tuple[str, ...]
     sections: tuple[Section, ...]
     headline: str = ""
+    home: str = ""
 
     def __contains__(self, key: str) -> bool:
         """Whether there is a section of that id."""

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from bench.analysis import Measurements, Signs, Tables, causes_of, judge, remedies
 from bench.analysis.causes import READ
+from bench.analysis.recipes import Recipes, recipes
+from bench.errors import SuiteError
+from bench.factors import show
 from bench.quantities import LAYERED, OF_RUNS, QUANTITIES
-from bench.report.axes import Axis, LineLayout, labelled, line_layout, varied_axes
+from bench.report.axes import Axis, LineLayout, labelled, level_label, line_layout, varied_axes
 from bench.results import Manifest, read_tables
 from bench.rules import RulesChoice, choose_rules
 
@@ -119,6 +124,30 @@ class Frames:
         return remedies(self.labelled, self.varied, self.tables["timings"])
 
     @cached_property
+    def recipes(self) -> Recipes:
+        """The fewest changes with which networks train; see `analysis.recipes`.
+
+        Raises:
+            SuiteError: the manifest's `report` is not as `bench run` writes it.
+        """
+        levels = {axis.factor: axis.levels for axis in self.axes}
+        return recipes(self.labelled, levels, self.tables["timings"], _asked(self.manifest))
+
+    @cached_property
     def causes(self) -> pd.DataFrame:
         """Why each run that did not learn, diverged or failed ended so; see `analysis.causes_of`."""
         return causes_of(self.tables, self.plain, self.signs.all())
+
+
+def _asked(manifest: Manifest) -> dict[str, Any]:
+    """The suite's `[report]`, with levels as the page labels them.
+
+    Raises:
+        SuiteError: the manifest holds something else.
+    """
+    written = manifest.report or {}
+    ask, baseline = written.get("ask") or "", written.get("baseline") or {}
+    levels = list(baseline.values()) if isinstance(baseline, Mapping) else [None]
+    if not isinstance(ask, str) or not all(isinstance(each, str | int | float) for each in levels):
+        raise SuiteError(f"manifest.json: report is not as `bench run` writes it: {show(dict(written))}.")
+    return {"ask": ask, "baseline": {name: level_label(level) for name, level in baseline.items()}}

@@ -141,7 +141,10 @@ def draw_figure(figure: Figure) -> DrawnFigure:
         panels.append(DrawnPanel(panel.title, Markup(unique(drawing.svg, f"{figure.key}-{index}")), panel.strip))
     wide = len(figure.scale.x_levels) > WIDE_LEVELS
     legend = _legend(figure) if figure.legend_title else ()
-    bar = Markup(unique(colour_bar(figure.scale).svg, f"{figure.key}-bar")) if figure.kind == "heatmap" else Markup("")
+    bar = Markup("")
+    if figure.kind == "heatmap":
+        lost = any((panel.rows["lost"] > 0).any() for panel in figure.panels)
+        bar = Markup(unique(colour_bar(figure.scale, lost).svg, f"{figure.key}-bar"))
     return DrawnFigure(
         figure.key, figure.title, tuple(panels), figure.legend_title, legend, figure.captions, figure.subtitle,
         figure.source, figure.kind, bar, wide, figure.columns,

@@ -1,14 +1,15 @@
 """Curves of every run for the explorer's detail view, thinned to a bound and kept as 16-bit integers.
 
-Of each run: the pre-activation gradient norm by layer and step, the training loss by step and the accuracy by step and
-split. Runs that share depth and steps share a *structure*: the layers and steps that are kept. A run's numbers lie one
-after the other, [layer][step] first, then losses, then accuracies [split][step].
+Of each run: the pre-activation gradient norm by layer and step, the training loss by step, the accuracy by step and
+split, and the validation loss by step. Runs that share depth and steps share a *structure*: the layers and steps that
+are kept. A run's numbers lie one after the other, [layer][step] first, then losses, accuracies [split][step] and
+validation losses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from bench.analysis.tables import PART, positions
 MOST_VALUES = 2_600_000  # numbers in all: 5 MB before compression
 MOST_LAYERS, MOST_STEPS, MOST_LOSSES, MOST_EVALUATIONS = 64, 40, 100, 20
 SPLITS = ("train", "validation")
+PER_EVALUATION = len(SPLITS) + 1  # accuracies, and the validation loss
 MISSING, INFINITE, ZERO = -32768, 32767, -32767  # not a measured number, infinity, log10 of 0
 COLUMNS = {"gradient_norms": "preactivation_grad_norm", "loss_curves": "loss", "evaluations": "accuracy"}
 SCALE = 100.0  # hundredths of a decade; of a percent for accuracies, which are times SCALE * 100
@@ -53,7 +55,7 @@ class _Structure:
 
     @property
     def size(self) -> int:
-        return len(self.layers) * len(self.steps) + len(self.losses) + len(SPLITS) * len(self.evaluations)
+        return len(self.layers) * len(self.steps) + len(self.losses) + PER_EVALUATION * len(self.evaluations)
 
 
 def traces(tables: Tables, judged: pd.DataFrame) -> Traces:
@@ -73,6 +75,8 @@ def traces(tables: Tables, judged: pd.DataFrame) -> Traces:
         for split in SPLITS:
             sheet.write(found["evaluations"].only(split), k, {"step": each.evaluations}, start)
             start += len(each.evaluations)
+        validation = replace(found["evaluations"].only("validation"), column="loss")
+        sheet.write(validation, k, {"step": each.evaluations}, start)
     shared = [
         {"layers": each.layers, "steps": each.steps, "losses": each.losses, "evaluations": each.evaluations}
         for each in structures
@@ -140,7 +144,7 @@ def _structure(found: dict[str, _Found], kind: int, runs: int) -> _Structure:
     norms, losses, rated = (found[name] for name in ("gradient_norms", "loss_curves", "evaluations"))
     evaluations = thinned(_steps(rated, kind), MOST_EVALUATIONS if budget > 600 else 8)
     curve = thinned(_steps(losses, kind), int(min(MOST_LOSSES, max(16, budget / 8))))
-    left = max(24.0, budget - len(curve) - len(SPLITS) * len(evaluations))
+    left = max(24.0, budget - len(curve) - PER_EVALUATION * len(evaluations))
     hidden = (norms.kind == kind) & (norms.frame["layer_name"] != "head").to_numpy(bool)
     layers, steps = (pd.unique(norms.frame[name].to_numpy()[hidden]).tolist() for name in ("layer_index", "step"))
     most_layers, most_steps = MOST_LAYERS, MOST_STEPS

@@ -16,6 +16,7 @@ from tests.cohorts import of_run
 pytestmark = pytest.mark.full  # a browser takes minutes
 
 SETS = {
+    "gradtrial, watching": "verdict_gradtrial_watching",
     "AUTOTRAINER": "verdict_autotrainer",
     "DeepDiagnosis": "verdict_deepdiagnosis",
     "SageMaker Debugger": "verdict_sagemaker_debugger",
@@ -35,7 +36,9 @@ def rows_of(page: Page, table: str) -> dict[str, list[str]]:
 
 def read(text: str) -> float:
     plain = text.replace("−", "-").replace(",", "")
-    return {"–": math.nan, "∞": math.inf, "-∞": -math.inf}.get(plain) or float(plain)
+    digits, _, power = plain.partition("·10")
+    exponent = int(power.translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789")) or 0)
+    return {"–": math.nan, "∞": math.inf, "-∞": -math.inf}.get(plain) or float(f"{digits}e{exponent}")
 
 
 @pytest.mark.parametrize("outcome", ["learned", "not_learned", "diverged"])
@@ -44,16 +47,18 @@ def test_settings_verdicts_and_responses_are_the_tables(mixed: Report, visit: Vi
     page = visit(mixed, f"#run={run['run_id']}")
     expect(page.locator("#run-name")).to_have_text(run["run_id"])
     said = (
-        f"{outcome.replace('_', ' ')}; by its gradients {run['symptom_start']} at initialization, "
-        f"{run['symptom_end']} at the last recorded step."
+        f"; by its gradients {run['symptom_start']} at initialization, {run['symptom_end']} at the last recorded step."
     )
-    expect(page.locator("#run-said")).to_have_text(said)
+    expect(page.locator("#run-said")).to_contain_text(said)
+    became = {"learned": "trained", "not_learned": "did not learn", "diverged": "diverged"}[outcome]
+    expect(page.locator("#run-said")).to_contain_text(re.compile(f"^{became} .validation accuracy"))
     settings = rows_of(page, "run-settings")
     for name in ("depth", "activation", "initializer", "clipping"):
-        assert settings.pop(name) == [str(run[name]), "varied"]
-    assert settings.pop("replicate") == [str(run["replicate"]), ""]
-    assert settings["learning rate"] == ["0.01", "fixed"]
-    for name, (level, kind) in settings.items():
+        usual = {"initializer": "orthogonal", "clipping": "none"}.get(name, str(run[name]))
+        assert settings.pop(name) == [str(run[name]), "varied", "" if usual == str(run[name]) else f"baseline {usual}"]
+    assert settings.pop("replicate") == [str(run["replicate"]), "", ""]
+    assert settings["learning rate"] == ["0.01", "fixed", ""]
+    for name, (level, kind, _) in settings.items():
         assert (level, kind) == (str(mixed.tables["runs"][name.replace(" ", "_")].iloc[0]), "fixed")
     assert rows_of(page, "run-verdicts") == {title: [run[column]] for title, column in SETS.items()}
     responses = rows_of(page, "run-responses")
@@ -93,13 +98,45 @@ def test_the_curves_are_the_tables(mixed: Report, visit: Visit) -> None:
     page = visit(mixed, f"#run={run_id}")
     losses = of_run(mixed.tables, run_id)["loss_curves"]
     losses = losses[losses["loss"].map(math.isfinite)].set_index("step")["loss"]
-    told = [re.match(r"step: (\d+); loss.*: ([\d.,e+−-]+)$", label) for label in marks(page, "run-loss")]
-    shown = {int(t[1]): read(t[2]) for t in told if t}
-    assert shown.keys() == set(losses.index)
-    for step, loss in shown.items():
-        assert loss == pytest.approx(losses[step], rel=HUNDREDTH + 1e-3)
     accuracies = of_run(mixed.tables, run_id)["evaluations"]
+    looked = accuracies[(accuracies["split"] == "validation") & accuracies["loss"].map(math.isfinite)]
+    for split, expected in {"training batch": losses, "validation": looked.set_index("step")["loss"]}.items():
+        told = [
+            re.match(rf"step: (\d+); loss.*; split: {split}; loss: ([\d.,e+−-]+)$", label)
+            for label in marks(page, "run-loss")
+        ]
+        shown = {int(t[1]): read(t[2]) for t in told if t}
+        assert shown.keys() == set(expected.index)
+        for step, loss in shown.items():
+            assert loss == pytest.approx(expected[step], rel=HUNDREDTH + 1e-3)
+    assert page.locator("#run-loss svg [aria-roledescription='rule mark']").count() > 0
     expect(page.locator("#run-accuracy svg [aria-roledescription=point]")).to_have_count(len(accuracies))
+
+
+def test_a_run_says_its_cause_and_which_single_change_trained(mixed: Report, visit: Visit) -> None:
+    run = mixed.run(outcome="diverged")
+    page = visit(mixed, f"#run={run['run_id']}")
+    expect(page.locator("#run-cause")).to_have_text(
+        re.compile(r"^Cause: .* – .*step \d+: .*\((?:at least|above) [\d.]+\)$")
+    )
+    names = ["depth", "activation", "initializer", "clipping"]
+    others = mixed.judged[mixed.judged["replicate"] == run["replicate"]]
+    changed = (others[names].astype(str) != run[names].astype(str)).sum(axis=1)
+    expected = {
+        each["run_id"]: each["outcome"].replace("not_learned", "did not learn")
+        for _, each in others[changed == 1].iterrows()
+    }
+    rows = page.locator("#run-similar tbody tr")
+    expect(rows).to_have_count(len(expected))
+    for row in rows.all():
+        link = row.locator("a").get_attribute("href") or ""
+        assert row.locator("td").nth(1).inner_text() in (expected[link.removeprefix("#run=")], "trained")
+    expect(page.locator("#run-changes")).to_have_text(
+        re.compile(rf"^Of {len(expected)} runs that differ by one change, \d trained\.$")
+    )
+    rows.first.locator("a").click()
+    expect(page.locator("#run-name")).not_to_have_text(run["run_id"])
+    expect(page.locator("#run")).to_be_focused()
 
 
 def test_events_are_told_in_words(mixed: Report, visit: Visit) -> None:
@@ -128,7 +165,7 @@ def test_a_run_that_is_not_there_is_said_to_be_so(mixed: Report, visit: Visit) -
 def test_markup_in_a_level_stays_text_everywhere(hostile: Report, visit: Visit) -> None:
     run = hostile.run(activation=HOSTILE, outcome="not_learned")
     page = visit(hostile, f"#run={run['run_id']}")
-    assert rows_of(page, "run-settings")["activation"] == [HOSTILE, "varied"]
+    assert rows_of(page, "run-settings")["activation"][:2] == [HOSTILE, "varied"]
     page.get_by_role("checkbox", name="linear").uncheck()
     kept = hostile.judged[hostile.judged["activation"] == HOSTILE]
     expect(page.locator("#filtered")).to_have_text(hostile.counts(kept))

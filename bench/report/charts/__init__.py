@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import claim, forest, heatmap, lines, roc, shares, strip, theory
+from bench.report.charts import claim, course, forest, heatmap, lines, roc, shares, strip, theory
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "activation": lines.draw_activation,
     "claim": claim.draw,
+    "course": course.draw,
     "forest": forest.draw,
     "shares": shares.draw_bars,
     "matrix": shares.draw_matrix,

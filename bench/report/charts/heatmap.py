@@ -52,8 +52,8 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
         return finish(figure, f"{panel.name or 'All runs'}. {said}.")
 
 
-def colour_bar(scale: Scale) -> Drawing:
-    """The colours of `scale.x_limits`, whole decades, and what the hatch means."""
+def colour_bar(scale: Scale, lost: bool = True) -> Drawing:
+    """The colours of `scale.x_limits`, whole decades, and what the hatch means where runs were `lost`."""
     low, high = scale.x_limits
     span = high - low
     with canvas(4.8, 0.7) as (figure, axes):
@@ -61,8 +61,9 @@ def colour_bar(scale: Scale) -> Drawing:
         _fit(axes, 1.6 * SHADES, 1.0, 10.0, 32.0)
         colours = colormaps[MAP](np.linspace(0.0, 1.0, SHADES), bytes=True)[None, :, :]
         axes.imshow(colours, aspect="auto", interpolation="none", extent=(low, high, 0.0, 1.0))
-        _patch(axes, [(high + 0.06 * span, 0.0, 0.08 * span, 1.0)])
-        axes.text(high + 0.16 * span, 0.5, "more runs lost than left", va="center", fontsize=9)
+        if lost:
+            _patch(axes, [(high + 0.06 * span, 0.0, 0.08 * span, 1.0)])
+            axes.text(high + 0.16 * span, 0.5, "more runs lost than left", va="center", fontsize=9)
         ticks = np.array(
             [tick for tick in MaxNLocator(TICKS, integer=True).tick_values(low, high) if low <= tick <= high]
         )
@@ -72,7 +73,8 @@ def colour_bar(scale: Scale) -> Drawing:
         for spine in axes.spines.values():
             spine.set_visible(False)
         ends = f"{power_of_ten(round(low))} to {power_of_ten(round(high))}"
-        return finish(figure, f"Colours: gradient norms from {ends}; hatched: more runs lost than left.")
+        hatched = "; hatched: more runs lost than left" if lost else ""
+        return finish(figure, f"Colours: gradient norms from {ends}{hatched}.")
 
 
 def _fit(axes: Axes, columns: float, rows: float, left: float, bottom: float) -> None:

@@ -24,7 +24,19 @@ OUTCOME_SHAPES = {
     Outcome.UNMEASURED: "diamond",
 }
 MOST_TIP_FACTORS = 8
+SUPERSCRIPTS = dict(zip("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹", strict=True))
 WHOLE_STEPS = alt.Axis(tickMinStep=1, format=",d")
+
+
+def _power() -> str:
+    """A whole number of decades as a power of ten, in Vega's expressions."""
+    digits = "format(datum.value, 'd')"
+    for plain, raised in {"−": "⁻", **SUPERSCRIPTS}.items():
+        digits = f"replace({digits}, regexp('{plain}', 'g'), '{raised}')"
+    return f"datum.value == 0 ? '1' : '10' + {digits}"
+
+
+POWER = _power()
 
 
 def specifications(factors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -62,7 +74,11 @@ def _scatter(factors: list[dict[str, Any]]) -> Any:
 
 
 def _heatmap() -> Any:
-    """log10 of the pre-activation gradient norm by layer and step; what was not recorded stays empty."""
+    """The pre-activation gradient norm by layer and step; what was not recorded stays empty.
+
+    Colours are set by decades and labelled as powers of ten; the page names the ticks.
+    """
+    legend = alt.Legend(title="gradient norm", labelExpr=POWER, gradientLength=240)
     return (
         alt.Chart(alt.NamedData("cells"), width="container", height=260)
         .mark_rect()
@@ -70,36 +86,45 @@ def _heatmap() -> Any:
             x=alt.X("step:O", title="step", axis=alt.Axis(labelOverlap=True)),
             y=alt.Y("layer:O", title="hidden layer (0 nearest the input)", sort="descending",
                     axis=alt.Axis(labelOverlap=True)),
-            color=alt.Color("norm:Q", title="log10 norm", scale=alt.Scale(scheme="viridis", clamp=True)),
+            color=alt.Color("norm:Q", title="log10 norm", scale=alt.Scale(scheme="viridis", clamp=True), legend=legend),
             tooltip=["step:O", "layer:O", alt.Tooltip("said:N", title="log10 norm")],
         )
     )  # fmt: skip
 
 
-def _loss() -> Any:
+def _events() -> Any:
+    """A line where something happened; the list below the charts says the same."""
     return (
-        alt.Chart(alt.NamedData("losses"), width="container", height=180)
-        .mark_line(point=True)
-        .encode(
-            x=alt.X("step:Q", title="step", axis=WHOLE_STEPS),
-            y=alt.Y("loss:Q", title="loss of the training batch (nat)", scale=alt.Scale(type="log")),
-            color=alt.value("--series-0"),
-            tooltip=["step:Q", alt.Tooltip("loss:Q", format=".4g")],
-        )
+        alt.Chart(alt.NamedData("events"))
+        .mark_rule(strokeDash=[3, 3], size=1.5)
+        .encode(x="step:Q", color=alt.value("--ink"), tooltip=["step:Q", "event:N"])
     )
 
 
-def _accuracy() -> Any:
-    domain = ["validation", "train"]
-    return (
-        alt.Chart(alt.NamedData("accuracies"), width="container", height=180)
+def _by_step(data: str, y: Any, domain: list[str], step: str = "") -> Any:
+    """A line for each of two series, and events behind them."""
+    x = alt.X("step:Q", title="step", axis=WHOLE_STEPS)
+    colours = alt.Scale(domain=domain, range=["--series-0", "--series-1"])
+    lines = (
+        alt.Chart(alt.NamedData(data))
         .mark_line(point=True)
         .encode(
-            x=alt.X("step:Q", title="step", axis=WHOLE_STEPS),
-            y=alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1])),
-            color=alt.Color("split:N", scale=alt.Scale(domain=domain, range=["--series-0", "--series-1"]),
+            x=x,
+            y=y,
+            color=alt.Color("split:N", scale=colours,
                             legend=alt.Legend(orient="top", title=None, symbolType="stroke")),
             strokeDash=alt.StrokeDash("split:N", scale=alt.Scale(domain=domain, range=[[1, 0], [4, 2]])),
-            tooltip=["step:Q", "split:N", alt.Tooltip("accuracy:Q", format=".1%")],
+            tooltip=["step:Q", "split:N", alt.Tooltip(y.shorthand, format=step)],
         )
     )  # fmt: skip
+    return alt.layer(_events(), lines, width="container", height=180)
+
+
+def _loss() -> Any:
+    y = alt.Y("loss:Q", title="loss (nat)", scale=alt.Scale(type="log"))
+    return _by_step("losses", y, ["training batch", "validation"], ".4g")
+
+
+def _accuracy() -> Any:
+    y = alt.Y("accuracy:Q", title="accuracy", scale=alt.Scale(domain=[0, 1]))
+    return _by_step("accuracies", y, ["validation", "train"], ".1%")

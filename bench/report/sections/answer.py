@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from bench.analysis import Outcome
 from bench.analysis.avoided import Way, ways_to_fail
-from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recipes, Trial, recipes
-from bench.errors import SuiteError
-from bench.factors import show
+from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recipes, Trial
 from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, blocks_of, numbers
 from bench.report.frames import Frames
@@ -88,7 +85,7 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
         others: the sections below.
     """
     levels = {axis.factor: axis.levels for axis in frames.axes}
-    found = recipes(frames.labelled, levels, frames.tables["timings"], _asked(frames))
+    found = frames.recipes
     words = Words(found, levels)
     known = not all(row.reached is Reached.UNMEASURED for row in found.rows)
     ways = ways_to_fail(found.runs, levels, frames.causes) if known else []
@@ -100,20 +97,6 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
     folded = numbers(said, Counts(_counts(frames)), *tables, why_table(why))
     blocks = (_first(frames, found, words, ways, why) if known else _unknown(frames, found, words), folded)
     return Section("answer", "What to change", "Answer", blocks_of(*blocks))
-
-
-def _asked(frames: Frames) -> dict[str, Any]:
-    """The suite's `[report]`, with levels as the page labels them.
-
-    Raises:
-        SuiteError: the manifest holds something else.
-    """
-    written = frames.manifest.report or {}
-    ask, baseline = written.get("ask") or "", written.get("baseline") or {}
-    levels = list(baseline.values()) if isinstance(baseline, Mapping) else [None]
-    if not isinstance(ask, str) or not all(isinstance(each, str | int | float) for each in levels):
-        raise SuiteError(f"manifest.json: report is not as `bench run` writes it: {show(dict(written))}.")
-    return {"ask": ask, "baseline": {name: level_label(level) for name, level in baseline.items()}}
 
 
 def _unknown(frames: Frames, found: Recipes, words: Words) -> First:

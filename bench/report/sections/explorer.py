@@ -15,17 +15,21 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Outcome, estimate
+from bench.analysis.causes import ON_THE_WAY, RULES, Cause
 from bench.analysis.comparison import factor_columns
+from bench.analysis.similar import Became, became
 from bench.quantities import EXPLORED, quantity
 from bench.report.axes import Axis, level_label
 from bench.report.blocks import Block, Section
 from bench.report.frames import Frames
 from bench.report.traces import Traces, traces
 from bench.rules import RulesChoice, Symptom
-from bench.text import spoken
+from bench.text import number, spoken
 
 CELL_RESPONSES = ("signal_ratio_start", "final_validation_accuracy")
 DIGITS = 4
+MANY_RUNS, MOST_SIGNS, FEW_SIGNS = 2000, 6, 2
+CAUSES = tuple(str(each) for each in Cause)
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,13 @@ def section(frames: Frames) -> Section:
         "symptoms": [each.value for each in Symptom],
         "sets": [{"name": rules.name, "title": rules.title} for rules in choice.sets[1:]],
         "responses": [_response(name) for name in EXPLORED if name in judged],
-        "runs": _runs(judged, axes, cells, choice),
+        "runs": _runs(judged, axes, cells, choice) | _ends(frames),
         "cells": _cells(ordered, axes, cells),
         "events": _events(frames.tables["divergence_events"], judged),
+        "baseline": frames.recipes.baseline,
+        "score": _score(frames),
+        "became": [each.value for each in Became],
+        "signs": _signs(frames),
         "structures": found.structures,
     }
     return Section("explorer", "Explorer", "Explorer", (Explorer(data, found),), template="explorer.html.j2")
@@ -83,6 +91,47 @@ def _runs(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str], choi
         "verdicts": {name: judged[column].map(symptom).astype(int).tolist() for name, column in verdicts.items()},
         "responses": {name: _numbers(judged[name]) for name in EXPLORED if name in judged},
         "errors": {str(k): str(text) for k, text in enumerate(errors) if isinstance(text, str)},
+    }
+
+
+def _ends(frames: Frames) -> dict[str, Any]:
+    """What became of each run, its score, and the cause of one that ended badly."""
+    runs = frames.recipes.runs
+    order = {each: place for place, each in enumerate(Became)}
+    causes = frames.causes.set_index("run_id")["cause"].reindex(runs["run_id"].astype(str))
+    return {
+        "became": became(runs).map(order).astype(int).tolist(),
+        "score": _numbers(runs["score"]),
+        "cause": pd.Index(CAUSES).get_indexer(causes).tolist(),
+    }
+
+
+def _score(frames: Frames) -> dict[str, Any]:
+    """What runs are compared by, and from where on one trains, where that is one number."""
+    values, bars = bool(frames.recipes.runs["values"].all()), [*frames.recipes.bar.values()]
+    bar = f", trains with {'at most' if values else 'at least'} {number(bars[0])}" if len(bars) == 1 else ""
+    return {"title": f"validation {'loss' if values else 'accuracy'}", "bar": bar, "least": values}
+
+
+def _signs(frames: Frames) -> dict[str, Any]:
+    """Where rules on causes hold, the cause of each run first: at most `MOST_SIGNS` a run, of many runs fewer."""
+    found = frames.signs.all()
+    most = MOST_SIGNS if len(frames.labelled) <= MANY_RUNS else FEW_SIGNS
+    found = found[found.groupby("run_id").cumcount() < most]
+    learned = frames.labelled.set_index("run_id")["outcome"].reindex(found["run_id"]).eq(Outcome.LEARNED).to_numpy()
+    found = found[~learned | found["rule"].isin(ON_THE_WAY).to_numpy()]
+    tensors = pd.Index(found["tensor"].dropna().unique())
+    return {
+        "causes": list(CAUSES),
+        "rules": [{"cause": str(rule.cause), "said": rule.said} for rule in RULES],
+        "tensors": tensors.astype(str).tolist(),
+        "run": pd.Index(frames.labelled["run_id"]).get_indexer(found["run_id"]).tolist(),
+        "rule": found["rule"].astype(int).tolist(),
+        "step": found["step"].astype(int).tolist(),
+        "layer": found["layer"].astype("Int64").fillna(-1).astype(int).tolist(),
+        "value": _numbers(found["value"]),
+        "threshold": _numbers(found["threshold"]),
+        "tensor": tensors.get_indexer(found["tensor"]).tolist(),
     }
 
 

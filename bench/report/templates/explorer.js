@@ -2,6 +2,7 @@
 // Data: `explorer-data` (JSON) and `explorer-traces` (16-bit integers), both gzip in base64. See bench/report/sections/explorer.py.
 
 const MISSING = -32768, INFINITE = 32767, ZERO = -32767, SCALE = 100;
+const SUPERSCRIPTS = Object.fromEntries([..."-0123456789"].map((c, k) => [c, [..."⁻⁰¹²³⁴⁵⁶⁷⁸⁹"][k]]));
 const byId = (id) => document.getElementById(id);
 
 const styled = document.createElement("style");
@@ -15,7 +16,7 @@ const { runs, cells, factors, structures } = data;
 const total = runs.id.length;
 const indexOf = new Map(runs.id.map((id, k) => [id, k]));
 const offsets = (() => {
-  const sizes = structures.shared.map((s) => s.layers.length * s.steps.length + s.losses.length + 2 * s.evaluations.length);
+  const sizes = structures.shared.map((s) => s.layers.length * s.steps.length + s.losses.length + 3 * s.evaluations.length);
   let sum = 0;
   return structures.of.map((k) => { const at = sum; sum += sizes[k]; return at; });
 })();
@@ -30,6 +31,8 @@ const shown = (value) => {
   const v = number(value);
   if (v === null || v === undefined) return "–";
   if (!Number.isFinite(v)) return v > 0 ? "∞" : "−∞";
+  const [digits, power] = v.toExponential(2).split("e").map(Number);
+  if (v !== 0 && (power >= 6 || power < -3)) return `${String(digits).replace("-", "−")}·10${[...String(power)].map((c) => SUPERSCRIPTS[c]).join("")}`;
   return String(Number(v.toPrecision(3))).replaceAll("-", "−");
 };
 const spoken = (name) => name.replaceAll("_", " ");
@@ -246,27 +249,69 @@ async function showRun(id) {
   byId("run-name").textContent = id;
   if (k === undefined) { byId("run-body").hidden = true; byId("run-said").textContent = "There is no such run on this page."; return; }
   byId("run-body").hidden = false;
-  const outcome = spoken(data.outcomes[runs.outcome[k]]);
-  byId("run-said").textContent = `${outcome}; by its gradients ${data.symptoms[runs.verdicts.symptom_start[k]]} at initialization, ${data.symptoms[runs.verdicts.symptom_end[k]]} at the last recorded step.`;
+  byId("run-said").textContent = `${data.became[runs.became[k]]} (${data.score.title} ${shown(runs.score[k])}${data.score.bar}); by its gradients ${data.symptoms[runs.verdicts.symptom_start[k]]} at initialization, ${data.symptoms[runs.verdicts.symptom_end[k]]} at the last recorded step.`;
+  showCause(k);
+  showSimilar(k);
+  const usual = (name, level) => (data.baseline[name] === undefined || data.baseline[name] === level ? "" : `baseline ${data.baseline[name]}`);
   const rows = [
-    ...factors.map((f) => [f.title, f.levels[runs.levels[f.name][k]], "varied"]),
-    ["replicate", runs.replicate[k], ""],
-    ...data.fixed.map(([name, level]) => [name, level, "fixed"]),
+    ...factors.map((f) => [f, f.levels[runs.levels[f.name][k]]]).map(([f, level]) => [f.title, level, "varied", usual(f.name, level)]),
+    ["replicate", runs.replicate[k], "", ""],
+    ...data.fixed.map(([name, level]) => [name, level, "fixed", ""]),
   ];
   fill("run-settings", rows);
   fill("run-verdicts", data.sets.map((s) => [s.title, data.symptoms[runs.verdicts[s.name][k]]]));
   fill("run-responses", data.responses.map((r) => [r.title, shown(runs.responses[r.name][k]), r.unit === "1" ? "" : r.unit]));
-  const events = data.events.run.flatMap((run, e) => (run === k ? [e] : []));
-  byId("run-events").replaceChildren(...(events.length ? events.map((e) => element("li", {}, `step ${data.events.step[e]}: ${spoken(data.events.kind[e])} in the ${data.events.tensor[e]}${data.events.layer[e] === null ? "" : ` of layer ${data.events.layer[e]}`}`)) : [element("li", {}, "none")]));
+  const events = eventsOf(k);
+  byId("run-events").replaceChildren(...(events.length ? events.map(({ step, event }) => element("li", {}, `step ${step}: ${event}`)) : [element("li", {}, "none")]));
   if (runs.errors[k]) byId("run-events").append(element("li", {}, runs.errors[k]));
-  byId("run-code").textContent = `import pandas as pd\nrun = [("run_id", "==", "${id}")]\npd.read_parquet("tables/runs", filters=run)\npd.read_parquet("tables/gradient_norms", filters=run)`;
+  byId("run-code").textContent = `import pandas as pd\nrun = [("run_id", "==", "${id}")]\npd.read_parquet("tables/runs", filters=run)\npd.read_parquet("tables/gradient_norms", filters=run)\n\n# bench show RESULTS ${id} --html`;
   await drawRun(k, id);
   section.focus();
   section.scrollIntoView();
 }
 
+const eventsOf = (k) => data.events.run.flatMap((run, e) => (run === k ? [{ step: data.events.step[e], event: `${spoken(data.events.kind[e])} in the ${data.events.tensor[e]}${data.events.layer[e] === null ? "" : ` of layer ${data.events.layer[e]}`}` }] : []));
+
+// The rules on causes that hold, the cause of a run that ended badly first; each with layer, step, number and threshold.
+function showCause(k) {
+  const { signs } = data, at = signs.run.flatMap((run, s) => (run === k ? [s] : []));
+  const told = at.map((s) => {
+    const rule = signs.rules[signs.rule[s]], layer = signs.layer[s] < 0 ? "" : `layer ${signs.layer[s]}, `;
+    const said = rule.said.replace("{value}", shown(signs.value[s])).replace("{threshold}", shown(signs.threshold[s])).replace("{tensor}", signs.tensors[signs.tensor[s]] ?? "");
+    return `${rule.cause} – ${layer}step ${signs.step[s]}: ${said}`;
+  });
+  const cause = runs.cause[k] < 0 ? "" : signs.causes[runs.cause[k]];
+  const first = cause && told.length && told[0].startsWith(cause) ? told.shift() : cause;
+  byId("run-cause").textContent = cause ? `Cause: ${first}` : "It learned, so that no cause is looked for.";
+  byId("run-signs").replaceChildren(...told.map((each) => element("li", {}, `${cause ? "also: " : "on the way: "}${each}`)));
+}
+
+// Runs of the same replicate with one change; an update rule and its rate count as one, as in bench/analysis/similar.py.
+function showSimilar(k) {
+  const found = [];
+  for (let other = 0; other < total; other++) {
+    if (other === k || runs.replicate[other] !== runs.replicate[k]) continue;
+    const changed = factors.filter((f) => runs.levels[f.name][other] !== runs.levels[f.name][k]);
+    if (new Set(changed.map((f) => (f.name === "learning_rate" ? "optimizer" : f.name))).size === 1) found.push({ other, changed });
+  }
+  const worse = ({ other }) => { const score = number(runs.score[other]); return score === null ? Infinity : data.score.least ? score : -score; };
+  found.sort((a, b) => runs.became[a.other] - runs.became[b.other] || worse(a) - worse(b));
+  const trained = found.filter(({ other }) => runs.became[other] === 0).length;
+  byId("run-changes").textContent = `Of ${found.length} runs that differ by one change, ${trained} trained.`;
+  byId("run-score").textContent = data.score.title;
+  fill("run-similar", found.map(({ other, changed }) => [
+    element("a", { href: `#run=${encodeURIComponent(runs.id[other])}` }, changed.map((f) => `${f.title} ${f.levels[runs.levels[f.name][other]]}`).join(" and ")),
+    changed.map((f) => f.levels[runs.levels[f.name][k]]).join(" and "), data.became[runs.became[other]], shown(runs.score[other]),
+  ]));
+}
+
 function fill(id, rows) {
-  byId(id).tBodies[0].replaceChildren(...rows.map(([name, ...rest]) => element("tr", {}, element("th", { scope: "row" }, String(name)), ...rest.map((cell) => element("td", {}, String(cell))))));
+  byId(id).tBodies[0].replaceChildren(...rows.map(([name, ...rest]) => element("tr", {}, element("th", { scope: "row" }, name instanceof Node ? name : String(name)), ...rest.map((cell) => element("td", {}, String(cell))))));
+}
+
+function decadesIn([low, high]) {
+  const every = Math.max(1, Math.ceil((high - low) / 6)), first = Math.ceil(low);
+  return Array.from({ length: Math.floor((Math.floor(high) - first) / every) + 1 }, (_, k) => first + k * every);
 }
 
 async function drawRun(k, id) {
@@ -277,13 +322,19 @@ async function drawRun(k, id) {
     const value = decode(traces[at++]);
     if (value !== null) norms.push({ layer, step, log10_norm: value, norm: Math.max(-300, Math.min(300, value)), said: shown(value) });
   }
-  const losses = s.losses.map((step) => ({ step, loss: 10 ** (decode(traces[at++]) ?? NaN) })).filter((row) => Number.isFinite(row.loss) && row.loss > 0);
-  const accuracies = ["train", "validation"].flatMap((split) => s.evaluations.map((step) => ({ split, step, accuracy: (decode(traces[at++]) ?? NaN) / 100 }))).filter((row) => Number.isFinite(row.accuracy));
+  const curve = (split, name, steps, value) => steps.map((step) => ({ split, step, [name]: value(decode(traces[at++])) }));
+  const loss = (v) => (v === null ? NaN : 10 ** v), rate = (v) => (v ?? NaN) / 100;
+  const known = (name) => (row) => Number.isFinite(row[name]) && (name !== "loss" || row.loss > 0);
+  const batches = curve("training batch", "loss", s.losses, loss);
+  const accuracies = ["train", "validation"].flatMap((split) => curve(split, "accuracy", s.evaluations, rate)).filter(known("accuracy"));
+  const losses = [...batches, ...curve("validation", "loss", s.evaluations, loss)].filter(known("loss")), events = eventsOf(k);
   const heat = structuredClone(specs.heatmap);
   heat.encoding.color.scale.domain = structures.limits;
+  heat.encoding.color.legend.values = decadesIn(structures.limits);
   await draw("run-heatmap", heat, { cells: norms }, `Pre-activation gradient norm by layer and step of ${id}; the colour scale is the same for every run.`, ["layer", "step", "log10_norm"]);
-  await draw("run-loss", specs.loss, { losses }, `Training loss by step of ${id}.`, ["step", "loss"]);
-  await draw("run-accuracy", specs.accuracy, { accuracies }, `Accuracy by step of ${id}.`, ["split", "step", "accuracy"]);
+  const layered = (spec) => (events.length ? spec : { ...spec, layer: spec.layer.slice(1) }); // Vega warns of a layer without data
+  await draw("run-loss", layered(specs.loss), { losses, events }, `Loss by step of ${id}.`, ["split", "step", "loss"]);
+  await draw("run-accuracy", layered(specs.accuracy), { accuracies, events }, `Accuracy by step of ${id}.`, ["split", "step", "accuracy"]);
 }
 
 // Links: #run=ID shows a run; #where=factor:level|level;factor:level sets the filters.
