@@ -18,7 +18,7 @@ import pytest
 from bench.analysis import Measurements, Moment, gradient_profile, loss_bands
 from bench.quantities import OF_RUNS, quantity
 from bench.report import dump_report
-from bench.report.blocks import Counts, Table, Text
+from bench.report.blocks import Counts, Lead, Table, Text
 from bench.report.charts.canvas import canvas, finish
 from bench.report.frames import read_frames
 from bench.report.page import page_of
@@ -73,9 +73,11 @@ def test_the_dump_is_json_and_says_what_the_page_says(folder: Path) -> None:
     tables = shown.of(Table)
     assert len(tables) > 10
     assert all(cell in text for table in tables for row in table.rows for cell in row)
-    (figure,) = of_kind(sections["map"], "figure")
-    for row in [row for panel in figure["panels"] for row in panel["rows"]]:
+    tiles, strip, *_ = of_kind(sections["map"], "figure")
+    for row in [row for panel in tiles["panels"] for row in panel["rows"]]:
         assert f"{row['y']} {row['x']}: {row['learned']}/{row['runs']}" in text
+    for row in [row for panel in strip["panels"] for row in panel["rows"]]:
+        assert f"{row['state']} at {row['x']} ({row['part']} of {row['runs']})" in text
 
 
 def test_a_chapter_that_reads_a_column_which_frames_lack_is_told_to_name_it(folder: Path) -> None:
@@ -110,7 +112,11 @@ def test_diverged_runs_are_counted_alike_everywhere() -> None:
     assert counts["completed"] == (21, "88 %")
     assert shown["events"].of(Text)[0].text.startswith("3 of 24 runs met a NaN or an infinity.")
     assert [row[:3] for row in shown["events"].of(Table)[0].rows] == [(lost["cell_key"].iloc[0], "3/3", "12")]
-    assert len(shown["events"].figure("divergence").panels[0].rows) == 3
+    assert (
+        shown["events"].of(Lead)[0].sentence.text.startswith("3 of 24 runs left the finite numbers, most often with ")
+    )
+    figure = shown["events"].figure("divergence")
+    assert len(figure.panels[0].rows) == 3 and figure.title == "3 runs left the finite numbers at step 12"
     assert sum(panel.rows["runs"].sum() for panel in shown["map"].figure("trainability").panels) == 24
 
 

@@ -8,7 +8,20 @@ import pandas as pd
 
 from bench.analysis import survival
 from bench.report.axes import ALL, Axis
-from bench.report.blocks import Figure, Panel, Scale, Section, Sentence, Table, Text, blocks_of
+from bench.report.blocks import (
+    Figure,
+    Lead,
+    Panel,
+    Scale,
+    Section,
+    Sentence,
+    Table,
+    Text,
+    based,
+    blocks_of,
+    numbers,
+    sentences,
+)  # fmt: skip
 from bench.report.frames import Frames
 from bench.schema import RunStatus
 from bench.text import integer, listed, of, plural, span, spoken
@@ -16,43 +29,63 @@ from bench.text import integer, listed, of, plural, span, spoken
 MOST_EVENT_ROWS = 40
 
 MOST_SERIES = 8
+MOST_WORDS = 25  # of a sentence
+BASIS = "outcome diverged, by the levels of the factors that vary"
 
 
 def section(frames: Frames) -> Section:
     """How many runs, then charts and a table if there are any."""
     events, judged = frames.tables["divergence_events"], frames.labelled
-    blocks = blocks_of(
-        Text(divergence_text(events, judged)),
-        divergence(events, int(frames.plain["depth"].max())),
-        survival_chart(judged, frames.axes),
-        event_table(events, judged),
-    )
     short = level_sentences(judged, frames.axes)
+    first = short[0] if short else Sentence(f"None of {plural(len(judged), 'run')} left the finite numbers.", BASIS)
+    blocks = blocks_of(
+        Lead(first),
+        divergence(events, int(frames.plain["depth"].max())),
+        numbers(
+            Text(divergence_text(events, judged)),
+            sentences(short[1:]),
+            survival_chart(judged, frames.axes),
+            event_table(events, judged),
+        ),
+    )
     return Section("events", "What diverged", "Divergence", blocks, short=short)
 
 
 def level_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentence, ...]:
-    """Which levels the runs had that left the finite numbers; nothing where none did."""
+    """How many runs left the finite numbers, most often with which level, and which levels all of them had."""
     gone = judged[judged["status"] == RunStatus.DIVERGED]
     if gone.empty:
         return ()
-    only, most = [], []
+    only: list[str] = []
+    most: list[tuple[float, str]] = []
     for axis in axes:
         shares = pd.crosstab(judged[axis.factor].astype(str), judged["status"] == RunStatus.DIVERGED)
         lost = shares[True].reindex(list(axis.levels)).fillna(0).astype(int)
         runs = shares.sum(axis=1).reindex(lost.index).fillna(0).astype(int)
         levels = lost.index[lost > 0].tolist()
         if len(levels) < len(lost):
-            only.append(f"{spoken(axis.factor)} {listed(levels)}")
+            only.append(_or([axis.words(level) for level in levels]))
         rate = lost / runs.clip(lower=1)
         worst = str(rate.idxmax())
-        most.append((float(rate.max() - rate.min()), f"{spoken(axis.factor)} {worst} ({of(lost[worst], runs[worst])})"))
-    text = f"{of(len(gone), len(judged), 'run')} left the finite numbers"
-    if only:
-        text += f", all with {listed(only)}"
+        most.append((float(rate.max() - rate.min()), f"with {axis.words(worst)} ({of(lost[worst], runs[worst])})"))
+    text = f"{of(len(gone), len(judged))} runs left the finite numbers"
     if most and max(most)[0] > 0.0:
-        text += f"; most often with {max(most, key=lambda each: each[0])[1]}"
-    return (Sentence(f"{text}.", "outcome diverged, by the levels of the factors that vary", "#events"),)
+        text += f", most often {max(most, key=lambda each: each[0])[1]}"
+    while len(" ".join(only).split()) > MOST_WORDS - 5:
+        only.remove(max(only, key=lambda each: len(each.split())))
+    every = (Sentence(f"{'All of them' if len(gone) > 1 else 'It'} had {listed(only, 12)}."),) if only else ()
+    return based((Sentence(f"{text}.", "", "#events"), *every), BASIS)
+
+
+def _or(levels: Sequence[str]) -> str:
+    """`relu or gelu`, `rate 0.01 or 0.1`, `16 or 32 layers`: what the levels share is said once."""
+    words = [level.split(" ") for level in levels]
+    if len(levels) > 1 and all(len(each) == 2 for each in words):
+        if len({each[0] for each in words}) == 1:
+            return f"{words[0][0]} {' or '.join(each[1] for each in words)}"
+        if len({each[1] for each in words}) == 1:
+            return f"{' or '.join(each[0] for each in words)} {words[0][1]}"
+    return " or ".join(levels)
 
 
 def divergence_text(events: pd.DataFrame, judged: pd.DataFrame) -> str:
@@ -75,7 +108,7 @@ def divergence(events: pd.DataFrame, depth: int) -> Figure | None:
     return Figure(
         key="divergence",
         kind="events",
-        title="Where runs left the finite numbers",
+        title=_when(rows),
         scale=Scale(
             x_label="step",
             y_label="layer",
@@ -85,11 +118,18 @@ def divergence(events: pd.DataFrame, depth: int) -> Figure | None:
         ),
         panels=(Panel("", rows[["step", "layer", "series", "kind"]]),),
         legend_title="first bad tensor",
-        captions=(
-            "One mark a run, at the step and layer at which a NaN or an infinity was first seen. From the table "
-            "divergence_events.",
-        ),
+        subtitle="One mark a run: step and layer at which a NaN or an infinity was first seen.",
+        source="Table divergence_events; rule: docs/rules.md, Outcomes.",
     )
+
+
+def _when(rows: pd.DataFrame) -> str:
+    steps = rows["step"]
+    first, last = int(steps.min()), int(steps.max())
+    if first == last:
+        return f"{plural(len(rows), 'run')} left the finite numbers at step {integer(first)}"
+    half = int(steps.quantile(0.5, interpolation="higher"))
+    return f"Half of {plural(len(rows), 'run')} were lost by step {integer(half)}, the last at step {integer(last)}"
 
 
 def survival_chart(judged: pd.DataFrame, axes: Sequence[Axis]) -> Figure | None:
@@ -120,16 +160,27 @@ def survival_chart(judged: pd.DataFrame, axes: Sequence[Axis]) -> Figure | None:
     return Figure(
         key="survival",
         kind="survival",
-        title=f"Runs still finite{by}",
+        title=_least(curves, axis),
         scale=Scale("step", "share of runs", x_limits=(0.0, float(max(1, curves["step"].max()))),
                     y_limits=(max(0.0, low - 0.03), 1.005), series=series),
         panels=(Panel("", curves),),
         legend_title=spoken(axis.factor) if axis else "",
-        captions=(
-            "Kaplan and Meier's estimate: a run that ended finite counts as censored at its last step, not as one that "
-            "would never diverge. Band: 95 % interval at each step. From the tables runs and divergence_events.",
+        subtitle=(
+            f"Runs still finite{by}, by Kaplan and Meier's estimate: a run that ended finite counts as censored at its "
+            "last step, not as one that would never diverge. Band: 95 % interval at each step."
         ),
+        source="Tables runs and divergence_events.",
     )  # fmt: skip
+
+
+def _least(curves: pd.DataFrame, axis: Axis | None) -> str:
+    """With which level the fewest runs stayed finite."""
+    last = curves.groupby("series", sort=False).tail(1)
+    row = last.loc[last["surviving"].idxmin()]
+    stayed, runs = int(row["runs"] - row["diverged"]), int(row["runs"])
+    if axis is None:
+        return f"{of(stayed, runs)} runs stayed finite"
+    return f"Fewest runs stayed finite with {axis.words(str(row['series']))}: {of(stayed, runs)}"
 
 
 def event_table(events: pd.DataFrame, judged: pd.DataFrame) -> Table | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.report.axes import level_label
-from bench.report.blocks import Code, Fold, Section, Table, Text
+from bench.report.blocks import Code, Fold, Lead, Section, Sentence, Table, Text
 from bench.report.frames import Frames
 from bench.results import Manifest
 from bench.text import plural, spoken
@@ -15,6 +15,7 @@ def section(frames: Frames) -> Section:
     where = 'The tables lie beside this page in `tables/`; `pandas.read_parquet("tables/runs")` reads one.'
     machine = "Versions and machine"
     blocks = (
+        Lead(Sentence(_said(manifest))),
         _factors(manifest),
         Code(manifest.command or f"bench run {manifest.suite}"),
         Text(where),
@@ -22,6 +23,14 @@ def section(frames: Frames) -> Section:
         Fold(machine, (Table(machine, (), _environment(manifest)),)),
     )
     return Section("suite", "The suite, the machine, and how to do it again", "Suite", blocks)
+
+
+def _said(manifest: Manifest) -> str:
+    """How much was planned, and of what."""
+    planned, factors = manifest.planned, len(manifest.factors)
+    varied = f", over {plural(factors, 'factor')}" if factors else ""
+    cells, each = plural(planned.cells, "cell"), plural(manifest.replicates, "replicate")
+    return f"The suite plans {plural(planned.runs, 'run')}: {cells} in {each}{varied}."
 
 
 def _factors(manifest: Manifest) -> Table:
