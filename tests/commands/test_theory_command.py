@@ -67,7 +67,7 @@ def test_results_are_held_against_the_prediction(tmp_path: Path) -> None:
     console = Console(record=True, width=120)
     show_agreement(save(dry_results(suite), tmp_path / "out"), console)
     text = console.export_text()
-    rows = [line for line in text.splitlines() if line.startswith("depth ") and "tanh" not in line and "/3" in line]
+    rows = [line for line in text.splitlines() if " layers, " in line and "tanh" not in line and "/3" in line]
     assert len(rows) == 8
     assert "Coverage of the 95 % bands: " in text
     assert " of 144 layers (" in text

@@ -25,6 +25,8 @@ CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "points": roc.draw_points,
     "roc": roc.draw_curve,
     "theory": theory.draw,
+    "agreement": theory.draw_agreement,
+    "departures": theory.draw_departures,
 }
 
 __all__ = ["CHARTS", "Drawing"]

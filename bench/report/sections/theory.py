@@ -18,14 +18,15 @@ from bench.analysis import (
     settings,
     theory_of,
 )
-from bench.analysis.mean_field import SETTINGS
-from bench.report.axes import ALL, Axis, level_label, level_title
+from bench.analysis.mean_field import SETTINGS, departures
+from bench.report.axes import ALL, Axis, level_label
 from bench.report.blocks import (
     Block,
     Definition,
     Definitions,
     Figure,
     Fold,
+    Lead,
     Panel,
     Scale,
     Section,
@@ -34,6 +35,7 @@ from bench.report.blocks import (
     Table,
     Text,
     blocks_of,
+    numbers,
 )
 from bench.report.frames import Frames
 from bench.text import integer, listed, number, of, percent, plural, sentence, signed, signed_range
@@ -51,11 +53,19 @@ DEVIATING = (
 )
 MOST_PANELS, MOST_REPLICATES = 6, 8
 SERIES = ("predicted, with its band", "measured at step 0, a line a replicate", "at the last recorded step, median")
-X_LABEL = "hidden layer (0 nearest the input)"
+X_LABEL = "hidden layer (0: input side)"
 READ = (
-    "Above: log10 of the pre-activation gradient's norm over the last hidden layer's. Below: the same less the "
-    "prediction, enlarged. Band: 95 % of networks of this width. Each panel has its own scale."
+    "Above: the pre-activation gradient's norm over the last hidden layer's. Below: the same over the prediction, "
+    "enlarged. Band: 95 % of networks of this width. Each panel has its own scale."
 )
+INTRO = Text(
+    "Mean-field theory follows signals and gradients through a wide network of random weights, from a run's "
+    "levels alone. Finite width spreads single networks around its prediction; the band holds 95 % of them."
+)
+INSIDE_BAND, AGREES = "inside the band", "outside, though the setting agrees"
+MOST_LABELS, MOST_SERIES = 4, 7
+FURTHEST = 10.0  # half widths of a band: what lies further is drawn there
+SOURCE = "From the table gradient_norms and bench.theory, log10 in the CSV. Method: docs/theory.md."
 
 
 def section(frames: Frames) -> Section | None:
@@ -66,7 +76,7 @@ def section(frames: Frames) -> Section | None:
     found = disagreement(rows)
     if found.empty:
         unpredicted = _unpredicted(theory.runs)
-        return _section(blocks_of(Sentences(_without(theory.runs)), unpredicted)) if unpredicted else None
+        return _section(blocks_of(INTRO, Sentences(_without(theory.runs)), unpredicted)) if unpredicted else None
     drawn, ranked = independent_runs(tables, found), settings(tables, theory, found)
     later = predictions(tables, theory, Moment.END)
     kept = [frame[frame["run_id"].isin(drawn.index)] for frame in (rows, later)]
@@ -77,29 +87,32 @@ def section(frames: Frames) -> Section | None:
     )
     said = (*_coverage(drawn), *_deviating(ranked), *_moved(moved(rows, later)), *_without(theory.runs))
     blocks = blocks_of(
-        Sentences(said),
-        *theory_charts(ranked, kept[0], kept[1], titles),
-        _ranking(ranked, titles),
-        _unpredicted(theory.runs),
-        Fold("How a cause is found", (asked, _causes(ranked))),
+        Lead(_short(drawn, ranked)[0]),
+        agreement(kept[0], ranked, titles),
+        numbers(
+            INTRO,
+            Sentences(said),
+            *theory_charts(ranked, kept[0], kept[1], titles),
+            _ranking(ranked, titles),
+            _unpredicted(theory.runs),
+            Fold("How a cause is found", (asked, _causes(ranked))),
+        ),
     )
     return _section(blocks, _short(drawn, ranked))
 
 
 def _section(blocks: tuple[Block, ...], short: tuple[Sentence, ...] = ()) -> Section:
-    intro = Text(
-        "Mean-field theory follows signals and gradients through a wide network of random weights, from a run's "
-        "levels alone. Finite width spreads single networks around its prediction; the band holds 95 % of them."
-    )
-    return Section("theory", "Theory and measurement", "Theory", (intro, *blocks), short)
+    return Section("theory", "Theory and measurement", "Theory", blocks, short)
 
 
 def setting_titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis]) -> dict[int, str]:
-    """The levels of a setting's factors that vary, in words."""
+    """The levels of a setting's factors that vary, in words, but for treatments that it lacks."""
     known = [axis for axis in axes if axis.factor in SETTINGS]
     levels = runs.set_index("run_id").loc[ranked["run_id"], [axis.factor for axis in known]]
     words = [
-        " · ".join(level_title(axis, level_label(level)) for axis, level in zip(known, row, strict=True))
+        ", ".join(
+            axis.words(label) for axis, label in zip(known, map(level_label, row), strict=True) if label != "none"
+        )
         for row in levels.itertuples(index=False)
     ]
     return {int(setting): said or ALL for setting, said in zip(ranked["setting"], words, strict=True)}
@@ -108,9 +121,11 @@ def setting_titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis
 def _short(drawn: pd.DataFrame, ranked: pd.DataFrame) -> tuple[Sentence, ...]:
     inside, layers = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum())
     deviating = int(ranked["deviates"].sum())
+    causes = ranked.loc[ranked["deviates"], "cause"].value_counts()
+    most = f", {integer(int(causes.iloc[0]))} of them by {causes.index[0]}" if len(causes) else ""
     text = (
-        f"Mean-field theory, told nothing but the levels, has {percent(inside, layers)} of layers in its band of 95 % "
-        f"at initialization; {of(deviating, len(ranked))} settings deviate from it."
+        f"Mean-field theory's bands of 95 % hold {percent(inside, layers)} of {integer(layers)} layers at "
+        f"initialization; {of(deviating, len(ranked), 'setting')} deviate{most}."
     )
     return (Sentence(text, "", "#theory"),)
 
@@ -119,7 +134,7 @@ def _coverage(drawn: pd.DataFrame) -> tuple[Sentence, ...]:
     inside, layers, totals = int(drawn["layers_inside"].sum()), int(drawn["layers"].sum()), int(drawn["inside"].sum())
     text = (
         f"Before the first update {of(inside, layers)} layers of {plural(len(drawn), 'network')} lie in their bands "
-        f"({percent(inside, layers)}), and {of(totals, len(drawn))} totals, the first hidden layer over the last "
+        f"({percent(inside, layers)}). So do {of(totals, len(drawn))} totals, the first hidden layer over the last "
         f"({percent(totals, len(drawn))}). The bands are meant to hold 95 %."
     )
     return (Sentence(text, INSIDE),)
@@ -131,7 +146,7 @@ def _deviating(ranked: pd.DataFrame) -> tuple[Sentence, ...]:
     if apart.empty:
         return (Sentence(f"None of {plural(len(ranked), 'setting')} deviates from theory; {by_chance}.", DEVIATING),)
     causes = [f"{cause} ({integer(int(count))})" for cause, count in apart["cause"].value_counts(sort=True).items()]
-    text = f"{of(len(apart), len(ranked))} settings deviate from theory: {listed(causes)}; {by_chance}."
+    text = f"{of(len(apart), len(ranked))} settings deviate from theory: {listed(causes)}. {sentence(by_chance)}"
     return (Sentence(text, DEVIATING),)
 
 
@@ -140,7 +155,7 @@ def _moved(table: pd.DataFrame) -> tuple[Sentence, ...]:
     if not end["layers"] or not start["layers"]:
         return ()
     text = (
-        f"Training moves the weights, and theory speaks of weights as drawn: of the {plural(int(end['runs']), 'run')} "
+        f"Training moves the weights; theory speaks of weights as drawn. Of the {plural(int(end['runs']), 'run')} "
         f"with a later step {percent(int(start['layers_inside']), int(start['layers']))} of layers lie in the band at "
         f"step 0 and {percent(int(end['layers_inside']), int(end['layers']))} at the last recorded step."
     )
@@ -194,6 +209,64 @@ def _causes(ranked: pd.DataFrame) -> Definitions:
     )  # fmt: skip
 
 
+def agreement(rows: pd.DataFrame, ranked: pd.DataFrame, titles: Mapping[int, str]) -> Figure:
+    """Measured against predicted, a dot for each layer of a setting, the median over its replicates.
+
+    A dot outside the band has the colour of its setting's cause; that of each cause's furthest setting has a number.
+
+    Args:
+        rows: what `predictions` returned for the drawn runs.
+        ranked: what `settings` returned.
+        titles: a setting's levels in words.
+    """
+    last = rows.groupby("run_id", observed=True)["layer_index"].transform("max")
+    tested = rows[rows["layer_index"] < last]
+    names = ["predicted", "low", "high", "measured"]
+    found = tested.groupby(["setting", "layer_index"], as_index=False)[names].median()
+    found = found.assign(departure=departures(found))
+    causes = ranked.set_index("setting")["cause"].replace("", AGREES)
+    outside = found["departure"].abs() > 1.0
+    series = found["setting"].map(causes).where(outside, INSIDE_BAND)
+    levels = [each for each in series.value_counts().index if each != INSIDE_BAND]
+    common = levels if len(levels) <= MOST_SERIES else levels[: MOST_SERIES - 1]
+    found = found.assign(series=series.where(series.isin([INSIDE_BAND, *common]), "other causes"))
+    furthest_first = ranked[ranked["deviates"]].drop_duplicates("cause")["setting"].head(MOST_LABELS).tolist()
+    marks = {setting: str(place) for place, setting in enumerate(furthest_first, start=1)}
+    firsts = ~found["setting"].duplicated()
+    found = found.assign(label=found["setting"].map(marks).where(firsts, "").fillna(""))
+    finite = found[np.isfinite(found[["predicted", "measured"]]).all(axis=1)]
+    ends = finite[["predicted", "measured"]].to_numpy(float)
+    low, high = (float(ends.min()), float(ends.max())) if len(ends) else (-1.0, 1.0)
+    margin = max(0.05 * (high - low), 0.05)
+    furthest_at = min(FURTHEST, max(1.5, float(finite["departure"].abs().max()))) if len(finite) else FURTHEST
+    kinds = (INSIDE_BAND, *(each for each in found["series"].drop_duplicates() if each != INSIDE_BAND))
+    both = Scale("predicted", "measured", x_limits=(low - margin, high + margin), series=kinds)
+    layers = float(found["layer_index"].max()) if len(found) else 1.0
+    apart = Scale(
+        X_LABEL, "half widths of the band", x_limits=(0.0, layers), y_limits=(-furthest_at, furthest_at), series=kinds
+    )
+    captions = [f"{mark}: {titles[setting]}." for setting, mark in marks.items()]
+    missing = len(found) - len(finite)
+    if missing:
+        captions.append(
+            f"{plural(missing, 'layer')} without a finite gradient {'is' if missing == 1 else 'are'} left out."
+        )
+    hits, total = int((~outside).sum()), len(found)
+    title = f"Theory's bands of 95 % hold the median of {percent(hits, total)} of layers"
+    return Figure(
+        "theory-agreement", "agreement", title, both,
+        (
+            Panel("Gradient over the last hidden layer's", finite, "agreement", both),
+            Panel("Distance from the middle of the band", finite, "departures", apart),
+        ),
+        2, "layers", tuple(captions), source=SOURCE,
+        subtitle=(
+            "At step 0, a dot for each layer of a setting, the median over its replicates. Shade: the band. Colours: "
+            "why a setting deviates; numbers: the furthest of each cause, its first layer."
+        ),
+    )  # fmt: skip
+
+
 def theory_charts(
     ranked: pd.DataFrame, rows: pd.DataFrame, later: pd.DataFrame, titles: Mapping[int, str]
 ) -> tuple[Figure, ...]:
@@ -214,7 +287,7 @@ def theory_charts(
     ):
         if chosen:
             panels = tuple(Panel(titles[each], _rows(rows, later, each)) for each in chosen)
-            scale = Scale(X_LABEL, "log10 ratio", series=SERIES if len(later) else SERIES[:2])
+            scale = Scale(X_LABEL, "ratio", series=SERIES if len(later) else SERIES[:2])
             groups.append(Figure(key, "theory", title, scale, panels, 3, "lines", (_caption(key), *_read(groups))))
     return tuple(groups)
 
