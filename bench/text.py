@@ -142,12 +142,12 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
-def ratio(value: float) -> str:
+def ratio(value: float, digits: int = 2) -> str:
     """How many times as much or as little: `× 12`, `÷ 30,000`; two digits."""
     if not math.isfinite(value) or value <= 0.0:
         return UNKNOWN
-    more = float(f"{max(value, 1.0 / value):.2g}")
-    return f"{'÷' if value < 1.0 else '×'} {number(more, 2)}"
+    more = float(f"{max(value, 1.0 / value):.{digits - 1}e}")
+    return f"{'÷' if value < 1.0 else '×'} {number(more, digits)}"
 
 
 def sentence(text: str) -> str:

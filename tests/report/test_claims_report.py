@@ -140,16 +140,18 @@ def test_a_card_says_effect_interval_region_counts_and_the_best_levels(page: Pag
 def test_a_line_of_a_claim_has_verdict_and_number_of_each_part(results: DryResults, judged: list[Judged]) -> None:
     learned, vanishes, steps, parts = claim_cards(judged).cards
     assert learned.parts[0].short == "✓ +1"
-    assert vanishes.parts[0].short.startswith("✗ −") and vanishes.parts[0].short.endswith(" decades")
+    assert vanishes.parts[0].short.startswith("✗ ÷ ")
     assert steps.parts[0].short == "? × 1"
     assert [part.short.rpartition(" ")[0].split(" +")[0][:6] for part in parts.parts] == ["✓ deep", "✓ shal"]
     again = [replace(each, id=f"textbook-{k}") for k, each in enumerate(judged)]
     assert [claim_cards(again[:1]).textbook, claim_cards([*again, judged[0]]).textbook] == [True, False]
     said = claims_sentence(claim_cards([replace(again[3], verdict=Verdict.REFUTED)]))[0].text
     assert said == (
-        "Of 1 textbook statement put to the test 0 are supported, 1 refuted, and 0 inconclusive; "
-        "1 of the refuted holds in part."
+        "Of 1 textbook statement put to the test 0 are supported, 0 refuted, and 0 inconclusive; "
+        "1 holds for some settings only."
     )
+    assert claim_cards([replace(again[3], verdict=Verdict.REFUTED)]).cards[0].shown == ("◐", "in part")
+    assert [card.shown[1] for card in claim_cards(judged).cards] == [str(claim.verdict) for claim in judged]
 
 
 def test_the_chapter_of_the_textbook_is_named_so(results: DryResults) -> None:

@@ -116,7 +116,7 @@ def test_all_numbers_stand_folded_below() -> None:
     assert {type(block) for block in fold.blocks} >= {Counts, Table}
     recipes = next(block for block in fold.blocks if isinstance(block, Table))
     assert len(recipes.rows) == 4  # two initializers at two depths
-    assert answer.of(First)[0].avoid[0].said.startswith("0 of 3 runs trained; most often values too large at the start")
+    assert answer.of(First)[0].avoid[0].said.startswith("0 of 3 runs trained; mostly values too large at the start")
 
 
 def test_values_are_judged_by_their_loss() -> None:

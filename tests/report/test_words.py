@@ -76,7 +76,7 @@ def faults(section: Section) -> dict[str, list[str]]:
     words = list(everything(section))
     found = {
         "long": [each for each in told if sum(bool(re.search(r"\w", word)) for word in each.split()) > MOST_WORDS],
-        "begins": [each for each in told if not re.match(r"[A-Z0-9“(]|log10 ", each)],
+        "begins": [each for each in told if not re.match(r"[A-Z0-9“(]|log10 |gradtrial", each)],
         "ends": [each for each in told if not re.search(r"[.?!:][”)]?$", each)],
         "banned": [each for each in words if BANNED.search(each)],
         "numbers": [each for each in words if PROGRAMMERS.search(NAME.sub("", each))],

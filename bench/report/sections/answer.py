@@ -267,7 +267,10 @@ def _map(found: Recipes, words: Words) -> tuple[tuple[str, ...], tuple[Mapped, .
         name = words.level(found.ask, row.level) if found.ask else "this network"
         shown.append(Mapped(name, cells, layers(row.depth) if row.depth != before else ""))
         before = row.depth
-    heads = tuple(each.replace("normalization", "norm").replace("skip connection", "skip") for each in columns)
+    heads = tuple(
+        each.replace("normalization", "norm").replace("skip connection", "skip").replace("_", "_\N{ZERO WIDTH SPACE}")
+        for each in columns
+    )
     return heads, tuple(shown)
 
 

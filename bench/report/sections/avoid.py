@@ -73,7 +73,7 @@ def _became(way: Way) -> str:
     where = [f"step {number(way.step)}"] if not math.isnan(way.step) else []
     where += [f"layer {way.layer:g}"] if not math.isnan(way.layer) else []
     seen = f"; {', '.join(where)}" if where else ""
-    return f"{of(way.trained, way.runs, 'run')} trained; most often {way.mechanism} ({of(way.shown, way.lost)}{seen})."
+    return f"{of(way.trained, way.runs, 'run')} trained; mostly {way.mechanism} ({of(way.shown, way.lost)}{seen})."
 
 
 def _runs_of(way: Way) -> str:

@@ -13,15 +13,18 @@ from bench.analysis.claims.units import AGAINST, OF, PAIRED
 from bench.errors import SuiteError
 from bench.report.blocks import Block, Figure, Fold, Lead, Panel, Scale, Section, Sentence, Table, Text
 from bench.report.frames import Frames
-from bench.text import integer, number, of, p_value, plural, region, sentence, spoken
+from bench.text import integer, number, of, p_value, plural, ratio, region, sentence, spoken
 
 SIDES = (OF, AGAINST)
+HOW = "claims-how"
 TEXTBOOK = "textbook-"  # with which the ids of the textbook's statements begin
+MOST_DECADES = 300  # beyond, a factor is no number
 _OVER = {"ratio": "ratio", "difference": "difference"}
 _INTRO = (
     "What others have claimed, each with the rule that decides it and the numbers of these results. A claim is "
     "*supported* where the effect's whole interval lies in the claimed region, *refuted* where it lies wholly "
-    "outside, else *inconclusive*."
+    "outside, else *inconclusive*. A statement about several settings is judged for each of them. It holds *in part* "
+    "where it is refuted as it stands and supported for some of them."
 )
 
 
@@ -51,6 +54,7 @@ class ClaimCard:
     source: str
     verdict: str
     mark: str
+    shown: tuple[str, str]  # mark and word on its line: the verdict, or `in part`
     why: str
     paper: str
     differs: str
@@ -64,7 +68,7 @@ class ClaimCard:
 
 @dataclass(frozen=True)
 class Claims(Block):
-    """How many claims came out how, and a card for each; `mixed` of the refuted hold in some of their parts."""
+    """How many claims came out how, and a card for each; `mixed` of the refuted hold for some settings."""
 
     summary: str
     counts: Mapping[str, int]
@@ -93,7 +97,11 @@ def section(frames: Frames) -> Section | None:
     name = "Textbook" if claims.textbook else "Claims"
     title = f"{'The textbook' if claims.textbook else 'Claims'} put to the test"
     short = claims_sentence(claims)
-    blocks = (Lead(Sentence(short[0].text)), claims, Fold("How a verdict is reached", (Text(_INTRO),)))
+    blocks = (
+        Lead(Sentence(short[0].text, link=f"#{HOW}")),
+        claims,
+        Fold("How a verdict is reached", (Text(_INTRO),), HOW),
+    )
     return Section("claims", title, name, blocks, short=short)
 
 
@@ -101,23 +109,26 @@ def claim_cards(judged: Sequence[Judged]) -> Claims:
     """The same of claims that were judged."""
     counts = words.verdict_counts(judged)
     textbook = all(claim.id.startswith(TEXTBOOK) for claim in judged)
-    mixed = sum(
-        claim.verdict is Verdict.REFUTED and any(part.verdict is Verdict.SUPPORTED for part in claim.parts)
-        for claim in judged
-    )
+    mixed = sum(map(_in_part, judged))
     return Claims(words.tally(counts), counts, mixed, textbook, tuple(_card(claim) for claim in judged))
+
+
+def _in_part(claim: Judged) -> bool:
+    """Whether a claim is refuted as it stands and supported for some of its settings."""
+    return claim.verdict is Verdict.REFUTED and any(part.verdict is Verdict.SUPPORTED for part in claim.parts)
 
 
 def claims_sentence(claims: Claims) -> tuple[Sentence, ...]:
     """How many claims came out how, for the answer."""
     supported, refuted, open_ = claims.counts.values()
+    refuted -= claims.mixed
     text = (
         f"Of {plural(len(claims.cards), 'textbook statement' if claims.textbook else 'claim')} put to the test "
         f"{integer(supported)} {'is' if supported == 1 else 'are'} supported, {integer(refuted)} refuted, "
         f"and {integer(open_)} inconclusive"
     )
     if claims.mixed:
-        text += f"; {integer(claims.mixed)} of the refuted {'holds' if claims.mixed == 1 else 'hold'} in part"
+        text += f"; {integer(claims.mixed)} {'holds' if claims.mixed == 1 else 'hold'} for some settings only"
     text += "."
     return (Sentence(text, "each judged by its own rule, which stands on its card", "#claims"),)
 
@@ -129,6 +140,7 @@ def _card(claim: Judged) -> ClaimCard:
         **stated,
         verdict=str(claim.verdict),
         mark=words.MARKS[claim.verdict],
+        shown=("◐", "in part") if _in_part(claim) else (words.MARKS[claim.verdict], str(claim.verdict)),
         why=sentence(claim.why),
         rule=words.readable(claim.rule),
         parts=parts,
@@ -158,12 +170,19 @@ def _part(part: JudgedPart) -> ClaimPart:
 
 
 def _short(part: JudgedPart) -> str:
-    """`✗ tanh −0.0138 decades per depth`, and how many runs were lost."""
+    """`✗ tanh ÷ 1.03 per layer`, and how many runs were lost."""
+    lost = f" ({of(part.counts.lost, part.counts.judged, 'run')} lost)" if part.counts.lost else ""
+    return " ".join(filter(None, [words.MARKS[part.verdict], part.name, _told(part)])) + lost
+
+
+def _told(part: JudgedPart) -> str:
+    """The effect as it is read at a glance: decades as factors."""
+    decades, _, per = part.unit.partition(" per ")
+    if decades == "decades" and abs(part.effect) < MOST_DECADES:
+        return ratio(10.0**part.effect, 3) + (f" per {per.replace('depth', 'layer')}" if per else "")
     unit = "" if part.unit in ("1", "share of runs") else f" {part.unit}"
     sign = "× " if part.scale == "ratio" else "+" if "difference" in part.scale and part.effect > 0.0 else ""
-    told = f"{sign}{number(part.effect)}{unit}"
-    lost = f" ({of(part.counts.lost, part.counts.judged, 'run')} lost)" if part.counts.lost else ""
-    return " ".join(filter(None, [words.MARKS[part.verdict], part.name, told])) + lost
+    return f"{sign}{number(part.effect)}{unit}"
 
 
 def _table(claim: Judged, parts: Sequence[ClaimPart]) -> Table:
