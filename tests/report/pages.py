@@ -22,7 +22,7 @@ from bench.results import Results
 from bench.schema import TABLES
 from tests.dry_results import DryResults, dry_results
 
-VOID = {"meta", "link", "br", "img", "input", "hr", "path", "use", "rect", "circle", "line", "image", "stop"}
+VOID = {"meta", "link", "br", "wbr", "img", "input", "hr", "path", "use", "rect", "circle", "line", "image", "stop"}
 
 
 @cache

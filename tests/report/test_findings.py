@@ -275,9 +275,9 @@ def test_runs_that_are_lost_from_a_healthy_start_have_remedies_and_their_levels_
 
 def test_each_network_is_shown_at_its_best_rate_and_the_page_says_so() -> None:
     made = chapter(trainability.section, RATES)
-    killed, note = made.of(Text)
+    (note,) = made.of(Text)
     assert note.text.startswith("The map shows each cell at the best of its learning rates (3 rates in the suite)")
-    assert "networks that learned at their best one" in killed.text
+    assert "networks that learned at their best one" in made.figure("trainability").subtitle
     shown = pd.concat([panel.rows for panel in made.figure("trainability").panels])
     assert shown["runs"].sum() == 2 * 2 * 3
     assert sum(panel.rows["runs"].sum() for panel in made.figure("rates").panels) == 2 * 2 * 3 * 3

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from bench.report.blocks import Panel, Scale
 from bench.report.charts import decades
-from bench.report.charts.canvas import DASHES, MUTED, SERIES, Drawing, canvas, finish
+from bench.report.charts.canvas import DASHES, MARKERS, MUTED, SERIES, Drawing, canvas, finish
 from bench.text import listed, number, plural
 
 WIDTH, HEIGHT = 2.6, 1.8
@@ -89,7 +89,8 @@ def draw_events(panel: Panel, scale: Scale) -> Drawing:
     with canvas(4.6, 2.4) as (figure, axes):
         sns.scatterplot(
             rows, x="step", y="layer", hue="series", style="series", hue_order=list(scale.series),
-            style_order=list(scale.series), palette=palette, alpha=0.75, s=36, linewidth=0, legend=False, ax=axes,
+            style_order=list(scale.series), markers=list(MARKERS[: len(scale.series)]), palette=palette,
+            alpha=0.75, s=36, linewidth=0, legend=False, ax=axes,
         )  # fmt: skip
         axes.set(
             xlabel=scale.x_label, ylabel=scale.y_label, xlim=(-0.02 * scale.x_limits[1], 1.02 * scale.x_limits[1]),

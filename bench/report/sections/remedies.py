@@ -104,7 +104,7 @@ def lead(found: pd.DataFrame, axes: Mapping[str, Axis]) -> Sentence:
     if not clauses:
         return Sentence("No single change of level rescued any run that did not learn.", BASIS)
     text = _while_short(clauses, ", ")
-    return Sentence(sentence(text), "the change whose interval has the highest lower bound, for each symptom")
+    return Sentence(sentence(text))
 
 
 def _while_short(clauses: Sequence[str], joint: str) -> str:
@@ -141,9 +141,7 @@ def forest(
     if not shown:
         return None
     panels = tuple(Panel(WHOM[name][0], _forest_rows(rows, axes, parts, by)) for name, rows in shown)
-    few = [WHOM[name][0].lower() for name, rows in groups if too_few(rows)]
     marks = f"; small marks: by the {spoken(by)} it had" if by else ""
-    more = f" Too few runs to draw: {listed(few)}." if few else ""
     return Figure(
         key="remedies-forest",
         kind="forest",
@@ -153,8 +151,8 @@ def forest(
         columns=3,
         legend_title=spoken(by) if by else "",
         subtitle=(
-            "Share of runs that did not learn whose partner, changed in one level, learned, with 95 % interval"
-            f"{marks}. Beside it: time per step relative to without.{more}"
+            "Of runs that did not learn, the share whose partner, changed in one level, learned; 95 % interval"
+            f"{marks}. Beside it: time per step relative to without."
         ),
         source=SOURCE,
     )

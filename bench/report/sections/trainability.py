@@ -49,8 +49,7 @@ def section(frames: Frames) -> Section:
         "Map",
         blocks_of(
             Lead(lead(judged, axes)),
-            Text(killed) if killed else None,
-            trainability(judged, map_layout(judged, axes)),
+            trainability(judged, map_layout(judged, axes), killed),
             numbers(Text(said) if said else None, figure, table, Place("depths", grids) if grids else None),
         ),
         short=depth_sentences(frames.worded, frames.axes),
@@ -82,7 +81,7 @@ def lead(judged: pd.DataFrame, axes: Sequence[Axis]) -> Sentence:
     if not clauses:
         clauses = [f"{of(int(learned.sum()), len(judged))} runs learned"]
     text = clauses[0] if len(clauses) == 1 or len(" ".join(clauses).split()) > MOST_WORDS else "; ".join(clauses)
-    return Sentence(sentence(text) if text[0].islower() else f"{text}.", "lost runs count as runs")
+    return Sentence(sentence(text) if text[0].islower() else f"{text}.")
 
 
 def _best_rates(frames: Frames) -> tuple[pd.Index, str]:
@@ -100,8 +99,8 @@ def _best_rates(frames: Frames) -> tuple[pd.Index, str]:
     )
 
 
-def trainability(judged: pd.DataFrame, layout: MapLayout) -> Figure:
-    """The share of runs that learned, over the map's axes, in panels."""
+def trainability(judged: pd.DataFrame, layout: MapLayout, killed: str = "") -> Figure:
+    """The share of runs that learned, over the map's axes, in panels; `killed` says what greater rates do."""
     x, y = layout.x, layout.y
     panels = []
     for title, rows in layout.facets.panels(judged):
@@ -109,6 +108,7 @@ def trainability(judged: pd.DataFrame, layout: MapLayout) -> Figure:
         counted = tiles.groupby(["_x", "_y"], observed=True)["_learned"].agg(["sum", "size"]).reset_index()
         panels.append(Panel(title, counted.rename(columns={"_x": "x", "_y": "y", "sum": "learned", "size": "runs"})))
     pooled = f"; it pools {listed([spoken(axis.factor) for axis in layout.pooled])}" if layout.pooled else ""
+    more = f" {killed}" if killed else ""
     return Figure(
         key="trainability",
         kind="tiles",
@@ -121,7 +121,7 @@ def trainability(judged: pd.DataFrame, layout: MapLayout) -> Figure:
         ),
         panels=tuple(panels),
         columns=layout.facets.columns,
-        subtitle=f"Each tile: how many of its runs learned, lost ones included{pooled}.",
+        subtitle=f"Each tile: how many of its runs learned, lost ones included{pooled}.{more}",
         source="Tables runs and evaluations; rule: docs/rules.md, Outcomes.",
     )
 
