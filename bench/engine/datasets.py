@@ -15,7 +15,7 @@ import numpy as np
 from bench.engine.npz import read_npz
 from bench.engine.targets import resolve
 from bench.errors import BenchError, DataError
-from bench.factors import FACTORS, Choice, DataKind, DatasetLevel, content_digest
+from bench.factors import FACTORS, Choice, DataKind, DatasetLevel, TaskLevel, content_digest
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_train, x_validation, y_validation
 
@@ -29,7 +29,7 @@ BLOCK_ROWS = 8192  # rows that are held in double precision at once: images woul
 
 @dataclass(frozen=True)
 class Dataset:
-    """Scaled samples, x [rows, features...] float32 and y [rows] int32, classes from 0; or y [rows, k] float32, values.
+    """Samples, x [rows, features...] float32 and y [rows] int32, classes from 0; or y [rows, k] float32, values.
 
     `shape` is one sample's; `classes` the number of classes, or of values a row; `labels` says what classes are called
     where they are not 0 to K - 1 of themselves, else it is empty.
@@ -47,7 +47,7 @@ class Dataset:
 
 @lru_cache(maxsize=2)
 def load(choice: Choice, preprocessing: str) -> Dataset:
-    """The dataset of a choice, scaled.
+    """The dataset of a choice, scaled; sequences of a task as they were drawn.
 
     Raises:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
@@ -59,23 +59,25 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         _check_part(f"{where}, {name} rows", x, y, values)
     if x_train.shape[1:] != x_validation.shape[1:]:
         raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
-    square = preprocessing == "unit_mean_square"
+    if isinstance(FACTORS["dataset"].level(choice.name), TaskLevel):
+        scaled = [x.astype(np.float32, copy=False) for x in (x_train, x_validation)]
+    else:
+        scaled = _scaled(where, (x_train, x_validation), unit_mean_square=preprocessing == "unit_mean_square")
     if values:
-        scaled = _scaled(where, (x_train, x_validation), unit_mean_square=square)
         targets = [y.reshape(len(y), -1).astype(np.float32) for y in (y_train, y_validation)]
         count = targets[0].shape[1]
         return Dataset(scaled[0], targets[0], scaled[1], targets[1], x_train.shape[1:], count, kind=DataKind.VALUES)
     labels = sorted({*np.unique(y_train).tolist(), *np.unique(y_validation).tolist()})
     _check_labels(where, labels, len(y_train) + len(y_validation))
-    scaled = _scaled(where, (x_train, x_validation), unit_mean_square=square)
     classes = [_as_classes(y, labels) for y in (y_train, y_validation)]
     return Dataset(scaled[0], classes[0], scaled[1], classes[1], x_train.shape[1:], len(labels), _naming(labels))
 
 
 def _kind(choice: Choice) -> DataKind:
-    """What a dataset asks for: a function from outside says it by its attribute `kind`; the others hold classes."""
-    if FACTORS["dataset"].level(choice.name) is not None:
-        return DataKind.CLASSES
+    """What a dataset asks for, as its level says, or the attribute `kind` of a function from outside."""
+    level = FACTORS["dataset"].level(choice.name)
+    if isinstance(level, DatasetLevel):
+        return level.asks
     said = getattr(resolve(choice.name), "kind", DataKind.CLASSES)
     try:
         return DataKind(said)
@@ -136,6 +138,7 @@ def describe(choice: Choice) -> str:
     place = choice.label
     if isinstance(level, DatasetLevel) and level.target:
         place = "shipped with a package" if level.offline else str(keras_path(choice.name))
+        place = "drawn by its rule" if isinstance(level, TaskLevel) else place
     rows = f"{len(data.y_train)} training and {len(data.y_validation)} validation rows"
     labels = f"; {data.labels}" if data.labels else ""
     return f"{choice.label}: {rows} of {data.shape}, {data.classes} {data.kind}; {place}{labels}"

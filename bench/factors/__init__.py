@@ -7,14 +7,22 @@ from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, Architecture
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
 from bench.factors.blocks import NORMALIZATION, SKIP
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
-from bench.factors.datasets import DATASET, PREPROCESSING, DataKind, DatasetLevel, content_digest
+from bench.factors.datasets import (
+    DATASET,
+    PREPROCESSING,
+    DataKind,
+    DatasetLevel,
+    TaskLevel,
+    content_digest,
+    dataset_level,
+)
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
 
 __all__ = [
     "FACTORS", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel",
-    "Factor", "Level", "Number", "Place", "Scalar", "Setting", "choose", "content_digest", "costs_of", "level_name",
-    "read_label", "show",
+    "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "choose", "content_digest", "costs_of",
+    "dataset_level", "level_name", "read_label", "show",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

@@ -58,7 +58,7 @@ ARCHITECTURE = Factor(
     levels=(
         ArchitectureLevel(
             "mlp", "Fully connected layers of equal width; inputs are flattened.", "Rumelhart, Hinton & Williams 1986",
-            target="bench.engine.architectures.mlp:build", accepts=("vector", "signal", "image"),
+            target="bench.engine.architectures.mlp:build", accepts=("vector", "sequence", "image"),
         ),
     ),
 )  # fmt: skip

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from hashlib import file_digest
+from math import prod
 from pathlib import Path
 
-from bench.factors.base import Factor, Level, Place, Setting
+from bench.factors.base import Choice, Factor, Level, Place, Scalar, Setting
+
+MOST_NUMBERS = 2**28  # of a task's samples, of 4 bytes each: 1 GiB
+VALIDATION_ROWS = 1024  # of a task: one draw, the same whatever `rows` is
+LONGEST = 1000  # steps of a task's sequence
+Sizes = tuple[tuple[int, ...], int]  # of one sample, and the number of classes, or of values a row
 
 
 class DataKind(StrEnum):
@@ -21,16 +28,17 @@ class DataKind(StrEnum):
 class DatasetLevel(Level):
     """A dataset, with what is known of it before it is read.
 
-    `target` is a function without arguments that returns samples and labels, as a pair or as a `Bunch` of scikit-learn,
+    `target` is a function of its settings that returns samples and labels, as a pair or as a `Bunch` of scikit-learn,
     or a module of `keras.datasets`, which keeps what it downloads under `keras_file` in Keras's folder.
-    `shape` is one sample's; its length says what an architecture must take: 1 a vector or a signal, 3 an image.
-    Zeros stand for what only the data can tell.
+    `shape` is one sample's; its length says what an architecture must take: 1 a vector, 2 a sequence [steps, features],
+    3 an image. `classes` counts classes, or values a row. Zeros stand for what only the data can tell.
     """
 
     shape: tuple[int, ...] = ()
     classes: int = 0
     train_rows: int = 0
     keras_file: str = ""
+    asks: DataKind = DataKind.CLASSES
 
     @property
     def offline(self) -> bool:
@@ -39,8 +47,53 @@ class DatasetLevel(Level):
 
     @property
     def kind(self) -> str:
-        """`vector`, `signal` or `image`; empty where only the data can tell."""
-        return {1: "vector", 2: "signal", 3: "image"}.get(len(self.shape), "")
+        """`vector`, `sequence` or `image`; empty where only the data can tell."""
+        return {1: "vector", 2: "sequence", 3: "image"}.get(len(self.shape), "")
+
+    def sized(self, settings: Mapping[str, Scalar]) -> DatasetLevel:
+        """The level with the sizes that these settings give it."""
+        return self
+
+
+@dataclass(frozen=True)
+class TaskLevel(DatasetLevel):
+    """A task whose sequences are drawn by a rule, as many as `rows` says; they are left as the rule makes them.
+
+    `sizes` has those of its settings; the fields hold those of the defaults.
+    """
+
+    sizes: Callable[[Mapping[str, Scalar]], Sizes] = lambda settings: ((), 0)
+
+    def sized(self, settings: Mapping[str, Scalar]) -> DatasetLevel:
+        """The level with the sizes that these settings give it."""
+        shape, classes = self.sizes(settings)
+        return replace(self, shape=shape, classes=classes, train_rows=int(settings["rows"]))
+
+    def too_large(self, settings: Mapping[str, Scalar]) -> str:
+        """Why so many samples of such a size cannot be drawn; empty where they can."""
+        sized = self.sized(settings)
+        most = MOST_NUMBERS // prod(sized.shape) - VALIDATION_ROWS
+        if sized.train_rows <= most:
+            return ""
+        return f"so many sequences of {sized.shape} take over 1 GiB: rows can be {most} at most."
+
+
+def dataset_level(choice: Choice) -> DatasetLevel | None:
+    """What is known of a chosen dataset before it is read; None of one from outside."""
+    level = DATASET.level(choice.name)
+    return level.sized(dict(choice.settings)) if isinstance(level, DatasetLevel) else None
+
+
+def _drawn(length: int, least: int, **more: Setting) -> dict[str, Setting]:
+    """A task's settings: its length, what else it has, and how many sequences are drawn."""
+    drawn = "Training sequences that are drawn; rows / batch_size steps see none twice."
+    rows = Setting(10_000, drawn, minimum=100, maximum=1_000_000)
+    return {"length": Setting(length, "Steps of a sequence.", minimum=least, maximum=LONGEST), **more, "rows": rows}
+
+
+def _with_blank_and_query(settings: Mapping[str, Scalar]) -> Sizes:
+    symbols = int(settings["symbols"])
+    return (int(settings["length"]), symbols + 2), symbols
 
 
 DATASET = Factor(
@@ -53,6 +106,37 @@ DATASET = Factor(
         DatasetLevel(
             "mnist1d", "Signals of 40 points in 10 classes, generated on the spot.", "Greydanus & Kobak 2024",
             target="bench.engine.datasets:mnist1d", shape=(40, 1), classes=10, train_rows=4000,
+        ),
+        DatasetLevel(
+            "digits_rows", "The digits as sequences: their 8 rows from the top, 8 numbers each.", "Le et al. 2015",
+            target="bench.engine.tasks:digits_rows", shape=(8, 8), classes=10, train_rows=1438,
+        ),
+        DatasetLevel(
+            "digits_pixels", "The digits as sequences of 64 pixels, by rows or in one fixed random order.",
+            "Le et al. 2015", target="bench.engine.tasks:digits_pixels", shape=(64, 1), classes=10, train_rows=1438,
+            settings={"permuted": Setting(False, "Whether the pixels come in a random order, the same in all.")},
+        ),
+        TaskLevel(
+            "adding", "The sum of two marked numbers; each step is a number from U(0, 1) and a mark, one in each half.",
+            "Hochreiter & Schmidhuber 1997", target="bench.engine.tasks:adding", shape=(50, 2), classes=1,
+            train_rows=10_000, asks=DataKind.VALUES, settings=_drawn(50, 2),
+            sizes=lambda settings: ((int(settings["length"]), 2), 1),
+        ),
+        TaskLevel(
+            "recall", "The symbol of the first step, asked for at the last; blanks in between.",
+            "after Bengio, Simard & Frasconi 1994", target="bench.engine.tasks:recall", shape=(20, 10), classes=8,
+            train_rows=10_000, sizes=_with_blank_and_query,
+            settings=_drawn(20, 2, symbols=Setting(8, "How many symbols there are.", minimum=2, maximum=64)),
+        ),
+        TaskLevel(
+            "temporal_order", "Which of X and Y stood at two places, in this order, among four other symbols.",
+            "Hochreiter & Schmidhuber 1997", target="bench.engine.tasks:temporal_order", shape=(20, 6), classes=4,
+            train_rows=10_000, settings=_drawn(20, 10), sizes=lambda settings: ((int(settings["length"]), 6), 4),
+        ),
+        TaskLevel(
+            "parity", "Whether the number of -1 among steps of -1 and 1 is odd: no part of them tells anything.",
+            "Minsky & Papert 1969", target="bench.engine.tasks:parity", shape=(10, 1), classes=2, train_rows=10_000,
+            settings=_drawn(10, 2), sizes=lambda settings: ((int(settings["length"]), 1), 2),
         ),
         DatasetLevel(
             "breast_cancer", "30 measurements of cell nuclei in 2 classes, shipped with scikit-learn.",

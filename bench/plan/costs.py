@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from math import log10, prod
 
-from bench.factors import FACTORS, Costs, DatasetLevel, costs_of
+from bench.factors import Costs, costs_of, dataset_level
 from bench.plan.model import Cohort
 from bench.suite import Cell
 
@@ -218,8 +218,8 @@ def size(choices: Cell, factor: str) -> int:
 
 def _costs(structure: Cell) -> Costs:
     """What the structure's architecture says that a run takes."""
-    level = FACTORS["dataset"].level(structure["dataset"].name)
+    level = dataset_level(structure["dataset"])
     features, classes = UNKNOWN_FEATURES, UNKNOWN_CLASSES
-    if isinstance(level, DatasetLevel) and level.shape:
+    if level is not None and level.shape:
         features, classes = prod(level.shape), level.classes
     return costs_of(structure, features, classes)

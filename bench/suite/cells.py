@@ -7,7 +7,7 @@ from itertools import product
 from math import prod
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import FACTORS, ActivationLevel, ArchitectureLevel, Choice, DatasetLevel, choose, show
+from bench.factors import FACTORS, ActivationLevel, ArchitectureLevel, Choice, TaskLevel, choose, dataset_level, show
 
 MAX_CELLS = 1_000_000
 MAX_RUNS = 1_000_000
@@ -183,14 +183,16 @@ def check_combinations(cells: Iterable[Cell]) -> None:
                 named = " and ".join(
                     f"{factor} {choice.label}" for factor, choice in zip(factors, choices, strict=True)
                 )
+                if len(choices) == 1:
+                    raise SuiteError(f"{named}: {broken}")
                 raise SuiteError(
                     f"{named} do not go together: {broken} Change one, or take the pair away by [[exclude]]."
                 )
 
 
 def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
-    data, network = FACTORS["dataset"].level(dataset.name), FACTORS["architecture"].level(architecture.name)
-    if not isinstance(data, DatasetLevel) or not isinstance(network, ArchitectureLevel):
+    data, network = dataset_level(dataset), FACTORS["architecture"].level(architecture.name)
+    if data is None or not isinstance(network, ArchitectureLevel):
         return ""
     if not data.kind or data.kind in network.accepts:
         return ""
@@ -198,10 +200,21 @@ def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
 
 
 def _batch_fits_data(dataset: Choice, batch_size: Choice) -> str:
-    data = FACTORS["dataset"].level(dataset.name)
-    if not isinstance(data, DatasetLevel) or not data.train_rows or (batch_size.value or 0) <= data.train_rows:
+    data = dataset_level(dataset)
+    if data is None or not data.train_rows or (batch_size.value or 0) <= data.train_rows:
         return ""
     return f"{data.name} has {data.train_rows} training rows."
+
+
+def _task_fits_memory(dataset: Choice) -> str:
+    level = FACTORS["dataset"].level(dataset.name)
+    return level.too_large(dict(dataset.settings)) if isinstance(level, TaskLevel) else ""
+
+
+def _task_is_not_scaled(dataset: Choice, preprocessing: Choice) -> str:
+    if preprocessing.name == "standardize" or not isinstance(FACTORS["dataset"].level(dataset.name), TaskLevel):
+        return ""
+    return f"the sequences of {dataset.name} are left as they are drawn, whatever the preprocessing."
 
 
 def _groups_divide_width(normalization: Choice, width: Choice) -> str:
@@ -230,7 +243,9 @@ def _critical_draws_biases(initializer: Choice, bias_initializer: Choice) -> str
     return "critical draws the biases too. Leave bias_initializer at zeros, and give critical its bias_stddev."
 
 
-_RULES: tuple[tuple[tuple[str, str], Callable[[Choice, Choice], str]], ...] = (
+_RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
+    (("dataset",), _task_fits_memory),
+    (("dataset", "preprocessing"), _task_is_not_scaled),
     (("dataset", "architecture"), _data_fits_network),
     (("dataset", "batch_size"), _batch_fits_data),
     (("normalization", "width"), _groups_divide_width),

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.errors import BenchError, during
-from bench.factors import FACTORS, Choice, DatasetLevel, level_name, read_label
+from bench.factors import FACTORS, Choice, dataset_level, level_name, read_label
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
@@ -157,10 +157,9 @@ def choice_of(factor: str, written: object) -> Choice:
 
 def _data(levels: Mapping[str, object], inputs: int | Sequence[int] | None, classes: int | None) -> tuple[int, int]:
     """Features and classes, from what was given or the dataset of the levels."""
-    level = FACTORS["dataset"].level(str(levels.get("dataset") or FACTORS["dataset"].default))
-    known = isinstance(level, DatasetLevel) and bool(level.shape)
-    if inputs is None and not known:
+    level = dataset_level(choice_of("dataset", levels.get("dataset") or FACTORS["dataset"].default))
+    shape = inputs if inputs is not None else level.shape if level is not None else ()
+    if shape == ():
         raise BenchError("The number of input features is not known: give `inputs`.")
-    shape = inputs if inputs is not None else level.shape  # type: ignore[union-attr]
     features = int(shape) if isinstance(shape, int) else math.prod(map(int, shape))
-    return features, classes or (level.classes if isinstance(level, DatasetLevel) else 0) or 2
+    return features, classes or (level.classes if level is not None else 0) or 2

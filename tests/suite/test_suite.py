@@ -296,7 +296,7 @@ def test_schema_takes_every_level_with_all_its_settings(factor: object) -> None:
     assert isinstance(factor, type(FACTORS["depth"]))
     allowed = jsonschema.Draft7Validator({**suite_schema(), "required": ["factors"]})
     for level in factor.levels:
-        settings = {name: each.default or "mine.npz" for name, each in level.settings.items()}
+        settings = {name: "mine.npz" if each.default == "" else each.default for name, each in level.settings.items()}
         allowed.validate({"factors": {factor.name: [{"level": level.name} | settings]}})
         if "npz" not in level.name:
             allowed.validate({"factors": {factor.name: [level.name]}})

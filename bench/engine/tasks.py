@@ -1,0 +1,106 @@
+"""Tasks on sequences: samples [rows, steps, features] that a rule draws, and digits read as sequences.
+
+Symbols are one-hot. Each draw has a seed of its own and belongs to the task, not to a suite: all replicates see the
+same rows, each in its own order, and the validation rows do not depend on how many rows train.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bench.factors.datasets import VALIDATION_ROWS
+
+Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]  # samples and targets, so many rows
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+TRAIN_SEED, VALIDATION_SEED, ORDER_SEED = 0, 1, 2
+PLACES = ((1, 2), (4, 5))  # tenths of a sequence between which the symbols of temporal_order stand
+
+
+def adding(length: int, rows: int) -> Arrays:
+    """The sum of the two marked ones of `length` numbers from U(0, 1), [rows, length, 2] and [rows].
+
+    One mark stands in the first half, one in the second. The best constant answer, 1, has a squared error of 2 / 12
+    (Hochreiter & Schmidhuber 1997, with the numbers of Le et al. 2015).
+    """
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        x = np.zeros((count, length, 2), np.float32)
+        x[..., 0] = rng.random((count, length), np.float32)
+        for low, high in ((0, length // 2), (length // 2, length)):
+            x[np.arange(count), rng.integers(low, high, count), 1] = 1.0
+        return x, (x[..., 0] * x[..., 1]).sum(axis=1)
+
+    return _both(draw, rows)
+
+
+def recall(length: int, symbols: int, rows: int) -> Arrays:
+    """The symbol of the first step, after `length` - 2 blanks and a query: [rows, length, symbols + 2] and [rows].
+
+    The shortest lag at which anything is known of the answer is `length` - 1: ln(symbols) without it.
+    """
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        blank, query = symbols, symbols + 1
+        shown = np.full((count, length), blank)
+        shown[:, 0], shown[:, -1] = rng.integers(0, symbols, count), query
+        return _one_hot(shown, symbols + 2), shown[:, 0]
+
+    return _both(draw, rows)
+
+
+def temporal_order(length: int, rows: int) -> Arrays:
+    """Which of X and Y stands at two places, among a to d elsewhere: [rows, length, 6] and four classes [rows].
+
+    The places are drawn from [T/10, 2T/10) and [4T/10, 5T/10) (Hochreiter & Schmidhuber 1997, task 6a; these places are
+    those of Pascanu, Mikolov & Bengio 2013).
+    """
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        shown = rng.integers(0, 4, (count, length))
+        pair = rng.integers(0, 2, (2, count))
+        for each, (low, high) in zip(pair, PLACES, strict=True):
+            shown[np.arange(count), rng.integers(low * length // 10, high * length // 10, count)] = 4 + each
+        return _one_hot(shown, 6), 2 * pair[0] + pair[1]
+
+    return _both(draw, rows)
+
+
+def parity(length: int, rows: int) -> Arrays:
+    """Whether the number of -1 among `length` steps of -1 and 1 is odd: [rows, length, 1] and [rows].
+
+    Of any steps but all of them the answer is independent: without the whole sequence, ln 2 is the least loss.
+    """
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        minus = rng.integers(0, 2, (count, length))
+        return (1.0 - 2.0 * minus[..., None]).astype(np.float32), minus.sum(axis=1) % 2
+
+    return _both(draw, rows)
+
+
+def digits_rows() -> tuple[np.ndarray, np.ndarray]:
+    """The digits of scikit-learn as 8 rows of 8 numbers, [1797, 8, 8], and their classes."""
+    from sklearn.datasets import load_digits
+
+    x, y = load_digits(return_X_y=True)
+    return x.reshape(-1, 8, 8), y
+
+
+def digits_pixels(permuted: bool) -> tuple[np.ndarray, np.ndarray]:
+    """The digits of scikit-learn as 64 pixels, [1797, 64, 1], row by row or in one fixed random order."""
+    x, y = digits_rows()
+    order = np.random.default_rng(ORDER_SEED).permutation(64) if permuted else np.arange(64)
+    return x.reshape(-1, 64)[:, order, None], y
+
+
+def _both(draw: Draw, rows: int) -> Arrays:
+    """The training rows and the validation rows of a task."""
+    train = draw(np.random.default_rng(TRAIN_SEED), rows)
+    return *train, *draw(np.random.default_rng(VALIDATION_SEED), VALIDATION_ROWS)
+
+
+def _one_hot(shown: np.ndarray, symbols: int) -> np.ndarray:
+    return np.eye(symbols, dtype=np.float32)[shown]

@@ -1,0 +1,172 @@
+"""Tasks on sequences: their rules, their naive losses, their sizes, and that a small network learns them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from hashlib import sha256
+
+import numpy as np
+import pytest
+
+from bench.analysis import Outcome, judge
+from bench.engine.datasets import describe, load, load_raw
+from bench.engine.scores import naive_scores
+from bench.engine.train import train_cohort
+from bench.errors import SuiteError
+from bench.factors import FACTORS, Choice, TaskLevel, choose, dataset_level
+from bench.plan.costs import run_bytes
+from bench.theory import profile
+from tests.cohorts import cohorts
+
+RECORD = """
+[record]
+gradient_norms = "never"
+loss_curves = "never"
+activations = "never"
+evaluations = { at = [0, "last"] }
+"""
+TASKS = [level.name for level in FACTORS["dataset"].levels if isinstance(level, TaskLevel)]
+
+
+def dataset(name: str, **settings: object) -> Choice:
+    return choose(FACTORS["dataset"], {"level": name, **settings})
+
+
+def _adding(x: np.ndarray) -> np.ndarray:
+    marks, half = x[..., 1], x.shape[1] // 2
+    assert set(np.unique(marks).tolist()) == {0.0, 1.0}
+    assert (marks[:, :half].sum(axis=1) == 1).all() and (marks[:, half:].sum(axis=1) == 1).all()
+    assert x[..., 0].min() >= 0.0 and x[..., 0].max() < 1.0
+    return np.where(marks == 1.0, x[..., 0], 0.0).sum(axis=1)
+
+
+def _symbols(x: np.ndarray) -> np.ndarray:
+    assert (np.sort(x, axis=-1)[..., -1] == 1.0).all() and (x.sum(axis=-1) == 1.0).all()
+    return x.argmax(axis=-1)
+
+
+def _recall(x: np.ndarray) -> np.ndarray:
+    shown = _symbols(x)
+    symbols = x.shape[-1] - 2
+    assert shown[:, 0].max() < symbols and (shown[:, 1:-1] == symbols).all() and (shown[:, -1] == symbols + 1).all()
+    return shown[:, 0]
+
+
+def _temporal_order(x: np.ndarray) -> np.ndarray:
+    shown, length = _symbols(x), x.shape[1]
+    rows, places = np.nonzero(shown >= 4)
+    assert (np.bincount(rows, minlength=len(x)) == 2).all()
+    first, second = places[::2], places[1::2]
+    assert length // 10 <= first.min() and first.max() < 2 * length // 10
+    assert 4 * length // 10 <= second.min() and second.max() < 5 * length // 10
+    every = np.arange(len(x))
+    return 2 * (shown[every, first] == 5) + (shown[every, second] == 5)
+
+
+def _parity(x: np.ndarray) -> np.ndarray:
+    assert (np.abs(x) == 1.0).all()
+    return (np.prod(x[..., 0], axis=1) < 0).astype(int)
+
+
+# What a task's samples say of their targets; the best constant answer's loss, in nats or squared; the digest of the
+# validation rows, which never change.
+RULES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, dict[str, object], str]] = {
+    "adding": (_adding, 1 / 6, {"length": 11}, "7159bb41a272ae41"),
+    "recall": (_recall, math.log(5), {"length": 3, "symbols": 5}, "c865e7ff5a7253b8"),
+    "temporal_order": (_temporal_order, math.log(4), {"length": 37}, "0ffb0d79ae892886"),
+    "parity": (_parity, math.log(2), {"length": 7}, "5cc69b1fe795af55"),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_targets_follow_from_the_samples_and_the_naive_loss_is_the_rule_s(name: str) -> None:
+    rule, naive, settings, bits = RULES[name]
+    assert dataset_level(dataset(name)) == FACTORS["dataset"].level(name)
+    for choice in (dataset(name), dataset(name, **settings, rows=3000)):
+        level, data = dataset_level(choice), load(choice, "standardize")
+        assert isinstance(level, TaskLevel)
+        assert (level.shape, level.classes, level.train_rows) == (data.shape, data.classes, len(data.x_train))
+        assert (level.kind, level.asks, len(data.x_validation)) == ("sequence", data.kind, 1024)
+        for x, y in ((data.x_train, data.y_train), (data.x_validation, data.y_validation)):
+            assert x.dtype == np.float32 and len(np.unique(x.reshape(len(x), -1), axis=0)) > 1
+            np.testing.assert_allclose(y.ravel(), rule(x), rtol=1e-6)
+    fresh = naive_scores(data.kind, np.concatenate([data.y_train, data.y_validation]))["naive_loss"]
+    assert fresh == pytest.approx(naive, rel=0.06)  # four standard errors of a variance from 4000 draws of adding
+    raw = load_raw(dataset(name))
+    assert sha256(raw[2].tobytes() + raw[3].tobytes()).hexdigest()[:16] == bits
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_draws_are_fixed_and_validation_does_not_depend_on_the_rows_that_train(name: str) -> None:
+    few, again, many = (load_raw(dataset(name, rows=rows)) for rows in (200, 200, 300))
+    assert all(np.array_equal(one, other) for one, other in zip(few, again, strict=True))
+    assert np.array_equal(few[2], many[2]) and np.array_equal(few[3], many[3])
+    assert not np.array_equal(many[0][:200], few[2][:200])
+
+
+def test_digits_as_sequences_are_the_digits() -> None:
+    whole = load(dataset("digits"), "standardize")
+    for choice in (dataset("digits_rows"), dataset("digits_pixels")):
+        data = load(choice, "standardize")
+        assert data.x_train.reshape(-1).tobytes() == whole.x_train.tobytes()
+        assert data.y_validation.tobytes() == whole.y_validation.tobytes()
+    permuted = load(dataset("digits_pixels", permuted=True), "standardize")
+    pixels = {column.tobytes() for column in whole.x_train.reshape(len(whole.x_train), 64).T}
+    columns = [column.tobytes() for column in permuted.x_train[..., 0].T]
+    assert set(columns) == pixels and columns != [c.tobytes() for c in whole.x_train.reshape(-1, 64).T]
+
+
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ('dataset = [{ level = "temporal_order", length = 9 }]',
+         "length of temporal_order: 9 is not allowed: it must be at least 10 and at most 1000."),
+        ('dataset = [{ level = "recall", symbols = 1 }]', "symbols of recall: 1 is not allowed: it must be at least 2"),
+        ('dataset = [{ level = "recall", length = 1000, symbols = 64, rows = 100_000 }]',
+         "so many sequences of (1000, 66) take over 1 GiB: rows can be 3043 at most."),
+        ('dataset = ["digits", "parity"]\npreprocessing = ["unit_mean_square"]',
+         "dataset parity and preprocessing unit_mean_square do not go together: the sequences of parity are left"),
+        ('dataset = [{ level = "adding", rows = 100 }]\nbatch_size = [101]', "adding has 100 training rows."),
+        ('dataset = [{ level = "adding", lenght = 9 }]', '"lenght" is not a setting of adding. Did you mean "length"?'),
+    ],
+)  # fmt: skip
+def test_what_a_task_cannot_do_is_refused_as_the_suite_is_read(written: str, says: str) -> None:
+    with pytest.raises(SuiteError) as error:
+        cohorts(written)
+    assert says in str(error.value)
+
+
+def test_sizes_follow_the_settings_wherever_they_are_needed() -> None:
+    short, long = (dict(cohorts(f'dataset = [{{ level = "adding", length = {n} }}]')[0].structure) for n in (10, 1000))
+    assert run_bytes(long) - run_bytes(short) == 4 * 4 * 64 * 2 * 990  # four copies of the first kernel's numbers
+    assert describe(dataset("adding", length=10, rows=100)) == (
+        "adding(length=10, rows=100): 100 training and 1024 validation rows of (10, 2), 1 values; drawn by its rule"
+    )
+
+
+@pytest.mark.filterwarnings("error")
+def test_theory_has_a_band_for_a_head_with_one_value() -> None:
+    found = profile({"dataset": "adding(length=10)", "depth": 4, "activation": "tanh"})
+    for name, values in found.columns().items():
+        assert np.isfinite(values).all(), name
+    assert (found.preactivation_high[:-1] > found.preactivation_low[:-1]).all()
+
+
+LEARNED = """
+width = 32
+depth = 2
+optimizer = "adam"
+learning_rate = 0.01
+batch_size = 32
+steps = {steps}
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "steps"), [('{ level = "adding", length = 5 }', 300), ('"recall"', 100)], ids=["adding", "recall"]
+)
+def test_a_small_mlp_learns(written: str, steps: int) -> None:
+    (cohort,) = cohorts(f"dataset = [{written}]", LEARNED.format(steps=steps), 2, RECORD)
+    judged = judge({name: table.to_pandas() for name, table in train_cohort(cohort).items()})
+    assert (judged["outcome"] == Outcome.LEARNED).all(), judged["final_validation_loss"].tolist()
