@@ -43,6 +43,7 @@ ADDRESS_HELP = "Of a Ray cluster: auto on one of its nodes, or host:port. Defaul
 MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its estimated need."
 FAIL_ON_HELP = "End with exit code 3 if a claim is refuted or inconclusive; may be given twice."
 MAP_HELP = "Draw where networks train: over weight and bias variance, or with --initializer over depth and gain."
+FIGURES_HELP = "Also write each figure of the page there as SVG, PNG and CSV; files of the same names are replaced."
 PAGE_HELP = "Where --html writes to. Default: runs/RUN.html in RESULTS."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
@@ -120,12 +121,15 @@ def run(  # noqa: PLR0913 (one parameter an option)
 def report(
     results: ResultsArg,
     dump: Annotated[bool, typer.Option("--dump", help="Print the page's data as JSON instead.")] = False,
+    figures: Annotated[Path | None, typer.Option(metavar="DIR", help=FIGURES_HELP)] = None,
 ) -> None:
     """Write index.html from the tables of a results folder."""
-    write_report(results, dump=dump)
+    if dump and figures:
+        raise SuiteError("--dump and --figures: give one of them.")
+    write_report(results, dump=dump, figures=figures)
 
 
-def write_report(folder: Path, *, dump: bool = False, as_json: bool = False) -> None:
+def write_report(folder: Path, *, dump: bool = False, as_json: bool = False, figures: Path | None = None) -> None:
     """Write a results folder's report and print where it is, `as_json` for machines.
 
     Raises:
@@ -136,7 +140,7 @@ def write_report(folder: Path, *, dump: bool = False, as_json: bool = False) -> 
     if dump:
         print(json.dumps(dump_report(folder), indent=2))
         return
-    path = write_report(folder)
+    path = write_report(folder, figures)
     print(json.dumps({"event": "report", "path": str(path)}) if as_json else path)
 
 

@@ -11,11 +11,12 @@ from urllib.parse import quote
 
 from bench.errors import ResultsError, SuiteError
 from bench.report.blocks import Page
+from bench.report.figures import write_figures
 from bench.report.frames import Frames, read_frames
 from bench.report.head import Head
 from bench.report.index import HEAD_WITHIN, write_index
 from bench.report.page import SECTIONS, build_page, page_of
-from bench.report.render import render
+from bench.report.render import draw_figures, render
 from bench.report.run_page import run_page
 from bench.results import find_run, read_manifest, read_run
 from bench.results.files import write_atomically
@@ -25,14 +26,22 @@ __all__ = ["SECTIONS", "build_page", "dump_report", "render", "write_index", "wr
 PAGE = "index.html"
 
 
-def write_report(folder: Path) -> Path:
+def write_report(folder: Path, figures: Path | None = None) -> Path:
     """Write `index.html` into a results folder, list it in the folder above (`write_index`) and return its path.
 
+    Args:
+        folder: the results.
+        figures: a folder that gets each figure of the page as SVG, PNG and CSV; see `figures.write_figures`.
+
     Raises:
-        ResultsError: there are no results, or they cannot be read.
+        ResultsError: there are no results, they cannot be read, or a folder cannot be written to.
     """
-    path = _write(folder / PAGE, render(_page(folder)))
+    page = _page(folder)
+    drawn = draw_figures(page)
+    path = _write(folder / PAGE, render(page, drawn))
     write_index(folder)
+    if figures is not None:
+        write_figures(page, drawn, figures)
     return path
 
 

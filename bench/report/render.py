@@ -11,7 +11,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -64,10 +64,10 @@ class DrawnFigure:
     columns: int
 
 
-def render(page: Page) -> str:
-    """The page as HTML; the same page gives the same text."""
+def render(page: Page, drawn: Mapping[str, DrawnFigure] | None = None) -> str:
+    """The page as HTML; the same page gives the same text. Its figures are drawn, unless they are given."""
     figures = page.of(Figure)
-    drawn = {figure.key: draw_figure(figure) for figure in figures}
+    drawn = drawn or draw_figures(page)
     style = Markup(_template("page.css"))
     scripts = _scripts(page.of(Explorer), figures)
     thumbs = {
@@ -131,6 +131,11 @@ def marked(text: str) -> Markup:
     """Escaped text, with `code` and *emphasis* as elements."""
     names = {"`": "code", "*": "em"}
     return Markup(MARKED.sub(lambda m: f"<{names[m[1]]}>{m[2]}</{names[m[1]]}>", str(escape(text))))
+
+
+def draw_figures(page: Page) -> dict[str, DrawnFigure]:
+    """Every figure of a page, drawn, by its key."""
+    return {figure.key: draw_figure(figure) for figure in page.of(Figure)}
 
 
 def draw_figure(figure: Figure) -> DrawnFigure:
