@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.tables import Indices, Reals, Rows, Tables
+from bench.factors import FACTORS, DatasetLevel, level_name
 from bench.quantities import ERROR_SHARE, LAYERED, LEARNED, OF_RUNS, Quantity
 from bench.rules import LearnedRule, RuleSet, When, learned_rule
 from bench.schema import EventKind, RunStatus
@@ -355,6 +356,17 @@ def naive_is_known(runs: pd.DataFrame) -> bool:
 def learned_accuracy(chance: pd.Series, rule: LearnedRule) -> pd.Series:
     """The final validation accuracy from which a run counts as learned."""
     return chance + rule.learned_share * (1.0 - chance)
+
+
+def learned_loss(runs: pd.DataFrame, rule: LearnedRule) -> pd.Series:
+    """The final validation loss up to which a run whose targets are values counts as learned.
+
+    A task asks for more than the rule where the rule's share is what a part of its input tells
+    (`DatasetLevel.learned_share`).
+    """
+    levels = runs["dataset"].astype(str).map(lambda label: FACTORS["dataset"].level(level_name(label)))
+    asked = levels.map(lambda level: level.learned_share if isinstance(level, DatasetLevel) else 0.0)
+    return (1.0 - asked.astype(np.float64).clip(lower=rule.learned_share)) * runs["naive_loss"].astype(np.float64)
 
 
 def seconds_per_step(timings: pd.DataFrame) -> pd.Series:

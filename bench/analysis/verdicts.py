@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.quantities import Measurements, learned_accuracy, measure
+from bench.analysis.quantities import Measurements, learned_accuracy, learned_loss, measure
 from bench.analysis.tables import Reals, Tables
 from bench.factors import level_name
 from bench.quantities import QUANTITIES
@@ -74,7 +74,7 @@ def outcome(judged: pd.DataFrame, rule: LearnedRule) -> pd.Series:
     loss, naive = (judged[name].astype(np.float64) for name in ("final_validation_loss", "naive_loss"))
     better = (accuracy > chance) & (accuracy >= learned_accuracy(chance, rule))
     values = chance.isna() & naive.notna()  # they have no accuracy: the loss decides
-    better |= values & (loss < naive) & (loss <= (1.0 - rule.learned_share) * naive)
+    better |= values & (loss < naive) & (loss <= learned_loss(judged, rule))
     rules = {
         Outcome.FAILED: status == RunStatus.FAILED,
         Outcome.DIVERGED: status == RunStatus.DIVERGED,

@@ -11,6 +11,7 @@ from bench.errors import DataError, printable
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")  # Keras's own layout
 MAX_BYTES = 8 * 2**30  # of a file's arrays, unpacked: a few kB can unpack to any size
+OBJECTS = " Sequences of unequal length make such an array: pad them to one length."
 MAX_REASON = 200  # characters of what numpy or zipfile say
 
 
@@ -40,7 +41,8 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
         raise
     except Exception as error:  # zipfile, numpy and the file system each raise their own
         reason = printable(str(error) or type(error).__name__)[:MAX_REASON]
-        raise DataError(f"{where}: not a readable .npz of plain arrays ({reason}).") from error
+        hint = OBJECTS if "Object arrays" in reason else ""
+        raise DataError(f"{where}: not a readable .npz of plain arrays ({reason}).{hint}") from error
     return x_train, y_train, x_test, y_test
 
 

@@ -32,6 +32,8 @@ class DatasetLevel(Level):
     or a module of `keras.datasets`, which keeps what it downloads under `keras_file` in Keras's folder.
     `shape` is one sample's; its length says what an architecture must take: 1 a vector, 2 a sequence [steps, features],
     3 an image. `classes` counts classes, or values a row. Zeros stand for what only the data can tell.
+    `learned_share` is how much of the best constant answer's loss must be gone at least before values count as learned,
+    whatever a suite says; 0 where nothing is known that half of it would not show.
     """
 
     shape: tuple[int, ...] = ()
@@ -39,6 +41,7 @@ class DatasetLevel(Level):
     train_rows: int = 0
     keras_file: str = ""
     asks: DataKind = DataKind.CLASSES
+    learned_share: float = 0.0
 
     @property
     def offline(self) -> bool:
@@ -119,7 +122,7 @@ DATASET = Factor(
         TaskLevel(
             "adding", "The sum of two marked numbers; each step is a number from U(0, 1) and a mark, one in each half.",
             "Hochreiter & Schmidhuber 1997", target="bench.engine.tasks:adding", shape=(50, 2), classes=1,
-            train_rows=10_000, asks=DataKind.VALUES, settings=_drawn(50, 2),
+            train_rows=10_000, asks=DataKind.VALUES, learned_share=0.9, settings=_drawn(50, 2),
             sizes=lambda settings: ((int(settings["length"]), 2), 1),
         ),
         TaskLevel(

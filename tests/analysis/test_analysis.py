@@ -237,10 +237,13 @@ def test_symptoms_on_both_sides_of_each_threshold(ratio: float, gap: float, symp
         (None, 0.99, {"naive_loss": 2.0}, "diverged", Outcome.DIVERGED),
         (None, 0.0, {"naive_loss": 0.0}, "completed", Outcome.NOT_LEARNED),
         (None, 0.99, {}, "completed", Outcome.UNMEASURED),
+        # To remember the later of two numbers alone leaves half of the variance of their sum.
+        (None, 0.08, {"naive_loss": 1 / 6, "dataset": "adding(length=10)"}, "completed", Outcome.NOT_LEARNED),
+        (None, 0.0166, {"naive_loss": 1 / 6, "dataset": "adding(length=10)"}, "completed", Outcome.LEARNED),
     ],
 )
 def test_a_run_learned_that_makes_at_most_half_of_the_error_of_the_best_constant_answer(
-    accuracy: float | None, loss: float, naive: dict[str, float], status: str, outcome: Outcome
+    accuracy: float | None, loss: float, naive: dict[str, object], status: str, outcome: Outcome
 ) -> None:
     rows = [row | {"loss": loss, "accuracy": accuracy if row["step"] else accuracy and 0.1}
             for row in evaluations("a0", {0: 0.1, 10: 0.0}) if row["split"] == "validation"]  # fmt: skip

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from hashlib import sha256
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.analysis import Outcome, judge
 from bench.engine.datasets import describe, load, load_raw
+from bench.engine.npz import NAMES
 from bench.engine.scores import naive_scores
 from bench.engine.train import train_cohort
-from bench.errors import SuiteError
+from bench.errors import DataError, SuiteError
 from bench.factors import FACTORS, Choice, TaskLevel, choose, dataset_level
 from bench.plan.costs import run_bytes
 from bench.theory import profile
@@ -135,6 +137,21 @@ def test_what_a_task_cannot_do_is_refused_as_the_suite_is_read(written: str, say
     with pytest.raises(SuiteError) as error:
         cohorts(written)
     assert says in str(error.value)
+
+
+def test_a_sequence_in_a_file_is_one_and_unequal_lengths_are_refused(tmp_path: Path) -> None:
+    arrays = dict(zip(NAMES, load_raw(dataset("parity", rows=100)), strict=True))
+    path = str(tmp_path / "own.npz")
+    np.savez(path, **arrays)
+    data = load(choose(FACTORS["dataset"], path), "standardize")
+    assert (data.shape, data.classes) == ((10, 1), 2)
+    assert (np.sign(data.x_train - data.x_train.mean(axis=0)) == np.sign(arrays["x_train"])).all()  # scaled by step
+    unequal = np.empty(100, object)
+    unequal[:] = [np.zeros((1 + row % 3, 1)) for row in range(100)]
+    np.savez(path, **arrays | {"x_train": unequal})
+    load.cache_clear()
+    with pytest.raises(DataError, match="unequal length make such an array: pad them to one length"):
+        load(choose(FACTORS["dataset"], path), "standardize")
 
 
 def test_sizes_follow_the_settings_wherever_they_are_needed() -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bench.analysis import Outcome
 from bench.analysis.avoided import Way, ways_to_fail
+from bench.analysis.quantities import learned_loss
 from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recipes, Trial
 from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, blocks_of, numbers
@@ -169,7 +170,9 @@ def _trained(found: Recipes, frames: Frames) -> tuple[str, ...]:
                      for name in ("chance_accuracy", "naive_loss"))  # fmt: skip
     if found.of_values:
         near = f"a validation loss of {number(bar)}, {number(bar - best)} above the best cell ({number(best)})"
-        less = f"from {number((1 - share) * naive)} down, {1 - share:g} of the best constant answer's {number(naive)}"
+        line = float(learned_loss(runs[runs["dataset"].astype(str) == found.dataset], frames.choice.learned).median())
+        part = number(line / naive if naive else 0.0)
+        less = f"from {number(line)} down, {part} of the best constant answer's {number(naive)}"
     else:
         near = f"a validation accuracy of {number(bar)}, {ACCURACY_MARGIN:g} below the best cell ({number(best)})"
         learned_from = chance + share * (1.0 - chance)

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from bench.analysis import Outcome, Symptom
-from bench.analysis.quantities import naive_is_known
+from bench.analysis.quantities import learned_loss, naive_is_known
 from bench.report.blocks import Sentence, based
 from bench.rules import LearnedRule, RulesChoice, RuleSet
 from bench.text import integer, number, of, percent, plural
@@ -32,11 +32,12 @@ def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
         text = f"No accuracy was recorded of {of(unknown, total, 'run')}: whether they learned is not known. {lost}"
     elif unknown:
         text += f" Of {integer(unknown)} no accuracy was recorded: whether they learned is not known."
-    return Sentence(text, _learned(judged, learned_rule.learned_share), "#map")
+    return Sentence(text, _learned(judged, learned_rule), "#map")
 
 
-def _learned(judged: pd.DataFrame, share: float) -> str:
+def _learned(judged: pd.DataFrame, rule: LearnedRule) -> str:
     """From which score a run counts as learned, with the score of the best constant answer."""
+    share = rule.learned_share
     naive = judged.groupby("dataset", observed=True)[["chance_accuracy", "naive_loss"]].max()
     accuracies, losses = naive["chance_accuracy"].dropna(), naive.loc[naive["chance_accuracy"].isna(), "naive_loss"]
     said = []
@@ -46,7 +47,9 @@ def _learned(judged: pd.DataFrame, share: float) -> str:
             f"final validation accuracy at least {share:g} of the way from the {whose}{_range(accuracies)} to 1"
         )
     if losses.notna().any():
-        said.append(f"final validation loss at most {1 - share:g} of the best constant answer's{_range(losses)}")
+        values = judged[judged["chance_accuracy"].isna() & judged["naive_loss"].notna()]
+        left = _range(learned_loss(values, rule) / values["naive_loss"]).strip(", ")
+        said.append(f"final validation loss at most {left} of the best constant answer's{_range(losses)}")
     return f"learned: {'; for values, '.join(said)}"
 
 
