@@ -162,8 +162,8 @@ _SHARE = "Mean over hidden layers of the share of "
 OF_RUNS: tuple[Quantity, ...] = (
     *_ends(
         Quantity("decay_rate", "decades per layer",
-                 "Least-squares slope of log10 of the pre-activation gradient norm against hidden layer: positive "
-                 "where the signal shrinks on its way back to the input",
+                 "Least-squares slope of log10 of the pre-activation gradient norm against hidden layer, positive "
+                 "where the signal shrinks backwards",
                  of=_SIGNAL, transform="log10", take="slope", better=Better.NEAR_ZERO)
     ),
     *_ends(
@@ -178,8 +178,8 @@ OF_RUNS: tuple[Quantity, ...] = (
     *_ends(
         Quantity("weight_rms_ratio", "decades", _RATIO.format("root mean square weight gradient"), of=_GRADIENT_RMS,
                  take="log_ratio", better=Better.NEAR_ZERO),
-        ": per weight, so layers of unequal size compare. Signals have no such quantity: the tables do not hold a "
-        "layer's units",
+        ". It is per weight, so that layers of unequal size compare. Signals have no such quantity: the tables do not "
+        "hold a layer's units",
     ),
     *_ends(
         Quantity("update_ratio", "1",
@@ -190,7 +190,7 @@ OF_RUNS: tuple[Quantity, ...] = (
         Quantity("gradient_correlation", "1",
                  "Mean cosine between the gradients of two samples of one class in the first hidden layer",
                  of=(("preactivation_grad_pair_correlation", 1.0),), layers="first"),
-        ": 1 is coherent, 0 shattered",
+        ". There 1 is coherent, 0 shattered",
     ),
     *_ends(
         Quantity("collapse_gap", "1", "One minus the mean cosine between two samples in the last hidden layer",
@@ -213,8 +213,8 @@ OF_RUNS: tuple[Quantity, ...] = (
     _best("best_validation_accuracy", "Highest validation accuracy over the recorded steps.", ACCURACY, "max"),
     _best("best_validation_loss", "Lowest validation loss over the recorded steps.", LOSS, "min"),
     Quantity("steps_to_accuracy", "updates",
-             "First recorded step with the validation accuracy from which a run counts as learned (halfway from chance "
-             "to 1, unless the suite moves it); infinity if it never was: the run ended before, so it is censored.",
+             "First recorded step with the validation accuracy from which a run counts as learned: halfway from chance "
+             "to 1, unless the suite moves it. Infinity if it never was: the run ended before, so it is censored.",
              "evaluations", ACCURACY, split="validation", step="first", above=LEARNED, lost=LostRule.WORST,
              better=Better.LOWER),
     Quantity("steps_to_divergence", "updates",

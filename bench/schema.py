@@ -132,8 +132,8 @@ TABLES: dict[str, TableSpec] = {
                 "NaN is not 0."
             ),
             "preactivation_grad_norm": _real(
-                "Root mean square over samples of the L2 norm of B d(loss)/dz, z the input of the layer's "
-                "normalization and activation; the logits for the head."
+                "Root mean square over samples of the L2 norm of B d(loss)/dz. Here z is the input of the "
+                "layer's normalization and activation; for the head, the logits."
             ),
             "activation_grad_norm": _real(
                 "The same for h, the output of the layer's activation; null for the head, which has none."

@@ -52,7 +52,7 @@ class Cause:
 CAUSES: tuple[Cause, ...] = (
     Cause(
         "float32 underflow",
-        "a layer's gradient is so small that its numbers are below 1.2e-37, or 0",
+        "a layer's gradient is so small that its numbers are below 1.2·10⁻³⁷, or 0",
         lambda facts: facts.least < ROOM * FLOAT32_LEAST,
     ),
     Cause(

@@ -166,7 +166,7 @@ def survival_chart(judged: pd.DataFrame, axes: Sequence[Axis]) -> Figure | None:
         panels=(Panel("", curves),),
         legend_title=spoken(axis.factor) if axis else "",
         subtitle=(
-            f"Runs still finite{by}, by Kaplan and Meier's estimate: a run that ended finite counts as censored at its "
+            f"Runs still finite{by}, by Kaplan and Meier's estimate. A run that ended finite counts as censored at its "
             "last step, not as one that would never diverge. Band: 95 % interval at each step."
         ),
         source="Tables runs and divergence_events.",

@@ -34,9 +34,9 @@ BASIS = (
     "interval"
 )
 INTRO = (
-    "Each cell of which most runs did not learn against the cells that differ from it in one level, replicate by "
-    "replicate: same data order, same underlying draw. The best changes first. Cells that lie close together share "
-    "partners, so the intervals are somewhat too narrow."
+    "A cell of which most runs did not learn stands against the cells that differ from it in one level, replicate by "
+    "replicate. These share data order and underlying draw. The best changes first. Cells that lie close together "
+    "share partners, so the intervals are somewhat too narrow."
 )
 SOURCE = "Tables runs, evaluations and timings; rule: docs/rules.md, Remedies."
 WHOM = {

@@ -34,8 +34,8 @@ def section(frames: Frames) -> Section:
     own = next((rules for rules in choice.sets if rules.name == WATCHING), None)
     equal = None if own is None else equal_rates(measured, raised, asked, own)
     intro = (
-        "Tools that watch training raise an alarm by rules of their own. Here every run is judged by each set of "
-        "rules, with the thresholds its authors published, and each alarm is held against what became of the run. "
+        "Tools that watch training raise an alarm by rules of their own. Here each set of rules judges every "
+        "run, with the thresholds that its authors published. Each alarm is compared with what became of the run. "
     )
     blocks = blocks_of(
         Lead(_lead(found, titles)),
@@ -69,9 +69,9 @@ def _asked(judged: pd.DataFrame, varied: list[str]) -> tuple[pd.DataFrame, str]:
     cells = best["cell_key"].nunique()
     return best, (
         f"Each of {integer(cells)} networks is asked at the best of its learning rates, the one with the lowest median "
-        f"validation loss over replicates: a run that did not learn there belongs to a network that none of the rates "
-        f"tried could train. {of(len(best), len(judged))} runs are asked; for {plural(int(edge), 'network')} the best "
-        "rate is the smallest or largest tried, so that a better one may lie beyond."
+        "validation loss over replicates. A run that did not learn there belongs to a network that none of the rates "
+        f"tried could train. {of(len(best), len(judged), 'run')} are asked. For {plural(int(edge), 'network')} the "
+        "best rate is the smallest or largest tried: a better one may lie beyond."
     )
 
 
@@ -187,18 +187,14 @@ def _equal(equal: pd.DataFrame | None, titles: dict[str, str]) -> Table | None:
 
 
 def _short(found: pd.DataFrame, titles: dict[str, str]) -> tuple[Sentence, ...]:
-    """Recall and false-positive rate of all sets in a sentence, the best first; nothing where runs all ended alike."""
-    whole = _told(found)
-    if whole.empty:
-        return ()
-    ranked = whole.sort_values("recall", ascending=False, kind="stable").to_dict("records")
-    parts = [
-        f"{titles[r['set']]} {percent(r['true_positives'], r['untrained'])} and "
-        f"{percent(r['false_positives'], r['trained'])}"
+    """Recall and false-positive rate of each set, the best first; nothing where runs all ended alike."""
+    ranked = _told(found).sort_values("recall", ascending=False, kind="stable").to_dict("records")
+    said = [
+        f"{titles[r['set']]} has a recall of {percent(r['true_positives'], r['untrained'])} and a false-positive rate "
+        f"of {percent(r['false_positives'], r['trained'])}."
         for r in ranked
     ]
-    text = f"Recall and false-positive rate of the diagnosis rules: {listed(parts)}."
-    return (Sentence(text, link="#agreement"),)
+    return tuple(Sentence(text, link="#agreement") for text in said)
 
 
 def _rate(row: dict[str, float], hits: str, runs: str, rate: str) -> str:

@@ -320,8 +320,8 @@ def _read(before: Sequence[Figure]) -> tuple[str, ...]:
 def _caption(key: str) -> str:
     if key == "theory-typical":
         return (
-            "The other settings in groups, from the smallest to the largest predicted total; of each group the one "
-            "whose departure from the middle of its band is nearest the median."
+            "The other settings in groups, from the smallest to the largest predicted total. Of each group it is the "
+            "one whose departure from the middle of its band is nearest the median."
         )
     return "At least one setting for each cause, then those whose total is furthest from the middle of its band."
 

@@ -92,8 +92,8 @@ def _best_rates(frames: Frames) -> tuple[pd.Index, str]:
     rates = frames.plain["learning_rate"].nunique()
     edge = int(best[best["on_edge"]]["cell_key"].nunique())
     return best.index, (
-        f"The map shows each cell at the best of its learning rates ({plural(rates, 'rate')} in the suite): the one "
-        f"with the lowest median validation loss over replicates, a lost run counting as infinite. For "
+        f"The map shows each cell at the best of its learning rates ({plural(rates, 'rate')} in the suite). That "
+        f"is the one with the lowest median validation loss over replicates, a lost run counting as infinite. For "
         f"{plural(edge, 'cell')} it is the smallest or largest tried. Every other part of this page takes all runs, "
         "unless it says otherwise."
     )
