@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,7 +20,7 @@ from bench.text import number, plural, ratio
 WIDTH, UPPER, LOWER = 3.1, 1.75, 1.35
 SIDE = 2.7  # inches
 DOT = 2.6  # points
-GRAIN = 1.0  # points: two dots as near as that are one
+GRAIN = 1.5  # points: two dots as near as that are one
 NEAR = 0.003  # of the height: a line that moves by less looks the same
 BINS = 24  # stretches of the prediction whose bands are summed up
 
@@ -38,7 +41,7 @@ def draw_agreement(panel: Panel, scale: Scale) -> Drawing:
         axes.set(xlim=limits, ylim=limits, xlabel=scale.x_label, ylabel=scale.y_label)
         decades.label(axes.xaxis, limits)
         decades.label(axes.yaxis, limits)
-        return finish(figure, f"{panel.name}. {_counted(rows, scale)}.")
+        return _dotted(finish(figure, f"{panel.name}. {_counted(rows, scale)}."))
 
 
 def draw_departures(panel: Panel, scale: Scale) -> Drawing:
@@ -55,7 +58,7 @@ def draw_departures(panel: Panel, scale: Scale) -> Drawing:
         axes.set(xlabel=scale.x_label, ylabel=scale.y_label)
         axes.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         axes.yaxis.set_major_locator(MaxNLocator(6, integer=True))
-        return finish(figure, f"{panel.name}. {_counted(rows, scale)}.")
+        return _dotted(finish(figure, f"{panel.name}. {_counted(rows, scale)}."))
 
 
 def _dots(axes: Axes, x: pd.Series, y: pd.Series, rows: pd.DataFrame, scale: Scale) -> None:
@@ -73,6 +76,11 @@ def _dots(axes: Axes, x: pd.Series, y: pd.Series, rows: pd.DataFrame, scale: Sca
     for place in np.flatnonzero(rows["label"] != ""):
         at = (float(x.iloc[place]), float(y.iloc[place]))
         axes.annotate(rows["label"].iloc[place], at, xytext=(5, 1), textcoords="offset points", fontsize=9, zorder=4)
+
+
+def _dotted(drawing: Drawing) -> Drawing:
+    """Each dot as a line of no length, which takes half the letters of one that ends where it began."""
+    return replace(drawing, svg=re.sub(r"M([-\d.]+ [-\d.]+)L\1(?=[M\"])", r"M\1h0", drawing.svg))
 
 
 def _bins(predicted: np.ndarray) -> np.ndarray:

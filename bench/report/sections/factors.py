@@ -81,9 +81,10 @@ def share_sentence(effects: Effects) -> tuple[Sentence, ...]:
     (name, share), *more = [(spoken(row.factors), share_words(row)) for row in terms.itertuples()]
     rest = "".join(f", {each} {percent}" for each, percent in more)
     text = f"{name.capitalize()} explains {share} of the variance of the final accuracy{rest}."
-    part = effects.part
+    part, lost = effects.part, integer(int(effects.shares[ACCURACY]["lost"].iloc[0]))
     runs = f"{of(len(part.runs), part.of, 'run')}, the largest full part of the grid" if part else ""
-    return (Sentence(text, f"{runs}; 95 % intervals over replicates", "#factors"),)
+    runs = f"all {plural(part.of, 'run')}, a full grid" if part and part.whole else runs
+    return (Sentence(text, f"{runs}, {lost} lost and counted as chance; 95 % intervals over replicates", "#factors"),)
 
 
 def opposite_sentences(found: Sequence[Opposites], axes: Sequence[Axis]) -> tuple[Sentence, ...]:

@@ -48,7 +48,7 @@ INSIDE = (
     "and all settings of a replicate share its draws"
 )
 DEVIATING = (
-    "a setting parts where more than half of its networks have a total outside the band; the cause is the first in "
+    "a setting deviates where more than half of its networks have a total outside the band; the cause is the first in "
     "the list below whose condition holds"
 )
 MOST_PANELS, MOST_REPLICATES = 6, 8
@@ -63,6 +63,7 @@ INTRO = Text(
     "levels alone. Finite width spreads single networks around its prediction; the band holds 95 % of them."
 )
 INSIDE_BAND, AGREES = "inside the band", "outside, though the setting agrees"
+APART = ["layer_index", "departure", "series", "label"]
 MOST_LABELS, MOST_SERIES = 4, 7
 FURTHEST = 10.0  # half widths of a band: what lies further is drawn there
 SOURCE = "From the table gradient_norms and bench.theory, log10 in the CSV. Method: docs/theory.md."
@@ -82,7 +83,7 @@ def section(frames: Frames) -> Section | None:
     kept = [frame[frame["run_id"].isin(drawn.index)] for frame in (rows, later)]
     titles = setting_titles(tables["runs"], ranked, frames.axes)
     asked = Text(
-        "Each condition is asked in this order of the settings that part. It reads levels and recorded columns, never "
+        "Each condition is asked in this order of the settings that deviate. It reads levels and recorded columns, never "
         "the disagreement; that it holds does not prove the cause."
     )
     said = (*_coverage(drawn), *_deviating(ranked), *_moved(moved(rows, later)), *_without(theory.runs))
@@ -183,7 +184,7 @@ def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Table:
     if len(left):
         note += f" {plural(len(left), 'more setting')}, {integer(int(left['deviates'].sum()))} of them deviating."
     heads = ("setting", "predicted", "band", "measured", "departure", "outside", "layers inside", "cause")
-    return Table("Where theory and measurement part", heads, rows, (1, 2, 3, 4, 5, 6), note)
+    return Table("Where theory and measurement differ", heads, rows, (1, 2, 3, 4, 5, 6), note)
 
 
 def departed(value: float) -> str:
@@ -238,6 +239,7 @@ def agreement(rows: pd.DataFrame, ranked: pd.DataFrame, titles: Mapping[int, str
     ends = finite[["predicted", "measured"]].to_numpy(float)
     low, high = (float(ends.min()), float(ends.max())) if len(ends) else (-1.0, 1.0)
     margin = max(0.05 * (high - low), 0.05)
+    finite = finite.drop(columns="setting").round(3)
     furthest_at = min(FURTHEST, max(1.5, float(finite["departure"].abs().max()))) if len(finite) else FURTHEST
     kinds = (INSIDE_BAND, *(each for each in found["series"].drop_duplicates() if each != INSIDE_BAND))
     both = Scale("predicted", "measured", x_limits=(low - margin, high + margin), series=kinds)
@@ -257,7 +259,7 @@ def agreement(rows: pd.DataFrame, ranked: pd.DataFrame, titles: Mapping[int, str
         "theory-agreement", "agreement", title, both,
         (
             Panel("Gradient over the last hidden layer's", finite, "agreement", both),
-            Panel("Distance from the middle of the band", finite, "departures", apart),
+            Panel("Distance from the middle of the band", finite[APART], "departures", apart),
         ),
         2, "layers", tuple(captions), source=SOURCE,
         subtitle=(
@@ -293,7 +295,7 @@ def theory_charts(
 
 
 def furthest(ranked: pd.DataFrame) -> list[int]:
-    """The first setting of each cause, then the others in their order; those that part come first."""
+    """The first setting of each cause, then the others in their order; those that deviate come first."""
     first = ranked[ranked["deviates"]].drop_duplicates("cause")["setting"].tolist()
     rest = [each for each in ranked["setting"] if each not in first]
     chosen = set((first + rest)[:MOST_PANELS])
