@@ -83,8 +83,8 @@ def section(frames: Frames) -> Section | None:
     kept = [frame[frame["run_id"].isin(drawn.index)] for frame in (rows, later)]
     titles = setting_titles(tables["runs"], ranked, frames.axes)
     asked = Text(
-        "Each condition is asked in this order of the settings that deviate. It reads levels and recorded columns, never "
-        "the disagreement; that it holds does not prove the cause."
+        "Each condition is asked in this order of the settings that deviate. It reads levels and recorded columns, "
+        "never the disagreement; that it holds does not prove the cause."
     )
     said = (*_coverage(drawn), *_deviating(ranked), *_moved(moved(rows, later)), *_without(theory.runs))
     blocks = blocks_of(
