@@ -27,6 +27,24 @@ def no_number(x):
 def cut_off(x):
     return ops.relu(x - 30.0)
 """
+DATA = """import numpy as np
+
+
+def random_labels(rows, features, classes):
+    draw = np.random.default_rng(rows)
+    x, y = draw.standard_normal((rows + 400, features)), draw.integers(0, classes, rows + 400)
+    return x[:rows], y[:rows], x[rows:], y[rows:]
+
+
+def far_values(spread, offset):
+    draw = np.random.default_rng(5)
+    x = draw.standard_normal((800, 8))
+    y = offset + spread * (x @ draw.standard_normal(8) / 8**0.5)
+    return x[:600], y[:600], x[600:], y[600:]
+
+
+far_values.kind = "values"
+"""
 Level = str | float | int | dict[str, str | float]
 Cells = Mapping[str, Sequence[Level]]
 
@@ -54,6 +72,11 @@ def normal(stddev: float) -> Level:
     return level("random_normal", stddev=stddev)
 
 
+def scaled(scale: float) -> Level:
+    """Weights of this variance times the number of inputs."""
+    return level("variance_scaling", scale=scale)
+
+
 def constant(value: float) -> Level:
     """Every weight the same."""
     return level("keras.initializers:Constant", value=value)
@@ -62,6 +85,21 @@ def constant(value: float) -> Level:
 def averages(momentum: float) -> Level:
     """Batch normalization whose moving averages keep so much of their start."""
     return level("batch_normalization", momentum=momentum)
+
+
+def random_rows(rows: int, features: int, classes: int) -> Level:
+    """Rows that no rule tells the class of."""
+    return level("planted_data:random_labels", rows=rows, features=features, classes=classes)
+
+
+def far_values(spread: float, offset: float) -> Level:
+    """Targets that are values of this standard deviation about this mean."""
+    return level("planted_data:far_values", spread=spread, offset=offset)
+
+
+def biased(stddev: float) -> Level:
+    """Biases from a normal distribution: what all samples share."""
+    return level("normal", stddev=stddev)
 
 
 EXPLODES = (Cause.BLOWN, Cause.EXPLODING)
@@ -82,6 +120,8 @@ TUNED: tuple[Plant, ...] = (
     Plant("saturating weights", {"activation": ["tanh"], "depth": [5], "initializer": [
           level("keras.initializers:RandomUniform", minval=0.0, maxval=2.0), normal(8.0)], "learning_rate": [0.01]},
           (Cause.SATURATED,)),
+    Plant("saturated sigmoid", {"activation": ["sigmoid"], "depth": [3, 6], "initializer": [normal(15.0), normal(40.0)],
+          "learning_rate": [0.01]}, (Cause.SATURATED,)),
     Plant("constant weights", {"activation": ["tanh", "relu"], "depth": [2, 4],
           "initializer": [constant(0.1), constant(0.02)]},
           (Cause.IDENTICAL,)),
@@ -100,6 +140,17 @@ TUNED: tuple[Plant, ...] = (
     Plant("lagging averages", {"depth": [4, 8], "normalization": [averages(0.999), averages(0.9999)],
           "optimizer": ["momentum"]},
           (Cause.LAGGING,)),
+    Plant("lagging averages, odd scale", {"activation": ["tanh", "sigmoid"], "depth": [3, 5],
+          "normalization": [averages(0.999), averages(0.9999)], "initializer": [normal(0.5)],
+          "optimizer": ["momentum"]}, (Cause.LAGGING,)),
+    Plant("random labels", {"dataset": [random_rows(64, 20, 4)], "activation": ["relu", "tanh"], "depth": [2, 3],
+          "optimizer": ["adam"], "learning_rate": [0.003], "steps": [200], "width": [64]}, (Cause.MEMORIZED,)),
+    Plant("targets far out", {"dataset": [far_values(300.0, 0.0), far_values(1.0, 40.0)],
+          "activation": ["relu", "tanh"], "depth": [2, 4], "optimizer": ["sgd", "adam"], "learning_rate": [0.001]},
+          (Cause.DATA,)),
+    Plant("biases that drown samples", {"activation": ["relu"], "depth": [22, 24], "initializer": [scaled(1.6)],
+          "bias_initializer": [biased(1.0), biased(2.0)], "learning_rate": [0.01], "width": [96]},
+          (Cause.COLLAPSED,)),
     Plant("one class in a hundred", {"dataset": [level("npz", path="rare.npz")], "activation": ["relu", "tanh"],
           "depth": [2, 4], "steps": [60]}, (Cause.MAJORITY,)),
 )  # fmt: skip
@@ -133,6 +184,22 @@ HELD_OUT: tuple[Plant, ...] = (
           "learning_rate": [0.01, 0.02], "steps": [20, 40]}, (Cause.FEW_STEPS,)),
     Plant("lagging averages", {"activation": ["gelu", "elu"], "depth": [3, 6], "width": [24],
           "normalization": [averages(0.9995)], "optimizer": ["momentum"]}, (Cause.LAGGING,)),
+    Plant("saturated sigmoid", {"dataset": ["breast_cancer"], "activation": ["sigmoid", "hard_sigmoid"], "depth": [4],
+          "initializer": [normal(25.0), level("random_uniform", limit=60.0)], "width": [20], "learning_rate": [0.01],
+          "batch_size": [32]}, (Cause.SATURATED,)),
+    Plant("lagging averages, odd scale", {"dataset": ["mnist1d"], "activation": ["softsign", "hard_sigmoid"],
+          "depth": [4, 6], "width": [48], "normalization": [averages(0.9995)],
+          "initializer": [level("random_uniform", limit=0.9), normal(0.8)], "optimizer": ["momentum"], "steps": [150]},
+          (Cause.LAGGING,)),
+    Plant("random labels", {"dataset": [random_rows(48, 30, 3)], "activation": ["gelu", "elu"], "depth": [3],
+          "optimizer": ["momentum", "adam"], "learning_rate": [0.005], "steps": [300], "width": [48],
+          "batch_size": [24]}, (Cause.MEMORIZED,)),
+    Plant("targets far out", {"dataset": [far_values(2000.0, 0.0), far_values(0.5, -60.0)],
+          "activation": ["gelu", "elu"], "depth": [3], "width": [24], "optimizer": ["momentum", "adam"],
+          "learning_rate": [0.002]}, (Cause.DATA,)),
+    Plant("biases that drown samples", {"dataset": ["mnist1d"], "activation": ["leaky_relu"], "depth": [20, 23],
+          "initializer": [scaled(1.5)], "bias_initializer": [biased(1.5), biased(2.5)], "learning_rate": [0.01],
+          "width": [128]}, (Cause.COLLAPSED,)),
     Plant("one class in a hundred", {"dataset": [level("npz", path="rarer.npz")], "activation": ["gelu", "elu"],
           "depth": [3],
           "width": [24], "steps": [80]}, (Cause.MAJORITY,)),
@@ -143,6 +210,7 @@ SETS = {"tuned": TUNED, "held-out": HELD_OUT}
 def write_suite(name: str, plants: Sequence[Plant], folder: Path) -> Path:
     """A suite of all cells of a set, each once, with the data and the code that they name."""
     (folder / "planted_activations.py").write_text(PLUGIN, encoding="utf-8")
+    (folder / "planted_data.py").write_text(DATA, encoding="utf-8")
     _rare(folder / "rare.npz", share=0.01, features=20, seed=7)
     _rare(folder / "rarer.npz", share=0.05, features=12, seed=8)
     lines = [
@@ -153,7 +221,7 @@ def write_suite(name: str, plants: Sequence[Plant], folder: Path) -> Path:
     ]
     cells = [BASE | cell for plant in plants for cell in plant.each()]
     for cell in cells:
-        if isinstance(data := cell["dataset"], dict):
+        if isinstance(data := cell["dataset"], dict) and "path" in data:
             cell["dataset"] = data | {"path": str((folder / str(data["path"])).resolve())}
     varied = list(cells[0])
     lines += ["[factors]", *(f"{factor} = [{_toml(cells[0][factor])}]" for factor in varied)]

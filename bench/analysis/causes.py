@@ -24,8 +24,8 @@ COLUMNS = ("run_id", "cause", "layer", "step", "value", "threshold")
 # What the rules ask of the tables with layers; of folders without a column its rule is not asked.
 READ = {
     "activations": (
-        "mean", "std", "unit_std", "preactivation_mean_square", "dead_fraction", "saturated_fraction",
-        "pair_correlation",
+        "mean", "std", "unit_std", "preactivation_mean_square", "dead_fraction", "nonpositive_fraction",
+        "saturated_fraction", "pair_correlation",
     ),
     "gradient_norms": (
         "layer_name", "preactivation_grad_norm", "weight_norm", "update_norm", "weight_grad_zero_fraction",
@@ -103,7 +103,7 @@ RULES: tuple[Rule, ...] = (
          "training loss {value} times its start or the constant answer's (at least {threshold})"),
     Rule(Cause.IDENTICAL, Stage.BY_STEP, _ACTIVE, signs.identical, 1e-6,
          "spread between units over their size {value} (at most {threshold})"),
-    Rule(Cause.DEAD, Stage.BY_STEP, _ACTIVE, _first(_ACTIVE, "dead_fraction"), 0.9,
+    Rule(Cause.DEAD, Stage.BY_STEP, _ACTIVE, signs.dead, 0.9,
          "share of units with slope 0 on every sample {value} (at least {threshold})"),
     Rule(Cause.SATURATED, Stage.BY_STEP, _ACTIVE, _first(_ACTIVE, "saturated_fraction"), 0.9,
          "share of units and samples saturated {value} (at least {threshold})"),

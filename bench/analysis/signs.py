@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bench.analysis.quantities import log_ratio
 from bench.analysis.tables import Indices, Reals, Rows, Tables, positions
-from bench.factors import level_name
+from bench.factors import FACTORS, ActivationLevel, level_name
 from bench.schema import EventKind, Tensor
 
 Flags = NDArray[np.bool_]
@@ -185,6 +185,22 @@ def inputs_out_of_range(records: Records, threshold: float) -> pd.DataFrame:
         size = np.sqrt(square * records.of_run("width")) / weight
         at = np.flatnonzero(dense & np.isfinite(size) & (size >= threshold))
     return hits(at, np.zeros_like(at), 0, size[at], threshold)
+
+
+def dead(records: Records, threshold: float) -> pd.DataFrame:
+    """Units without a slope; not those of an activation that is flat on both sides, which is at its limits there.
+
+    Of relu6, which is flat at 0 and at 6, units are dead where as many outputs are 0.
+    """
+    rows = records.rows("activations")
+    names = records.tables["runs"]["activation"].astype(str).map(level_name, na_action="ignore")
+    known = {each.name: each for each in FACTORS["activation"].levels if isinstance(each, ActivationLevel)}
+    flat = np.array([name in known and known[name].saturates for name in names], bool)
+    rectified = np.array([name in known and known[name].rectifier for name in names], bool)
+    off = rectified[rows.row_run] & (rows.column("nonpositive_fraction") >= threshold)
+    share = rows.column("dead_fraction")
+    at = np.flatnonzero((share >= threshold) & (~flat[rows.row_run] | off))
+    return hits(rows.row_run[at], rows.row_step[at], rows.layer[at], share[at], threshold)
 
 
 def identical(records: Records, threshold: float) -> pd.DataFrame:
