@@ -109,7 +109,7 @@ def test_strip_and_table_by_depth_have_a_line_for_every_cell_and_counts_of_its_r
     assert [panel.title for panel in strip.panels] == ["no normalization", "batch normalization"]
     drawn = strip.panels[0].rows.set_index(["group", "row", "x"])
     assert drawn.loc[("sigmoid", "glorot_uniform", "12")].tolist() == ["vanishing", 3, 3]
-    assert drawn.loc[("sigmoid", "glorot_uniform", "2")].tolist() == ["healthy", 3, 3]
+    assert drawn.loc[("sigmoid", "glorot_uniform", "2")].tolist() == ["no symptom", 3, 3]
     assert sum(panel.rows["runs"].sum() for panel in strip.panels) == len(frame)
     depths = {row[:2]: row[2:] for row in deepest.rows}
     for (normalization, activation), cells in depths.items():
@@ -119,15 +119,18 @@ def test_strip_and_table_by_depth_have_a_line_for_every_cell_and_counts_of_its_r
             assert cell.startswith(f"{own['depth'].max()}" if len(own) else "none"), (normalization, activation)
 
 
-def test_the_strip_is_titled_by_what_is_healthy_at_the_greatest_depth_without_a_remedy(small: Frames) -> None:
+def test_the_strip_is_titled_by_what_has_no_symptom_at_the_greatest_depth_without_a_remedy(small: Frames) -> None:
     strip = depth_grids(small.worded, small.axes)[0]
     assert isinstance(strip, Figure)
-    own = strip.panels[0].rows.query("x == '40' and state == 'healthy'")
+    own = strip.panels[0].rows.query("x == '40' and state == 'no symptom'")
     named = listed([f"{row.group} {row.row}" for row in own.itertuples()])
-    assert strip.title == f"At 40 layers without normalization only {named} start healthy"
+    assert strip.title == f"At 40 layers without normalization only {named} start without a symptom"
     lost = small.worded.assign(symptom_start=None)
     strip = depth_grids(lost, small.axes)[0]
-    assert isinstance(strip, Figure) and strip.title == "At 40 layers without normalization no start is healthy"
+    assert (
+        isinstance(strip, Figure)
+        and strip.title == "At 40 layers without normalization no start is free of symptoms in most runs"
+    )
     assert set(strip.panels[0].rows["state"]) == {"no majority"}
 
 

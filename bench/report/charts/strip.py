@@ -16,7 +16,7 @@ from bench.text import of, shortened
 
 WIDTH, ROW, FOOT = 3.1, 0.19, 0.5  # inches; the foot holds ticks and label
 LONGEST = 26  # characters of a line's name
-MOST_SAID = 12
+MOST_SAID = 8
 # By the place of a state in `scale.series`: filled, hatched, dotted, crossed, and open; face, edge, hatch.
 STYLES = (
     (SERIES[0], "none", ""), ("none", MUTED, "/////"), ("none", SERIES[1], "."), ("none", MUTED, "xxxxx"),
@@ -25,7 +25,7 @@ STYLES = (
 # The same in a legend, as a path in a box of 16 by 10 and its attributes but colour.
 SWATCHES = (
     ("M0 0H16V10H0z", ""), ("M0 10L8 0M4 10L12 0M8 10L16 0", ""),
-    ("M1 3H16M1 7H16", 'stroke-width="2" stroke-linecap="round" stroke-dasharray="0.1 3.4"'),
+    ("M1 3H16M1 7H16", 'style="stroke-width: 2.4; stroke-linecap: round; stroke-dasharray: .1 3.4"'),
     ("M0 10L8 0M8 10L16 0M0 0L8 10M8 0L16 10", ""), ("M1 1H15V9H1z", ""),
 )  # fmt: skip
 

@@ -68,7 +68,7 @@ def level_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentenc
         rate = lost / runs.clip(lower=1)
         worst = str(rate.idxmax())
         most.append((float(rate.max() - rate.min()), f"with {axis.words(worst)} ({of(lost[worst], runs[worst])})"))
-    text = f"{of(len(gone), len(judged))} runs left the finite numbers"
+    text = f"{of(len(gone), len(judged), 'run')} left the finite numbers"
     if most and max(most)[0] > 0.0:
         text += f", most often {max(most, key=lambda each: each[0])[1]}"
     while len(" ".join(only).split()) > MOST_WORDS - 5:

@@ -12,9 +12,8 @@ from bench.report.axes import ALL, Axis, level_label
 from bench.report.blocks import Figure, Panel, Scale, Table
 from bench.text import integer, listed, number, of, plural, spoken
 
-STATES = ("healthy", "vanishing", "exploding", "collapsed", "no majority")
+STATES = ("no symptom", "vanishing", "exploding", "collapsed", "no majority")
 ENDS = ("most learned", "most did not learn", "most diverged")
-HEALTHY = str(Symptom.HEALTHY)
 MOST_LINES = 60  # of a panel
 MOST_PANELS = 12
 MOST_NAMED = 4
@@ -43,7 +42,10 @@ def depth_strip(
         group=_words(found, group),
         row=_words(found, across),
         x=[level_label(depth) for depth in found["depth"]],
-        state=found["symptom"].astype(object).where(found["symptom"].notna(), STATES[-1]).astype(str),
+        state=[
+            STATES[-1] if pd.isna(each) else STATES[0] if each == Symptom.HEALTHY else str(each)
+            for each in found["symptom"]
+        ],
     )
     named = named.sort_values("group", key=lambda column: column.map(_order(group)), kind="stable")
     panels = _panels(named, facets, across)
@@ -55,7 +57,7 @@ def depth_strip(
     return Figure(
         key="onset",
         kind="strip",
-        title=_depth_title(named, depths[-1], facets),
+        title=_depth_title(named, axes["depth"], facets),
         scale=Scale("depth", "", x_levels=depths, series=STATES[: last + 1]),
         panels=panels,
         columns=4,
@@ -93,9 +95,9 @@ def _panels(named: pd.DataFrame, facets: Sequence[Axis], across: Axis | None) ->
     return tuple(panels) if len(panels) <= MOST_PANELS else ()
 
 
-def _depth_title(named: pd.DataFrame, deepest: str, facets: Sequence[Axis]) -> str:
-    """Which lines are healthy at the greatest depth, without a remedy where there is one."""
-    own, without = named[named["x"] == deepest], ""
+def _depth_title(named: pd.DataFrame, depth: Axis, facets: Sequence[Axis]) -> str:
+    """Which lines show no symptom at the greatest depth, without a remedy where there is one."""
+    own, without, deepest = named[named["x"] == depth.levels[-1]], "", depth.words(depth.levels[-1])
     treatments = [axis for axis in facets if "none" in axis.levels]
     for axis in treatments:
         own = own[own[axis.factor].astype(str) == "none"]
@@ -103,17 +105,17 @@ def _depth_title(named: pd.DataFrame, deepest: str, facets: Sequence[Axis]) -> s
         names = [axis.words("none").removeprefix("no ") for axis in treatments]
         without = f" without {' or '.join(names)}"
     names = [" ".join(filter(None, pair)) for pair in zip(own["group"], own["row"], strict=True)]
-    kept = [name for name, state in zip(names, own["state"], strict=True) if state == HEALTHY]
-    where = f"At {deepest} layers{without}"
+    kept = [name for name, state in zip(names, own["state"], strict=True) if state == STATES[0]]
+    where = f"At {deepest}{without}"
     if not names:
-        return f"What most runs show at the start, to {deepest} layers"
+        return f"What most runs show at the start, to {deepest}"
     if not kept:
-        return f"{where} no start is healthy"
+        return f"{where} no start is free of symptoms in most runs"
     if len(kept) == len(names):
-        return f"{where} every start is healthy"
+        return f"{where} no start shows a symptom"
     if len(kept) <= MOST_NAMED:
-        return f"{where} only {listed(kept)} {'starts' if len(kept) == 1 else 'start'} healthy"
-    return f"{where} {of(len(kept), len(names))} starts are healthy"
+        return f"{where} only {listed(kept)} {'starts' if len(kept) == 1 else 'start'} without a symptom"
+    return f"{where} {of(len(kept), len(names))} starts show no symptom"
 
 
 def rate_strip(judged: pd.DataFrame, axes: Mapping[str, Axis]) -> tuple[Figure | None, Table | None, str]:

@@ -62,24 +62,22 @@ def lead(judged: pd.DataFrame, axes: Sequence[Axis]) -> Sentence:
     clauses: list[str] = []
     ranked = by_effect(judged, axes)
     for axis in sorted(ranked, key=lambda each: each.factor != "depth"):
-        shares = (
-            learned.groupby(judged[axis.factor].astype(str)).agg(["sum", "size"]).reindex(list(axis.levels)).dropna()
-        )
-        if len(shares) < 2 or len(clauses) == MOST_CLAUSES:
-            continue
+        shares = learned.groupby(judged[axis.factor].astype(str)).agg(["sum", "size"])
+        shares = shares.reindex(list(axis.levels)).dropna().astype(int)
         rate = shares["sum"] / shares["size"]
-        ends = (shares.index[0], shares.index[-1]) if axis.numeric else (rate.idxmax(), rate.idxmin())
-        counts = [of(int(shares.loc[end, "sum"]), int(shares.loc[end, "size"])) for end in ends]
-        if not clauses:
-            first, last = (f"{end} layers" if axis.factor == "depth" else axis.words(end) for end in ends)
-            joint = "at" if axis.numeric else "with"
-            clauses.append(f"{joint} {first} {counts[0]} runs learned, {joint} {last} {counts[1]}")
+        if len(shares) < 2 or rate.max() == rate.min() or len(clauses) == MOST_CLAUSES:
+            continue
+        best = rate.idxmax()
+        first, last = (shares.index[0], shares.index[-1]) if axis.numeric else (best, rate.idxmin())
+        counts = {level: (int(shares.loc[level, "sum"]), int(shares.loc[level, "size"])) for level in shares.index}
+        joint = "at" if axis.numeric else "with"
+        if clauses:
+            clauses.append(f"{joint} {axis.words(best)} {of(*counts[best])}")
         else:
-            best = rate.idxmax()
-            of_best = of(int(shares.loc[best, "sum"]), int(shares.loc[best, "size"]))
-            clauses.append(f"with {axis.words(best)} {of_best}")
+            said = f"{joint} {axis.words(first)} {of(*counts[first], 'run')} learned"
+            clauses.append(f"{said}, {joint} {axis.words(last)} {of(*counts[last])}")
     if not clauses:
-        clauses = [f"{of(int(learned.sum()), len(judged))} runs learned"]
+        clauses = [f"{of(int(learned.sum()), len(judged), 'run')} learned"]
     text = clauses[0] if len(clauses) == 1 or len(" ".join(clauses).split()) > MOST_WORDS else "; ".join(clauses)
     return Sentence(sentence(text) if text[0].islower() else f"{text}.")
 
@@ -132,7 +130,9 @@ def _map_title(panels: Sequence[Panel], y: Axis | None) -> str:
     where = ""
     if y and y.numeric:
         tiles = tiles[tiles["y"].astype(str) == y.levels[-1]]
-        where = f" at {y.levels[-1]} layers" if y.factor == "depth" else f" at {spoken(y.factor)} {y.levels[-1]}"
+        where = f" at {y.words(y.levels[-1])}"
+    if len(tiles) == 1:
+        return f"{of(int(tiles['learned'].sum()), int(tiles['runs'].sum()), 'run')} learned{where}"
     every, none = int((tiles["learned"] == tiles["runs"]).sum()), int((tiles["learned"] == 0).sum())
     return f"Of {plural(len(tiles), 'tile')}{where}, every run learned in {integer(every)}, none in {integer(none)}"
 
