@@ -29,7 +29,7 @@ BLOCK_ROWS = 8192  # rows that are held in double precision at once: images woul
 
 @dataclass(frozen=True)
 class Dataset:
-    """Samples, x [rows, features...] float32 and y [rows] int32, classes from 0; or y [rows, k] float32, values.
+    """Samples, x [rows, features...] float32 and y [rows] or [rows, steps] int32, classes from 0; or [rows, k], values.
 
     `shape` is one sample's; `classes` the number of classes, or of values a row; `labels` says what classes are called
     where they are not 0 to K - 1 of themselves, else it is empty.
@@ -53,10 +53,11 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
     """
     where = f'dataset "{choice.label or choice.name}"'
-    values = _kind(choice) is DataKind.VALUES
+    kind = _kind(choice)
+    values = kind is DataKind.VALUES
     x_train, y_train, x_validation, y_validation = load_raw(choice)
     for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
-        _check_part(f"{where}, {name} rows", x, y, values)
+        _check_part(f"{where}, {name} rows", x, y, kind)
     if x_train.shape[1:] != x_validation.shape[1:]:
         raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
     if isinstance(FACTORS["dataset"].level(choice.name), TaskLevel):
@@ -70,7 +71,7 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
     labels = sorted({*np.unique(y_train).tolist(), *np.unique(y_validation).tolist()})
     _check_labels(where, labels, len(y_train) + len(y_validation))
     classes = [_as_classes(y, labels) for y in (y_train, y_validation)]
-    return Dataset(scaled[0], classes[0], scaled[1], classes[1], x_train.shape[1:], len(labels), _naming(labels))
+    return Dataset(scaled[0], classes[0], scaled[1], classes[1], x_train.shape[1:], len(labels), _naming(labels), kind)
 
 
 def _kind(choice: Choice) -> DataKind:
@@ -141,7 +142,8 @@ def describe(choice: Choice) -> str:
         place = "drawn by its rule" if isinstance(level, TaskLevel) else place
     rows = f"{len(data.y_train)} training and {len(data.y_validation)} validation rows"
     labels = f"; {data.labels}" if data.labels else ""
-    return f"{choice.label}: {rows} of {data.shape}, {data.classes} {data.kind}; {place}{labels}"
+    asked = data.kind.replace("_", " ")
+    return f"{choice.label}: {rows} of {data.shape}, {data.classes} {asked}; {place}{labels}"
 
 
 def mnist1d() -> tuple[np.ndarray, np.ndarray]:
@@ -215,8 +217,8 @@ def _split(x: np.ndarray, y: np.ndarray) -> Arrays:
     return x[train], y[train], x[validation], y[validation]
 
 
-def _check_part(where: str, x: np.ndarray, y: np.ndarray, values: bool) -> None:
-    """Refuse what is not finite samples [rows, ...] and as many whole numbers, or `values`; the hint mends it.
+def _check_part(where: str, x: np.ndarray, y: np.ndarray, kind: DataKind) -> None:
+    """Refuse what is not finite samples [rows, ...] and as many targets of a kind; the hint mends it.
 
     Raises:
         DataError: the message says which array and what it holds.
@@ -227,9 +229,11 @@ def _check_part(where: str, x: np.ndarray, y: np.ndarray, values: bool) -> None:
         raise DataError(f"{where}: x has shape {x.shape}; allowed is [rows, ...].{_hint_for_samples(x)}")
     if not x[0].size:
         raise DataError(f"{where}: x has shape {x.shape}: a sample holds no number.")
-    if values:
+    if kind is DataKind.VALUES:
         _check_values(where, x, y)
-    elif y.shape != (len(x),):
+    elif kind is DataKind.CLASSES_EACH and (y.ndim != 2 or len(y) != len(x) or not y.size):
+        raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed is [rows, steps] for y.")
+    elif kind is DataKind.CLASSES and y.shape != (len(x),):
         raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed is [rows] for y.{_hint_for_shape(y)}")
     elif y.dtype.kind not in "iub":
         raise DataError(f"{where}: y is {y.dtype}; allowed are whole numbers for y.{_hint_for_labels(y)}")
@@ -284,10 +288,10 @@ def _check_labels(where: str, labels: Sequence[int], rows: int) -> None:
 
 
 def _as_classes(y: np.ndarray, labels: Sequence[int]) -> np.ndarray:
-    """The place of each label among `labels`, [rows] int32."""
+    """The place of each label among `labels`, int32 as y is shaped."""
     own, inverse = np.unique(y, return_inverse=True)
     place = {label: number for number, label in enumerate(labels)}
-    return np.array([place[label] for label in own.tolist()], np.int32)[inverse]
+    return np.array([place[label] for label in own.tolist()], np.int32)[inverse].reshape(y.shape)
 
 
 def _naming(labels: Sequence[int]) -> str:

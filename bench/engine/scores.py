@@ -17,18 +17,23 @@ def variance(y: np.ndarray) -> float:
 
 
 def naive_scores(kind: DataKind, y: np.ndarray) -> dict[str, float | None]:
-    """Loss and accuracy of the best constant answer on targets y [B, ...]; of values there is no accuracy."""
+    """Loss and accuracy of the best constant answer on targets y [B, ...]; of values there is no accuracy.
+
+    Where each step has a class, it is an answer for each step.
+    """
     if kind is DataKind.VALUES:
         return {"naive_loss": variance(y), "naive_accuracy": None}
-    shares = np.unique(y, return_counts=True)[1] / len(y)
-    return {"naive_loss": float(-(shares * np.log(shares)).sum()), "naive_accuracy": float(shares.max())}
+    each = [np.unique(step, return_counts=True)[1] / len(y) for step in y.reshape(len(y), -1).T]
+    losses, accuracies = zip(*((-(shares * np.log(shares)).sum(), shares.max()) for shares in each), strict=True)
+    return {"naive_loss": float(np.mean(losses)), "naive_accuracy": float(np.mean(accuracies))}
 
 
 def split_scores(found: Mapping[str, np.ndarray], y: np.ndarray, train_samples: int) -> Scores:
     """The columns of `evaluations`, [R, 2]: of the training sample, and of the validation rows after it.
 
     Args:
-        found: `loss` and, where there are classes, `accuracy` (0 or 1) and `answer` of each run and sample, [R, B].
+        found: `loss` of each run and sample, [R, B], and where there are classes `accuracy` (0 or 1) and `answer`, of
+            each target, [R, B] or [R, B, steps].
         y: the samples' targets, [B, ...].
         train_samples: how many of them are the training sample.
     """
@@ -38,6 +43,7 @@ def split_scores(found: Mapping[str, np.ndarray], y: np.ndarray, train_samples: 
 
 
 def _scores(found: Scores, y: np.ndarray) -> Scores:
+    found, y = {name: values.reshape(len(values), -1) for name, values in found.items()}, y.ravel()
     scores: Scores = {name: found[name].mean(axis=1) for name in ("loss", "accuracy") if name in found}
     if "answer" in found:
         _, place, counts = np.unique(y, return_inverse=True, return_counts=True)

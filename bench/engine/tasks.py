@@ -51,6 +51,24 @@ def recall(length: int, symbols: int, rows: int) -> Arrays:
     return _both(draw, rows)
 
 
+def copy_memory(delay: int, items: int, symbols: int, rows: int) -> Arrays:
+    """`items` symbols, `delay` - 1 blanks, a go-mark, `items` blanks; the answers are blanks and then the symbols.
+
+    [rows, delay + 2 items, symbols + 2] and, at each step, [rows, delay + 2 items]. Without memory the last steps are a
+    guess: items * ln(symbols) / (delay + 2 items) a step (Arjovsky, Shah & Bengio 2016).
+    """
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        blank, go = symbols, symbols + 1
+        shown = np.full((count, delay + 2 * items), blank)
+        answers = shown.copy()
+        shown[:, :items] = answers[:, -items:] = rng.integers(0, symbols, (count, items))
+        shown[:, items + delay - 1] = go
+        return _one_hot(shown, symbols + 2), answers
+
+    return _both(draw, rows)
+
+
 def temporal_order(length: int, rows: int) -> Arrays:
     """Which of X and Y stands at two places, among a to d elsewhere: [rows, length, 6] and four classes [rows].
 

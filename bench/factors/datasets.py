@@ -21,6 +21,7 @@ class DataKind(StrEnum):
     """What a dataset asks for; a loss and a score follow (bench.engine.objective)."""
 
     CLASSES = "classes"  # whole numbers, one a row
+    CLASSES_EACH = "classes_each"  # whole numbers, several a row: at each step of a sequence
     VALUES = "values"  # real numbers, one or several a row, left as they come
 
 
@@ -42,6 +43,11 @@ class DatasetLevel(Level):
     keras_file: str = ""
     asks: DataKind = DataKind.CLASSES
     learned_share: float = 0.0
+
+    @property
+    def outputs(self) -> int:
+        """Numbers that a head must give: one a class or value, and with a class at each step, so many for each."""
+        return self.classes * (self.shape[0] if self.asks is DataKind.CLASSES_EACH else 1)
 
     @property
     def offline(self) -> bool:
@@ -87,17 +93,32 @@ def dataset_level(choice: Choice) -> DatasetLevel | None:
     return level.sized(dict(choice.settings)) if isinstance(level, DatasetLevel) else None
 
 
+_ROWS = Setting(
+    10_000, "Training sequences that are drawn; rows / batch_size steps see none twice.", minimum=100, maximum=1_000_000
+)  # fmt: skip
+
+
 def _drawn(length: int, least: int, **more: Setting) -> dict[str, Setting]:
     """A task's settings: its length, what else it has, and how many sequences are drawn."""
-    drawn = "Training sequences that are drawn; rows / batch_size steps see none twice."
-    rows = Setting(10_000, drawn, minimum=100, maximum=1_000_000)
-    return {"length": Setting(length, "Steps of a sequence.", minimum=least, maximum=LONGEST), **more, "rows": rows}
+    return {"length": Setting(length, "Steps of a sequence.", minimum=least, maximum=LONGEST), **more, "rows": _ROWS}
 
 
 def _with_blank_and_query(settings: Mapping[str, Scalar]) -> Sizes:
     symbols = int(settings["symbols"])
     return (int(settings["length"]), symbols + 2), symbols
 
+
+def _copied(settings: Mapping[str, Scalar]) -> Sizes:
+    delay, items, symbols = (int(settings[name]) for name in ("delay", "items", "symbols"))
+    return (delay + 2 * items, symbols + 2), symbols + 1
+
+
+_COPIED = {
+    "delay": Setting(30, "Steps from the last symbol to the first answer.", minimum=1, maximum=LONGEST),
+    "items": Setting(10, "Symbols to be kept.", minimum=1, maximum=100),
+    "symbols": Setting(8, "How many symbols there are.", minimum=2, maximum=64),
+    "rows": _ROWS,
+}
 
 DATASET = Factor(
     "dataset", "The data that the networks classify.", Place.GRAPH, default="digits", plugins=True,
@@ -130,6 +151,12 @@ DATASET = Factor(
             "after Bengio, Simard & Frasconi 1994", target="bench.engine.tasks:recall", shape=(20, 10), classes=8,
             train_rows=10_000, sizes=_with_blank_and_query,
             settings=_drawn(20, 2, symbols=Setting(8, "How many symbols there are.", minimum=2, maximum=64)),
+        ),
+        TaskLevel(
+            "copy_memory", "The first steps' symbols, to be given back at the last steps after a mark; else blanks.",
+            "Arjovsky, Shah & Bengio 2016", target="bench.engine.tasks:copy_memory", shape=(50, 10), classes=9,
+            train_rows=10_000, asks=DataKind.CLASSES_EACH, sizes=_copied,
+            settings=_COPIED,
         ),
         TaskLevel(
             "temporal_order", "Which of X and Y stood at two places, in this order, among four other symbols.",

@@ -221,5 +221,5 @@ def _costs(structure: Cell) -> Costs:
     level = dataset_level(structure["dataset"])
     features, classes = UNKNOWN_FEATURES, UNKNOWN_CLASSES
     if level is not None and level.shape:
-        features, classes = prod(level.shape), level.classes
+        features, classes = prod(level.shape), level.outputs
     return costs_of(structure, features, classes)

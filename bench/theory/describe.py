@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.errors import BenchError, during
-from bench.factors import FACTORS, Choice, dataset_level, level_name, read_label
+from bench.factors import FACTORS, Choice, DataKind, dataset_level, level_name, read_label
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
@@ -158,6 +158,8 @@ def choice_of(factor: str, written: object) -> Choice:
 def _data(levels: Mapping[str, object], inputs: int | Sequence[int] | None, classes: int | None) -> tuple[int, int]:
     """Features and classes, from what was given or the dataset of the levels."""
     level = dataset_level(choice_of("dataset", levels.get("dataset") or FACTORS["dataset"].default))
+    if level is not None and level.asks is DataKind.CLASSES_EACH:
+        raise BenchError("The theory covers one target a sample, not one at each step.")
     shape = inputs if inputs is not None else level.shape if level is not None else ()
     if shape == ():
         raise BenchError("The number of input features is not known: give `inputs`.")

@@ -7,13 +7,16 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bench.analysis import Outcome, judge
 from bench.engine.datasets import describe, load, load_raw
 from bench.engine.npz import NAMES
-from bench.engine.scores import naive_scores
+from bench.engine.objective import Objective
+from bench.engine.scores import naive_scores, split_scores
 from bench.engine.train import train_cohort
 from bench.errors import DataError, SuiteError
 from bench.factors import FACTORS, Choice, TaskLevel, choose, dataset_level
@@ -55,6 +58,17 @@ def _recall(x: np.ndarray) -> np.ndarray:
     return shown[:, 0]
 
 
+def _copy_memory(x: np.ndarray) -> np.ndarray:
+    shown = _symbols(x)
+    blank = x.shape[-1] - 2
+    items = int(np.argmax(shown[0] == blank))
+    assert (shown[:, :items] < blank).all()
+    rest = np.full((len(x), x.shape[1] - items), blank)
+    rest[:, -items - 1] = blank + 1
+    assert (shown[:, items:] == rest).all()
+    return np.concatenate([np.full((len(x), x.shape[1] - items), blank), shown[:, :items]], axis=1)
+
+
 def _temporal_order(x: np.ndarray) -> np.ndarray:
     shown, length = _symbols(x), x.shape[1]
     rows, places = np.nonzero(shown >= 4)
@@ -76,6 +90,7 @@ def _parity(x: np.ndarray) -> np.ndarray:
 RULES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, dict[str, object], str]] = {
     "adding": (_adding, 1 / 6, {"length": 11}, "7159bb41a272ae41"),
     "recall": (_recall, math.log(5), {"length": 3, "symbols": 5}, "c865e7ff5a7253b8"),
+    "copy_memory": (_copy_memory, 4 * math.log(5) / 15, {"delay": 7, "items": 4, "symbols": 5}, "32981577417a5ddc"),
     "temporal_order": (_temporal_order, math.log(4), {"length": 37}, "0ffb0d79ae892886"),
     "parity": (_parity, math.log(2), {"length": 7}, "5cc69b1fe795af55"),
 }
@@ -92,7 +107,7 @@ def test_targets_follow_from_the_samples_and_the_naive_loss_is_the_rule_s(name: 
         assert (level.kind, level.asks, len(data.x_validation)) == ("sequence", data.kind, 1024)
         for x, y in ((data.x_train, data.y_train), (data.x_validation, data.y_validation)):
             assert x.dtype == np.float32 and len(np.unique(x.reshape(len(x), -1), axis=0)) > 1
-            np.testing.assert_allclose(y.ravel(), rule(x), rtol=1e-6)
+            np.testing.assert_allclose(y.ravel(), rule(x).ravel(), rtol=1e-6)
     fresh = naive_scores(data.kind, np.concatenate([data.y_train, data.y_validation]))["naive_loss"]
     assert fresh == pytest.approx(naive, rel=0.06)  # four standard errors of a variance from 4000 draws of adding
     raw = load_raw(dataset(name))
@@ -170,6 +185,25 @@ def test_theory_has_a_band_for_a_head_with_one_value() -> None:
     assert (found.preactivation_high[:-1] > found.preactivation_low[:-1]).all()
 
 
+def test_a_class_at_each_step_is_scored_as_keras_scores_it() -> None:
+    data = load(dataset("copy_memory", delay=2, items=1, symbols=3, rows=100), "standardize")
+    objective = Objective.of(data)
+    rng = np.random.default_rng(0)
+    y, logits = data.y_train[:6], rng.normal(size=(2, 6, 4, 4)).astype(np.float32)
+    flat = tf.constant(logits.reshape(2, 6, 16))
+    losses = objective.losses(tf.constant(np.stack([y, y])), flat).numpy()
+    own = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    np.testing.assert_allclose(losses.mean(axis=1), [float(own(y, each)) for each in logits], rtol=1e-5)
+    answers = objective.answers(flat)
+    assert answers is not None and (answers.numpy() == logits.argmax(axis=-1)).all()
+    right = answers.numpy() == y
+    scores = split_scores({"loss": losses, "accuracy": right.astype(float), "answer": answers.numpy()}, y, 4)
+    np.testing.assert_allclose(scores["accuracy"], np.stack([right[:, :4].mean((1, 2)), right[:, 4:].mean((1, 2))], 1))
+    balanced = np.mean([right[:, :4][:, y[:4] == k].mean(axis=1) for k in np.unique(y[:4])], axis=0)
+    np.testing.assert_allclose(scores["balanced_accuracy"][:, 0], balanced)
+    assert (objective.outputs, objective.classes, objective.steps) == (16, 0, 4)
+
+
 LEARNED = """
 width = 32
 depth = 2
@@ -181,8 +215,11 @@ steps = {steps}
 
 
 @pytest.mark.parametrize(
-    ("written", "steps"), [('{ level = "adding", length = 5 }', 300), ('"recall"', 100)], ids=["adding", "recall"]
-)
+    ("written", "steps"),
+    [('{ level = "adding", length = 5 }', 300), ('"recall"', 100),
+     ('{ level = "copy_memory", delay = 3, items = 2, symbols = 4 }', 100)],
+    ids=["adding", "recall", "copy_memory"],
+)  # fmt: skip
 def test_a_small_mlp_learns(written: str, steps: int) -> None:
     (cohort,) = cohorts(f"dataset = [{written}]", LEARNED.format(steps=steps), 2, RECORD)
     judged = judge({name: table.to_pandas() for name, table in train_cohort(cohort).items()})

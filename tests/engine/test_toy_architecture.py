@@ -189,7 +189,7 @@ odd.kind = "images"  # type: ignore[attr-defined]
         ('"two_way:build"', SuiteError, f"{__name__}:shallow.* built 1 hidden layers, not 2"),
         ('"two_way:build"', SuiteError, f"{__name__}:nothing.* built a NoneType, not a Network"),
         ('"two_way:build"', SuiteError, f"{__name__}:broad.* built a head of shape .None, 3., not .None, 2."),
-        ('"two_way:sums"', DataError, "its kind is 'images'; allowed are classes, values"),
+        ('"two_way:sums"', DataError, "its kind is 'images'; allowed are classes, classes_each, values"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_a_sentence(place: str, error: type[BenchError], message: str) -> None:
