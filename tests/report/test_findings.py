@@ -13,7 +13,7 @@ from bench.engine.dry import VANISHING, fate
 from bench.plan import make_plan
 from bench.report.blocks import Figure, Lead, Sentence, Sentences, Table, Text
 from bench.report.frames import Frames
-from bench.report.sections import factors, lesson, remedies, rules, trainability
+from bench.report.sections import divergence, factors, lesson, remedies, rules, trainability
 from bench.report.sections.divergence import level_sentences, survival_chart
 from bench.report.sections.effect_figures import effects_of
 from bench.report.sections.factors import effect_sentences, share_sentence
@@ -339,3 +339,13 @@ def test_survival_is_drawn_where_runs_diverged_and_only_there() -> None:
     assert last["diverged"].sum() == gone > 0
     assert last["runs"].sum() == len(made.labelled)
     assert survival_chart(healthy.labelled, healthy.axes) is None
+
+
+def test_the_chapter_on_divergence_names_the_cause_of_every_diverged_run() -> None:
+    (table,) = (
+        each for each in chapter(divergence.section, EXPLODING).of(Table) if each.caption == "Why runs diverged"
+    )
+    gone = int((frames(EXPLODING).tables["runs"]["status"] == "diverged").sum())
+    assert sum(int(row[1].split(" of ")[0]) for row in table.rows) == gone > 0
+    assert {row[1].split(" of ")[1] for row in table.rows} == {str(gone)}
+    assert all(row[-1] in frames(EXPLODING).plain["run_id"].to_numpy() for row in table.rows)

@@ -23,6 +23,7 @@ from bench.report.blocks import (
     sentences,
 )  # fmt: skip
 from bench.report.frames import Frames
+from bench.report.sections.why import RULE, Why, cause_table, causes_found, commonest
 from bench.schema import RunStatus
 from bench.text import integer, listed, of, plural, span, spoken
 
@@ -37,18 +38,26 @@ def section(frames: Frames) -> Section:
     """How many runs, then charts and a table if there are any."""
     events, judged = frames.tables["divergence_events"], frames.labelled
     short = level_sentences(judged, frames.axes)
+    why = causes_found(frames, judged.loc[judged["status"] == RunStatus.DIVERGED, "run_id"])
     first = short[0] if short else Sentence(f"None of {plural(len(judged), 'run')} left the finite numbers.", BASIS)
     blocks = blocks_of(
         Lead(first),
         divergence(events, int(frames.plain["depth"].max())),
         numbers(
             Text(divergence_text(events, judged)),
-            sentences(short[1:]),
+            sentences((*short[1:], *_commonest(why))),
+            cause_table(why, "Why runs diverged") if why else None,
             survival_chart(judged, frames.axes),
             event_table(events, judged),
         ),
     )
     return Section("events", "What diverged", "Divergence", blocks, short=short)
+
+
+def _commonest(why: Sequence[Why]) -> tuple[Sentence, ...]:
+    """The commonest cause of the runs that diverged."""
+    said = commonest(why)
+    return (Sentence(f"Of the runs that diverged: {said[0].lower()}{said[1:]}", RULE, "#causes"),) if said else ()
 
 
 def level_sentences(judged: pd.DataFrame, axes: Sequence[Axis]) -> tuple[Sentence, ...]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from bench.analysis import evidence
 from bench.analysis.causes import Cause
 from bench.report.blocks import Place, Sentence, Table
@@ -55,9 +57,14 @@ def with_article(cause: str) -> str:
     return f"{ARTICLES[Cause(cause)]} {cause}" if cause in ARTICLES else cause
 
 
-def causes_found(frames: Frames) -> list[Why]:
-    """Every cause of the runs that did not learn, diverged or failed, the commonest first."""
-    causes = frames.causes
+def causes_found(frames: Frames, only: pd.Series | None = None) -> list[Why]:
+    """Every cause of the runs that did not learn, diverged or failed, the commonest first.
+
+    Args:
+        frames: the runs.
+        only: ids of runs; all, if None.
+    """
+    causes = frames.causes if only is None else frames.causes[frames.causes["run_id"].isin(only)]
     if causes.empty:
         return []
     signs = frames.signs.all().drop_duplicates("run_id").set_index("run_id")
@@ -100,12 +107,16 @@ def why_sentences(found: Sequence[Why]) -> tuple[Sentence, ...]:
 
 
 def why_table(found: Sequence[Why]) -> Place | None:
-    """All causes with their numbers."""
+    """All causes with their numbers, where a link leads."""
+    return Place(ID, (cause_table(found, "Why runs did not learn"),)) if found else None
+
+
+def cause_table(found: Sequence[Why], caption: str) -> Table:
+    """Causes with their numbers and one run's evidence for each."""
     rows = tuple(
         (each.cause, of(each.runs, each.lost), each.step or "–", each.layer or "–", each.example or "–", each.run_id)
         for each in found
     )
     columns = ("cause", "runs", "median step", "commonest layer", "for example", "in run")
     note = "The first rule that applies to a run is its cause: docs/rules.md, Causes."
-    table = Table("Why runs did not learn", columns, rows, (1, 2, 3), note)
-    return Place(ID, (table,)) if rows else None
+    return Table(caption, columns, rows, (1, 2, 3), note)
