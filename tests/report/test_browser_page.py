@@ -153,7 +153,9 @@ def test_a_change_of_theme_draws_the_charts_anew(claiming: Report, visit: Visit)
 def test_print_shows_what_is_static_and_nothing_to_press(claiming: Report, visit: Visit, opened: bool) -> None:
     page = visit(claiming, diverged(claiming) if opened else "")
     figures = page.locator(STATIC).count()
+    page.set_viewport_size({"width": 718, "height": 1000})  # A4 within its margins
     page.emulate_media(media="print")
+    assert page.evaluate("document.scrollingElement.scrollWidth <= document.scrollingElement.clientWidth")
     expect(page.locator("button, input, select, body > nav, #filters").locator("visible=true")).to_have_count(0)
     expect(page.locator(STATIC).locator("visible=true")).to_have_count(figures)
     expect(page.locator("#run-heatmap svg").locator("visible=true")).to_have_count(int(opened))
