@@ -13,6 +13,7 @@ from bench.executors.local import LocalExecutor, default_workers, run_cohorts
 from bench.factors import FACTORS, Choice, DatasetLevel
 from bench.plan import Cohort, make_plan
 from bench.suite import load_suite
+from bench.text import plural
 
 BUILD = "bench.engine.check:build_cohort"
 TRY_PLUGIN = "bench.engine.check:try_plugin"
@@ -32,7 +33,10 @@ def check_suite(suite_path: Path, *, build: bool, plugins: bool = True) -> None:
     with LocalExecutor(min(default_workers(), len(plan.cohorts))) as executor:
         for remark in try_levels(executor, plan.cohorts, failing=True):
             print(remark)
-        print(f"{suite_path}: {len(suite.cells)} cells, {len(plan.runs)} runs, {len(plan.cohorts)} cohorts")
+        print(
+            f"{suite_path}: {plural(len(suite.cells), 'cell')}, {plural(len(plan.runs), 'run')}, "
+            f"{plural(len(plan.cohorts), 'cohort')}"
+        )
         if build:
             _build_all(executor, suite_path, plan.cohorts)
 
@@ -85,4 +89,4 @@ def _build_all(executor: LocalExecutor, suite_path: Path, cohorts: Sequence[Coho
     ]
     if broken:
         raise SuiteError(f"{suite_path}: {len(broken)} structures cannot be built:\n  " + "\n  ".join(sorted(broken)))
-    print(f"{len(cohorts)} structures built and run for one step")
+    print(f"{plural(len(cohorts), 'structure')} built and run for one step")

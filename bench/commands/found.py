@@ -13,6 +13,7 @@ from bench.executors.tables import Tables, join, without
 from bench.plan import Cohort, Plan, Run, estimate_seconds
 from bench.results import Manifest, Results, now, read_manifest
 from bench.schema import RunStatus
+from bench.text import plural
 
 
 @dataclass
@@ -44,7 +45,8 @@ class Found:
         """What was found, for people."""
         done, failed = self.statuses.total(), self.statuses[RunStatus.FAILED]
         left = sum(len(cohort.runs) for cohort in self.left)
-        said = [f"{len(self.plan.runs)} runs in {len(self.plan.cohorts)} cohorts: {done} done earlier, {left} to run"]
+        planned = f"{plural(len(self.plan.runs), 'run')} in {plural(len(self.plan.cohorts), 'cohort')}"
+        said = [f"{planned}: {done} done earlier, {left} to run"]
         if self.left_out:
             said[0] += f", {self.left_out} left out by --only"
         if failed:

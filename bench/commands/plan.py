@@ -44,8 +44,9 @@ def show_plan(suite_path: Path, workers: int, *, every: bool) -> None:
     question = " ".join(map(printable, suite.question.split()))
     console.print(f"[bold]{suite.name}[/]: {escape(question)}", highlight=False)
     print(
-        f"{len(suite.cells)} cells x {suite.replicates} replicates = {len(plan.runs)} runs in "
-        f"{len(plan.cohorts)} cohorts\n{sum(rows)} rows, about {disk / 2**20:.1f} MiB; "
+        f"{plural(len(suite.cells), 'cell')} x {plural(suite.replicates, 'replicate')} = "
+        f"{plural(len(plan.runs), 'run')} in {plural(len(plan.cohorts), 'cohort')}\n"
+        f"{sum(rows)} rows, about {disk / 2**20:.1f} MiB; "
         f"about {duration(total)} with {plural(workers, 'worker')}, then {duration(report)} for the report, "
         f"{'as measured on this machine' if measured else 'on another machine: this one could not be measured'}"
     )

@@ -182,7 +182,7 @@ class Progress:
         workers, seconds = plural(self.tally.driver.executor.slots, "worker"), self.tally.seconds_left()
         long = "" if dry or not seconds else long_plan(suite, seconds)
         if not dry and seconds:
-            self.say(f"starting {workers}, each imports TensorFlow; about {duration(seconds)} to train")
+            self.say(f"starting {workers}, TensorFlow first; about {duration(seconds)} to train")
         if long:
             self.say(long)
         self.emit("starting", **({"long": long} if long else {}))

@@ -56,7 +56,7 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 
 def test_new_levels_are_listed_and_planned(grown: Copy) -> None:
-    assert "2 cells x 1 replicates = 2 runs" in grown.run("-m", "bench", "plan", "s.toml")
+    assert "2 cells x 1 replicate = 2 runs" in grown.run("-m", "bench", "plan", "s.toml")
     assert "iris" in grown.run("-m", "bench", "list", "dataset")
     said = grown.run("-m", "bench", "theory", "--normalization", "centering", code=2)
     assert 'error: The theory knows nothing of the normalization "centering".' in said
