@@ -16,7 +16,7 @@ from tests.cohorts import of_run
 pytestmark = pytest.mark.full  # a browser takes minutes
 
 SETS = {
-    "gradtrial, watching": "verdict_gradtrial_watching",
+    "gradtrial (whole run)": "verdict_gradtrial_watching",
     "AUTOTRAINER": "verdict_autotrainer",
     "DeepDiagnosis": "verdict_deepdiagnosis",
     "SageMaker Debugger": "verdict_sagemaker_debugger",
