@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from bench.theory.activations import Nonlinearity, activation, nonlinearity_of
+from bench.theory.cells import RecurrentCell, recurrent_cell_of
 from bench.theory.critical import CriticalKind, CriticalPoint, critical_point
 from bench.theory.describe import DenseNetwork, choice_of, network_of
+from bench.theory.gates import tied_sum
+from bench.theory.lags import LagProfile, Law, horizon, lag_profile
 from bench.theory.maps import (
     correlation_map,
     fixed_point,
@@ -16,12 +19,14 @@ from bench.theory.maps import (
     variance_slope,
 )
 from bench.theory.profile import Profile, profile
+from bench.theory.simple_cells import InputState, SingularBound, arcsine_share, input_state, singular_bound
 from bench.theory.trajectory import TrainableDepth, gain_rates, trainable_depth
 from bench.theory.weights import weight_law
 
 __all__ = [
-    "CriticalKind", "CriticalPoint", "DenseNetwork", "Nonlinearity", "Profile", "TrainableDepth", "activation",
-    "choice_of", "correlation_map", "critical_point", "fixed_point", "fixed_points", "gain_rates", "growth_map",
-    "moments", "network_of", "nonlinearity_of", "pair_moments", "profile", "trainable_depth", "variance_map",
-    "variance_slope", "weight_law",
+    "CriticalKind", "CriticalPoint", "DenseNetwork", "InputState", "LagProfile", "Law", "Nonlinearity", "Profile",
+    "RecurrentCell", "SingularBound", "TrainableDepth", "activation", "arcsine_share", "choice_of", "correlation_map",
+    "critical_point", "fixed_point", "fixed_points", "gain_rates", "growth_map", "horizon", "input_state",
+    "lag_profile", "moments", "network_of", "nonlinearity_of", "pair_moments", "profile", "recurrent_cell_of",
+    "singular_bound", "tied_sum", "trainable_depth", "variance_map", "variance_slope", "weight_law",
 ]  # fmt: skip

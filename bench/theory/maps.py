@@ -167,6 +167,18 @@ def fixed_points(phi: Nonlinearity, weight_variance: float, bias_variance: float
     return found
 
 
+def settled_variance(
+    phi: Nonlinearity, weight_variance: float, bias_variance: float = 0.0, start: float = 1.0
+) -> float:
+    """The fixed point q that the variance runs to from `start` > 0; infinity where it grows without bound."""
+    after = variance_map(phi, start, weight_variance, bias_variance)
+    if abs(after / start - 1.0) < FLAT:
+        return start
+    points = fixed_points(phi, weight_variance, bias_variance)
+    ahead = [q for q in points if (q > start if after > start else q < start)]
+    return min(ahead, default=float("inf")) if after > start else max(ahead, default=0.0)
+
+
 def fixed_point(
     phi: Nonlinearity, weight_variance: float, bias_variance: float = 0.0, start: float = 1.0
 ) -> FixedPoint:
@@ -174,12 +186,7 @@ def fixed_point(
 
     Schoenholz et al. 2017 (arXiv:1611.01232): depth scales are -1 / ln of the maps' slopes at the fixed point.
     """
-    after = variance_map(phi, start, weight_variance, bias_variance)
-    if abs(after / start - 1.0) < FLAT:
-        return _described(phi, start, weight_variance, bias_variance)
-    points = fixed_points(phi, weight_variance, bias_variance)
-    ahead = [q for q in points if (q > start if after > start else q < start)]
-    q = min(ahead, default=float("inf")) if after > start else max(ahead, default=0.0)
+    q = settled_variance(phi, weight_variance, bias_variance, start)
     return _described(phi, q, weight_variance, bias_variance)
 
 
