@@ -172,15 +172,20 @@ def _critical_line(network: DenseNetwork) -> str:
 
 
 def _path(question: Question, kind: str) -> Path:
-    """The picture's file, its folder made.
+    levels = question.levels
+    names = ("activation", "initializer", "normalization", "skip")
+    return picture_path(question.out, (kind, *(str(levels.get(name) or "") for name in names)))
+
+
+def picture_path(out: Path | None, words: tuple[str, ...]) -> Path:
+    """The picture's file, its folder made: `out`, or one under reports/theory/ with those words for a name.
 
     Raises:
         ResultsError: a format that cannot be drawn, or a folder that cannot be made.
     """
-    levels = question.levels
-    words = [str(levels[name]) for name in ("activation", "initializer", "normalization", "skip") if levels.get(name)]
-    name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in "-".join([kind, *words])).rstrip("-")
-    path = question.out or FOLDER / f"{name}.png"
+    written = "-".join(word for word in words if word)
+    name = "".join(c if c.isalnum() or c in "-_.=" else "-" for c in written).rstrip("-")
+    path = out or FOLDER / f"{name}.png"
     if path.suffix not in FORMATS:
         raise ResultsError(f'"{path}": pictures end in {", ".join(FORMATS)}.')
     try:

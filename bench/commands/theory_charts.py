@@ -13,8 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.errors import BenchError, ResultsError
-from bench.theory import DenseNetwork, Nonlinearity, Profile, critical_point, moments
+from bench.theory import DenseNetwork, LagProfile, Nonlinearity, Profile, critical_point, moments
 from bench.theory.activations import Array
+from bench.theory.lags import LEFT
 from bench.theory.maps import growth_map
 from bench.theory.trajectory import HIGHEST, LOWEST, gain_rates
 
@@ -55,6 +56,29 @@ def draw_profile(found: Profile, title: str, path: Path) -> None:
     below.legend(frameon=False, fontsize=9, loc="best")
     for axis in axes:
         _plain(axis)
+    _save(figure, path)
+
+
+def draw_lags(found: LagProfile, title: str, horizon: int | None, path: Path) -> None:
+    """Write the predicted gradient norms by lag, with the horizon where it lies among them.
+
+    Raises:
+        ResultsError: the file cannot be written.
+    """
+    figure, axis = plt.subplots(figsize=(7.2, 4.4), layout="constrained")
+    lags = np.arange(len(found.state))
+    own = found.hidden is None
+    axis.plot(lags, found.state, color=INK, lw=1.8, label="state" if own else "cell state c, way through h included")
+    if found.hidden is not None:
+        axis.plot(lags, found.hidden, color=SECOND, lw=1.5, ls="--", label="hidden state h")
+    axis.axhline(np.log10(LEFT), color=SECOND, lw=1, ls=":", label=f"{100 * LEFT:g} % left")
+    if horizon is not None and horizon < len(lags):
+        axis.axvline(horizon, color=INK, lw=1.0, ls=":", label=f"horizon: {horizon}")
+    axis.set_ylabel("log10 gradient norm, relative to lag 0")
+    axis.set_xlabel("lag: steps back from the loss")
+    axis.set_title(title, loc="left", fontsize=11, wrap=True)
+    axis.legend(frameon=False, fontsize=9, loc="best")
+    _plain(axis)
     _save(figure, path)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,8 @@ from typer.testing import CliRunner
 
 from bench.cli import app, guarded
 from bench.commands.theory import Question, show_agreement, show_map, show_theory
-from bench.errors import ResultsError, SuiteError
+from bench.commands.theory_lags import LagQuestion, show_lags
+from bench.errors import BenchError, ResultsError, SuiteError
 from tests.dry_results import SMALL, dry_results
 from tests.report.pages import save
 
@@ -81,3 +83,57 @@ def test_results_take_no_options_and_must_be_there(tmp_path: Path) -> None:
     assert isinstance(given.exception, SuiteError)
     assert str(given.exception).startswith("--depth, --batch-size: ")
     assert isinstance(CliRunner().invoke(app, ["theory", str(tmp_path)]).exception, ResultsError)
+
+
+def test_a_recurrent_layer_by_lag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(record=True, width=120)
+    out = tmp_path / "lags.svg"
+    show_lags(LagQuestion({"cell": "lstm", "width": 64}, input_variance=1e-4, out=out), console)
+    text = console.export_text()
+    assert "lstm, width 64, input variance 10⁻⁴" in text
+    assert " 40  -3.149        -3.215  -3.982   7.1·10⁻⁴\n" in text
+    assert "The gate alone forgets over 3.72 steps; with the recurrent kernel at large lags −0.0675 decades" in text
+    assert "Horizon: 24 steps" in text
+    assert "<svg" in out.read_text(encoding="utf-8")
+    assert capsys.readouterr().out.strip().endswith("lags.svg")
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        (LagQuestion({}, 12, 0.1), "q = 0.295, chi = 0.6888; root of chi 0.8300, −0.0809 decades a step."),
+        (LagQuestion({}, 12, 0.1), "necessary for exploding and not sufficient"),
+        (LagQuestion({}, 12, 0.1), "Horizon: 25 steps"),
+        (LagQuestion({}, 12, 0.0), "Horizon: none; more than 1 % is left at every lag to 1,000."),
+        (
+            LagQuestion({"recurrent_initializer": "orthogonal(gain=0.5)"}, 12, 0.0),
+            "spectral radius 0.5000, −0.3010 decades a step.\nLargest singular value 0.5, steepest slope 1: their "
+            "product is under 1, which is sufficient for vanishing",
+        ),
+        (LagQuestion({"cell": "gru", "gate_bias": "chrono(t_max=9)"}, 5), "forgets over 2 to 9 steps, unit by unit"),
+        (
+            LagQuestion({"activation": "relu", "recurrent_initializer": "identity"}, 9, length=20),
+            "Units pass all or nothing (arcsine law)",
+        ),
+    ],
+)
+def test_lines_below_the_table(question: LagQuestion, says: str, tmp_path: Path) -> None:
+    console = Console(record=True, width=200)
+    show_lags(replace(question, out=tmp_path / "x.png"), console)
+    assert says in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--cell", "lstn"], 'Did you mean "lstm"'),
+        (["--cell", "lstm", "--depth", "3", "--map"], "--depth, --map: describes dense layers. With --cell go --lag, "),
+        (["--lag", "9"], "--lag: describes a recurrent cell. Add --cell simple"),
+        (["--cell", "lstm", "--activation", "relu"], "Not predicted: "),
+        (["--cell", "lstm", "--length", "10"], "lags to 10"),
+    ],
+)
+def test_mistakes_about_cells(arguments: list[str], says: str) -> None:
+    error = CliRunner().invoke(app, ["theory", *arguments]).exception
+    assert isinstance(error, BenchError)
+    assert says in str(error)
