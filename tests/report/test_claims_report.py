@@ -302,7 +302,7 @@ def test_the_list_of_reports_says_how_many_claims_came_out_how(html: str, tmp_pa
         folder = save(found, tmp_path / "reports" / found.suite.name)
         (folder / "index.html").write_text(page, "utf-8")
     write_index(folder)
-    said = {entry.suite: entry.claims for entry in build_index(tmp_path / "reports").entries}
+    said = {entry.suite: entry.said.claims for entry in build_index(tmp_path / "reports").entries}
     assert said == {"claiming": "4 claims: 2 supported, 1 refuted, 1 inconclusive", "exploding": ""}
     assert said["claiming"] in (tmp_path / "reports" / "index.html").read_text("utf-8")
 

@@ -111,7 +111,9 @@ def test_diverged_runs_are_counted_alike_everywhere() -> None:
     assert counts["diverged"] == (3, "12 %")
     assert counts["completed"] == (21, "88 %")
     assert shown["events"].of(Text)[0].text.startswith("3 of 24 runs met a NaN or an infinity.")
-    assert [row[:3] for row in shown["events"].of(Table)[0].rows] == [(lost["cell_key"].iloc[0], "3/3", "12")]
+    why, cells = shown["events"].of(Table)[:2]
+    assert [row[:2] for row in why.rows] == [("values too large at the start", "3 of 3")]
+    assert [row[:3] for row in cells.rows] == [(lost["cell_key"].iloc[0], "3/3", "12")]
     assert (
         shown["events"].of(Lead)[0].sentence.text.startswith("3 of 24 runs left the finite numbers, most often with ")
     )

@@ -47,6 +47,7 @@ def test_results_of_before_versions_and_of_the_projects_former_name_are_read_sho
     for name in ("version", "suite_file", "sources"):
         del written[name]
     former = json.loads(json.dumps(written).replace("gradtrial", "gradbench"))
+    former["verdicts"]["rules"].remove("gradbench_watching")  # a set that came later
     assert former["verdicts"]["rules"] == ["gradbench", "autotrainer"] and "gradbench" in former["text"]
     (out / "manifest.json").write_text(json.dumps(former))
     assert choose_rules(read_manifest(out).verdicts).as_written() == suite.verdicts.as_written()

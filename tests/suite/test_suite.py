@@ -280,7 +280,7 @@ def test_gradients_end_one_step_before_the_network_does(load: Load) -> None:
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)
 def test_shipped_suites_load_name_their_schema_and_obey_it(path: Path) -> None:
-    suite = load_suite(path, plugins=False)
+    suite = load_suite(path, plugins=path.stem == "detectors-fresh")  # it alone has data from outside, scikit-learn's
     assert suite.name == path.stem
     assert suite.text.startswith("#:schema suite.schema.json\n")
     jsonschema.Draft7Validator(suite_schema()).validate(tomllib.loads(suite.text))

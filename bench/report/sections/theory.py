@@ -234,7 +234,7 @@ def agreement(rows: pd.DataFrame, ranked: pd.DataFrame, titles: Mapping[int, str
     furthest_first = ranked[ranked["deviates"]].drop_duplicates("cause")["setting"].head(MOST_LABELS).tolist()
     marks = {setting: str(place) for place, setting in enumerate(furthest_first, start=1)}
     firsts = ~found["setting"].duplicated()
-    found = found.assign(label=found["setting"].map(marks).where(firsts, "").fillna(""))
+    found = found.assign(label=found["setting"].map(lambda setting: marks.get(setting, "")).where(firsts, ""))
     finite = found[np.isfinite(found[["predicted", "measured"]]).all(axis=1)]
     ends = finite[["predicted", "measured"]].to_numpy(float)
     low, high = (float(ends.min()), float(ends.max())) if len(ends) else (-1.0, 1.0)
