@@ -101,6 +101,7 @@ JACOBIAN_OPERATIONS = 400.0  # of the four decompositions of a layer, times its 
 # A worker's peak beyond, and the arrays' beyond the estimate, as measured up to 1 GiB (docs/cluster.md).
 WORKER_BYTES = 800 * 2**20
 ARRAYS_FACTOR = 2
+DATA_COPIES = 3  # of a dataset: as drawn, as numpy holds it and as TensorFlow does; 3.2 and 3.5 measured of recall
 WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
 FLOAT_BYTES = 4
 UNKNOWN_FEATURES = 784  # of a dataset that only the data can describe: taken as large as an MNIST image
@@ -188,7 +189,10 @@ def makespan(seconds: Iterable[float], free: Iterable[float]) -> float:
 
 def estimate_memory(cohort: Cohort) -> int:
     """How many bytes of memory a worker holds at most while it trains a cohort, TensorFlow included."""
-    return WORKER_BYTES + ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure)
+    level = dataset_level(cohort.structure["dataset"])
+    numbers = 0 if level is None else level.train_rows * prod(level.shape)
+    arrays = ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure)
+    return WORKER_BYTES + arrays + DATA_COPIES * FLOAT_BYTES * numbers
 
 
 def estimate_rows(cohort: Cohort) -> dict[str, int]:

@@ -20,7 +20,7 @@ from bench.engine.scores import naive_scores, split_scores
 from bench.engine.train import train_cohort
 from bench.errors import DataError, SuiteError
 from bench.factors import FACTORS, Choice, TaskLevel, choose, dataset_level
-from bench.plan.costs import run_bytes
+from bench.plan.costs import estimate_memory, run_bytes
 from bench.theory import profile
 from tests.cohorts import cohorts
 
@@ -172,6 +172,11 @@ def test_a_sequence_in_a_file_is_one_and_unequal_lengths_are_refused(tmp_path: P
 def test_sizes_follow_the_settings_wherever_they_are_needed() -> None:
     short, long = (dict(cohorts(f'dataset = [{{ level = "adding", length = {n} }}]')[0].structure) for n in (10, 1000))
     assert run_bytes(long) - run_bytes(short) == 4 * 4 * 64 * 2 * 990  # four copies of the first kernel's numbers
+    few, many = (
+        estimate_memory(cohorts(f'dataset = [{{ level = "recall", length = 1000, rows = {rows} }}]')[0])
+        for rows in (100, 20_100)
+    )
+    assert many - few == 3 * 4 * 20_000 * 1000 * 10
     assert describe(dataset("adding", length=10, rows=100)) == (
         "adding(length=10, rows=100): 100 training and 1024 validation rows of (10, 2), 1 values; drawn by its rule"
     )
