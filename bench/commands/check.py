@@ -50,16 +50,19 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
         DataError: a dataset cannot be used.
         SuiteError: a plugin cannot be used, perhaps a dataset too. The message names all of them.
     """
-    datasets: dict[Choice, int] = {}
+    datasets: dict[Choice, tuple[int, tuple[str, ...]]] = {}
     plugins: dict[tuple[str, Choice], None] = {}
     for cohort in cohorts:
         dataset, batch_size = cohort.structure["dataset"], int(cohort.structure["batch_size"].value or 0)
         level = FACTORS["dataset"].level(dataset.name)
         if not (isinstance(level, DatasetLevel) and level.offline):
-            datasets[dataset] = max(datasets.get(dataset, 0), batch_size)
+            largest, networks = datasets.get(dataset, (0, ()))
+            named = tuple(dict.fromkeys((*networks, cohort.structure["architecture"].name)))
+            datasets[dataset] = max(largest, batch_size), named
         for run in cohort.runs:
             plugins |= {each: None for each in run.choices.items() if ":" in each[1].name and each[0] != "dataset"}
-    asked = [*((TRY_DATASET, each) for each in datasets.items()), *((TRY_PLUGIN, each) for each in plugins)]
+    asked: list[tuple[str, object]] = [(TRY_DATASET, (dataset, *needs)) for dataset, needs in datasets.items()]
+    asked += [(TRY_PLUGIN, each) for each in plugins]
     answers = [(target, executor.submit(target, each).result()) for target, each in asked]
     unfit = [str(answer.value) for _, answer in answers if answer.status is Status.UNFIT]
     if unfit:

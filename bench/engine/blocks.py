@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import keras
 
@@ -22,16 +23,18 @@ class Layer:
             activation phi(u), the h that the next layer reads, and what a later skip connection adds: s, or u
             where the path itself is normalized.
         activation: phi, elementwise.
+
+    In a stage with a pass of its own the halves only bring variables: they may be any Keras layers that are built.
     """
 
-    affine: keras.Model
-    response: keras.Model
+    affine: keras.layers.Layer
+    response: keras.layers.Layer
     activation: keras.layers.Layer
 
     @property
     def takes_stream(self) -> bool:
         """Whether the skip connection is added in this layer."""
-        return len(self.response.inputs) == 2
+        return isinstance(self.response, keras.Model) and len(self.response.inputs) == 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Block:
     layers: tuple[Layer, ...]
 
     @property
-    def models(self) -> tuple[keras.Model, ...]:
+    def models(self) -> tuple[keras.layers.Layer, ...]:
         """Its models in the order in which they compute."""
         return tuple(model for layer in self.layers for model in (layer.affine, layer.response))
 
@@ -58,22 +61,28 @@ class Block:
 
 @dataclass(frozen=True)
 class Stage:
-    """`count` blocks of one shape, one after the other, each with weights of its own."""
+    """`count` blocks of one shape, one after the other, each with weights of its own.
+
+    `own_pass` makes what takes all runs through the stage (`passes.Pass`) of the stage and its stacked weights; None:
+    layer by layer, each half as the Keras model that it is.
+    """
 
     block: Block
     count: int
+    own_pass: Callable[[Stage, list[Any]], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Network:
     """The stages in order, and the head that maps the last h to the outputs.
 
-    `flattens`: samples come as vectors; otherwise as they are.
+    `flattens`: samples come as vectors; otherwise as they are. `length`: time steps of a sample that is a sequence.
     """
 
     stages: tuple[Stage, ...]
     head: keras.Model
     flattens: bool = True
+    length: int = 0
 
     @property
     def depth(self) -> int:

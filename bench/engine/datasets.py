@@ -15,7 +15,16 @@ import numpy as np
 from bench.engine.npz import read_npz
 from bench.engine.targets import resolve
 from bench.errors import BenchError, DataError
-from bench.factors import FACTORS, Choice, DataKind, DatasetLevel, TaskLevel, content_digest
+from bench.factors import (
+    FACTORS,
+    ArchitectureLevel,
+    Choice,
+    DataKind,
+    DatasetLevel,
+    TaskLevel,
+    content_digest,
+    sample_kind,
+)
 
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_train, x_validation, y_validation
 
@@ -53,7 +62,7 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
     """
     where = f'dataset "{choice.label or choice.name}"'
-    kind = _kind(choice)
+    kind = kind_of(choice)
     values = kind is DataKind.VALUES
     x_train, y_train, x_validation, y_validation = load_raw(choice)
     for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
@@ -74,7 +83,7 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
     return Dataset(scaled[0], classes[0], scaled[1], classes[1], x_train.shape[1:], len(labels), _naming(labels), kind)
 
 
-def _kind(choice: Choice) -> DataKind:
+def kind_of(choice: Choice) -> DataKind:
     """What a dataset asks for, as its level says, or the attribute `kind` of a function from outside."""
     level = FACTORS["dataset"].level(choice.name)
     if isinstance(level, DatasetLevel):
@@ -106,16 +115,33 @@ def load_raw(choice: Choice) -> Arrays:
     return _from_function(choice, resolve(level.target), level.shape)
 
 
-def try_dataset(asked: tuple[Choice, int]) -> str:
-    """Load a dataset from which batches of a size are drawn; returns what is to be said of it, or nothing.
+def try_dataset(asked: tuple[Choice, int, tuple[str, ...]]) -> str:
+    """Load a dataset from which batches of a size are drawn for architectures; returns what is to be said of it.
 
     Raises:
         DataError: it cannot be used; the message says why.
     """
-    choice, batch_size = asked
+    choice, batch_size, architectures = asked
     data = load(choice, "standardize")
     check_batch(choice, batch_size, len(data.y_train))
+    for name in architectures:
+        check_sample(choice, data.shape, name)
     return f'dataset "{choice.label}": {data.labels}' if data.labels else ""
+
+
+def check_sample(choice: Choice, shape: tuple[int, ...], architecture: str) -> None:
+    """Refuse samples that an architecture cannot take; one from outside, and `mlp`, take all.
+
+    Raises:
+        DataError: they are of another kind.
+    """
+    level = FACTORS["architecture"].level(architecture)
+    if isinstance(level, ArchitectureLevel) and architecture != "mlp" and sample_kind(shape) not in level.accepts:
+        wanted = " or ".join(f"a {kind}" for kind in level.accepts)
+        raise DataError(
+            f'dataset "{choice.label}": its samples have the shape {shape}; architecture {architecture} takes '
+            f"{wanted}, (time steps, features)."
+        )
 
 
 def check_batch(choice: Choice, batch_size: int, rows: int) -> None:

@@ -13,17 +13,13 @@ Everything else is computed element by element and says itself what it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from bench.engine.blocks import Layer
 from bench.engine.ensemble import BatchGradients, Ensemble
-from bench.engine.lifting import lifted
-from bench.engine.passes import Saved, StagePass, read, respond
 from bench.schema import EventKind, Tensor
 
 # The rows of `diagnose`: of each layer its weights, s, u, phi(u) and h as in `blocks.Layer`, dh/dz and the gradient.
@@ -53,7 +49,8 @@ def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tenso
     """
     gradients = iter(penalized)
     grouped = [[next(gradients) for _ in stack.trainable] for stack in ensemble.stacks]
-    responses = [_response_facts(*each) for each in zip(ensemble.passes, batch.saved, strict=True)]
+    passes = zip(ensemble.passes, batch.saved, strict=True)
+    responses = [each.respond_again(saved, _facts_each) for each, saved in passes]
     logits = _facts(batch.logits, 1)[None]
     head = tf.stack([logits, *[tf.zeros_like(logits)] * len(FORWARD)], axis=1)  # nothing stands between it and the loss
     forward = tf.concat([*responses, head], axis=0)  # [layers, s, u, phi, h and dh/dz, FACTS, R]
@@ -62,33 +59,9 @@ def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tenso
     return tf.stack([weight, *tf.unstack(forward, len(FORWARD) + 1, axis=1), gradient])
 
 
-def _response_facts(stage_pass: StagePass, saved: Saved) -> tf.Tensor:
-    """Facts of s, u, phi, h and dh/dz, computed again from each layer's z, [N * layers, len(FORWARD) + 1, FACTS, R]."""
-    layers, blocks = stage_pass.stage.block.layers, stage_pass.blocks
-    weights = [blocks.unstacked(stack) for stack in stage_pass.stacks]
-    taps = [lifted(_tapped(layer)) for layer in layers]
-
-    def body(i: Any, rows: Any) -> Any:
-        found = []
-        for j, layer in enumerate(layers):
-            _, response, state = read(weights[j], i)
-            inputs = [saved.z[j].read(i), *(read(saved.stream, i) if layer.takes_stream else [])]
-            found.append(tf.stack([_facts(tensor, 1) for tensor in taps[j](response, state, inputs)]))
-        return (rows.write(i, tf.stack(found)),)
-
-    (rows,) = blocks.repeat(body, blocks.empty(1))
-    found = rows.stack()
-    return tf.reshape(found, [-1, *found.shape[2:]])
-
-
-def _tapped(layer: Layer) -> Callable[..., Any]:
-    def tapped(response: Any, state: Any, inputs: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(inputs[0])
-            (*forward, _), _ = respond(layer, (response, state), list(inputs), True)
-        return [*forward, tape.gradient(forward[-1], inputs[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)]
-
-    return tapped
+def _facts_each(tensors: list[tf.Tensor]) -> tf.Tensor:
+    """[len, FACTS, R] of tensors [R, B, ...]."""
+    return tf.stack([_facts(tensor, 1) for tensor in tensors])
 
 
 def _facts_of(tensors: list[tf.Tensor]) -> tf.Tensor:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from bench.engine.lifting import lifted, vectorize
 from bench.engine.network import Network
 from bench.engine.objective import Objective
-from bench.engine.passes import Carry, Saved, StageGradients, StagePass, Watch
+from bench.engine.passes import Carry, Pass, StageGradients, StagePass, Watch
 from bench.engine.signal import look, measure_signal
 from bench.engine.stacks import LayerStack
 
@@ -43,13 +43,13 @@ class BatchGradients:
     Attributes:
         loss: the objective's, mean over the samples, [R].
         gradients: of the data loss, one for each of the ensemble's variables, [N, R, ...].
-        saved: what each stage kept, z among it; `logits` are the head's z, [R, B, outputs].
+        saved: what each stage's pass kept; `logits` are the head's z, [R, B, outputs].
         signal: what is measured of the back-propagated signal; of no meaning when not asked for.
     """
 
     loss: tf.Tensor
     gradients: list[tf.Tensor]
-    saved: list[Saved]
+    saved: list[Any]
     logits: tf.Tensor
     signal: Signal
 
@@ -76,7 +76,10 @@ class Ensemble:
         streamed = any(stage.block.skips for stage in self.network.stages)
         unrolled = self.network.depth <= (MOST_LAYERS if self.runs * self.steps >= MANY_STEPS else FEW_LAYERS)
         stages = zip(self.network.stages, self.stages, strict=True)
-        self.passes = [StagePass(stage, stacks, streamed, unrolled) for stage, stacks in stages]
+        self.passes: list[Pass] = [
+            stage.own_pass(stage, stacks) if stage.own_pass else StagePass(stage, stacks, streamed, unrolled)
+            for stage, stacks in stages
+        ]
         self._lifted_head = lifted(self._head_gradients)
 
     @property
@@ -135,7 +138,7 @@ class Ensemble:
         signal = _signal([stage.signal for stage in found], d_logits, watch)
         return BatchGradients(loss, flat, saved, logits, signal)
 
-    def assign_states(self, saved: list[Saved]) -> None:
+    def assign_states(self, saved: list[Any]) -> None:
         """The moving averages after a batch become the ensemble's."""
         for stage, kept in zip(self.stages, saved, strict=True):
             for stack, states in zip(stage, kept.states, strict=True):

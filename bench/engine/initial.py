@@ -14,6 +14,7 @@ from bench.engine.critical import bias_choice, kernel_choice
 from bench.engine.ensemble import Ensemble
 from bench.engine.network import Network
 from bench.engine.objective import Objective
+from bench.engine.recurrence.start import gate_biases, identity_kernel
 from bench.engine.stacks import LayerStack, is_kernel, roles, stack, stack_stage
 from bench.engine.targets import target_of
 from bench.factors import Choice
@@ -58,32 +59,48 @@ def initial_ensemble(network: Network, objective: Objective, runs: Sequence[Run]
     for stage in network.stages:
         layers = len(stage.block.layers)
         values = [
-            _affine_values(layer.affine, runs, [offset + block * layers + j for block in range(stage.count)])
+            _affine_values(network, layer.affine, runs, [offset + block * layers + j for block in range(stage.count)])
             for j, layer in enumerate(stage.block.layers)
         ]
         stages.append(stack_stage(stage, values, len(runs)))
         offset += layers * stage.count
     head = network.head.trainable_variables
-    stacked_head = LayerStack(stack(head, _affine_values(network.head, runs, [HEAD])), [], [])
+    stacked_head = LayerStack(stack(head, _affine_values(network, network.head, runs, [HEAD])), [], [])
     return Ensemble(network, objective, stages, stacked_head, int(runs[0].choices["steps"].value or 0))
 
 
-def _affine_values(model: keras.Model, runs: Sequence[Run], indices: Sequence[int]) -> list[np.ndarray]:
+def _affine_values(
+    network: Network, model: keras.layers.Layer, runs: Sequence[Run], indices: Sequence[int]
+) -> list[np.ndarray]:
     """Starts of an affine model's variables, each [blocks, runs, ...]."""
+    length = 0 if model is network.head else network.length
     return [
-        np.stack([np.stack([_start(variable, role, run, index) for run in runs]) for index in indices])
+        np.stack([np.stack([_start(variable, role, run, index, length) for run in runs]) for index in indices])
         for variable, role in zip(model.trainable_variables, roles(model.trainable_variables), strict=True)
     ]
 
 
-def _start(variable: keras.Variable, role: str, run: Run, index: int) -> np.ndarray:
-    """The start of one variable of one run, a draw a role; what is neither kernel nor bias keeps Keras's own."""
+def _start(variable: keras.Variable, role: str, run: Run, index: int, length: int) -> np.ndarray:
+    """The start of one variable of one run, a draw a role; what is neither kernel nor bias keeps Keras's own.
+
+    Args:
+        length: time steps of the layer's samples, 0 where it has no cell.
+    """
     shape = tuple(variable.shape)
     initializer, activation = run.choices["initializer"], run.choices["activation"]
+    recurrent = run.choices["recurrent_initializer"]
+    if role == "recurrent_kernel" and not recurrent.is_none:
+        if recurrent.name == "identity":
+            return identity_kernel(recurrent, shape)
+        return draw_kernel(recurrent, derive_seed(run.seed, role, index), shape)
     if is_kernel(role):
         choice = kernel_choice(initializer, activation, shape)
         return draw_kernel(choice, derive_seed(run.seed, role, index), shape)
     if role == "bias":
         choice = bias_choice(initializer, activation, run.choices["bias_initializer"])
-        return draw_bias(choice, derive_seed(run.seed, role, index), shape)
+        drawn = draw_bias(choice, derive_seed(run.seed, role, index), shape)
+        if not length:
+            return drawn
+        seed = derive_seed(run.seed, "gate_bias", index)
+        return drawn + gate_biases(run.choices["cell"], run.choices["gate_bias"], seed, shape, length)
     return variable.numpy()

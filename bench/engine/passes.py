@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 import tensorflow as tf
 
@@ -101,6 +101,42 @@ class Blocks:
         return tf.TensorArray(tf.float32, self.count, element_shape=shape, clear_after_read=False).unstack(value)
 
 
+class Pass(Protocol):
+    """What takes all runs through a stage. What is saved is its own affair, but for `states`.
+
+    Attributes:
+        stage, stacks: the stage, and the stacked weights of each layer of its block.
+    """
+
+    stage: Stage
+    stacks: list[LayerStack]
+
+    def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Any]:
+        """Through the stage; in training mode with what the backward pass needs, and the stage's new state."""
+
+    def backward(self, saved: Any, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
+        """From the gradients for the carry that left the stage to those for the carry that entered it.
+
+        Args:
+            ends: gradients of the loss for (s, h) after the stage; s is None without skip connections.
+            watch: whether the signal is measured, see `signal.look`.
+        """
+
+    def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
+        """Through the stage in training mode, its state untouched: what `of(layer)` makes of each layer's s, u and phi.
+
+        Returns:
+            The carry, and [N * layers, ...].
+        """
+
+    def respond_again(self, saved: Any, of: Callable[[list[tf.Tensor]], tf.Tensor]) -> tf.Tensor:
+        """What `of` makes of each layer's s, u, phi, h and dh/dz, computed again from what was saved.
+
+        Returns:
+            [N * layers, ...].
+        """
+
+
 @dataclass
 class Saved:
     """What the forward pass keeps for the backward pass, for each layer of the block: h below it, and z."""
@@ -141,7 +177,7 @@ class StagePass:
         self._backward = [_lifted_backward(layer) for layer in layers]
 
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Saved]:
-        """Through the stage; in training mode with what the backward pass needs, and the stage's new state."""
+        """See `Pass`."""
         layers, blocks = self.stage.block.layers, self.blocks
         weights = [blocks.unstacked(stack) for stack in self.stacks]
 
@@ -165,12 +201,7 @@ class StagePass:
         return ((s if self.streamed else None), h), Saved(kept[0], kept[1], kept[2], states)
 
     def backward(self, saved: Saved, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
-        """From the gradients for the carry that left the stage to those for the carry that entered it.
-
-        Args:
-            ends: gradients of the loss for (s, h) after the stage; s is None without skip connections.
-            watch: whether the signal is measured, see `signal.look`.
-        """
+        """See `Pass`."""
         layers, blocks = self.stage.block.layers, self.blocks
         weights = [blocks.unstacked(stack) for stack in self.stacks]
 
@@ -198,6 +229,43 @@ class StagePass:
         signal = [_in_order([array.stack() for array in of_layers]) for of_layers in zip(*sums, strict=True)]
         return ((ds if self.streamed else None), dh), StageGradients(gradients, signal)
 
+    def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
+        """See `Pass`; the layers' functions are kept, so that `of` gives one for a layer each time."""
+        stage, blocks = self.stage, self.blocks
+        weights = [blocks.unstacked(stack) for stack in self.stacks]
+        looks = [_lifted_look(layer, of(layer)) for layer in stage.block.layers]
+
+        def body(i: Any, s: Any, h: Any, rows: Any) -> Any:
+            entered, found = s, []
+            for layer, run, arrays in zip(stage.block.layers, looks, weights, strict=True):
+                h, s, statistics = run(*read(arrays, i), h, [entered] if layer.takes_stream else [])
+                found.append(statistics)
+            return (s if self.streamed else h), h, rows.write(i, tf.stack(found))
+
+        s, h = carry
+        (rows,) = blocks.empty(1, tf.float64)
+        s, h, rows = blocks.repeat(body, (h if s is None else s, h, rows))
+        flat = rows.stack()  # [N, layers, ...]
+        return ((s if self.streamed else None), h), tf.reshape(flat, [-1, *flat.shape[2:]])
+
+    def respond_again(self, saved: Saved, of: Callable[[list[tf.Tensor]], tf.Tensor]) -> tf.Tensor:
+        """See `Pass`."""
+        layers, blocks = self.stage.block.layers, self.blocks
+        weights = [blocks.unstacked(stack) for stack in self.stacks]
+        taps = [lifted(_tapped(layer)) for layer in layers]
+
+        def body(i: Any, rows: Any) -> Any:
+            found = []
+            for j, layer in enumerate(layers):
+                _, response, state = read(weights[j], i)
+                inputs = [saved.z[j].read(i), *(read(saved.stream, i) if layer.takes_stream else [])]
+                found.append(of(taps[j](response, state, inputs)))
+            return (rows.write(i, tf.stack(found)),)
+
+        (rows,) = blocks.repeat(body, blocks.empty(1))
+        found = rows.stack()
+        return tf.reshape(found, [-1, *found.shape[2:]])
+
 
 # Cohorts whose layers are the same objects (see `architectures.mlp`) share what was traced for them.
 @lru_cache(maxsize=128)
@@ -214,6 +282,31 @@ def _lifted_backward(layer: Layer) -> Callable[..., Any]:
         return below, gradients, look(signal, *watch), stream
 
     return traced_once(run)
+
+
+@lru_cache(maxsize=128)
+def _lifted_look(layer: Layer, of: Callable[..., tf.Tensor]) -> Callable[..., Any]:
+    """A layer for all runs, traced once: (its variables, h, [stream]) to the next h and stream, and what `of` says."""
+
+    def taps(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
+        z, _ = layer.affine.stateless_call(affine, [], h)
+        return respond(layer, (response, state), [z, *stream], True)[0]
+
+    def run(*given: Any) -> Any:
+        pre, u, phi, h, s = vectorize(taps, *given)
+        return h, s, of(pre, u, phi)
+
+    return traced_once(run)
+
+
+def _tapped(layer: Layer) -> Callable[..., Any]:
+    def tapped(response: Any, state: Any, inputs: Any) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(inputs[0])
+            (*forward, _), _ = respond(layer, (response, state), list(inputs), True)
+        return [*forward, tape.gradient(forward[-1], inputs[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)]
+
+    return tapped
 
 
 def _in_order(of_layers: list[tf.Tensor]) -> tf.Tensor:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import keras
@@ -12,8 +13,6 @@ import tensorflow as tf
 
 from bench.engine.blocks import Layer
 from bench.engine.ensemble import Ensemble
-from bench.engine.lifting import traced_once, vectorize
-from bench.engine.passes import StagePass, read, respond
 from bench.engine.signal import sample_norms
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
@@ -49,46 +48,17 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
     carry: Any = (None, ensemble.repeated(x))
     rows = []
     for stage_pass, slope in zip(ensemble.passes, slopes, strict=True):
-        carry, found = _stage_statistics(stage_pass, carry, slope)
+        carry, found = stage_pass.look(carry, partial(_statistics_of, slope=slope))
         rows.append(found)
     return tf.concat(rows, axis=0)
 
 
-def _stage_statistics(stage_pass: StagePass, carry: Any, slope: float) -> Any:
-    stage, blocks = stage_pass.stage, stage_pass.blocks
-    weights = [blocks.unstacked(stack) for stack in stage_pass.stacks]
-    looks = [_look(layer, slope) for layer in stage.block.layers]
-
-    def body(i: Any, s: Any, h: Any, rows: Any) -> Any:
-        entered, found = s, []
-        for layer, look, arrays in zip(stage.block.layers, looks, weights, strict=True):
-            h, s, statistics = look(*read(arrays, i), h, [entered] if layer.takes_stream else [])
-            found.append(statistics)
-        return (s if stage_pass.streamed else h), h, rows.write(i, tf.stack(found))
-
-    s, h = carry
-    (rows,) = blocks.empty(1, tf.float64)
-    s, h, rows = blocks.repeat(body, (h if s is None else s, h, rows))
-    flat = rows.stack()  # [N, layers, statistics, R]
-    return ((s if stage_pass.streamed else None), h), tf.reshape(flat, [-1, *flat.shape[2:]])
-
-
 @lru_cache(maxsize=128)
-def _look(layer: Layer, slope: float) -> Any:
-    """A layer for all runs, traced once: (its variables, h, [stream]) to the next h, the next stream and statistics."""
-
-    def taps(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
-        z, _ = layer.affine.stateless_call(affine, [], h)
-        return respond(layer, (response, state), [z, *stream], True)[0]
-
-    def look(*given: Any) -> Any:
-        pre, u, phi, h, s = vectorize(taps, *given)
-        return h, s, _layer_statistics(layer.activation, pre, u, phi, slope)
-
-    return traced_once(look)
+def _statistics_of(layer: Layer, slope: float) -> Callable[..., tf.Tensor]:
+    return partial(_layer_statistics, layer.activation, slope)
 
 
-def _layer_statistics(activation: keras.layers.Layer, s: Any, u: Any, phi: Any, slope: float) -> tf.Tensor:
+def _layer_statistics(activation: keras.layers.Layer, slope: float, s: Any, u: Any, phi: Any) -> tf.Tensor:
     """The statistics of one layer, [9, R], from its s, u and phi, each [R, B, ...]."""
     with tf.GradientTape() as tape:
         tape.watch(u)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from math import ceil
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,7 @@ from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
 PROBE_SAMPLES = 512  # a unit is called dead on no fewer (or on all training rows)
 FEW_SAMPLES = 2000  # validation rows that are looked at, at most
+AT_ONCE, FEWEST = 2**26, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
 
 
 def train_cohort(cohort: Cohort, reached: Callable[[int], None] = lambda step: None) -> dict[str, pa.Table]:
@@ -54,7 +56,7 @@ class Training:
         objective = Objective.of(data)
         network = build_network(structure, data.shape, objective.outputs)
         self.ensemble = initial_ensemble(network, objective, cohort.runs)
-        self.data = _Data(data, flattens=network.flattens)
+        self.data = _Data(data, flattens=network.flattens, at_once=_samples_at_once(self.ensemble))
         apply_lsuv(self.ensemble, cohort.runs, self.data.probe_x)
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
@@ -164,14 +166,19 @@ class Training:
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""
         if self.recorder.wants("evaluations", step):
-            found = self.evaluate(self.data.judged_x, self.data.judged_y)
-            self.evaluated = found["loss"].numpy()
-            values = {name: each.numpy() for name, each in found.items()}
+            values = self._evaluate()
+            self.evaluated = values["loss"]
             self.recorder.add("evaluations", step, split_scores(values, self.data.truth, self.data.train_samples))
         if self.recorder.wants("activations", step):
             found = self.probe(self.data.probe_x).numpy()
             columns = {n: found[:, k].T for k, n in enumerate(STATISTICS)}
             self.recorder.add("activations", step, columns | self._jacobians(step))
+
+    def _evaluate(self) -> dict[str, np.ndarray]:
+        """What `evaluate` says of all samples that are looked at, [R, samples]."""
+        found = [self.evaluate(x, y) for x, y in self.data.judged]
+        count = len(self.data.truth)
+        return {name: np.concatenate([each[name].numpy() for each in found], axis=1)[:, :count] for name in found[0]}
 
     def _jacobians(self, step: int) -> dict[str, np.ndarray]:
         """The Jacobians' columns; null at a step for which the suite does not ask."""
@@ -214,9 +221,9 @@ class Training:
 
 
 class _Data:
-    """A dataset on the device."""
+    """A dataset on the device; `judged` is what evaluations look at, in parts of equal size, the last filled up."""
 
-    def __init__(self, data: Dataset, *, flattens: bool) -> None:
+    def __init__(self, data: Dataset, *, flattens: bool, at_once: int | None = None) -> None:
         flat = [np.reshape(x, (len(x), -1)) if flattens else x for x in (data.x_train, data.x_validation)]
         self.x, self.y = tf.constant(flat[0]), tf.constant(data.y_train)
         sample = sample_rows(len(flat[0]), PROBE_SAMPLES)
@@ -226,6 +233,12 @@ class _Data:
         self.truth = np.concatenate([data.y_train[sample], data.y_validation[few]])
         self.judged_y = tf.constant(self.truth)
         self.train_samples = len(sample)
+        parts = ceil(len(self.truth) / (at_once or len(self.truth)))
+        size = ceil(len(self.truth) / parts)
+        rows = np.arange(parts * size).reshape(parts, size) % len(self.truth)
+        self.judged = [(tf.gather(self.judged_x, part), tf.gather(self.judged_y, part)) for part in rows]
+        if parts == 1:
+            self.judged = [(self.judged_x, self.judged_y)]
 
 
 class _Losses:
@@ -249,6 +262,14 @@ class _Losses:
         news = alive & ~self.crossed & np.isfinite(loss) & (loss > limit)
         self.crossed |= news
         return [(int(run), float(limit[run])) for run in np.flatnonzero(news)]
+
+
+def _samples_at_once(ensemble: Ensemble) -> int | None:
+    """How many sequences an evaluation takes at a time; None: all, where samples are no sequences."""
+    if not ensemble.network.length:
+        return None
+    widest = max(kernel.shape[-1] for kernel in ensemble.kernels)
+    return max(FEWEST, AT_ONCE // (ensemble.runs * ensemble.network.length * widest))
 
 
 def _weight_counts(ensemble: Ensemble) -> list[int]:

@@ -15,20 +15,23 @@ from bench.factors.datasets import (
     TaskLevel,
     content_digest,
     dataset_level,
+    sample_kind,
 )
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
+from bench.factors.recurrence import CELL, GATE_BIAS, RECURRENT_INITIALIZER
 
 __all__ = [
     "FACTORS", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel",
     "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "choose", "content_digest", "costs_of",
-    "dataset_level", "level_name", "read_label", "show",
+    "dataset_level", "level_name", "read_label", "sample_kind", "show",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {
     factor.name: factor
     for factor in (
         DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER, NORMALIZATION,
-        SKIP, CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE, BATCH_SIZE, STEPS,
+        SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE, BATCH_SIZE,
+        STEPS,
     )
 }  # fmt: skip

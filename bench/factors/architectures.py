@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import prod
 
 from bench.factors.base import Choice, Factor, Level, Number, Place
 
 ACTIVATION_FLOATS = 8  # per unit of a dense layer, kept for the backward pass
 FLOPS_PER_WEIGHT = 6  # of a dense layer: two forward, four backward
+GATES = {"lstm": 4, "gru": 3}  # blocks of a cell's kernels; other cells have one
+GATE_FLOATS, STATE_FLOATS = 5, 8  # per unit and time step of a recurrent layer: of each gate, and beside them
 
 
 @dataclass(frozen=True)
@@ -20,37 +23,67 @@ class Costs:
         activations: numbers that the backward pass needs of each sample.
         flops: operations for each sample and step.
         layers: hidden layers: rows of a measured step.
+        length: steps that each layer takes one after the other.
     """
 
     weights: int
     activations: int
     flops: int
     layers: int
+    length: int = 1
 
 
-def dense_costs(structure: Mapping[str, Choice], features: int, outputs: int) -> Costs:
-    """Of fully connected layers of equal width, with samples of so many features and a head of so many units."""
+def dense_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
+    """Of fully connected layers of equal width, with samples of a shape and a head of so many units."""
     depth, width = (int(structure[name].value or 0) for name in ("depth", "width"))
-    weights = width * (features + width * (depth - 1) + outputs)
+    weights = width * (prod(shape) + width * (depth - 1) + outputs)
     return Costs(weights, ACTIVATION_FLOATS * width * depth, FLOPS_PER_WEIGHT * weights, depth)
+
+
+def recurrent_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
+    """Of recurrent layers of equal width over sequences (time steps, features), and a head on the last state."""
+    depth, width = (int(structure[name].value or 0) for name in ("depth", "width"))
+    length, features = (shape[0], prod(shape[1:])) if shape else (1, 1)
+    gates = GATES.get(structure["cell"].name, 1)
+    weights = gates * width * (features + width + 2 * width * (depth - 1))
+    floats = length * depth * width * (GATE_FLOATS * gates + STATE_FLOATS)
+    flops = FLOPS_PER_WEIGHT * (length * weights + width * outputs)
+    return Costs(weights + width * outputs, floats, flops, depth, length)
 
 
 @dataclass(frozen=True)
 class ArchitectureLevel(Level):
     """A kind of network, the kinds of samples it takes (`DatasetLevel.kind`) and what it costs.
 
-    `costs` takes a structure, the features of a sample and the units of the head.
+    Attributes:
+        accepts: the kinds.
+        costs: of a structure, the shape of a sample and the units of the head.
+        defaults: of a suite that fixes this architecture, the level of each factor that it does not name, where that
+            is not the factor's own; these factors have no level `none` here.
+        unused: each factor that it has no use for, and why.
+        refused: levels of other factors that it cannot train, and why.
     """
 
     accepts: tuple[str, ...] = ()
-    costs: Callable[[Mapping[str, Choice], int, int], Costs] = dense_costs
+    costs: Callable[[Mapping[str, Choice], tuple[int, ...], int], Costs] = dense_costs
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    unused: Mapping[str, str] = field(default_factory=dict)
+    refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+    def objection(self, factor: str, choice: Choice) -> str:
+        """Why this network cannot be made with a factor's choice; empty where it can."""
+        if factor in self.unused and not choice.is_none:
+            return self.unused[factor]
+        if factor in self.defaults and choice.is_none:
+            return f"{self.name} needs one; {self.defaults[factor]} is Keras's own."
+        return self.refused.get((factor, choice.name), "")
 
 
-def costs_of(structure: Mapping[str, Choice], features: int, outputs: int) -> Costs:
+def costs_of(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
     """What a structure costs; one from outside, which planning does not import, as dense layers of its size would."""
     level = ARCHITECTURE.level(structure["architecture"].name)
     costs = level.costs if isinstance(level, ArchitectureLevel) else dense_costs
-    return costs(structure, features, outputs)
+    return costs(structure, shape, outputs)
 
 
 ARCHITECTURE = Factor(
@@ -59,6 +92,26 @@ ARCHITECTURE = Factor(
         ArchitectureLevel(
             "mlp", "Fully connected layers of equal width; inputs are flattened.", "Rumelhart, Hinton & Williams 1986",
             target="bench.engine.architectures.mlp:build", accepts=("vector", "sequence", "image"),
+            unused=dict.fromkeys(
+                ("cell", "recurrent_initializer", "gate_bias"), "dense layers have no state; recurrent ones have.",
+            ),
+        ),
+        ArchitectureLevel(
+            "recurrent", "Stacked recurrent layers of equal width over a sequence; the head reads the last state.",
+            "Elman 1990; Hochreiter & Schmidhuber 1997",
+            target="bench.engine.architectures.recurrent:build", accepts=("sequence",), costs=recurrent_costs,
+            defaults={
+                "cell": "simple", "activation": "tanh", "recurrent_initializer": "orthogonal",
+                "gate_bias": "unit_forget",
+            },
+            unused={
+                "normalization": "a cell has none inside; its scale is that of the initializers and gate_bias.",
+                "skip": "recurrent layers have no blocks to go around; lstm and gru carry their state past them.",
+            },
+            refused={
+                ("initializer", "lsuv"): "lsuv scales one product a layer, and a recurrent layer has one a time step.",
+                ("initializer", "critical"): "critical solves for dense layers; recurrent_initializer has a gain.",
+            },
         ),
     ),
 )  # fmt: skip

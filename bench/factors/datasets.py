@@ -25,6 +25,11 @@ class DataKind(StrEnum):
     VALUES = "values"  # real numbers, one or several a row, left as they come
 
 
+def sample_kind(shape: tuple[int, ...]) -> str:
+    """What a sample of a shape is to an architecture; empty for any other."""
+    return {1: "vector", 2: "sequence", 3: "image"}.get(len(shape), "")
+
+
 @dataclass(frozen=True)
 class DatasetLevel(Level):
     """A dataset, with what is known of it before it is read.
@@ -57,7 +62,7 @@ class DatasetLevel(Level):
     @property
     def kind(self) -> str:
         """`vector`, `sequence` or `image`; empty where only the data can tell."""
-        return {1: "vector", 2: "sequence", 3: "image"}.get(len(self.shape), "")
+        return sample_kind(self.shape)
 
     def sized(self, settings: Mapping[str, Scalar]) -> DatasetLevel:
         """The level with the sizes that these settings give it."""

@@ -77,9 +77,10 @@ class Call:
         """Each call but the first, with so many samples a run."""
         structure, costs, runs = cohort.structure, _costs(cohort.structure), len(cohort.runs)
         passes = self.passes + NORMALIZED.get(structure["normalization"].name, 1.0) * self.normalized
-        numbers = passes * samples * size(structure, "width") * costs.layers + self.weight_passes * costs.weights
+        turns = costs.layers * costs.length
+        numbers = passes * samples * size(structure, "width") * turns + self.weight_passes * costs.weights
         return (
-            rates.step_seconds * (self.calls + self.layer_calls * costs.layers)
+            rates.step_seconds * (self.calls + self.layer_calls * turns)
             + runs * self.products * samples * costs.flops / rates.flops_per_second
             + runs * numbers / rates.numbers_per_second
         )
@@ -104,7 +105,10 @@ ARRAYS_FACTOR = 2
 DATA_COPIES = 3  # of a dataset: as drawn, as numpy holds it and as TensorFlow does; 3.2 and 3.5 measured of recall
 WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
 FLOAT_BYTES = 4
-UNKNOWN_FEATURES = 784  # of a dataset that only the data can describe: taken as large as an MNIST image
+UNKNOWN_SHAPE: tuple[int, ...] = (
+    28,
+    28,
+)  # of a dataset that only the data can describe: taken as large as an MNIST image
 UNKNOWN_CLASSES = 10
 
 # Bytes of a row in its compressed file, and of a cohort's files without rows, as measured.
@@ -223,7 +227,7 @@ def size(choices: Cell, factor: str) -> int:
 def _costs(structure: Cell) -> Costs:
     """What the structure's architecture says that a run takes."""
     level = dataset_level(structure["dataset"])
-    features, classes = UNKNOWN_FEATURES, UNKNOWN_CLASSES
+    shape, classes = UNKNOWN_SHAPE, UNKNOWN_CLASSES
     if level is not None and level.shape:
-        features, classes = prod(level.shape), level.outputs
-    return costs_of(structure, features, classes)
+        shape, classes = level.shape, level.outputs
+    return costs_of(structure, shape, classes)

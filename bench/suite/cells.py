@@ -190,6 +190,22 @@ def check_combinations(cells: Iterable[Cell]) -> None:
                 )
 
 
+def _of_network(factor: str) -> Callable[[Choice, Choice], str]:
+    """Whether an architecture can be made with a factor's level, and has a use for it."""
+
+    def objection(architecture: Choice, choice: Choice) -> str:
+        network = FACTORS["architecture"].level(architecture.name)
+        return network.objection(factor, choice) if isinstance(network, ArchitectureLevel) else ""
+
+    return objection
+
+
+def _cell_has_gates(cell: Choice, gate_bias: Choice) -> str:
+    if cell.name != "simple" or gate_bias.name not in ("chrono", "remember"):
+        return ""
+    return "a simple cell has no gates; lstm and gru have."
+
+
 def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
     data, network = dataset_level(dataset), FACTORS["architecture"].level(architecture.name)
     if data is None or not isinstance(network, ArchitectureLevel):
@@ -243,10 +259,13 @@ def _critical_draws_biases(initializer: Choice, bias_initializer: Choice) -> str
     return "critical draws the biases too. Leave bias_initializer at zeros, and give critical its bias_stddev."
 
 
+_NETWORKS = ("cell", "recurrent_initializer", "gate_bias", "normalization", "skip", "initializer")
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("dataset",), _task_fits_memory),
     (("dataset", "preprocessing"), _task_is_not_scaled),
     (("dataset", "architecture"), _data_fits_network),
+    *((("architecture", factor), _of_network(factor)) for factor in _NETWORKS),
+    (("cell", "gate_bias"), _cell_has_gates),
     (("dataset", "batch_size"), _batch_fits_data),
     (("normalization", "width"), _groups_divide_width),
     (("skip", "depth"), _skip_has_a_block),

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import FACTORS, Choice, choose, content_digest, show
+from bench.factors import FACTORS, ArchitectureLevel, Choice, choose, content_digest, show
 from bench.rules import RulesChoice, choose_rules
 from bench.suite.cells import Cell, ChoiceOf, Levels, PartialCell, check_combinations, check_size, expand, read_partial
 from bench.suite.claims.cells import CellNames
@@ -147,6 +147,10 @@ def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object], cho
             if isinstance(value, list):
                 raise SuiteError(f"{show(value)} is a list. Give one level, or move it to [factors].")
             fixed[name] = choice_of(name, value)
+    network = FACTORS["architecture"].level(fixed["architecture"].name) if "architecture" in fixed else None
+    if isinstance(network, ArchitectureLevel):
+        own = {name: level for name, level in network.defaults.items() if name not in varied and name not in written}
+        fixed |= {name: choose(FACTORS[name], level) for name, level in own.items()}
     return fixed
 
 

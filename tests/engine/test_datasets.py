@@ -281,7 +281,7 @@ def test_labels_become_classes_from_0_and_gaps_are_said(
     assert [order[k] for k in data.y_validation] == y_test.tolist()
     assert data.classes == classes and data.y_train.dtype == np.int32
     assert says in data.labels and bool(says) == bool(data.labels)
-    assert try_dataset((dataset(str(path)), 2)) == (f'dataset "{path}": {data.labels}' if says else "")
+    assert try_dataset((dataset(str(path)), 2, ("mlp",))) == (f'dataset "{path}": {data.labels}' if says else "")
 
 
 @pytest.mark.parametrize("constant", [0.0, 0.1, 1e6 / 3])
@@ -297,7 +297,7 @@ def test_a_feature_that_never_varies_stays_silent(tmp_path: Path, constant: floa
 
 def test_a_batch_is_no_larger_than_the_training_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="batch_size 7 is more than the 6 training rows"):
-        try_dataset((dataset(str(saved(tmp_path))), 7))
+        try_dataset((dataset(str(saved(tmp_path))), 7, ("mlp",)))
 
 
 def test_a_file_that_changed_since_its_suite_was_read_is_refused(tmp_path: Path) -> None:

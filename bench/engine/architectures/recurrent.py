@@ -1,0 +1,47 @@
+"""Recurrent networks: stacked layers of one of Keras's cells over a sequence, and a dense head.
+
+The head reads the last state, or, where the data ask for a class at each step, every state by the same weights.
+
+Each layer is Keras's own (`SimpleRNN`, `LSTM`, `GRU`) as far as its variables go; `bench.engine.recurrence` takes all
+runs through it at once. Its kernel, recurrent kernel and bias are those of Keras, gate by gate in Keras's order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import keras
+
+from bench.engine.activations import make_activation
+from bench.engine.blocks import Block, Layer, Network, Stage
+from bench.engine.datasets import check_sample, kind_of
+from bench.engine.recurrence import CELLS, Phi, RecurrentPass
+from bench.errors import DataError
+from bench.factors import Choice, DataKind
+
+
+def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs: int) -> Network:
+    """As many layers as the depth says, each of as many units as the width.
+
+    Raises:
+        DataError: samples that are no sequences, or answers at each step that are not one a step.
+    """
+    check_sample(structure["dataset"], input_shape, "recurrent")
+    depth, width = (int(structure[name].value or 0) for name in ("depth", "width"))
+    length, each = input_shape[0], kind_of(structure["dataset"]) is DataKind.CLASSES_EACH
+    if each and outputs % length:
+        raise DataError(f'dataset "{structure["dataset"].label}": recurrent networks answer at each of {length} steps.')
+    cell = CELLS[structure["cell"].name]
+    activation = make_activation(structure["activation"])
+    phi = Phi(activation, structure["activation"].label)
+    stages = []
+    for index in range(depth):
+        weights = cell.keras_layer(width)
+        weights.build((None, length, width if index else input_shape[1]))
+        block = Block((Layer(weights, keras.layers.Identity(), activation),))
+        stages.append(Stage(block, 1, partial(RecurrentPass, cell=cell, phi=phi, sequences=each or index < depth - 1)))
+    h = keras.Input((length, width) if each else (width,))
+    answers = keras.layers.Dense(outputs // length if each else outputs)(h)
+    head = keras.Model(h, keras.layers.Reshape((outputs,))(answers) if each else answers)
+    return Network(tuple(stages), head, flattens=False, length=length)

@@ -1,0 +1,8 @@
+"""Recurrent layers: cells whose weights are tied over time, with the gradient for the state at every time step."""
+
+from __future__ import annotations
+
+from bench.engine.recurrence.cells import CELLS, Cell, Phi
+from bench.engine.recurrence.over_time import RecurrentPass
+
+__all__ = ["CELLS", "Cell", "Phi", "RecurrentPass"]

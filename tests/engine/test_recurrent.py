@@ -1,0 +1,233 @@
+"""Recurrent cohorts are held to lone Keras models made of Keras's own layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bench.engine import train
+from bench.engine.batches import batches
+from bench.engine.datasets import try_dataset
+from bench.engine.probes import STATISTICS
+from bench.engine.recurrence.start import gate_biases
+from bench.engine.train import Training
+from bench.errors import DataError
+from bench.factors import FACTORS, choose, costs_of
+from bench.plan import Cohort
+from tests.cohorts import EVALUATED, cohorts, of_run
+
+STEPS, LENGTH, FEATURES, UNITS = 3, 8, 3, 6
+
+
+def sequences() -> tuple[np.ndarray, np.ndarray]:
+    """Noise of two means, told by the first step."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, LENGTH, FEATURES)), rng.integers(0, 3, 200)
+    x[np.arange(200), 0, y] += 2.0
+    return x, y
+
+
+FIXED = f"""
+architecture = "recurrent"
+dataset = "{__name__}:sequences"
+width = {UNITS}
+steps = {STEPS}
+batch_size = 16
+learning_rate = 0.05
+"""
+STARTS = '[{ level = "orthogonal", gain = 1.2 }, { level = "identity", gain = 0.9 }, "glorot_uniform"]'
+CASES = [
+    f'cell = ["simple"]\ndepth = [2]\noptimizer = ["adam"]\nrecurrent_initializer = {STARTS}',
+    'cell = ["lstm"]\ndepth = [1]\ngate_bias = ["unit_forget", "zeros", { level = "chrono", t_max = 6 }]\n'
+    'optimizer = ["momentum"]',
+    'cell = ["gru"]\ndepth = [1]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]\n'
+    'gate_bias = [{ level = "remember", value = 2.0 }]\n'
+    'clipping = ["none", { level = "global_norm", threshold = 0.1 }]',
+    'cell = ["simple"]\ndepth = [1]\nactivation = ["softplus"]\nrecurrent_initializer = ["he_normal"]',
+    'cell = ["simple"]\ndepth = [1]\n'
+    'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]',
+    *(
+        pytest.param(each, marks=pytest.mark.full)
+        for each in (
+            'cell = ["lstm"]\ndepth = [3]\nactivation = ["relu"]\noptimizer = ["rmsprop"]',
+            'cell = ["gru"]\ndepth = [4]\nactivation = ["elu"]\n'
+            'regularization = ["none", { level = "l2", strength = 0.01 }]',
+        )
+    ),
+]
+LAYERS = {"simple": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD, "momentum": keras.optimizers.SGD, "adam": keras.optimizers.Adam,
+    "rmsprop": keras.optimizers.RMSprop,
+}  # fmt: skip
+
+
+def cohort_of(factors: str) -> Cohort:
+    fixed = "".join(line for line in FIXED.splitlines(keepends=True) if line.partition(" =")[0] not in factors)
+    (cohort,) = cohorts(factors, fixed, record=EVALUATED)
+    return cohort
+
+
+class Lone:
+    """One run's network, with its weights, as anybody writes it in Keras."""
+
+    def __init__(self, training: Training, index: int) -> None:
+        run = training.cohort.runs[index]
+        kind, activation = LAYERS[run.choices["cell"].name], run.choices["activation"].name
+        depth, rule = int(run.choices["depth"].value or 0), run.choices["regularization"]
+        strength = float(rule.setting("strength")) if rule.name == "l2" else 0.0
+        penalty = {f"{each}_regularizer": keras.regularizers.L2(strength) for each in ("kernel", "recurrent")}
+        length, features = training.data.x.shape[1:]
+        each = run.choices["dataset"].name == "copy_memory"
+        self.layers = [
+            kind(UNITS, activation=activation, return_sequences=each or k < depth - 1, **penalty) for k in range(depth)
+        ]
+        self.head = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(strength))
+        self.model = keras.Sequential([keras.Input((length, features)), *self.layers, self.head])
+        values = [variable.numpy()[0, index] for stack in training.ensemble.stacks for variable in stack.trainable]
+        self.model.set_weights(values)
+        optimizer, clip = run.choices["optimizer"], run.choices["clipping"]
+        limit = {"global_clipnorm": clip.setting("threshold")} if clip.name == "global_norm" else {}
+        rate = float(run.choices["learning_rate"].value or 0)
+        self.optimizer = OPTIMIZERS[optimizer.name](rate, **dict(optimizer.settings), **limit)
+
+    def step(self, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+        variables = self.model.trainable_variables
+        with tf.GradientTape(persistent=True) as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.model(x, training=True)))
+            whole = loss + tf.add_n(self.model.losses)
+        values = [variable.value for variable in variables]
+        own, raw = tape.gradient(loss, values), tape.gradient(whole, values)
+        self.optimizer.apply_gradients(zip(raw, variables, strict=True))
+        kernels = [tf.linalg.global_norm(own[k : k + 2]) for k in range(0, len(own) - 2, 3)] + [tf.norm(own[-2])]
+        return {
+            "loss": float(loss),
+            "global_grad_norm": float(tf.linalg.global_norm(raw)),
+            "kernels": np.array(kernels),
+        }
+
+
+@pytest.mark.parametrize("factors", CASES)
+def test_a_recurrent_cohort_trains_as_lone_keras_models_do(factors: str) -> None:
+    training = Training(cohort_of(factors))
+    x, y = training.data.x.numpy(), training.data.y.numpy()
+    lones = [Lone(training, index) for index in range(len(training.cohort.runs))]
+    tables = {name: table.to_pandas() for name, table in training.run().items()}
+    assert set(tables["runs"]["status"]) == {"completed"}
+    rows = list(batches(training.cohort.runs, len(y), training.batch, STEPS + 1))  # one more, as the cohort takes
+    for index, lone in enumerate(lones):
+        own = of_run(tables, training.cohort.runs[index].run_id)
+        before = lone.model(training.data.judged_x).numpy()
+        found = [lone.step(x[at[index]], y[at[index]]) for at in rows]
+        for name in ("loss", "global_grad_norm"):
+            np.testing.assert_allclose(
+                own["loss_curves"][name], [each[name] for each in found[:-1]], 1e-4, err_msg=name
+            )
+        norms = own["gradient_norms"]["weight_grad_norm"].to_numpy().reshape(STEPS, -1)
+        np.testing.assert_allclose(norms, [each["kernels"] for each in found[:-1]], 1e-4, 1e-7)
+        weights = [variable.numpy()[0, index] for stack in training.ensemble.stacks for variable in stack.trainable]
+        for mine, expected in zip(weights, lone.model.get_weights(), strict=True):
+            np.testing.assert_allclose(mine, expected, 1e-4, 1e-5)
+        after = training.ensemble.predict(training.data.judged_x).numpy()[index].reshape(before.shape)
+        np.testing.assert_allclose(after, lone.model(training.data.judged_x), 1e-4, 1e-4)
+        assert np.abs(after - before).max() > 1e-3
+        assert own["runs"]["parameter_count"].tolist() == [lone.model.count_params()]
+
+
+def test_the_signal_is_the_total_derivative_for_every_state() -> None:
+    training = Training(cohort_of('cell = ["gru"]\ndepth = [1]'))
+    lone = Lone(training, 0)
+    x, y = training.data.x[:16], training.data.y[:16]
+    state, states = [tf.zeros((16, UNITS))], []
+    with tf.GradientTape() as tape:
+        tape.watch(state[0])
+        for t in range(LENGTH):
+            out, state = lone.layers[0].cell(x[:, t], state)
+            states.append(out)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, lone.head(out)))
+    total = np.stack([each.numpy() for each in tape.gradient(loss, states)])
+    found = training.ensemble.gradients(x[None], y[None], tf.constant(value=True)).signal
+    np.testing.assert_allclose(found.activation[0], np.sqrt(16 * np.square(total).sum()), 1e-5)
+    assert np.isfinite(found.preactivation).all() and (np.abs(found.correlation) <= 1.0).all()
+
+
+def test_statistics_are_those_of_the_states_and_evaluations_may_come_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort = cohort_of('cell = ["lstm"]\ndepth = [2]')
+    training = Training(cohort)
+    monkeypatch.setattr(train, "AT_ONCE", 1)
+    parts = Training(cohort)
+    assert len(training.data.judged) == 1 and len(parts.data.judged) == 7
+    for name, values in training._evaluate().items():
+        np.testing.assert_allclose(parts._evaluate()[name], values, 1e-5, 1e-6)
+    lone = Lone(training, 0)
+    states = keras.layers.LSTM(UNITS, return_sequences=True)
+    states.build((None, LENGTH, UNITS))
+    states.set_weights(lone.layers[1].get_weights())
+    below = lone.layers[0](training.data.probe_x)
+    found = dict(zip(STATISTICS, training.probe(training.data.probe_x).numpy()[:, :, 0].T, strict=True))
+    for k, h in enumerate((below.numpy(), states(below).numpy())):
+        for name, value in (("mean", h.mean()), ("std", h.std()), ("nonpositive_fraction", (h <= 0).mean())):
+            assert found[name][k] == pytest.approx(value, rel=1e-4, abs=1e-6)
+        assert 0.0 <= found["saturated_fraction"][k] <= 1.0 and found["dead_fraction"][k] == 0.0
+
+
+def test_a_run_that_overflows_in_time_is_located_before_what_it_spoils() -> None:
+    factors = 'activation = ["relu"]\nrecurrent_initializer = [{ level = "identity", gain = 1e20 }, "orthogonal"]'
+    tables = train.train_cohort(cohort_of(f"{factors}\ndepth = [2]"))
+    lost, sound = tables["runs"].to_pandas().itertuples()
+    assert (lost.status, sound.status) == ("diverged", "completed")
+    events = tables["divergence_events"].to_pandas()
+    assert events[["run_id", "step", "kind", "tensor", "layer_index"]].to_numpy().tolist() == [
+        [lost.run_id, 0, "infinity", "pre-activation", 0]
+    ]
+
+
+def test_kernels_start_as_keras_draws_them_and_costs_count_them() -> None:
+    training = Training(cohort_of('cell = ["lstm"]\ndepth = [2]\ninitializer = ["glorot_uniform"]'))
+    fresh = keras.layers.LSTM(UNITS)
+    fresh.build((None, LENGTH, FEATURES))
+    weights = {role: variable.numpy()[0, 0] for role, variable in training.ensemble.stacks[0].weights.items()}
+    assert {role: value.shape for role, value in weights.items()} == {v.name: tuple(v.shape) for v in fresh.weights}
+    np.testing.assert_allclose(weights["recurrent_kernel"] @ weights["recurrent_kernel"].T, np.eye(UNITS), atol=1e-5)
+    np.testing.assert_array_equal(weights["bias"], fresh.weights[2].numpy())
+    limit = np.sqrt(6.0 / (FEATURES + 4 * UNITS))  # Keras's fans are those of all gates together
+    assert 0.8 * limit < np.abs(weights["kernel"]).max() <= limit
+    costs = costs_of(training.cohort.structure, (LENGTH, FEATURES), 3)
+    assert costs.weights == sum(int(np.prod(kernel.shape[2:])) for kernel in training.ensemble.kernels)
+
+
+GATES = [
+    ("lstm", "zeros", lambda b: not b.any()),
+    ("simple", "unit_forget", lambda b: not b.any()),
+    ("gru", "unit_forget", lambda b: not b.any()),
+    ("lstm", {"level": "remember", "value": 3.0}, lambda b: (b == [[0], [3], [0], [0]]).all()),
+    ("gru", {"level": "remember", "value": 3.0}, lambda b: (b == [[3], [0], [0]]).all()),
+    ("gru", {"level": "chrono", "t_max": 50}, lambda b: (b[0] > 0).all() and b.max() < np.log(49) and not b[1:].any()),
+    ("lstm", "chrono", lambda b: (b[0] == -b[1]).all() and (np.exp(b[1]) < LENGTH - 1).all() and not b[2:].any()),
+]
+
+
+@pytest.mark.parametrize(("cell", "written", "holds"), GATES)
+def test_gates_start_where_their_level_says(cell: str, written: object, holds: Callable[[np.ndarray], bool]) -> None:
+    shape = (2, 3 * UNITS) if cell == "gru" else ({"lstm": 4, "simple": 1}[cell] * UNITS,)
+    choices = choose(FACTORS["cell"], cell), choose(FACTORS["gate_bias"], written)
+    biases = gate_biases(*choices, 7, shape, LENGTH)
+    row = biases if biases.ndim == 1 else biases[0]
+    assert biases.ndim == 1 or not biases[1].any()
+    assert holds(row.reshape(-1, UNITS))
+
+
+def test_samples_that_are_no_sequences_are_refused_before_anything_trains(tmp_path: Path) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "flat.npz"
+    x, y = rng.normal(size=(40, 6)), np.arange(40) % 2
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+    flat = choose(FACTORS["dataset"], str(path))
+    assert not try_dataset((flat, 2, ("mlp",)))
+    with pytest.raises(DataError, match=r"shape \(6,\); architecture recurrent takes a sequence, \(time steps, feat"):
+        try_dataset((flat, 2, ("mlp", "recurrent")))

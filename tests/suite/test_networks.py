@@ -1,0 +1,54 @@
+"""What an architecture brings to a suite: defaults of its own, and refusals of what it has no use for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.errors import SuiteError
+from bench.suite import parse_suite
+from bench.suite.load import Suite
+
+HEAD = '[suite]\nname = "t"\nquestion = "?"\nreplicates = 1\n[factors]\nlearning_rate = [0.1]\n'
+FIXED = '[fixed]\narchitecture = "recurrent"\ndataset = "recall"\n'
+
+
+def suite(text: str) -> Suite:
+    return parse_suite(text, Path("t.toml"))
+
+
+def test_a_suite_of_recurrent_networks_starts_from_kerass_own_levels() -> None:
+    fixed = suite(HEAD + FIXED).fixed
+    own = {name: fixed[name].name for name in ("cell", "activation", "recurrent_initializer", "gate_bias")}
+    assert own == {
+        "cell": "simple", "activation": "tanh", "recurrent_initializer": "orthogonal", "gate_bias": "unit_forget",
+    }  # fmt: skip
+    assert suite(HEAD + FIXED + 'activation = "relu"').fixed["activation"].name == "relu"
+    dense = suite(HEAD).fixed
+    assert [dense[name].name for name in ("cell", "recurrent_initializer", "gate_bias")] == ["none"] * 3
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[fixed]\ncell = "lstm"', "architecture mlp and cell lstm do not go together: dense layers have no state"),
+        ('[fixed]\ngate_bias = "zeros"', "dense layers have no state; recurrent ones have"),
+        (FIXED + 'skip = "residual"', "lstm and gru carry their state past them"),
+        (FIXED + 'normalization = "layer_normalization"', "a cell has none inside"),
+        (FIXED + 'initializer = "lsuv"', "a recurrent layer has one a time step"),
+        (FIXED + 'initializer = "critical"', "recurrent_initializer has a gain"),
+        (FIXED + 'cell = "none"', "recurrent needs one; simple is Keras's own"),
+        (
+            FIXED + 'gate_bias = "chrono"',
+            "cell simple and gate_bias chrono do not go together: a simple cell has no gat",
+        ),
+        (FIXED + 'cell = "gru"\ngate_bias = { level = "chrono", t_max = 2 }', "it must be above 2"),
+        (FIXED + 'cell = "lst"', '"lst" is not a level. Did you mean "lstm"?'),
+        (FIXED.replace("recall", "digits"), "a sample of digits is a image, and recurrent takes sequence"),
+    ],
+)
+def test_what_a_network_cannot_do_is_refused_with_the_reason(text: str, says: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        suite(HEAD + text)
+    assert says in str(caught.value)
