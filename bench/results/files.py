@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import ResultsError, nearest, printable
+from bench.factors import FACTORS
 from bench.schema import TABLES
 
 TEMPORARY = ".writing"
@@ -257,7 +258,10 @@ def read_rows(
 
 
 def _fitted(found: pa.Table, table: str, field: pa.Field, path: Path) -> pa.ChunkedArray:
-    """A column, checked to be what the schema says; nulls where it was not measured."""
+    """A column, checked to be what the schema says; nulls where it was not measured.
+
+    Runs from before a factor have its absent treatment.
+    """
     name, kind = field.name, field.type
     places = found.schema.get_all_field_indices(name)
     if not places and name in KEYS[table]:
@@ -265,7 +269,9 @@ def _fitted(found: pa.Table, table: str, field: pa.Field, path: Path) -> pa.Chun
         raise ResultsError(f"{path}: the column {name} is missing from table {table}. {printable(known)}")
     if len(places) > 1:
         raise ResultsError(f"{path}: the column {name} is there {len(places)} times.")
-    column = found.column(places[0]) if places else pa.nulls(len(found), kind)
+    absent = table == "runs" and name in FACTORS and FACTORS[name].default == "none" and not places
+    missing = pa.repeat(pa.scalar("none", kind), len(found)) if absent else pa.nulls(len(found), kind)
+    column = found.column(places[0]) if places else pa.chunked_array([missing])
     if column.type != kind:
         raise ResultsError(f"{path}: the column {name} holds {column.type}; it must be {kind}.")
     if name in KEYS[table] and column.null_count:

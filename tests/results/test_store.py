@@ -35,6 +35,13 @@ def test_what_is_written_is_read_back_with_units_and_meanings(results: Results) 
     assert not list(results.folder.rglob("*.writing"))
 
 
+def test_runs_from_before_a_factor_have_its_absent_treatment(results: Results) -> None:
+    tables = tables_of("a")
+    results.write("a", tables | {"runs": tables["runs"].drop_columns(["cell", "error"])})
+    runs = read_tables(results.folder)["runs"]
+    assert runs["cell"].tolist() == ["none"] and runs["error"].isna().all()
+
+
 def test_the_done_mark_comes_last(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     replace = Path.replace
