@@ -140,7 +140,7 @@ def _card(claim: Judged) -> ClaimCard:
         **stated,
         verdict=str(claim.verdict),
         mark=words.MARKS[claim.verdict],
-        shown=("◐", "in part") if _in_part(claim) else (words.MARKS[claim.verdict], str(claim.verdict)),
+        shown=_shown(claim),
         why=sentence(claim.why),
         rule=words.readable(claim.rule),
         parts=parts,
@@ -216,12 +216,17 @@ def _side(part: JudgedPart) -> pd.Series:
     return part.best["side"].map(names)
 
 
+def _shown(claim: Judged) -> tuple[str, str]:
+    """Mark and word of a claim: its verdict, or `in part`."""
+    return ("◐", "in part") if _in_part(claim) else (words.MARKS[claim.verdict], str(claim.verdict))
+
+
 def claim_figure(claim: Judged) -> Figure:
     """A panel for each part: numbers per replicate, effect with interval, claimed region."""
     return Figure(
         key=f"claim-{claim.id}",
         kind="claim",
-        title=f"{claim.id}: {words.MARKS[claim.verdict]} {claim.verdict}",
+        title=f"{claim.id}: {' '.join(_shown(claim))}",
         scale=Scale("", ""),
         panels=tuple(Panel(part.name, figure_rows(part)) for part in claim.parts),
     )

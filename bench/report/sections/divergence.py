@@ -138,7 +138,8 @@ def _when(rows: pd.DataFrame) -> str:
     if first == last:
         return f"{plural(len(rows), 'run')} left the finite numbers at step {integer(first)}"
     half = int(steps.quantile(0.5, interpolation="higher"))
-    return f"Half of {plural(len(rows), 'run')} were lost by step {integer(half)}, the last at step {integer(last)}"
+    early = of(int((steps <= half).sum()), len(rows), "run")
+    return f"{early} were lost by step {integer(half)}, the last at step {integer(last)}"
 
 
 def survival_chart(judged: pd.DataFrame, axes: Sequence[Axis]) -> Figure | None:

@@ -35,7 +35,7 @@ def learned_sentence(judged: pd.DataFrame, layout: LineLayout) -> Sentence:
     layers = runs["depth"].astype(str).unique()
     at = f"At {plural(int(float(layers[0])), 'layer')}" if len(layers) == 1 else "At all depths"
     lost = int((runs["status"] != RunStatus.COMPLETED).sum())
-    basis = f"{plural(len(runs), 'run')}, {integer(lost)} lost, which did not learn; {layout.held_words}"
+    basis = f"{plural(len(runs), 'run')}, {integer(lost)} lost (a lost run did not learn); {layout.held_words}"
     text = f"{at} {_told(counts)}{f', with {where}' if where else ''}."
     return Sentence(text, basis, "")
 

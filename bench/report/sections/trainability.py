@@ -33,6 +33,7 @@ DOWN = ("normalization", "skip", "activation")  # the factors that decide how a 
 MOST_ROWS = 36
 MOST_CLAUSES, MOST_WORDS = 2, 25  # of the first sentence
 ONSET = "most runs show the symptom at this depth and every greater one tried; in brackets: how many of them"
+AT_BEST = "each cell at its best learning rate; lost runs count as runs"
 SAID = {"vanishing": "vanishes", "exploding": "explodes", "collapsed": "collapses"}
 
 
@@ -48,7 +49,9 @@ def section(frames: Frames) -> Section:
         "What trained",
         "Map",
         blocks_of(
-            Lead(lead(judged, axes)),
+            Lead(
+                lead(judged, axes, f"{'each cell at its best learning rate; ' if said else ''}lost runs count as runs")
+            ),
             trainability(judged, map_layout(judged, axes), killed),
             numbers(Text(said) if said else None, figure, table, Place("depths", grids) if grids else None),
         ),
@@ -56,7 +59,7 @@ def section(frames: Frames) -> Section:
     )
 
 
-def lead(judged: pd.DataFrame, axes: Sequence[Axis]) -> Sentence:
+def lead(judged: pd.DataFrame, axes: Sequence[Axis], basis: str = "") -> Sentence:
     """How many runs learned at the least and the greatest depth, and with which level of a factor most and fewest."""
     learned = judged["outcome"] == Outcome.LEARNED
     clauses: list[str] = []
@@ -72,14 +75,14 @@ def lead(judged: pd.DataFrame, axes: Sequence[Axis]) -> Sentence:
         counts = {level: (int(shares.loc[level, "sum"]), int(shares.loc[level, "size"])) for level in shares.index}
         joint = "at" if axis.numeric else "with"
         if clauses:
-            clauses.append(f"{joint} {axis.words(best)} {of(*counts[best])}")
+            clauses.append(f"of all runs, {joint} {axis.words(best)} {of(*counts[best])}")
         else:
             said = f"{joint} {axis.words(first)} {of(*counts[first], 'run')} learned"
             clauses.append(f"{said}, {joint} {axis.words(last)} {of(*counts[last])}")
     if not clauses:
         clauses = [f"{of(int(learned.sum()), len(judged), 'run')} learned"]
     text = clauses[0] if len(clauses) == 1 or len(" ".join(clauses).split()) > MOST_WORDS else "; ".join(clauses)
-    return Sentence(sentence(text) if text[0].islower() else f"{text}.")
+    return Sentence(sentence(text) if text[0].islower() else f"{text}.", basis)
 
 
 def _best_rates(frames: Frames) -> tuple[pd.Index, str]:

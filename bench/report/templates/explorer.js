@@ -247,7 +247,7 @@ async function showRun(id) {
   const k = indexOf.get(id), section = byId("run");
   section.hidden = false;
   byId("run-name").textContent = id;
-  if (k === undefined) { byId("run-body").hidden = true; byId("run-said").textContent = "There is no such run on this page."; return; }
+  if (k === undefined) { byId("run-body").hidden = true; byId("run-said").textContent = "There is no such run on this page."; section.focus(); section.scrollIntoView(); return; }
   byId("run-body").hidden = false;
   byId("run-said").textContent = `${data.became[runs.became[k]]} (${data.score.title} ${shown(runs.score[k])}${data.score.bar}); by its gradients ${data.symptoms[runs.verdicts.symptom_start[k]]} at initialization, ${data.symptoms[runs.verdicts.symptom_end[k]]} at the last recorded step.`;
   showCause(k);
