@@ -313,8 +313,19 @@ def one_answer(records: Records, threshold: float) -> pd.DataFrame:
 
 
 def falling(records: Records, threshold: float) -> pd.DataFrame:
-    """A loss on the training sample that still falls: its lowest at the end, and well below that of half the run."""
-    rows, runs = records.rows("evaluations", "train"), len(records.runs)
+    """A loss on the training sample that still falls: its lowest at the end, and well below that of half the run.
+
+    Validation's falls too: where it does not, as with labels that nothing tells, more steps would not help.
+    """
+    fall, last, at_lowest = _last_half(records, "train")
+    beside, _, _ = _last_half(records, "validation")
+    at = np.flatnonzero((fall >= threshold) & at_lowest & ~(beside <= 0.0))
+    return hits(at, last[at], NO_LAYER, fall[at], threshold)
+
+
+def _last_half(records: Records, split: str) -> tuple[Reals, Indices, Flags]:
+    """Of each run: by how much of the naive loss a split's loss fell there, its last step, whether it ends lowest."""
+    rows, runs = records.rows("evaluations", split), len(records.runs)
     loss, last = rows.column("loss"), _last_steps(rows, runs)
     middle, lowest, final = (np.full(runs, np.nan) for _ in range(3))
     before = rows.row_step <= last[rows.row_run] / 2
@@ -322,9 +333,7 @@ def falling(records: Records, threshold: float) -> pd.DataFrame:
     final[rows.row_run] = loss
     np.fmin.at(lowest, rows.row_run, loss)
     with np.errstate(invalid="ignore", divide="ignore"):
-        fall = (middle - final) / records.of_run("naive_loss")
-        at = np.flatnonzero((fall >= threshold) & (final <= lowest))
-    return hits(at, last[at], NO_LAYER, fall[at], threshold)
+        return np.asarray((middle - final) / records.of_run("naive_loss")), last, final <= lowest
 
 
 def last_mean(rows: Rows, runs: int, share: float) -> Reals:

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.errors import SuiteError, during
-from bench.factors import FACTORS, Choice, Factor, Level, Place, Setting, read_label
+from bench.factors import FACTORS, Choice, Factor, read_label
+from bench.factors.recurrence import CELL, GATE_BIAS, RECURRENT_INITIALIZER
 from bench.theory.activations import Array, Nonlinearity, activation
 from bench.theory.describe import choice_of
 from bench.theory.quadrature import legendre
@@ -24,46 +25,7 @@ from bench.theory.weights import weight_law
 BLOCKS = {"simple": 1, "lstm": 4, "gru": 3}
 CHRONO_NODES = 16  # of the uniform law of chrono's times
 
-CELL = Factor(
-    "cell", "What a recurrent layer computes at each time step.", Place.GRAPH, default="simple",
-    levels=(
-        Level("simple", "h = activation(W x + U h + b): Keras's SimpleRNN.", "Elman 1990"),
-        Level("lstm", "A cell state behind three gates: Keras's LSTM.", "Hochreiter & Schmidhuber 1997"),
-        Level("gru", "An update and a reset gate: Keras's GRU.", "Cho et al. 2014"),
-    ),
-)  # fmt: skip
-
-RECURRENT_INITIALIZER = Factor(
-    "recurrent_initializer", "How recurrent kernels are drawn.", Place.RUN, default="orthogonal",
-    levels=(
-        Level(
-            "identity", "Each gate's part of the kernel the identity times `gain`.", "Le, Jaitly & Hinton 2015",
-            settings={"gain": Setting(1.0, "Factor on the identity.", minimum=0.0, exclusive=True)},
-        ),
-        *(level for level in FACTORS["initializer"].levels if level.target),
-    ),
-)  # fmt: skip
-
-GATE_BIAS = Factor(
-    "gate_bias", "What the biases of a cell's gates start at.", Place.RUN, default="unit_forget",
-    levels=(
-        Level("unit_forget", "1 in an LSTM's forget gate, 0 in every other gate of any cell: as Keras.", "Keras"),
-        Level("zeros", "0 in every gate.", "Keras's unit_forget_bias=False"),
-        Level(
-            "chrono", "The gate that keeps the state at ln u; an LSTM's input gate at -ln u.", "Tallec & Ollivier 2018",
-            settings={
-                "t_max": Setting(
-                    "length", "Longest memory in steps; length: that of the sequences.", minimum=2.0, exclusive=True,
-                    or_number=True,
-                ),
-            },
-        ),
-        Level(
-            "remember", "One number in the gate that keeps the state.", "Jozefowicz, Zaremba & Sutskever 2015",
-            settings={"value": Setting(1.0, "The bias.")},
-        ),
-    ),
-)  # fmt: skip
+KERAS = {"cell": "simple", "recurrent_initializer": "orthogonal", "gate_bias": "unit_forget"}  # what is not given
 
 
 @dataclass(frozen=True)
@@ -135,7 +97,7 @@ def _choice(factor: Factor, levels: Mapping[str, object]) -> Choice:
     if isinstance(written, Choice) and not written.is_none:
         return written
     with during(f"{factor.name}:"):
-        return read_label(factor, factor.default if written in (None, "none") else written)
+        return read_label(factor, KERAS[factor.name] if written in (None, "none") else written)
 
 
 def _width(levels: Mapping[str, object]) -> int:

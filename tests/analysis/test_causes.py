@@ -125,6 +125,14 @@ def test_no_row_reads_a_run_as_another_one() -> None:
     pd.testing.assert_frame_equal(causes_of(shuffled, judged(frames)), causes_of(frames, judged(frames)))
 
 
+def test_more_steps_are_no_cause_where_validation_does_not_fall_too() -> None:
+    frames = tables({"evaluations": {"loss": 0.1}}, {"evaluations": {"loss": 0.1}})
+    rows = frames["evaluations"]
+    rows["loss"] = rows["loss"].where((rows["run_id"] == "a0") | (rows["split"] == "train"), 2.3)
+    assert causes_of(frames, judged(frames))["cause"].tolist()[0] == "too few steps"
+    assert "too few steps" not in Signs(frames).all().query("run_id == 'a1'")["cause"].tolist()
+
+
 def test_a_kernel_that_never_moves_and_a_validation_loss_apart() -> None:
     frames = tables({}, {})
     moved = frames["gradient_norms"]
