@@ -31,7 +31,7 @@ from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
 PROBE_SAMPLES = 512  # a unit is called dead on no fewer (or on all training rows)
 FEW_SAMPLES = 2000  # validation rows that are looked at, at most
-AT_ONCE, FEWEST = 2**26, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
+AT_ONCE, FEWEST = 2**24, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
 
 
 def train_cohort(cohort: Cohort, reached: Callable[[int], None] = lambda step: None) -> dict[str, pa.Table]:

@@ -20,7 +20,7 @@ from bench.engine.recurrence.cells import Cell, Phi, State
 from bench.engine.signal import look
 from bench.engine.stacks import LayerStack
 
-PROBED = 2**15  # samples times time steps whose activations are looked at, at most
+PROBED = 2**14  # samples times time steps whose activations are looked at, at most
 
 
 @dataclass
