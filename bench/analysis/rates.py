@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.comparison import at_best, factor_columns
+from bench.analysis.recipes import RATE
 from bench.analysis.verdicts import Outcome
 
-RATE = "learning_rate"
 COLUMNS = ["best", "best_learned", "best_runs", "kills", "kills_learned", "kills_runs"]
 
 

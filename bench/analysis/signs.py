@@ -317,14 +317,14 @@ def falling(records: Records, threshold: float) -> pd.DataFrame:
 
     Validation's falls too: where it does not, as with labels that nothing tells, more steps would not help.
     """
-    fall, last, at_lowest = _last_half(records, "train")
-    beside, _, _ = _last_half(records, "validation")
+    fall, at_lowest = _last_half(records, "train")
+    beside, _ = _last_half(records, "validation")
     at = np.flatnonzero((fall >= threshold) & at_lowest & ~(beside <= 0.0))
-    return hits(at, last[at], NO_LAYER, fall[at], threshold)
+    return _at_end(records, "train", at, fall[at], threshold)
 
 
-def _last_half(records: Records, split: str) -> tuple[Reals, Indices, Flags]:
-    """Of each run: by how much of the naive loss a split's loss fell there, its last step, whether it ends lowest."""
+def _last_half(records: Records, split: str) -> tuple[Reals, Flags]:
+    """Of each run: by how much of the naive loss a split's loss fell there, and whether it ends at its lowest."""
     rows, runs = records.rows("evaluations", split), len(records.runs)
     loss, last = rows.column("loss"), _last_steps(rows, runs)
     middle, lowest, final = (np.full(runs, np.nan) for _ in range(3))
@@ -333,7 +333,7 @@ def _last_half(records: Records, split: str) -> tuple[Reals, Indices, Flags]:
     final[rows.row_run] = loss
     np.fmin.at(lowest, rows.row_run, loss)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray((middle - final) / records.of_run("naive_loss")), last, final <= lowest
+        return np.asarray((middle - final) / records.of_run("naive_loss")), final <= lowest
 
 
 def last_mean(rows: Rows, runs: int, share: float) -> Reals:

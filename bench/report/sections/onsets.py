@@ -8,6 +8,7 @@ from itertools import product
 import pandas as pd
 
 from bench.analysis import Outcome, Symptom, rates, symptom_by_depth
+from bench.analysis.recipes import RATE
 from bench.report.axes import ALL, Axis, level_label
 from bench.report.blocks import Figure, Panel, Scale, Table
 from bench.text import integer, listed, number, of, plural, spoken
@@ -18,7 +19,6 @@ MOST_LINES = 60  # of a panel
 MOST_PANELS = 12
 MOST_NAMED = 4
 MOST_RATES = 40  # rows of the table
-RATE = "learning_rate"
 SOURCE = "Tables runs and gradient_norms; rule: docs/rules.md, The tables by depth."
 
 
