@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import product
 from math import prod
 
@@ -11,6 +11,11 @@ from bench.factors import FACTORS, ActivationLevel, ArchitectureLevel, Choice, T
 
 MAX_CELLS = 1_000_000
 MAX_RUNS = 1_000_000
+
+# Factors of which an architecture has a level of its own where a suite names none.
+OWN = frozenset(
+    name for level in FACTORS["architecture"].levels if isinstance(level, ArchitectureLevel) for name in level.defaults
+)
 
 Cell = Mapping[str, Choice]  # every factor, in the order of FACTORS
 PartialCell = Mapping[str, tuple[Choice, ...]]  # for some factors, the levels that it names
@@ -24,12 +29,19 @@ class Levels:
     """
 
     def __init__(
-        self, varied: Mapping[str, tuple[Choice, ...]], fixed: Mapping[str, Choice], choice_of: ChoiceOf
+        self,
+        varied: Mapping[str, tuple[Choice, ...]],
+        fixed: Mapping[str, Choice],
+        choice_of: ChoiceOf,
+        unnamed: Collection[str] = (),
     ) -> None:
+        """`unnamed` are the factors in neither `[factors]` nor `[fixed]`: an architecture has its own level of them."""
         self.product = varied
         self._choice_of = choice_of
         self._all = {name: list(levels) for name, levels in varied.items()}
         self._fixed = {name: fixed[name] for name in FACTORS if name in fixed}
+        self._unnamed = frozenset(unnamed)
+        self.complete({"architecture": varied.get("architecture", ())})
 
     def named(self, factor: str, written: object) -> tuple[Choice, ...]:
         """The known levels that `written` means: a bare name means the level with any settings."""
@@ -58,6 +70,16 @@ class Levels:
         self._all[factor].append(new)
         return (new,)
 
+    def complete(self, part: PartialCell) -> None:
+        """Know the own levels of a partial cell's architectures, of each factor that neither it nor the suite names."""
+        for architecture in part.get("architecture", ()):
+            for name in self._unnamed.intersection(OWN).difference(part):
+                self.add(name, own_level(name, architecture))
+
+    def _own(self, architecture: Choice, part: PartialCell) -> dict[str, Choice]:
+        names = self._unnamed.intersection(OWN, self._all).difference(part)
+        return {name: self.named(name, own_level(name, architecture))[0] for name in names}
+
     def _alike(self, factor: str, new: Choice) -> tuple[Choice, ...]:
         """A known level that is the same under another path."""
         known = self._all.get(factor) or [self._fixed[factor]]
@@ -80,8 +102,11 @@ class Levels:
         if count > MAX_CELLS:
             raise SuiteError(f"{count} cells are too many: the limit is {MAX_CELLS}.")
         blank = {name: self._fixed.get(name) or self.product[name][0] for name in FACTORS}
+        networks = chosen.get("architecture", (blank["architecture"],))
+        own = {id(network): self._own(network, part) for network in networks}
         for levels in product(*chosen.values()):
-            yield blank | dict(zip(chosen, levels, strict=True))
+            cell = blank | dict(zip(chosen, levels, strict=True))
+            yield cell | own[id(cell["architecture"])]
 
 
 def read_partial(levels: Levels, written: Mapping[str, object], *, add: bool) -> PartialCell:
@@ -98,7 +123,16 @@ def read_partial(levels: Levels, written: Mapping[str, object], *, add: bool) ->
             raise SuiteError(f"{show(factor)} is not a factor. {nearest(factor, FACTORS)}")
         with during(f"{factor}:"):
             part[factor] = _read_levels(levels, factor, value, add=add)
+    if add:
+        levels.complete(part)
     return part
+
+
+def own_level(factor: str, architecture: Choice) -> str:
+    """The level of a factor that no suite names: the architecture's, or the factor's own default."""
+    network = FACTORS["architecture"].level(architecture.name)
+    own = network.defaults if isinstance(network, ArchitectureLevel) else {}
+    return own.get(factor, str(FACTORS[factor].default))
 
 
 def _read_levels(levels: Levels, factor: str, written: object, *, add: bool) -> tuple[Choice, ...]:

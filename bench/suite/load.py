@@ -9,9 +9,20 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import FACTORS, ArchitectureLevel, Choice, choose, content_digest, show
+from bench.factors import FACTORS, Choice, choose, content_digest, show
 from bench.rules import RulesChoice, choose_rules
-from bench.suite.cells import Cell, ChoiceOf, Levels, PartialCell, check_combinations, check_size, expand, read_partial
+from bench.suite.cells import (
+    OWN,
+    Cell,
+    ChoiceOf,
+    Levels,
+    PartialCell,
+    check_combinations,
+    check_size,
+    expand,
+    own_level,
+    read_partial,
+)
 from bench.suite.claims.cells import CellNames
 from bench.suite.claims.model import Claim
 from bench.suite.claims.read import read_claims
@@ -93,7 +104,8 @@ def _build(file: SuiteFile, text: str, path: Path, digest_of: Callable[[str], st
         return replace(choice, digest=digest_of(str(choice.setting("path")))) if choice.name == "npz" else choice
 
     varied = _read_factors(file.factors, choice_of)
-    levels = Levels(varied, _read_fixed(file.fixed, varied, choice_of), choice_of)
+    unnamed = FACTORS.keys() - varied.keys() - file.fixed.keys()
+    levels = Levels(varied, _read_fixed(file.fixed, varied, choice_of), choice_of, unnamed)
     exclude = _read_parts("exclude", levels, file.exclude)
     include = _read_parts("include", levels, file.include)
     cells = expand(levels, exclude, include)
@@ -147,11 +159,9 @@ def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object], cho
             if isinstance(value, list):
                 raise SuiteError(f"{show(value)} is a list. Give one level, or move it to [factors].")
             fixed[name] = choice_of(name, value)
-    network = FACTORS["architecture"].level(fixed["architecture"].name) if "architecture" in fixed else None
-    if isinstance(network, ArchitectureLevel):
-        own = {name: level for name, level in network.defaults.items() if name not in varied and name not in written}
-        fixed |= {name: choose(FACTORS[name], level) for name, level in own.items()}
-    return fixed
+    network = fixed["architecture"] if "architecture" in fixed else varied["architecture"][0]
+    own = {name: choose(FACTORS[name], own_level(name, network)) for name in OWN if name not in varied}
+    return fixed | {name: choice for name, choice in own.items() if name not in written}
 
 
 def _read_parts(kind: str, levels: Levels, written: list[dict[str, object]]) -> tuple[PartialCell, ...]:

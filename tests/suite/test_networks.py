@@ -29,6 +29,38 @@ def test_a_suite_of_recurrent_networks_starts_from_kerass_own_levels() -> None:
     assert [dense[name].name for name in ("cell", "recurrent_initializer", "gate_bias")] == ["none"] * 3
 
 
+MIXED = FIXED.replace('architecture = "recurrent"\n', "")
+NAMED = 'cell = ["lstm", "gru"]\nactivation = "relu"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        # An include of one architecture in a suite of another has that one's own levels of what nobody names.
+        (HEAD + MIXED + '[[include]]\narchitecture = "recurrent"\n',
+         ["mlp none relu none", "recurrent simple tanh unit_forget"]),
+        (HEAD + FIXED + '[[include]]\narchitecture = "mlp"\n',
+         ["recurrent simple tanh unit_forget", "mlp none relu none"]),
+        # What it names, and what the suite names, stays.
+        (HEAD + MIXED + f'[[include]]\narchitecture = "recurrent"\n{NAMED}',
+         ["mlp none relu none", "recurrent lstm relu unit_forget", "recurrent gru relu unit_forget"]),
+        (HEAD + MIXED + 'activation = "elu"\n[[include]]\narchitecture = "recurrent"\n',
+         ["mlp none elu none", "recurrent simple elu unit_forget"]),
+        # So it is where architectures are a factor, and its levels can be excluded.
+        (HEAD + 'architecture = ["mlp", "recurrent"]\n' + MIXED,
+         ["mlp none relu none", "recurrent simple tanh unit_forget"]),
+        (HEAD + 'architecture = ["mlp", "recurrent"]\n' + MIXED + '[[exclude]]\ncell = "simple"\n',
+         ["mlp none relu none"]),
+        (HEAD + 'architecture = ["recurrent"]\n' + MIXED, ["recurrent simple tanh unit_forget"]),
+    ],
+)  # fmt: skip
+def test_each_architecture_has_its_own_levels_of_what_no_suite_names(text: str, cells: list[str]) -> None:
+    found = suite(text)
+    names = ("architecture", "cell", "activation", "gate_bias")
+    assert [" ".join(cell[name].name for name in names) for cell in found.cells] == cells
+    assert not found.factors.keys() & found.fixed.keys()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
