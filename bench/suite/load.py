@@ -149,7 +149,9 @@ def _read_levels(name: str, written: object, choice_of: ChoiceOf) -> tuple[Choic
         return tuple(levels.values())
 
 
-def _read_fixed(written: Mapping[str, object], varied: Mapping[str, object], choice_of: ChoiceOf) -> dict[str, Choice]:
+def _read_fixed(
+    written: Mapping[str, object], varied: Mapping[str, tuple[Choice, ...]], choice_of: ChoiceOf
+) -> dict[str, Choice]:
     fixed = {name: choose(factor, factor.default) for name, factor in FACTORS.items() if name not in varied}
     for name, value in written.items():
         with during(f"[fixed] {name}:"):
