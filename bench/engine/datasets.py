@@ -22,6 +22,7 @@ from bench.factors import (
     DataKind,
     DatasetLevel,
     TaskLevel,
+    a_kind,
     content_digest,
     sample_kind,
 )
@@ -137,11 +138,16 @@ def check_sample(choice: Choice, shape: tuple[int, ...], architecture: str) -> N
     """
     level = FACTORS["architecture"].level(architecture)
     if isinstance(level, ArchitectureLevel) and architecture != "mlp" and sample_kind(shape) not in level.accepts:
-        wanted = " or ".join(f"a {kind}" for kind in level.accepts)
         raise DataError(
             f'dataset "{choice.label}": its samples have the shape {shape}; architecture {architecture} takes '
-            f"{wanted}, (time steps, features)."
+            f"{a_kind(*level.accepts)}, (time steps, features).{_hint_for_sequence(shape)}"
         )
+
+
+def _hint_for_sequence(shape: tuple[int, ...]) -> str:
+    if len(shape) == 1:
+        return " One feature a step: save x[..., None]."
+    return f" A row a step: save x.reshape(len(x), {shape[0]}, -1)." if len(shape) == 3 else ""
 
 
 def check_batch(choice: Choice, batch_size: int, rows: int) -> None:
@@ -266,7 +272,10 @@ def _check_part(where: str, x: np.ndarray, y: np.ndarray, kind: DataKind) -> Non
     wrong = sum(int((~np.isfinite(block)).sum()) for block in _blocks(x))
     if wrong:
         row = next(row for row, sample in enumerate(x) if not np.isfinite(sample).all())
-        raise DataError(f"{where}: x holds {wrong} NaN or infinite numbers, the first in row {row} (counted from 0).")
+        step = f", time step {np.argwhere(~np.isfinite(x[row]))[0, 0]}" if x.ndim == 3 else ""
+        raise DataError(
+            f"{where}: x holds {wrong} NaN or infinite numbers, the first in row {row}{step} (counted from 0)."
+        )
 
 
 def _check_values(where: str, x: np.ndarray, y: np.ndarray) -> None:

@@ -13,6 +13,7 @@ from bench.factors.datasets import (
     DataKind,
     DatasetLevel,
     TaskLevel,
+    a_kind,
     content_digest,
     dataset_level,
     sample_kind,
@@ -23,8 +24,8 @@ from bench.factors.recurrence import CELL, GATE_BIAS, RECURRENT_INITIALIZER
 
 __all__ = [
     "FACTORS", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel",
-    "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "choose", "content_digest", "costs_of",
-    "dataset_level", "level_name", "read_label", "sample_kind", "show",
+    "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "choose", "content_digest",
+    "costs_of", "dataset_level", "level_name", "read_label", "sample_kind", "show",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

@@ -30,6 +30,11 @@ def sample_kind(shape: tuple[int, ...]) -> str:
     return {1: "vector", 2: "sequence", 3: "image"}.get(len(shape), "")
 
 
+def a_kind(*kinds: str) -> str:
+    """Kinds of samples for a sentence: a vector, a sequence or an image."""
+    return " or ".join(f"an {kind}" if kind[0] in "aeiou" else f"a {kind}" for kind in kinds)
+
+
 @dataclass(frozen=True)
 class DatasetLevel(Level):
     """A dataset, with what is known of it before it is read.

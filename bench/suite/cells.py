@@ -7,7 +7,18 @@ from itertools import product
 from math import prod
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import FACTORS, ActivationLevel, ArchitectureLevel, Choice, TaskLevel, choose, dataset_level, show
+from bench.factors import (
+    FACTORS,
+    ActivationLevel,
+    ArchitectureLevel,
+    Choice,
+    DatasetLevel,
+    TaskLevel,
+    a_kind,
+    choose,
+    dataset_level,
+    show,
+)
 
 MAX_CELLS = 1_000_000
 MAX_RUNS = 1_000_000
@@ -246,7 +257,12 @@ def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
         return ""
     if not data.kind or data.kind in network.accepts:
         return ""
-    return f"a sample of {data.name} is a {data.kind}, and {network.name} takes {', '.join(network.accepts)}."
+    levels = [level for level in FACTORS["dataset"].levels if isinstance(level, DatasetLevel)]
+    fitting = [level.name for level in levels if level.kind in network.accepts]
+    return (
+        f"a sample of {data.name} is {a_kind(data.kind)}, and {network.name} takes {a_kind(*network.accepts)}. "
+        f"{nearest(data.name, fitting)}"
+    )
 
 
 def _batch_fits_data(dataset: Choice, batch_size: Choice) -> str:

@@ -322,6 +322,7 @@ def with_one(array: np.ndarray, value: float) -> np.ndarray:
         ({"x_train": None, "x_test": None}, ["lacks x_train, x_test"]),
         ({"x_train": with_one(np.eye(6, 4), np.nan)}, ["train rows", "x holds 1 NaN or infinite", "first in row 1"]),
         ({"x_test": with_one(np.ones((2, 4)), -np.inf)}, ["validation rows", "x holds 1 NaN or infinite"]),
+        ({"x_train": with_one(np.ones((6, 4, 3)), np.nan)}, ["x holds 3 NaN", "first in row 1, time step 2 (counted"]),
         ({"y_train": np.arange(5)}, ["train rows", "x has shape (6, 4) and y (5,)"]),
         ({"y_test": np.zeros((2, 1), int)}, ["validation rows", "y (2, 1)", "y.ravel()"]),
         ({"y_train": np.eye(6, 3)[[0, 1, 2, 0, 1, 2]]}, ["y (6, 3)", "one-hot", "y.argmax(axis=1)"]),

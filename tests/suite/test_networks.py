@@ -77,7 +77,7 @@ def test_each_architecture_has_its_own_levels_of_what_no_suite_names(text: str, 
         ),
         (FIXED + 'cell = "gru"\ngate_bias = { level = "chrono", t_max = 2 }', "it must be above 2"),
         (FIXED + 'cell = "lst"', '"lst" is not a level. Did you mean "lstm"?'),
-        (FIXED.replace("recall", "digits"), "a sample of digits is a image, and recurrent takes sequence"),
+        (FIXED.replace("recall", "digits"), 'is an image, and recurrent takes a sequence. Did you mean "digits_rows"?'),
     ],
 )
 def test_what_a_network_cannot_do_is_refused_with_the_reason(text: str, says: str) -> None:
