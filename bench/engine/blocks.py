@@ -63,13 +63,13 @@ class Block:
 class Stage:
     """`count` blocks of one shape, one after the other, each with weights of its own.
 
-    `own_pass` makes what takes all runs through the stage (`passes.Pass`) of the stage and its stacked weights; None:
-    layer by layer, each half as the Keras model that it is.
+    `own_pass` makes what takes all runs through the stage (`passes.Pass`), of the stage, its stacked weights and what
+    its runs' levels say (`RunSettings`); None: layer by layer, each half as the Keras model that it is.
     """
 
     block: Block
     count: int
-    own_pass: Callable[[Stage, list[Any]], Any] | None = None
+    own_pass: Callable[[Stage, list[Any], Any], Any] | None = None
 
 
 @dataclass(frozen=True)

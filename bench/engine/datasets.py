@@ -24,6 +24,7 @@ from bench.factors import (
     TaskLevel,
     a_kind,
     content_digest,
+    misfit_in_time,
     sample_kind,
 )
 
@@ -116,17 +117,25 @@ def load_raw(choice: Choice) -> Arrays:
     return _from_function(choice, resolve(level.target), level.shape)
 
 
-def try_dataset(asked: tuple[Choice, int, tuple[str, ...]]) -> str:
+def try_dataset(asked: tuple[Any, ...]) -> str:
     """Load a dataset from which batches of a size are drawn for architectures; returns what is to be said of it.
+
+    Args:
+        asked: the dataset's choice, the batch's size, the architectures, and (factor, choice) of whatever must fit the
+            length of its sequences.
 
     Raises:
         DataError: it cannot be used; the message says why.
     """
-    choice, batch_size, architectures = asked
+    choice, batch_size, architectures, *in_time = asked
     data = load(choice, "standardize")
     check_batch(choice, batch_size, len(data.y_train))
     for name in architectures:
         check_sample(choice, data.shape, name)
+    for factor, level in in_time:
+        misfit = misfit_in_time(factor, level, data.shape[0])
+        if misfit:
+            raise DataError(f'dataset "{choice.label}" and {factor} {level.label} do not go together: {misfit}')
     return f'dataset "{choice.label}": {data.labels}' if data.labels else ""
 
 

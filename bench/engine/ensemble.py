@@ -12,6 +12,7 @@ from bench.engine.lifting import lifted, vectorize
 from bench.engine.network import Network
 from bench.engine.objective import Objective
 from bench.engine.passes import Carry, Pass, StageGradients, StagePass, Watch
+from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look, measure_signal
 from bench.engine.stacks import LayerStack
 
@@ -64,6 +65,7 @@ class Ensemble:
         stages: for each stage the stacked layers of its block.
         head: the stacked head; its leading axis of blocks has length 1.
         steps: how many steps they will be trained for: the longer, the more layers are worth unrolling.
+        settings: what the runs' levels say, for passes of an architecture's own.
     """
 
     network: Network
@@ -71,13 +73,16 @@ class Ensemble:
     stages: list[list[LayerStack]]
     head: LayerStack
     steps: int
+    settings: RunSettings
 
     def __post_init__(self) -> None:
         streamed = any(stage.block.skips for stage in self.network.stages)
         unrolled = self.network.depth <= (MOST_LAYERS if self.runs * self.steps >= MANY_STEPS else FEW_LAYERS)
         stages = zip(self.network.stages, self.stages, strict=True)
         self.passes: list[Pass] = [
-            stage.own_pass(stage, stacks) if stage.own_pass else StagePass(stage, stacks, streamed, unrolled)
+            stage.own_pass(stage, stacks, self.settings)
+            if stage.own_pass
+            else StagePass(stage, stacks, streamed, unrolled)
             for stage, stacks in stages
         ]
         self._lifted_head = lifted(self._head_gradients)

@@ -15,6 +15,7 @@ from bench.engine.ensemble import Ensemble
 from bench.engine.network import Network
 from bench.engine.objective import Objective
 from bench.engine.recurrence.start import gate_biases, identity_kernel
+from bench.engine.run_settings import RunSettings
 from bench.engine.stacks import LayerStack, is_kernel, roles, stack, stack_stage
 from bench.engine.targets import target_of
 from bench.factors import Choice
@@ -53,8 +54,10 @@ def draw_bias(choice: Choice, seed: int, shape: tuple[int, ...]) -> np.ndarray:
     return np.asarray(keras.initializers.RandomNormal(stddev=float(choice.setting("stddev")), seed=seed)(shape))
 
 
-def initial_ensemble(network: Network, objective: Objective, runs: Sequence[Run]) -> Ensemble:
-    """Every run's network at step 0, save for what `lsuv` sets from data."""
+def initial_ensemble(
+    network: Network, objective: Objective, runs: Sequence[Run], graph_runs: Sequence[Run] = ()
+) -> Ensemble:
+    """Every run's network at step 0, save for what `lsuv` sets from data; `graph_runs` as in `RunSettings`."""
     stages, offset = [], 0
     for stage in network.stages:
         layers = len(stage.block.layers)
@@ -66,7 +69,8 @@ def initial_ensemble(network: Network, objective: Objective, runs: Sequence[Run]
         offset += layers * stage.count
     head = network.head.trainable_variables
     stacked_head = LayerStack(stack(head, _affine_values(network, network.head, runs, [HEAD])), [], [])
-    return Ensemble(network, objective, stages, stacked_head, int(runs[0].choices["steps"].value or 0))
+    steps = int(runs[0].choices["steps"].value or 0)
+    return Ensemble(network, objective, stages, stacked_head, steps, RunSettings(runs, graph_runs))
 
 
 def _affine_values(

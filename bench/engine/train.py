@@ -55,7 +55,7 @@ class Training:
         check_batch(structure["dataset"], self.batch, len(data.y_train))
         objective = Objective.of(data)
         network = build_network(structure, data.shape, objective.outputs)
-        self.ensemble = initial_ensemble(network, objective, cohort.runs)
+        self.ensemble = initial_ensemble(network, objective, cohort.runs, cohort.graph_runs)
         self.data = _Data(data, flattens=network.flattens, at_once=_samples_at_once(self.ensemble))
         apply_lsuv(self.ensemble, cohort.runs, self.data.probe_x)
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)

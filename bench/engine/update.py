@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import keras
 import numpy as np
@@ -13,6 +12,7 @@ import tensorflow as tf
 from bench.engine.clipping import HEADLESS, RULES, Clipped, Rule, per_run, total, variable_norms
 from bench.engine.ensemble import Ensemble
 from bench.engine.optimizers import decay_of, make_optimizer
+from bench.engine.run_settings import RunSettings, constant
 from bench.plan import Run
 
 
@@ -34,18 +34,18 @@ class Update:
 
     def __init__(self, ensemble: Ensemble, runs: Sequence[Run], graph_runs: Sequence[Run] = ()) -> None:
         self.ensemble = ensemble
-        settings = partial(_settings, runs, graph_runs or runs)
+        settings = RunSettings(runs, graph_runs)
         choice = runs[0].choices["optimizer"]
         self.optimizer = make_optimizer(choice)
         self.optimizer.build(ensemble.variables)
-        self.learning_rate = _constant([float(run.choices["learning_rate"].value or 0) for run in runs])
+        self.learning_rate = constant([float(run.choices["learning_rate"].value or 0) for run in runs])
         self.limits = {name: settings("clipping", name, "threshold", np.inf) for name in RULES}
         self.l1 = settings("regularization", "l1", "strength", 0.0)
         self.l2 = settings("regularization", "l2", "strength", 0.0)
         self.max_norm = settings("regularization", "max_norm", "limit", np.inf)
         self.decay = settings("regularization", "weight_decay", "strength", decay_of(self.optimizer))
         if self.decay is None and decay_of(self.optimizer):
-            self.decay = _constant([decay_of(self.optimizer)] * len(runs))
+            self.decay = constant([decay_of(self.optimizer)] * len(runs))
 
     def penalized(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """The gradient with the penalties' added: l1 sign(w) + 2 l2 w on kernels, as Keras's regularizers."""
@@ -96,17 +96,3 @@ def _clip_first(count: int, rule: Rule, given: Clipped, variables: list[tf.Tenso
     """Clip the first `count` variables' gradients and leave the others."""
     part = rule(Clipped(given.gradients[:count], given.norms[:count], given.changed), variables[:count], limit)
     return Clipped(part.gradients + given.gradients[count:], part.norms + given.norms[count:], part.changed)
-
-
-def _settings(  # noqa: PLR0913 (the first two are always the same)
-    runs: Sequence[Run], graph_runs: Sequence[Run], factor: str, level: str, setting: str, absent: float
-) -> tf.Tensor | None:
-    """One number per run of a level's setting, `absent` where a run has another level; None if no graph run has it."""
-    if all(run.choices[factor].name != level for run in graph_runs):
-        return None
-    choices = [run.choices[factor] for run in runs]
-    return _constant([float(c.setting(setting)) if c.name == level else absent for c in choices])
-
-
-def _constant(values: Sequence[float]) -> tf.Tensor:
-    return tf.constant(np.asarray(values, np.float32))

@@ -20,19 +20,19 @@ from bench.factors.datasets import (
 )
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
-from bench.factors.recurrence import CELL, GATE_BIAS, RECURRENT_INITIALIZER
+from bench.factors.recurrence import CELL, GATE_BIAS, IN_TIME, RECURRENT_INITIALIZER, TRUNCATE, misfit_in_time
 
 __all__ = [
-    "FACTORS", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel",
-    "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "choose", "content_digest",
-    "costs_of", "dataset_level", "level_name", "read_label", "sample_kind", "show",
+    "FACTORS", "IN_TIME", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
+    "DatasetLevel", "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "choose",
+    "content_digest", "costs_of", "dataset_level", "level_name", "misfit_in_time", "read_label", "sample_kind", "show",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {
     factor.name: factor
     for factor in (
         DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER, NORMALIZATION,
-        SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE, BATCH_SIZE,
-        STEPS,
+        SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, TRUNCATE, CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE,
+        BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

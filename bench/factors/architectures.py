@@ -93,7 +93,8 @@ ARCHITECTURE = Factor(
             "mlp", "Fully connected layers of equal width; inputs are flattened.", "Rumelhart, Hinton & Williams 1986",
             target="bench.engine.architectures.mlp:build", accepts=("vector", "sequence", "image"),
             unused=dict.fromkeys(
-                ("cell", "recurrent_initializer", "gate_bias"), "dense layers have no state; recurrent ones have.",
+                ("cell", "recurrent_initializer", "gate_bias", "truncate"),
+                "dense layers have no state; recurrent ones have.",
             ),
         ),
         ArchitectureLevel(

@@ -1,9 +1,12 @@
-"""What recurrent networks alone have: a cell, the start of its recurrent kernel, and the start of its gates' biases."""
+"""What recurrent networks alone have: a cell, the starts of its kernel and gates, and how far its gradient goes."""
 
 from __future__ import annotations
 
-from bench.factors.base import Factor, Level, Place, Setting, above_zero
+from bench.factors.base import Choice, Factor, Level, Place, Setting, above_zero
 from bench.factors.initializers import INITIALIZER
+
+IN_TIME = ("truncate", "gate_bias")  # factors with levels that must fit the length of the sequences
+SHORTEST = 2  # chrono's times are drawn between 1 and t_max - 1
 
 CELL = Factor(
     "cell", "What a recurrent layer computes at each time step.", Place.GRAPH, default="none",
@@ -48,7 +51,7 @@ GATE_BIAS = Factor(
             "Tallec & Ollivier 2018",
             settings={
                 "t_max": Setting(
-                    "length", "Longest memory, in time steps; length: that of the sequences.", minimum=2.0,
+                    "length", "Longest memory, in time steps; length: that of the sequences.", minimum=float(SHORTEST),
                     exclusive=True, or_number=True,
                 ),
             },
@@ -59,3 +62,30 @@ GATE_BIAS = Factor(
         ),
     ),
 )  # fmt: skip
+
+TRUNCATE = Factor(
+    "truncate", "How far back in time a recurrent layer's gradient goes; the state itself goes on.", Place.RUN,
+    default="none",
+    levels=(
+        Level("none", "To the first time step.", "Baseline"),
+        Level(
+            "bptt",
+            "To the first of a window of `steps` time steps, where the state is taken as given; windows follow one "
+            "another from the sequence's beginning.",
+            "Williams & Peng 1990; Keras's stop_gradient on the state",
+            settings={"steps": Setting(10, "Time steps of a window; at most the sequence's.", minimum=1)},
+        ),
+    ),
+)  # fmt: skip
+
+
+def misfit_in_time(factor: str, choice: Choice, length: int) -> str:
+    """Why a recurrent network's level does not fit sequences of so many time steps, and what does; empty if it does."""
+    if factor == "truncate" and choice.name == "bptt" and int(choice.setting("steps")) > length:
+        return f"its sequences have {length} time steps: steps can be {length} at most, which cuts nothing, as none."
+    if factor == "gate_bias" and choice.name == "chrono" and choice.setting("t_max") == "length" and length <= SHORTEST:
+        return (
+            f"its sequences have {length} time steps, and chrono draws memories from a t_max above {SHORTEST}: "
+            f'{{ level = "chrono", t_max = {SHORTEST + 1} }} gives it one.'
+        )
+    return ""

@@ -9,6 +9,7 @@ from math import prod
 from bench.errors import SuiteError, during, nearest
 from bench.factors import (
     FACTORS,
+    IN_TIME,
     ActivationLevel,
     ArchitectureLevel,
     Choice,
@@ -17,6 +18,7 @@ from bench.factors import (
     a_kind,
     choose,
     dataset_level,
+    misfit_in_time,
     show,
 )
 
@@ -251,6 +253,17 @@ def _cell_has_gates(cell: Choice, gate_bias: Choice) -> str:
     return "a simple cell has no gates; lstm and gru have."
 
 
+def _fits_length(factor: str) -> Callable[[Choice, Choice], str]:
+    """Whether a recurrent network's level fits the dataset's sequences, where their length is known."""
+
+    def objection(dataset: Choice, choice: Choice) -> str:
+        data = dataset_level(dataset)
+        known = data is not None and data.kind == "sequence"
+        return misfit_in_time(factor, choice, data.shape[0]) if data is not None and known else ""
+
+    return objection
+
+
 def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
     data, network = dataset_level(dataset), FACTORS["architecture"].level(architecture.name)
     if data is None or not isinstance(network, ArchitectureLevel):
@@ -309,13 +322,14 @@ def _critical_draws_biases(initializer: Choice, bias_initializer: Choice) -> str
     return "critical draws the biases too. Leave bias_initializer at zeros, and give critical its bias_stddev."
 
 
-_NETWORKS = ("cell", "recurrent_initializer", "gate_bias", "normalization", "skip", "initializer")
+_NETWORKS = ("cell", "recurrent_initializer", "gate_bias", "truncate", "normalization", "skip", "initializer")
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("dataset",), _task_fits_memory),
     (("dataset", "preprocessing"), _task_is_not_scaled),
     (("dataset", "architecture"), _data_fits_network),
     *((("architecture", factor), _of_network(factor)) for factor in _NETWORKS),
     (("cell", "gate_bias"), _cell_has_gates),
+    *((("dataset", factor), _fits_length(factor)) for factor in IN_TIME),
     (("dataset", "batch_size"), _batch_fits_data),
     (("normalization", "width"), _groups_divide_width),
     (("skip", "depth"), _skip_has_a_block),

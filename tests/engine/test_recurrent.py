@@ -44,14 +44,15 @@ learning_rate = 0.05
 STARTS = '[{ level = "orthogonal", gain = 1.2 }, { level = "identity", gain = 0.9 }, "glorot_uniform"]'
 CASES = [
     f'cell = ["simple"]\ndepth = [2]\noptimizer = ["adam"]\nrecurrent_initializer = {STARTS}',
-    'cell = ["lstm"]\ndepth = [1]\ngate_bias = ["unit_forget", "zeros", { level = "chrono", t_max = 6 }]\n'
-    'optimizer = ["momentum"]',
+    'cell = ["lstm"]\ndepth = [1]\ngate_bias = ["unit_forget", { level = "chrono", t_max = 6 }]\n'
+    'optimizer = ["momentum"]\ntruncate = ["none", { level = "bptt", steps = 3 }]',
     'cell = ["gru"]\ndepth = [1]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]\n'
     'gate_bias = [{ level = "remember", value = 2.0 }]\n'
     'clipping = ["none", { level = "global_norm", threshold = 0.1 }]',
     'cell = ["simple"]\ndepth = [1]\nactivation = ["softplus"]\nrecurrent_initializer = ["he_normal"]',
     'cell = ["simple"]\ndepth = [1]\n'
-    'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]',
+    'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]\n'
+    'truncate = [{ level = "bptt", steps = 2 }, { level = "bptt", steps = 5 }]',
     *(
         pytest.param(each, marks=pytest.mark.full)
         for each in (
@@ -69,9 +70,26 @@ OPTIMIZERS = {
 
 
 def cohort_of(factors: str) -> Cohort:
-    fixed = "".join(line for line in FIXED.splitlines(keepends=True) if line.partition(" =")[0] not in factors)
+    fixed = "".join(line for line in FIXED.splitlines(keepends=True) if line.partition(" =")[0] + " = [" not in factors)
     (cohort,) = cohorts(factors, fixed, record=EVALUATED)
     return cohort
+
+
+class InWindows(keras.layers.Layer):
+    """A layer that is given its state anew, and no gradient for it, after so many time steps."""
+
+    def __init__(self, layer: Any, steps: int) -> None:
+        super().__init__()
+        self.layer, self.steps, self.sequences = layer, steps, layer.return_sequences
+        layer.return_sequences = layer.return_state = True
+
+    def call(self, x: Any) -> Any:
+        outs, state = [], None
+        for start in range(0, x.shape[1], self.steps):
+            out, *left = self.layer(x[:, start : start + self.steps], initial_state=state)
+            state = [keras.ops.stop_gradient(each) for each in left]
+            outs.append(out)
+        return keras.ops.concatenate(outs, axis=1) if self.sequences else left[0]
 
 
 class Lone:
@@ -85,9 +103,12 @@ class Lone:
         penalty = {f"{each}_regularizer": keras.regularizers.L2(strength) for each in ("kernel", "recurrent")}
         length, features = training.data.x.shape[1:]
         each = run.choices["dataset"].name == "copy_memory"
+        window = run.choices["truncate"]
         self.layers = [
             kind(UNITS, activation=activation, return_sequences=each or k < depth - 1, **penalty) for k in range(depth)
         ]
+        if not window.is_none:
+            self.layers = [InWindows(layer, int(window.setting("steps"))) for layer in self.layers]
         self.head = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(strength))
         self.model = keras.Sequential([keras.Input((length, features)), *self.layers, self.head])
         values = [variable.numpy()[0, index] for stack in training.ensemble.stacks for variable in stack.trainable]
@@ -229,5 +250,12 @@ def test_samples_that_are_no_sequences_are_refused_before_anything_trains(tmp_pa
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
     flat = choose(FACTORS["dataset"], str(path))
     assert not try_dataset((flat, 2, ("mlp",)))
+    short, path = x.reshape(40, 2, 3), tmp_path / "short.npz"
+    np.savez(path, x_train=short, y_train=y, x_test=short, y_test=y)
+    asked = choose(FACTORS["dataset"], str(path)), 2, ("recurrent",)
+    fit = ("truncate", choose(FACTORS["truncate"], {"level": "bptt", "steps": 2}))
+    assert not try_dataset((*asked, fit))
+    with pytest.raises(DataError, match=r"and gate_bias chrono do not go together: its sequences have 2 time steps"):
+        try_dataset((*asked, fit, ("gate_bias", choose(FACTORS["gate_bias"], "chrono"))))
     with pytest.raises(DataError, match=r"shape \(6,\); .* takes a sequence, .* save x\[\.\.\., None\]"):
         try_dataset((flat, 2, ("mlp", "recurrent")))

@@ -26,7 +26,7 @@ def test_a_suite_of_recurrent_networks_starts_from_kerass_own_levels() -> None:
     }  # fmt: skip
     assert suite(HEAD + FIXED + 'activation = "relu"').fixed["activation"].name == "relu"
     dense = suite(HEAD).fixed
-    assert [dense[name].name for name in ("cell", "recurrent_initializer", "gate_bias")] == ["none"] * 3
+    assert [dense[name].name for name in ("cell", "recurrent_initializer", "gate_bias", "truncate")] == ["none"] * 4
 
 
 MIXED = FIXED.replace('architecture = "recurrent"\n', "")
@@ -76,6 +76,18 @@ def test_each_architecture_has_its_own_levels_of_what_no_suite_names(text: str, 
             "cell simple and gate_bias chrono do not go together: a simple cell has no gat",
         ),
         (FIXED + 'cell = "gru"\ngate_bias = { level = "chrono", t_max = 2 }', "it must be above 2"),
+        (FIXED + 'gate_bias = "remember"', "a simple cell has no gates; lstm and gru have"),
+        (
+            FIXED.replace('"recall"', '{ level = "recall", length = 2 }') + 'cell = "gru"\ngate_bias = "chrono"',
+            "its sequences have 2 time steps, and chrono draws memories from a t_max above 2: "
+            '{ level = "chrono", t_max = 3 } gives it one.',
+        ),
+        (
+            FIXED + 'truncate = { level = "bptt", steps = 21 }',
+            "and truncate bptt(steps=21) do not go together: its sequences have 20 time steps: steps can be 20 at most",
+        ),
+        (FIXED + 'truncate = { level = "bptt", steps = 0 }', "it must be at least 1"),
+        ('[fixed]\ntruncate = "bptt"', "dense layers have no state; recurrent ones have"),
         (FIXED + 'cell = "lst"', '"lst" is not a level. Did you mean "lstm"?'),
         (FIXED.replace("recall", "digits"), 'is an image, and recurrent takes a sequence. Did you mean "digits_rows"?'),
     ],

@@ -12,11 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from bench.engine.blocks import Layer, Stage
 from bench.engine.passes import Carry, StageGradients, Watch
 from bench.engine.recurrence.cells import Cell, Phi, State
+from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look
 from bench.engine.stacks import LayerStack
 
@@ -52,10 +54,14 @@ class RecurrentPass:
         cell: what a step computes.
         phi: the cell's activation.
         sequences: whether it passes on the state at every step; else the last alone.
+
+    The gradient for a state goes back within windows of so many time steps as `truncate` says of its run, from the
+    sequence's beginning on (Williams & Peng 1990; Keras: `stop_gradient` on the state between two windows).
     """
 
     stage: Stage
     stacks: list[LayerStack]
+    settings: RunSettings
     cell: Cell
     phi: Phi
     sequences: bool
@@ -93,7 +99,7 @@ class RecurrentPass:
         kernel, _ = self._inner_weights()
         dh = ends[1]
         zero = self._zeros(saved.inputs)
-        given, carried = None, (dh, *zero[1:])
+        given, carried, reached = None, (dh, *zero[1:]), self._reached(steps)
         if self.sequences:
             given = tf.TensorArray(dh.dtype, steps, element_shape=zero[0].shape).unstack(tf.transpose(dh, [2, 0, 1, 3]))
             carried = zero
@@ -106,6 +112,8 @@ class RecurrentPass:
             d_inputs, d_inner, entering, total = cell.back(self.phi, kept, before, after, total)
             through = tf.matmul(d_inputs if d_inner is None else d_inner, kernel, transpose_b=True)
             carried = (through if entering[0] is None else entering[0] + through, *entering[1:])
+            if reached is not None:
+                carried = tuple(tf.where(reached[t], each, 0.0) for each in carried)
             values = [d_inputs, total[0], *([] if d_inner is None else [d_inner])]
             return k + 1, carried, [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
 
@@ -142,6 +150,13 @@ class RecurrentPass:
     def bias_inside(self) -> bool:
         """Whether U h_{t-1} has a bias of its own, as `reset_after` gives the GRU."""
         return len(self.stacks[0].weights["bias"].shape) == 4
+
+    def _reached(self, steps: int) -> tf.Tensor | None:
+        """Whether a run's gradient goes from each step to the one before, [T, R, 1, 1]; None: always and in all."""
+        windows = self.settings("truncate", "bptt", "steps", np.inf)
+        if windows is None:
+            return None
+        return tf.not_equal(tf.math.floormod(tf.range(steps, dtype=tf.float32)[:, None], windows), 0.0)[..., None, None]
 
     def _inputs(self, x: tf.Tensor) -> tf.Tensor:
         """W x_t and its bias at every step, [T, R, B, g n], of x [R, T, B, features]."""

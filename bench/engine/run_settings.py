@@ -1,0 +1,40 @@
+"""What the levels of a cohort's runs say, as one number a run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from bench.plan import Run
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings of factors whose levels share a graph.
+
+    Attributes:
+        runs: the runs, in the order of the run axis.
+        graph_runs: those whose levels decide what is in the graph, if they are not `runs`.
+    """
+
+    runs: Sequence[Run]
+    graph_runs: Sequence[Run] = ()
+
+    def __call__(self, factor: str, level: str, setting: str, absent: float) -> tf.Tensor | None:
+        """One number a run of a level's setting, `absent` where a run has another level; None if no graph run has it.
+
+        Returns:
+            [R] in float32.
+        """
+        if all(run.choices[factor].name != level for run in self.graph_runs or self.runs):
+            return None
+        choices = [run.choices[factor] for run in self.runs]
+        return constant([float(c.setting(setting)) if c.name == level else absent for c in choices])
+
+
+def constant(values: Sequence[float]) -> tf.Tensor:
+    """Numbers, one a run, in float32."""
+    return tf.constant(np.asarray(values, np.float32))
