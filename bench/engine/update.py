@@ -13,6 +13,7 @@ from bench.engine.clipping import HEADLESS, RULES, Clipped, Rule, per_run, total
 from bench.engine.ensemble import Ensemble
 from bench.engine.optimizers import decay_of, make_optimizer
 from bench.engine.run_settings import RunSettings, constant
+from bench.engine.schedules import is_scheduled, rates
 from bench.plan import Run
 
 
@@ -39,6 +40,7 @@ class Update:
         self.optimizer = make_optimizer(choice)
         self.optimizer.build(ensemble.variables)
         self.learning_rate = constant([float(run.choices["learning_rate"].value or 0) for run in runs])
+        self.courses = rates(runs) if any(map(is_scheduled, graph_runs or runs)) else None
         self.limits = {name: settings("clipping", name, "threshold", np.inf) for name in RULES}
         self.l1 = settings("regularization", "l1", "strength", 0.0)
         self.l2 = settings("regularization", "l2", "strength", 0.0)
@@ -73,8 +75,9 @@ class Update:
 
     def apply(self, gradients: list[tf.Tensor]) -> None:
         """Update every run's weights, then bound them where a run asks for it."""
+        rates = self._rates()
         for gradient, variable in zip(gradients, self.ensemble.variables, strict=True):
-            rate = per_run(self.learning_rate, gradient)
+            rate = per_run(rates, gradient)
             if self.decay is not None:
                 variable.assign(variable.value - variable.value * per_run(self.decay, gradient) * rate)
             self.optimizer.update_step(gradient, variable, rate)
@@ -82,6 +85,13 @@ class Update:
         if self.max_norm is not None:
             for kernel in self.ensemble.kernels:
                 _bound(kernel, self.max_norm)
+
+    def _rates(self) -> tf.Tensor:
+        """The learning rate of each run at the step that is next, [R]."""
+        if self.courses is None:
+            return self.learning_rate
+        table, place = self.courses
+        return tf.gather(tf.gather(table, tf.cast(self.optimizer.iterations.value, tf.int32)), place)
 
 
 def _bound(kernel: keras.Variable, limit: tf.Tensor) -> None:

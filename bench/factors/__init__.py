@@ -21,6 +21,7 @@ from bench.factors.datasets import (
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
 from bench.factors.recurrence import CELL, GATE_BIAS, IN_TIME, RECURRENT_INITIALIZER, TRUNCATE, misfit_in_time
+from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
     "FACTORS", "IN_TIME", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
@@ -33,6 +34,6 @@ FACTORS: dict[str, Factor] = {
     for factor in (
         DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER, NORMALIZATION,
         SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, TRUNCATE, CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE,
-        BATCH_SIZE, STEPS,
+        WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

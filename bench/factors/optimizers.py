@@ -93,8 +93,8 @@ REGULARIZATION = Factor(
 )  # fmt: skip
 
 LEARNING_RATE = Factor(
-    "learning_rate", "Learning rate of the optimizer, constant over a run.", Place.RUN, default=0.01,
-    number=Number(float, minimum=0.0, exclusive=True),
+    "learning_rate", "Learning rate of the optimizer, over the whole run but for a warm-up and a schedule.", Place.RUN,
+    default=0.01, number=Number(float, minimum=0.0, exclusive=True),
 )  # fmt: skip
 
 BATCH_SIZE = Factor(

@@ -322,6 +322,17 @@ def _critical_draws_biases(initializer: Choice, bias_initializer: Choice) -> str
     return "critical draws the biases too. Leave bias_initializer at zeros, and give critical its bias_stddev."
 
 
+def _warmup_ends(warmup: Choice, steps: Choice) -> str:
+    if warmup.is_none or int(warmup.setting("steps")) < (steps.value or 0):
+        return ""
+    return f"a warm-up must end before the run does: its steps can be {int(steps.value or 0) - 1} at most."
+
+
+def _schedule_falls(learning_rate: Choice, schedule: Choice) -> str:
+    end = float(schedule.setting("end_learning_rate")) if schedule.name == "polynomial_decay" else 0.0
+    return f"the rate would rise to end_learning_rate, {end}." if end > (learning_rate.value or 0) else ""
+
+
 _NETWORKS = ("cell", "recurrent_initializer", "gate_bias", "truncate", "normalization", "skip", "initializer")
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("dataset",), _task_fits_memory),
@@ -335,4 +346,6 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("skip", "depth"), _skip_has_a_block),
     (("initializer", "activation"), _critical_exists),
     (("initializer", "bias_initializer"), _critical_draws_biases),
+    (("warmup", "steps"), _warmup_ends),
+    (("learning_rate", "schedule"), _schedule_falls),
 )

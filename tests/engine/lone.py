@@ -137,7 +137,17 @@ class Lone:
             settings[CLIPPING[clip.name]] = clip.setting("threshold")
         if self.choices["regularization"].name == "weight_decay":
             settings["weight_decay"] = self._settings("regularization")["strength"]
-        return OPTIMIZERS[self.choices["optimizer"].name](learning_rate=self._number("learning_rate"), **settings)
+        return OPTIMIZERS[self.choices["optimizer"].name](learning_rate=self._rate(), **settings)
+
+    def _rate(self) -> Any:
+        """The learning rate, or Keras's cosine behind its warm-up."""
+        rate, rising = self._number("learning_rate"), self._settings("warmup").get("steps", 0)
+        if self.choices["schedule"].name != "cosine_decay":
+            return rate
+        left, alpha = self._number("steps") - rising, self._settings("schedule")["alpha"]
+        return keras.optimizers.schedules.CosineDecay(
+            rate / (rising + 1), left, alpha, warmup_target=rate, warmup_steps=rising
+        )
 
     def train(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
         """The recorded columns, each [steps] or [steps, layers] with the head last."""

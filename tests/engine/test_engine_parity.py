@@ -48,6 +48,7 @@ bias_initializer = { level = "normal", stddev = 0.1 }
 CASES = [
     RULES,
     'activation = ["elu"]\noptimizer = ["adamw"]\nlearning_rate = [0.003]\nnormalization = ["unit_normalization"]\n'
+    'warmup = [{ level = "linear", steps = 1 }]\nschedule = [{ level = "cosine_decay", alpha = 0.1 }]\n'
     'regularization = ["none", { level = "weight_decay", strength = 0.1 }]\n'
     'clipping = ["none", { level = "norm", threshold = 0.1 }]',
     'activation = ["silu"]\noptimizer = ["adam"]\nlearning_rate = [0.005]\n'

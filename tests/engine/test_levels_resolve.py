@@ -34,6 +34,8 @@ def test_target_takes_the_settings_with_keras_defaults(factor: str, level: Level
         if name in TRANSLATED:
             continue
         assert name in parameters
+        if factor == "schedule" and parameters[name].default is inspect.Parameter.empty:
+            continue  # Keras leaves it to its user
         if (level.name, name) not in OUR_DEFAULT:
             assert parameters[name].default == setting.default
 

@@ -166,6 +166,12 @@ def test_one_file_under_two_paths_is_one_level(load: Load, tmp_path: Path) -> No
          "1001000 cells are too many: the limit is 1000000."),
         (FACTOR + 'normalization = [{ level = "group_normalization", groups = 7 }]',
          "normalization group_normalization(groups=7) and width 64 do not go together: groups = 7 must divide"),
+        (HEAD + '[factors]\nwarmup = [{ level = "linear", steps = 200 }]',
+         "warmup linear(steps=200) and steps 200 do not go together: a warm-up must end before the run does: its steps "
+         "can be 199 at most."),
+        (HEAD + '[factors]\nschedule = ["polynomial_decay"]\nlearning_rate = [1e-5]',
+         "the rate would rise to end_learning_rate, 0.0001."),
+        (HEAD + '[factors]\nschedule = ["cosine"]', '"cosine" is not a level. Did you mean "cosine_decay"?'),
         (HEAD + SKIPS, "skip residual and depth 1 do not go together: the first hidden layer is outside the blocks"),
         (FACTOR + 'batch_size = [64, 256]\ndataset = ["wine", "digits"]',
          "dataset wine and batch_size 256 do not go together: wine has 142 training rows. Change one"),
