@@ -227,6 +227,13 @@ TABLES: dict[str, TableSpec] = {
                 "more batch, else the last evaluation's loss."
             ),
             "layer_index": Column(pa.int64(), "1", "Its layer; null for a loss."),
+            "time": Column(
+                pa.int64(),
+                "time steps",
+                "The first time step, from 0, at which that layer was bad; of a gradient the last, for it goes back. "
+                "Null where there is none: without time, of the head, of a loss, of a weight, and of a sum over time "
+                "steps that overflows by itself.",
+            ),
             "value": _real(
                 "Largest finite magnitude left in that tensor of that layer; for a loss the last finite one; for "
                 "loss_limit the loss that crossed; null if there was none."

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Outcome, Signs, causes_of, evidence, findings, judge
+from bench.analysis.events import places
 from bench.errors import printable
 from bench.factors import FACTORS
 from bench.quantities import OF_RUNS
@@ -37,7 +38,7 @@ def show_run(folder: Path, run_id: str) -> None:
     choice = choose_rules(read_manifest(folder).verdicts)
     judged = judge(own, choice).set_index("run_id").loc[run.name]
     _show_verdict(judged, own)
-    _show_events(own["divergence_events"])
+    _show_events(own)
     _show_curves(own)
     _show_quantities(judged)
 
@@ -59,12 +60,12 @@ def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
         print("cause: none is needed, it learned")
 
 
-def _show_events(events: pd.DataFrame) -> None:
-    for event in events.itertuples():
-        where = "" if pd.isna(event.layer_index) else f" of layer {int(event.layer_index)}"
+def _show_events(own: dict[str, pd.DataFrame]) -> None:
+    events = own["divergence_events"]
+    for event, where in zip(events.itertuples(), places(events, own["runs"]), strict=True):
         value = "" if pd.isna(event.value) else f", value {number(event.value, 4)}"
         limit = "" if pd.isna(event.limit) else f", limit {number(event.limit, 4)}"
-        print(printable(f"  step {event.step}: {event.kind} in the {event.tensor}{where}{value}{limit}"))
+        print(printable(f"  step {event.step}: {event.kind} in the {where}{value}{limit}"))
 
 
 def _show_curves(own: dict[str, pd.DataFrame]) -> None:

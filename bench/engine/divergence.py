@@ -14,7 +14,7 @@ Everything else is computed element by element and says itself what it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import tensorflow as tf
@@ -39,6 +39,7 @@ class Event:
     layer_index: int | None
     value: float | None
     limit: float | None
+    time: int | None = None
 
 
 def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tensor]) -> tf.Tensor:
@@ -75,6 +76,25 @@ def _facts(tensor: tf.Tensor, keep: int) -> tf.Tensor:
     finite = tf.where(tf.math.is_finite(tensor), tf.abs(tensor), 0.0)
     flags = (tf.cast(test(tensor), tf.float32) for test in (tf.math.is_nan, tf.math.is_inf))
     return tf.stack([tf.reduce_max(fact, axis=axes) for fact in (*flags, finite)], axis=keep - 1)
+
+
+def bad_times(ensemble: Ensemble, batch: BatchGradients) -> tf.Tensor:
+    """What `dated` asks, [2, hidden layers, R]: see `passes.Pass.bad_times`."""
+    stages = zip(ensemble.passes, batch.saved, batch.stages, strict=True)
+    return tf.concat([each.bad_times(saved, found) for each, saved, found in stages], axis=1)
+
+
+def dated(event: Event, times: np.ndarray) -> Event:
+    """The event with the first bad time step of its layer; of a gradient that is the last one, for it goes back.
+
+    Args:
+        times: what `bad_times` returned.
+    """
+    row = {Tensor.PREACTIVATION: 0, Tensor.ACTIVATION: 0, Tensor.GRADIENT: 1}.get(event.tensor)
+    if row is None or event.layer_index is None or event.layer_index == times.shape[1]:  # the head has no time
+        return event
+    time = int(times[row, event.layer_index, event.run])
+    return event if time < 0 else replace(event, time=time)
 
 
 def locate(facts: np.ndarray, run: int, step: int, losses: tuple[float, float | None]) -> Event:

@@ -313,8 +313,8 @@ def _divergence_events(cohort: Cohort, batch: _Batch) -> pa.Table:
     for run_id, gone, end in zip(batch.ids.to_pylist(), batch.diverges, batch.end, strict=True):
         if gone and end > crossing:
             crossed = CHANCE_LOSS * 2.0**crossing
-            rows.append((run_id, crossing, EventKind.LOSS_LIMIT, Tensor.LOSS, None, crossed, limit))
+            rows.append((run_id, crossing, EventKind.LOSS_LIMIT, Tensor.LOSS, None, None, crossed, limit))
         if gone:
-            rows.append((run_id, int(end), EventKind.INFINITY, Tensor.GRADIENT, 0, 1e30, None))
+            rows.append((run_id, int(end), EventKind.INFINITY, Tensor.GRADIENT, 0, None, 1e30, None))
     names = list(TABLES["divergence_events"].columns)
     return conform("divergence_events", {name: [row[i] for row in rows] for i, name in enumerate(names)})

@@ -46,6 +46,7 @@ class BatchGradients:
         gradients: of the data loss, one for each of the ensemble's variables, [N, R, ...].
         saved: what each stage's pass kept; `logits` are the head's z, [R, B, outputs].
         signal: what is measured of the back-propagated signal; of no meaning when not asked for.
+        stages: what each stage's pass found.
     """
 
     loss: tf.Tensor
@@ -53,6 +54,7 @@ class BatchGradients:
     saved: list[Any]
     logits: tf.Tensor
     signal: Signal
+    stages: list[StageGradients]
 
 
 @dataclass
@@ -141,7 +143,7 @@ class Ensemble:
             found.insert(0, gradients)
         flat = [g for stage in found for layer in stage.weights for g in layer] + [g[None] for g in d_head]
         signal = _signal([stage.signal for stage in found], d_logits, watch)
-        return BatchGradients(loss, flat, saved, logits, signal)
+        return BatchGradients(loss, flat, saved, logits, signal, found)
 
     def assign_states(self, saved: list[Any]) -> None:
         """The moving averages after a batch become the ensemble's."""

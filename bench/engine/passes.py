@@ -136,6 +136,13 @@ class Pass(Protocol):
             [N * layers, ...].
         """
 
+    def bad_times(self, saved: Any, gradients: StageGradients) -> tf.Tensor:
+        """The first time step of each layer's forward pass, and of its backward pass, that is not finite.
+
+        Returns:
+            [2, N * layers, R] in int32; -1 where there is none, or no time.
+        """
+
 
 @dataclass
 class Saved:
@@ -155,10 +162,12 @@ class StageGradients:
         weights: for each layer of the block its trainable variables' gradients, [N, R, ...].
         signal: what `signal.look` finds in the gradients for s and phi of each layer, each [N * layers, ...] from the
             input on; zeros when it was not asked for.
+        in_time: where layers have time steps, the gradients for pre-activations and states, each [T, R, ...].
     """
 
     weights: list[list[tf.Tensor]]
     signal: list[tf.Tensor]
+    in_time: Sequence[tf.Tensor] = ()
 
 
 @dataclass
@@ -265,6 +274,10 @@ class StagePass:
         (rows,) = blocks.repeat(body, blocks.empty(1))
         found = rows.stack()
         return tf.reshape(found, [-1, *found.shape[2:]])
+
+    def bad_times(self, saved: Any, gradients: StageGradients) -> tf.Tensor:
+        """See `Pass`: there is no time."""
+        return tf.fill([2, self.stage.count * len(self.stacks), self.stacks[0].trainable[0].shape[1]], -1)
 
 
 # Cohorts whose layers are the same objects (see `architectures.mlp`) share what was traced for them.

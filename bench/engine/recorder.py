@@ -121,6 +121,7 @@ class Recorder:
             "kind": [str(event.kind) for event in events],
             "tensor": [str(event.tensor) for event in events],
             "layer_index": [event.layer_index for event in events],
+            "time": [event.time for event in events],
             "value": [event.value for event in events],
             "limit": [event.limit for event in events],
         }

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from bench.engine.batches import batches, sample_rows
 from bench.engine.datasets import Dataset, check_batch, load
-from bench.engine.divergence import Event, diagnose, locate
+from bench.engine.divergence import Event, bad_times, dated, diagnose, locate
 from bench.engine.ensemble import Ensemble
 from bench.engine.initial import initial_ensemble
 from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_columns
@@ -136,7 +136,7 @@ class Training:
         found = {"loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed}
         sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
         found["trouble"] = tf.constant(value=True) if careful else tf.reduce_any(alive & ~sound)
-        looked = [diagnose(ensemble, batch, penalized)] if careful else []
+        looked = [diagnose(ensemble, batch, penalized), bad_times(ensemble, batch)] if careful else []
         kernels = ensemble.kernels
         before = tf.cond(
             measure,
@@ -161,7 +161,7 @@ class Training:
         found["preactivation_grad_norm"] = batch.signal.preactivation
         found["activation_grad_norm"] = batch.signal.activation
         found["preactivation_grad_pair_correlation"] = batch.signal.correlation
-        return found | ({"facts": looked[0]} if careful else {})
+        return found | dict(zip(("facts", "times"), looked, strict=careful))
 
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""
@@ -209,7 +209,8 @@ class Training:
             if after:  # a bad weight may hide: relu makes 0 of a bias of -infinity
                 sound &= ~found["facts"][0, :, :2].any(axis=(0, 1))
             for run in np.flatnonzero(recorder.alive & ~sound).tolist():
-                recorder.end(locate(found["facts"], run, step, (loss[run], losses.last(run))))
+                event = locate(found["facts"], run, step, (loss[run], losses.last(run)))
+                recorder.end(dated(event, found["times"]))
         if not after:
             for run, limit in losses.over(loss, recorder.alive, self.ensemble.objective.naive_loss):
                 event = Event(run, step, EventKind.LOSS_LIMIT, Tensor.LOSS, None, float(loss[run]), limit)

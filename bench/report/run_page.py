@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import evidence, findings
+from bench.analysis.events import places
 from bench.analysis.similar import Became, became, similar
 from bench.analysis.tables import Tables
 from bench.factors import FACTORS
@@ -156,7 +157,7 @@ def _course(own: Tables, run: pd.Series) -> Section:
     batches, looked = own["loss_curves"], own["evaluations"]
     validation = looked[looked["split"] == "validation"]
     events = own["divergence_events"]
-    marks = pd.DataFrame({"step": events["step"], "label": _labels(events), "series": EVENT, "value": np.nan})
+    marks = pd.DataFrame({"step": events["step"], "label": _labels(own), "series": EVENT, "value": np.nan})
     last = float(max([*batches["step"], *looked["step"], *events["step"], 1]))
     losses = [
         batches[["step", "loss"]].rename(columns={"loss": "value"}).assign(series="training batch", label=""),
@@ -180,12 +181,10 @@ def _course(own: Tables, run: pd.Series) -> Section:
     )
 
 
-def _labels(events: pd.DataFrame) -> list[str]:
-    layers = events["layer_index"].astype("Float64")
-    return [
-        f"{spoken(str(kind))} in the {tensor}{'' if pd.isna(layer) else f' of layer {int(layer)}'}"
-        for kind, tensor, layer in zip(events["kind"], events["tensor"], layers, strict=True)
-    ]
+def _labels(own: Tables) -> list[str]:
+    events = own["divergence_events"]
+    where = places(events, own["runs"])
+    return [f"{spoken(str(kind))} in the {place}" for kind, place in zip(events["kind"], where, strict=True)]
 
 
 def _figure(key: str, title: str, scale: Scale, parts: Sequence[pd.DataFrame], tables: str) -> Figure:

@@ -16,7 +16,7 @@ from bench.quantities import LAYERED
 from bench.results.files import DONE_MARK, KEYS, MAX_REASON, CohortFiles
 from bench.schema import TABLES, RunStatus
 
-COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index")
+COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index", "time")
 Reduce = Callable[[dict[str, pd.DataFrame], str], pd.DataFrame]
 MOST_COUNTED = 2**31 - 1
 MOST_KEYS = 2**62

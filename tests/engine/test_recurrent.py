@@ -14,12 +14,15 @@ import tensorflow as tf
 from bench.engine import train
 from bench.engine.batches import batches
 from bench.engine.datasets import try_dataset
+from bench.engine.divergence import Event, dated
+from bench.engine.passes import StageGradients
 from bench.engine.probes import STATISTICS
 from bench.engine.recurrence.start import gate_biases
 from bench.engine.train import Training
 from bench.errors import DataError
 from bench.factors import FACTORS, choose, costs_of
 from bench.plan import Cohort
+from bench.schema import EventKind, Tensor
 from tests.cohorts import EVALUATED, cohorts, of_run
 
 STEPS, LENGTH, FEATURES, UNITS = 3, 8, 3, 6
@@ -204,9 +207,24 @@ def test_a_run_that_overflows_in_time_is_located_before_what_it_spoils() -> None
     lost, sound = tables["runs"].to_pandas().itertuples()
     assert (lost.status, sound.status) == ("diverged", "completed")
     events = tables["divergence_events"].to_pandas()
-    assert events[["run_id", "step", "kind", "tensor", "layer_index"]].to_numpy().tolist() == [
-        [lost.run_id, 0, "infinity", "pre-activation", 0]
+    assert events[["run_id", "step", "kind", "tensor", "layer_index", "time"]].to_numpy().tolist() == [
+        [lost.run_id, 0, "infinity", "pre-activation", 0, 2]
     ]
+
+
+def test_a_bad_gradient_is_dated_by_the_step_that_it_comes_from() -> None:
+    ensemble = Training(cohort_of('cell = ["lstm"]\ndepth = [1]\nlearning_rate = [0.1, 0.2]')).ensemble
+    sound, bad = np.zeros((LENGTH, 2, 4, UNITS), np.float32), np.zeros((LENGTH, 2, 4, UNITS), np.float32)
+    bad[1:6, 1, 2] = np.nan
+    (layer,) = ensemble.passes
+    _, saved = layer.forward((None, tf.zeros((2, 4, LENGTH, FEATURES))))
+    times = layer.bad_times(saved, StageGradients([], [], (sound, bad))).numpy()
+    assert times.tolist() == [[[-1, -1]], [[-1, 5]]]
+    for tensor, layer_index, run, time in (
+        (Tensor.GRADIENT, 0, 1, 5), (Tensor.GRADIENT, 0, 0, None), (Tensor.GRADIENT, 1, 1, None),
+        (Tensor.PREACTIVATION, 0, 1, None), (Tensor.WEIGHT, 0, 1, None), (Tensor.LOSS, None, 1, None),
+    ):  # fmt: skip
+        assert dated(Event(run, 3, EventKind.NAN, tensor, layer_index, None, None), times).time == time
 
 
 def test_kernels_start_as_keras_draws_them_and_costs_count_them() -> None:

@@ -99,7 +99,7 @@ class RecurrentPass:
         kernel, _ = self._inner_weights()
         dh = ends[1]
         zero = self._zeros(saved.inputs)
-        given, carried, reached = None, (dh, *zero[1:]), self._reached(steps)
+        given, carried, passing = None, (dh, *zero[1:]), self._passing(steps)
         if self.sequences:
             given = tf.TensorArray(dh.dtype, steps, element_shape=zero[0].shape).unstack(tf.transpose(dh, [2, 0, 1, 3]))
             carried = zero
@@ -112,8 +112,8 @@ class RecurrentPass:
             d_inputs, d_inner, entering, total = cell.back(self.phi, kept, before, after, total)
             through = tf.matmul(d_inputs if d_inner is None else d_inner, kernel, transpose_b=True)
             carried = (through if entering[0] is None else entering[0] + through, *entering[1:])
-            if reached is not None:
-                carried = tuple(tf.where(reached[t], each, 0.0) for each in carried)
+            if passing is not None:
+                carried = tuple(tf.where(passing[t], each, 0.0) for each in carried)
             values = [d_inputs, total[0], *([] if d_inner is None else [d_inner])]
             return k + 1, carried, [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
 
@@ -125,7 +125,8 @@ class RecurrentPass:
         d_inputs, d_state, *rest = [array.stack() for array in arrays]
         states = saved.state[0].stack()[:-1]
         gradients, d_x = self._weight_gradients(saved.x, states, d_inputs, rest[0] if rest else d_inputs)
-        return (None, d_x), StageGradients([[each[None] for each in gradients]], _looked([d_inputs, d_state], watch))
+        looked = _looked([d_inputs, d_state], watch)
+        return (None, d_x), StageGradients([[each[None] for each in gradients]], looked, (d_inputs, d_state))
 
     def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
         """See `passes.Pass`; the activation's output is the state h, at every step."""
@@ -139,19 +140,23 @@ class RecurrentPass:
         z, u, h = self._taps(saved)
         slope = self.phi.slope(self.phi(u), u if self.phi.kept else None)
         state = [array.stack()[1:] for array in saved.state]
-        sound = [tf.reduce_all(tf.math.is_finite(each), axis=[2, 3]) for each in (z, *state)]
-        so_far = tf.cumsum(tf.cast(tf.logical_not(tf.reduce_all(tf.stack(sound), axis=0)), tf.int32), exclusive=True)
-        reached = tf.equal(so_far, 0)[..., None, None]  # [T, R, 1, 1]: no step before was bad
+        reached = _reached([z, *state])[..., None, None]
         tensors = [z, u, state[-1], h, slope]
         cut = [tf.transpose(tf.where(reached, each, 0.0), [1, 2, 0, 3]) for each in tensors]
         return of(cut)[None]
+
+    def bad_times(self, saved: Any, gradients: StageGradients) -> tf.Tensor:
+        """See `passes.Pass`."""
+        forward = _first_bad([self._taps(saved)[0], *(array.stack()[1:] for array in saved.state)])
+        back = _first_bad([each[::-1] for each in gradients.in_time])
+        return tf.stack([forward, tf.where(back < 0, -1, saved.inputs.shape[0] - 1 - back)])[:, None]
 
     @property
     def bias_inside(self) -> bool:
         """Whether U h_{t-1} has a bias of its own, as `reset_after` gives the GRU."""
         return len(self.stacks[0].weights["bias"].shape) == 4
 
-    def _reached(self, steps: int) -> tf.Tensor | None:
+    def _passing(self, steps: int) -> tf.Tensor | None:
         """Whether a run's gradient goes from each step to the one before, [T, R, 1, 1]; None: always and in all."""
         windows = self.settings("truncate", "bptt", "steps", np.inf)
         if windows is None:
@@ -220,6 +225,20 @@ def _flat(each: tf.Tensor) -> tf.Tensor:
     """From [T, R, B, n] to [R, T B, n]."""
     steps, runs, samples, units = each.shape
     return tf.reshape(tf.transpose(each, [1, 0, 2, 3]), [runs, steps * samples, units])
+
+
+def _reached(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Whether no step before is bad in any of the tensors [T, R, ...], [T, R]."""
+    sound = [tf.reduce_all(tf.math.is_finite(each), axis=[2, 3]) for each in tensors]
+    bad = tf.logical_not(tf.reduce_all(tf.stack(sound), axis=0))
+    return tf.equal(tf.cumsum(tf.cast(bad, tf.int32), exclusive=True), 0)
+
+
+def _first_bad(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """The first step at which any of the tensors [T, R, ...] is bad, [R]; -1 where all are finite."""
+    finite = tf.stack([tf.reduce_all(tf.math.is_finite(each), axis=[0, 2, 3]) for each in tensors])
+    reached = tf.reduce_sum(tf.cast(_reached(tensors), tf.int32), axis=0)
+    return tf.where(tf.reduce_all(finite, axis=0), -1, reached - 1)
 
 
 def _affine(h: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None) -> tf.Tensor:

@@ -25,7 +25,7 @@ from bench.report.blocks import (
 from bench.report.frames import Frames
 from bench.report.sections.why import RULE, Why, cause_table, causes_found, commonest
 from bench.schema import RunStatus
-from bench.text import integer, listed, of, plural, span, spoken
+from bench.text import UNKNOWN, integer, listed, of, plural, span, spoken
 
 MOST_EVENT_ROWS = 40
 
@@ -203,13 +203,16 @@ def event_table(events: pd.DataFrame, judged: pd.DataFrame) -> Table | None:
     for cell, group in ends.groupby("cell_key", sort=False):
         layers = group["layer_index"].dropna().astype(int)
         seen = sorted({f"{kind} in the {tensor}" for kind, tensor in zip(group["kind"], group["tensor"], strict=True)})
-        where = _span(layers) if len(layers) else "–"
-        rows.append((str(cell), f"{len(group)}/{sizes[cell]}", _span(group["step"]), listed(seen), where))
+        times = group["time"].dropna().astype(int) if "time" in group else layers[:0]
+        where = tuple(_span(each) if len(each) else UNKNOWN for each in (layers, times))
+        rows.append((str(cell), f"{len(group)}/{sizes[cell]}", _span(group["step"]), listed(seen), *where))
     rows.sort(key=lambda row: (-int(row[1].partition("/")[0]), row[0]))
     left = len(rows) - MOST_EVENT_ROWS
     note = f"{plural(left, 'more cell')}: see the table divergence_events." if left > 0 else ""
-    columns = ("cell", "diverged", "step", "first bad tensor", "layer")
-    return Table("Cells with diverged runs", columns, tuple(rows[:MOST_EVENT_ROWS]), (1, 2, 4), note)
+    columns = ("cell", "diverged", "step", "first bad tensor", "layer", "time step")
+    kept = 6 if any(row[5] != UNKNOWN for row in rows) else 5  # without sequences there is no time
+    shown = tuple(row[:kept] for row in rows[:MOST_EVENT_ROWS])
+    return Table("Cells with diverged runs", columns[:kept], shown, (1, 2, 4, 5)[: kept - 2], note)
 
 
 def _span(values: pd.Series) -> str:

@@ -17,6 +17,7 @@ import pandas as pd
 from bench.analysis import Outcome, estimate
 from bench.analysis.causes import ON_THE_WAY, RULES, Cause
 from bench.analysis.comparison import factor_columns
+from bench.analysis.events import places
 from bench.analysis.similar import Became, became
 from bench.quantities import EXPLORED, quantity
 from bench.report.axes import Axis, level_label
@@ -155,13 +156,11 @@ def _cells(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str]) -> 
 
 def _events(events: pd.DataFrame, judged: pd.DataFrame) -> dict[str, Any]:
     run = pd.Index(judged["run_id"]).get_indexer(events["run_id"].astype(str))
-    layers = events["layer_index"].astype("Float64")
     return {
         "run": run.tolist(),
         "step": events["step"].astype(int).tolist(),
         "kind": events["kind"].astype(str).tolist(),
-        "tensor": events["tensor"].astype(str).tolist(),
-        "layer": [None if pd.isna(layer) else int(layer) for layer in layers],
+        "place": places(events, judged),
     }
 
 

@@ -270,7 +270,7 @@ async function showRun(id) {
   section.scrollIntoView();
 }
 
-const eventsOf = (k) => data.events.run.flatMap((run, e) => (run === k ? [{ step: data.events.step[e], event: `${spoken(data.events.kind[e])} in the ${data.events.tensor[e]}${data.events.layer[e] === null ? "" : ` of layer ${data.events.layer[e]}`}` }] : []));
+const eventsOf = (k) => data.events.run.flatMap((run, e) => (run === k ? [{ step: data.events.step[e], event: `${spoken(data.events.kind[e])} in the ${data.events.place[e]}` }] : []));
 
 // The rules on causes that hold, the cause of a run that ended badly first; each with layer, step, number and threshold.
 function showCause(k) {

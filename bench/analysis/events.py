@@ -1,0 +1,42 @@
+"""Where events were seen, in words."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import SuiteError
+from bench.factors import FACTORS, dataset_level, read_label
+
+
+def places(events: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
+    """Of each row of `divergence_events` its tensor and where: `pre-activation of layer 0 at time step 37 of 50`.
+
+    Args:
+        events: the rows.
+        runs: of the table `runs` at least theirs, for the length of their sequences.
+    """
+    datasets = runs.set_index(runs["run_id"].astype(str))["dataset"].astype(str)
+    lengths = [_length(datasets[run]) for run in events["run_id"].astype(str)]
+    unknown = pd.Series(np.nan, index=events.index)  # of results without that column
+    layers, times = (events.get(name, unknown).astype("Float64") for name in ("layer_index", "time"))
+    return [
+        f"{tensor}{'' if pd.isna(layer) else f' of layer {int(layer)}'}{'' if pd.isna(time) else _at(time, length)}"
+        for tensor, layer, time, length in zip(events["tensor"], layers, times, lengths, strict=True)
+    ]
+
+
+def _at(time: float, length: int | None) -> str:
+    return f" at time step {int(time)}{f' of {length}' if length else ''}"
+
+
+@lru_cache(maxsize=128)
+def _length(dataset: str) -> int | None:
+    """Time steps of the sequences of a dataset, by its label; None where only the data can tell."""
+    try:
+        level = dataset_level(read_label(FACTORS["dataset"], dataset))
+    except SuiteError:  # from another version, or an older one
+        return None
+    return level.shape[0] if level is not None and level.kind == "sequence" else None
