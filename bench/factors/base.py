@@ -21,7 +21,7 @@ class Setting:
     """A number, word or switch that refines a level, e.g. an orthogonal initializer's `gain`.
 
     A setting whose default is the empty text must be given. With `or_number` the default is a word, and a number may
-    be written in its place.
+    be written in its place. One that came `later` than runs of its level is left out of their keys at its default.
     """
 
     default: Scalar
@@ -31,11 +31,12 @@ class Setting:
     maximum: float | None = None
     allowed: tuple[Scalar, ...] = ()
     or_number: bool = False
+    later: bool = False
 
 
-def above_zero(default: float, summary: str) -> Setting:
+def above_zero(default: float, summary: str, *, later: bool = False) -> Setting:
     """A setting that is a number above 0."""
-    return Setting(default, summary, minimum=0.0, exclusive=True)
+    return Setting(default, summary, minimum=0.0, exclusive=True, later=later)
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ class Choice:
 
     `label` is how tables and pages spell it: `orthogonal(gain=1.5)`, with only the settings that differ
     from their defaults; for a number, the number. `digest` is that of a local dataset's content, once it was read.
+    `unsaid` are the settings at a default that keys leave out (`Setting.later`).
     """
 
     name: str
@@ -94,6 +96,7 @@ class Choice:
     value: int | float | None = None
     label: str = ""
     digest: str = field(default="", compare=False)
+    unsaid: frozenset[str] = field(default=frozenset(), compare=False)
 
     @property
     def is_none(self) -> bool:
@@ -107,12 +110,17 @@ class Choice:
 
     @property
     def meaning(self) -> object:
-        """What a run's key hashes: plain data, every setting resolved; of a local dataset its content, not its path."""
+        """What a run's key hashes: plain data, every setting resolved; of a local dataset its content, not its path.
+
+        A setting that its level did not always have is there only where it departs from its default, which is what
+        there was before: no run is renamed.
+        """
         if self.value is not None:
             return self.value
         if self.digest:
             return [self.name, {"sha256": self.digest}]
-        return [self.name, dict(self.settings)] if self.settings else self.name
+        said = {name: value for name, value in self.settings if name not in self.unsaid}
+        return [self.name, said] if said else self.name
 
     def setting(self, name: str) -> Scalar:
         """The resolved value of a setting.

@@ -114,7 +114,8 @@ def _resolve(level: Level, given: Mapping[str, object]) -> Choice:
     changed = {name: value for name, value in settings.items() if value != level.settings[name].default}
     path = str(settings["path"]) if level.name == "npz" else ""
     label = path if path.endswith(".npz") else _label(level.name, changed)
-    return Choice(level.name, tuple(settings.items()), label=label)
+    unsaid = frozenset(name for name in settings if level.settings[name].later and name not in changed)
+    return Choice(level.name, tuple(settings.items()), label=label, unsaid=unsaid)
 
 
 def _setting(level: Level, name: str, given: Mapping[str, object]) -> Scalar:

@@ -14,6 +14,7 @@ _BETAS = {
     "beta_1": _share(0.9, "Decay of the mean of gradients."),
     "beta_2": _share(0.999, "Decay of the mean of squared gradients."),
 }
+_EPSILON = {"epsilon": above_zero(1e-7, "Added to the root mean square that divides.", later=True)}
 
 OPTIMIZER = Factor(
     "optimizer", "The update rule.", Place.GRAPH, default="sgd", plugins=True,
@@ -27,16 +28,17 @@ OPTIMIZER = Factor(
         Level("nesterov", "Momentum that looks ahead.", "Nesterov 1983; Sutskever et al. 2013", settings=_MOMENTUM),
         Level(
             "rmsprop", "Gradients divided by the root of their recent mean square.", "Tieleman & Hinton 2012",
-            target="keras.optimizers:RMSprop", settings={"rho": _share(0.9, "Decay of the mean of squared gradients.")},
+            target="keras.optimizers:RMSprop",
+            settings={"rho": _share(0.9, "Decay of the mean of squared gradients.")} | _EPSILON,
         ),
         Level(
             "adam", "Momentum and rmsprop joined, with corrected starts.", "Kingma & Ba 2015",
-            target="keras.optimizers:Adam", settings=_BETAS,
+            target="keras.optimizers:Adam", settings=_BETAS | _EPSILON,
         ),
         Level(
             "adamw", "adam with weight decay apart from the gradient.", "Loshchilov & Hutter 2019",
             target="keras.optimizers:AdamW",
-            settings={"weight_decay": Setting(0.004, "Factor of the decay.", minimum=0.0)} | _BETAS,
+            settings={"weight_decay": Setting(0.004, "Factor of the decay.", minimum=0.0)} | _BETAS | _EPSILON,
         ),
     ),
 )  # fmt: skip

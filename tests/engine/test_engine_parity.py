@@ -51,7 +51,7 @@ CASES = [
     'warmup = [{ level = "linear", steps = 1 }]\nschedule = [{ level = "cosine_decay", alpha = 0.1 }]\n'
     'regularization = ["none", { level = "weight_decay", strength = 0.1 }]\n'
     'clipping = ["none", { level = "norm", threshold = 0.1 }]',
-    'activation = ["silu"]\noptimizer = ["adam"]\nlearning_rate = [0.005]\n'
+    'activation = ["silu"]\noptimizer = [{ level = "adam", epsilon = 0.001 }]\nlearning_rate = [0.005]\n'
     'normalization = [{ level = "batch_normalization", position = "after" }]',
     'activation = ["leaky_relu"]\noptimizer = ["rmsprop"]\nlearning_rate = [0.005]\n'
     'depth = [1]\ndataset = ["breast_cancer"]',

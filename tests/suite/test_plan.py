@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -46,12 +47,22 @@ def _keys(plan: Plan) -> list[str]:
          "d4-relu-orthogonal_gain_1.5-489b97e045"),
         ('[factors]\nclipping = ["global_norm"]\nlearning_rate = [1]\n', 0,
          "d4-relu-glorot_uniform-global_norm-lr1-82f4558791"),
+        ('[factors]\noptimizer = ["rmsprop"]\n', 0, "d4-relu-glorot_uniform-rmsprop-bea0caa993"),
+        ('[factors]\noptimizer = [{ level = "adam", epsilon = 1e-7 }]\n', 0, "d4-relu-glorot_uniform-adam-894cc8e11c"),
+        ('[factors]\noptimizer = ["adamw"]\n', 0, "d4-relu-glorot_uniform-adamw-1ae8b7c088"),
+        ('[factors]\noptimizer = [{ level = "adam", epsilon = 1e-8 }]\n', 0,
+         "d4-relu-glorot_uniform-adam_epsilon_1e_08-cea8549123"),
         ('[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "mine:blobs"\n', 0,
          "mine_blobs-d4-mine.shapes_snake-glorot_uniform-43622cb61d"),
     ],
 )  # fmt: skip
 def test_literal_keys(plan: PlanOf, body: str, seed: int, key: str) -> None:
     assert _keys(plan(body, seed=seed)) == [key]
+
+
+def test_the_default_suite_s_runs_keep_their_names() -> None:
+    runs = [run.run_id for run in make_plan(load_suite(SHIPPED / "default.toml")).runs]
+    assert sha256("\n".join(runs).encode()).hexdigest()[:16] == "37ffcb4564efc1b9"
 
 
 def test_a_local_dataset_is_known_by_its_content_wherever_it_lies(plan: PlanOf, tmp_path: Path) -> None:
