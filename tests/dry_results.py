@@ -29,6 +29,14 @@ EXPLODING = suite_text(
     depth=[4, 30], initializer=["orthogonal", {"level": "orthogonal", "gain": 1.5}], clipping=["none", "global_norm"],
 )  # fmt: skip
 
+# One recurrent layer: what happens from layer to layer says nothing of it.
+RECURRENT = suite_text(
+    "recurrent", "Which cell recalls the first of 40 steps?", 3,
+    {"architecture": "recurrent", "dataset": {"level": "recall", "length": 40}, "depth": 1, "steps": 60},
+    cell=["lstm", "gru"], gate_bias=["unit_forget", "chrono"], learning_rate=[0.01, 10.0],
+    clipping=["none", "global_norm"],
+)  # fmt: skip
+
 
 @dataclass(frozen=True)
 class DryResults:

@@ -17,7 +17,7 @@ from pandas.api.types import is_numeric_dtype
 from bench.analysis.estimates import clustered_wilson, with_lost_counted
 from bench.analysis.quantities import seconds_per_step
 from bench.analysis.verdicts import Outcome
-from bench.factors import FACTORS, level_name
+from bench.factors import FACTORS, default_level, level_name
 from bench.quantities import quantity
 from bench.text import exactly
 
@@ -166,8 +166,9 @@ def asked(judged: pd.DataFrame, levels: Levels) -> str:
 def baseline_of(levels: Levels, judged: pd.DataFrame, named: Mapping[str, str]) -> dict[str, str]:
     """Each factor's level from which changes count: the suite's, or Keras's default, or the suite's first."""
     found = {}
+    architectures = judged["architecture"].unique() if "architecture" in judged else ()
     for name, known in levels.items():
-        default = "adam" if name == "optimizer" else _spelt(FACTORS[name].default)
+        default = "adam" if name == "optimizer" else _spelt(default_level(FACTORS[name], architectures))
         found[name] = named.get(name) or (default if default in known else known[0])
     if RATE in found and RATE not in named:
         optimizer = found.get("optimizer") or str(judged["optimizer"].iloc[0])

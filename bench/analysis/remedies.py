@@ -21,8 +21,8 @@ from bench.rules import PATHOLOGIES, Symptom
 
 # What a network is made or trained with. The size of the problem is not a remedy for it.
 TREATMENTS = (
-    "activation", "initializer", "bias_initializer", "normalization", "skip", "clipping", "regularization", "optimizer",
-    "learning_rate", "preprocessing",
+    "activation", "initializer", "bias_initializer", "normalization", "skip", "cell", "recurrent_initializer",
+    "gate_bias", "truncate", "clipping", "regularization", "optimizer", "learning_rate", "preprocessing",
 )  # fmt: skip
 LOSSES = (*PATHOLOGIES, Outcome.DIVERGED, Outcome.NOT_LEARNED)  # what a baseline's pathology may be, in order
 COLUMNS = [

@@ -10,7 +10,7 @@ import pandas as pd
 from bench.analysis import Outcome, Signs, causes_of, evidence, findings, judge
 from bench.analysis.events import places
 from bench.errors import printable
-from bench.factors import FACTORS
+from bench.factors import FACTORS, without_use
 from bench.quantities import OF_RUNS
 from bench.results import find_run, read_manifest, read_run
 from bench.rules import choose_rules
@@ -29,7 +29,8 @@ def show_run(folder: Path, run_id: str) -> None:
     own = read_run(folder, *find_run(folder, run_id))
     run = own["runs"].set_index("run_id").iloc[0]
     print(printable(str(run.name)))
-    for factor in FACTORS:
+    unused = without_use([run["architecture"]])
+    for factor in (name for name in FACTORS if name not in unused):
         print(f"  {factor:18} {printable(str(run[factor]))}")
     after = f"after {run['steps_completed']} of {run['steps']} steps"
     print(f"{run['status']} {after}; {run['parameter_count']:.0f} parameters")

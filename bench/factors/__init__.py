@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from bench.factors.activations import ACTIVATION, ActivationLevel
-from bench.factors.architectures import ARCHITECTURE, DEPTH, WIDTH, ArchitectureLevel, Costs, costs_of
+from bench.factors.architectures import (
+    ARCHITECTURE,
+    DEPTH,
+    WIDTH,
+    ArchitectureLevel,
+    Costs,
+    costs_of,
+    default_level,
+    without_use,
+)
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
 from bench.factors.blocks import NORMALIZATION, SKIP
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
@@ -26,7 +35,8 @@ from bench.factors.schedules import SCHEDULE, WARMUP
 __all__ = [
     "FACTORS", "IN_TIME", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
     "DatasetLevel", "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "choose",
-    "content_digest", "costs_of", "dataset_level", "level_name", "misfit_in_time", "read_label", "sample_kind", "show",
+    "content_digest", "costs_of", "dataset_level", "default_level", "level_name", "misfit_in_time", "read_label",
+    "sample_kind", "show", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from bench.factors.base import Choice, Factor, Level, Number, Place
+from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar
 
 ACTIVATION_FLOATS = 8  # per unit of a dense layer, kept for the backward pass
 FLOPS_PER_WEIGHT = 6  # of a dense layer: two forward, four backward
@@ -116,6 +116,21 @@ ARCHITECTURE = Factor(
         ),
     ),
 )  # fmt: skip
+
+
+def without_use(architectures: Iterable[object]) -> frozenset[str]:
+    """The factors that none of these architectures has a use for; of one from outside nothing is known."""
+    levels = [ARCHITECTURE.level(str(each)) for each in architectures]
+    unused = [frozenset(each.unused) if isinstance(each, ArchitectureLevel) else frozenset() for each in levels]
+    return frozenset[str]().union(*unused[:1]).intersection(*unused[1:])
+
+
+def default_level(factor: Factor, architectures: Iterable[object]) -> Scalar:
+    """A factor's level where a suite names none: the architecture's own where there is one alone that has such."""
+    levels = [ARCHITECTURE.level(str(each)) for each in architectures]
+    own = levels[0] if len(levels) == 1 else None
+    return own.defaults.get(factor.name, factor.default) if isinstance(own, ArchitectureLevel) else factor.default
+
 
 DEPTH = Factor(
     "depth", "Number of hidden layers; the head comes on top.", Place.GRAPH, default=4,

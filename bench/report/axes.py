@@ -14,7 +14,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bench.analysis import Outcome, matched
 from bench.analysis.comparison import factor_columns
-from bench.factors import FACTORS
+from bench.factors import FACTORS, default_level
 from bench.report.blocks import Figure, Panel
 from bench.report.headline import level_words
 from bench.results import Manifest
@@ -256,8 +256,11 @@ def held_level(axis: Axis, left: pd.DataFrame) -> str:
 
 def usual_level(axis: Axis) -> str:
     """Keras's default where it is among the levels; else the absent treatment; else the suite's first."""
-    default = level_label(FACTORS[axis.factor].default) if axis.factor in FACTORS else ""
-    return next((level for level in (default, "none") if level in axis.levels), axis.levels[0])
+    factor = FACTORS.get(axis.factor)
+    known = [level_label(factor.default) if factor else "", "none"]
+    if factor and factor.default == "none":  # some architectures have a level of their own in its place
+        known += [level_label(default_level(factor, [each.name])) for each in FACTORS["architecture"].levels]
+    return next((level for level in known if level in axis.levels), axis.levels[0])
 
 
 def _preferred(axes: Sequence[Axis], names: Sequence[str]) -> Axis | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from bench.analysis import Outcome
 from bench.analysis.recipes import RATE, Reached, Recipe, Recipes, Trial
-from bench.factors import FACTORS, level_name
+from bench.factors import FACTORS, ArchitectureLevel, level_name
 from bench.text import integer, listed, of, sentence, spoken
 
 MOST_WORDS = 35
@@ -20,7 +20,9 @@ WORDS = {
     "group_normalization": "group normalization", "rms_normalization": "RMS normalization",
     "residual": "a skip connection", "l1": "an L1 penalty", "l2": "an L2 penalty",
     "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD",
+    "simple": "a simple cell", "lstm": "LSTM", "gru": "GRU",
 }  # fmt: skip
+NAMED = {"gate_bias": "gate bias", "recurrent_initializer": "recurrent"}  # levels that need their factor's name
 KERAS = {
     "initializer": "glorot_uniform", "normalization": "none", "skip": "none", "clipping": "none",
     "regularization": "none", "optimizer": "adam", RATE: "0.001",
@@ -45,7 +47,8 @@ def level_words(factor: str, level: str, known: Sequence[str] = ()) -> str:
         return {"skip": "no skip connection"}.get(factor, f"no {spoken(factor)}")
     if factor == "clipping" and not shared:
         return "clipping" if len({each for each in known if each != "none"}) <= 1 else f"clipping by {spoken(name)}"
-    return level if shared and level != name else WORDS.get(name, name)
+    said = level if shared and level != name else WORDS.get(name, name)
+    return f"{NAMED[factor]} {said}" if factor in NAMED else said
 
 
 class Words:
@@ -103,9 +106,11 @@ class Words:
     def keras(self) -> bool:
         """Whether the baseline is what Keras's user has who sets nothing: every treatment off, Adam at 0.001."""
         run = {} if self.found.runs.empty else self.found.runs.iloc[0].to_dict()
+        own = FACTORS["architecture"].level(str(run.get("architecture")))
+        recurrent = own.defaults if isinstance(own, ArchitectureLevel) else {}
         return all(
             self.found.baseline.get(name, str(run.get(name, ""))) == level
-            for name, level in KERAS.items()
+            for name, level in (KERAS | {name: level for name, level in recurrent.items() if name in NAMED}).items()
             if name != self.found.ask
         )
 

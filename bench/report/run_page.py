@@ -9,9 +9,10 @@ import pandas as pd
 
 from bench.analysis import evidence, findings
 from bench.analysis.events import places
+from bench.analysis.recurrent import layered
 from bench.analysis.similar import Became, became, similar
 from bench.analysis.tables import Tables
-from bench.factors import FACTORS
+from bench.factors import FACTORS, default_level, without_use
 from bench.quantities import OF_RUNS
 from bench.report.axes import level_label
 from bench.report.blocks import (
@@ -51,7 +52,8 @@ def run_page(frames: Frames, own: Tables, run_id: str, home: str = "") -> Page:
     """
     run = frames.recipes.runs.set_index("run_id", drop=False).loc[run_id]
     sections = (
-        _what(frames, run, run_id), _similar(frames, run, run_id, home), _course(own, run), _gradients(own),
+        _what(frames, run, run_id), _similar(frames, run, run_id, home), _course(own, run),
+        _gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None,
         _settings(frames, run), _rows(frames, run, run_id),
     )  # fmt: skip
     return Page(
@@ -233,17 +235,19 @@ def _gradient_lead(norms: pd.DataFrame) -> Lead | None:
 
 
 def _settings(frames: Frames, run: pd.Series) -> Section:
-    """Every factor, its level, and what the baseline has; those that differ first."""
+    """Every factor that the network has a use for, its level, and what the baseline has; those that differ first."""
     rows, plain = [], 0
-    baseline = frames.recipes.baseline
+    baseline, own = frames.recipes.baseline, [run["architecture"]]
     for name, factor in FACTORS.items():
+        if name in without_use(own) and name not in frames.varied:
+            continue
         level = level_label(run[name])
         free = name in frames.varied and name not in baseline  # what the suite asks about has no baseline
-        usual = "" if free else baseline.get(name, level_label(factor.default))
-        differs = bool(usual) and level != usual
+        default = "" if free else baseline.get(name, level_label(default_level(factor, own)))
+        differs = bool(default) and level != default
         plain += not differs
         kind = "varied" if name in frames.varied else "fixed"
-        rows.append((not differs, (spoken(name), level, usual if differs else "" if free else "the same", kind)))
+        rows.append((not differs, (spoken(name), level, default if differs else "" if free else "the same", kind)))
     rows.sort(key=lambda row: row[0])
     changed = [f"{name} {level}" for same, (name, level, *_) in rows if not same]
     lead = f"It differs from the baseline in {listed(changed)}." if changed else "It is the baseline itself."

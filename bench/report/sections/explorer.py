@@ -19,6 +19,7 @@ from bench.analysis.causes import ON_THE_WAY, RULES, Cause
 from bench.analysis.comparison import factor_columns
 from bench.analysis.events import places
 from bench.analysis.similar import Became, became
+from bench.factors import without_use
 from bench.quantities import EXPLORED, quantity
 from bench.report.axes import Axis, level_label
 from bench.report.blocks import Block, Section
@@ -72,9 +73,9 @@ def _response(name: str) -> dict[str, str]:
 
 
 def _fixed(judged: pd.DataFrame, varied: Sequence[str]) -> list[list[str]]:
-    """The factors that every run has in common."""
-    first = judged.iloc[0]
-    return [[spoken(name), level_label(first[name])] for name in factor_columns(judged) if name not in varied]
+    """The levels that every run has in common, but for factors that no network here has a use for."""
+    first, left_out = judged.iloc[0], {*varied, *without_use(judged["architecture"].unique())}
+    return [[spoken(name), level_label(first[name])] for name in factor_columns(judged) if name not in left_out]
 
 
 def _runs(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str], choice: RulesChoice) -> dict[str, Any]:

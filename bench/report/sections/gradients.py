@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.analysis import Moment, Tables, gradient_profile
 from bench.analysis.curves import layer_step
+from bench.analysis.recurrent import layered, recurrent
 from bench.report.axes import ALL, Axis, LineLayout, held_level, level_title
 from bench.report.blocks import Figure, Lead, Panel, Scale, Section, Sentence, Text
 from bench.report.frames import Frames
@@ -27,11 +28,18 @@ LOW_TAIL, HIGH_TAIL = 0.02, 0.005  # shares of the medians that may lie beyond t
 LEAST_SPAN, MOST_SPAN = 2.0, 16.0  # decades of the colours: what is far below has vanished, however far
 
 
-def section(frames: Frames) -> Section:
-    """The profiles at the first and the last recorded step, and the maps of everything between."""
+def section(frames: Frames) -> Section | None:
+    """The profiles at the first and the last recorded step, and the maps of everything between.
+
+    None where no network has layers to compare.
+    """
+    if not layered(frames.plain).any():
+        return None
+    of_time = " Of a recurrent layer it is that of all time steps, taken as one vector."
     intro = Text(
         "The back-propagated signal, layer by layer. A level line is a healthy network. A line that falls towards the "
         "input (to the left) is a vanishing gradient, one that rises towards it an exploding one."
+        f"{of_time if recurrent(frames.plain).any() else ''}"
     )
     given = (frames.tables, frames.labelled, frames.lines)
     said = flow_sentence(*given)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from bench.analysis.recurrent import length_of, recurrent
 from bench.errors import SuiteError
-from bench.factors import FACTORS, level_name, read_label
+from bench.factors import FACTORS, level_name, read_label, without_use
 from bench.report.axes import Axis, level_label
 from bench.report.blocks import Definition, Definitions, Figure, Heading, Panel, Scale, Section, Text, blocks_of
 from bench.report.frames import Frames
@@ -21,6 +22,7 @@ from bench.theory import Nonlinearity, activation
 
 Z_LIMITS = (-5.0, 5.0)
 LOWEST, HIGHEST = -2.0, 1.8  # of the panels: a relu may leave them, no slope does
+TIME_FORMULA = "g(t) = g(T) · ∏ √(σ_w² · E[φ′(z_s)²])  over the time steps s = t + 1, …, T"
 FORMULA = "g(l) = g(L) · ∏ √(σ_w² · E[φ′(z_k)²])  over the layers k = l, …, L − 1"
 MOST_LEVELS = 3  # named for each pathology, the best first
 
@@ -94,6 +96,27 @@ KINDS = (
         "multiplies it. What the blocks add makes the signal grow with depth; residual_scaled starts them at 0.",
     ),
     RemedyKind(
+        "Gated cells",
+        "cell",
+        "A gate says how much of the state stays, another what is added to it. Where the first is open the gradient "
+        "passes a time step nearly unchanged. How open it starts is up to its bias.",
+        ("lstm", "gru"),
+    ),
+    RemedyKind(
+        "Orthogonal and identity recurrent kernels",
+        "recurrent_initializer",
+        "An orthogonal matrix changes no length, however often it is applied; the identity with relu (IRNN) changes "
+        "nothing at all where units stay positive. The slope of the activation still multiplies at each time step.",
+        ("orthogonal", "identity"),
+    ),
+    RemedyKind(
+        "Gate biases that remember",
+        "gate_bias",
+        "With 1 in the forget gate an LSTM keeps 0.73 of its cell state a step, with 0 it keeps half. Chrono spreads "
+        "the times over which units forget up to the length of the sequences.",
+        ("unit_forget", "chrono", "remember"),
+    ),
+    RemedyKind(
         "Gradient clipping",
         "clipping",
         "A gradient longer than a limit is shortened before the step. It tames the steps of an exploding gradient; it "
@@ -130,13 +153,24 @@ def section(frames: Frames) -> Section:
         "weight are σ_w². The formula holds for wide plain networks with random weights, that is, at initialization "
         "(Poole et al. 2016; Schoenholz et al. 2017)."
     )
+    of_time, runs = recurrent(frames.plain), frames.plain
+    through_layers = _paragraphs(int(runs["depth"].max())) if not of_time.all() else ()
+    through_time = _time_paragraphs(length_of(runs["dataset"][of_time])) if of_time.any() else ()
+    told = through_layers + tuple(each for each in through_time if each not in through_layers)
+    if of_time.all():
+        letters = (
+            "Here g(t) is the norm of the gradient for the state of time step t, and T is the last step. The slope of "
+            "the activation is φ′, and E its mean over units. The units times the variance of one recurrent weight are "
+            "σ_w². The formula holds for wide simple cells at initialization, with inputs that change from step to "
+            "step (Chen et al. 2018). Gates multiply as well."
+        )
     blocks = blocks_of(
-        Definitions(_paragraphs(int(frames.plain["depth"].max()))),
-        Text(FORMULA, "formula"),
+        Definitions(told),
+        Text(TIME_FORMULA if of_time.all() else FORMULA, "formula"),
         Text(letters, "note"),
         activation_charts(_labels(frames.labelled, frames.axes)),
         Heading("The remedies, and what they did here"),
-        Definitions(remedy_notes(frames.labelled, frames.remedied)),
+        Definitions(remedy_notes(frames.labelled, frames.remedied, without_use(runs["architecture"].unique()))),
     )
     return Section("lesson", "A short lesson", "Lesson", blocks)
 
@@ -249,15 +283,45 @@ def _paragraphs(depth: int) -> tuple[Definition, ...]:
     )
 
 
-def remedy_notes(judged: pd.DataFrame, remedied: pd.DataFrame) -> tuple[Definition, ...]:
+def _time_paragraphs(length: int | None) -> tuple[Definition, ...]:
+    gradient, _, _, _, saturation = _paragraphs(1)
+    steps = length or 100
+    return (
+        gradient,
+        Definition(
+            "Why time multiplies",
+            "A recurrent layer is as deep as its sequence is long. Back-propagation goes from the last time step back "
+            "to the first. At each step the gradient is multiplied by the same recurrent weights, and by slopes and "
+            f"gates. Over {integer(steps)} steps a factor of 0.9 leaves {_rough(0.9**steps)} of it; a factor of "
+            f"1.1 makes it {_rough(1.1**steps)} times as large. Only factors close to 1 keep it.",
+        ),
+        Definition(
+            "Vanishing through time",
+            "The factors are below 1. What stood early in a sequence gets almost no gradient, so the network does not "
+            "learn to keep it. The weights are the same at every step: their gradient, a sum over steps, need not "
+            "look small.",
+        ),
+        Definition(
+            "Exploding through time",
+            "The factors are above 1. The early steps' share of the gradient becomes so large that the loss jumps "
+            "about. At worst the numbers overflow to infinity or NaN: the run has diverged.",
+        ),
+        saturation,
+    )
+
+
+def remedy_notes(
+    judged: pd.DataFrame, remedied: pd.DataFrame, of_no_use: Collection[str] = ()
+) -> tuple[Definition, ...]:
     """What each kind of remedy does, and what it did here, those that the suite tried first.
 
     Args:
         judged: one row per run with the factors' columns, as `analysis.judge` returned it.
         remedied: what `analysis.remedies` returned.
+        of_no_use: factors of which nothing is said.
     """
     notes = []
-    for kind in KINDS:
+    for kind in (each for each in KINDS if each.factor not in of_no_use):
         levels = list(dict.fromkeys(level_label(value) for value in judged[kind.factor].tolist()))
         tried = [level for level in levels if _belongs(kind, level)]
         here = _here(kind, levels, remedied) if tried else ""

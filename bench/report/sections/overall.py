@@ -8,6 +8,7 @@ import pandas as pd
 
 from bench.analysis import Outcome, Symptom
 from bench.analysis.quantities import learned_loss, naive_is_known
+from bench.analysis.recurrent import layered
 from bench.report.blocks import Sentence, based
 from bench.rules import LearnedRule, RulesChoice, RuleSet
 from bench.text import integer, number, of, percent, plural
@@ -15,7 +16,7 @@ from bench.text import integer, number, of, percent, plural
 
 def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
     """How many runs learned, and how that goes with the gradient at initialization."""
-    return (_overall(judged, choice.learned), *_one_answer(judged), *_signal(judged, choice.own))
+    return (_overall(judged, choice.learned), *_one_answer(judged), *_signal(judged[layered(judged)], choice.own))
 
 
 def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:

@@ -24,7 +24,9 @@ MOST_HARMS = 2  # of which the chapter speaks; the table has all
 TOO_FEW = "Too few runs to tell which change rescues them."
 WIDE = 0.5  # an interval of a share wider than this says nothing
 MOST_BY_DEPTH = 8
-OF_THEMSELVES = ("normalization", "skip", "clipping", "regularization")  # factors whose levels need no other word
+OF_THEMSELVES = (  # factors whose levels need no other word
+    "normalization", "skip", "cell", "recurrent_initializer", "gate_bias", "truncate", "clipping", "regularization",
+)  # fmt: skip
 _COLUMNS = (
     "change of one level to", "rescued", "share", "95 % interval", "gain in accuracy", "diverged", "time per step",
 )  # fmt: skip

@@ -88,6 +88,10 @@ def _lead(found: pd.DataFrame, titles: dict[str, str]) -> Sentence:
     if told.empty:
         return Sentence("The runs all ended alike, so no rule can show whether it tells good from bad.")
     best = told.iloc[0]
+    if not told["true_positives"].any():
+        lost = plural(int(best["untrained"]), "run")
+        text = f"No rule set tells: none raised an alarm for any of {lost} that did not learn."
+        return Sentence(text, "largest recall less false-positive rate", "#detection")
     text = (
         f"{titles[best['set']]} tells best: it raised an alarm for {of(best['true_positives'], best['untrained'])} "
         f"runs that did not learn and {of(best['false_positives'], best['trained'])} that did."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bench.factors import without_use
 from bench.report.axes import level_label
 from bench.report.blocks import Code, Fold, Lead, Section, Sentence, Table, Text
 from bench.report.frames import Frames
@@ -34,9 +35,12 @@ def _said(manifest: Manifest) -> str:
 
 
 def _factors(manifest: Manifest) -> Table:
-    """What varied and what was held."""
+    """What varied and what was held, but for factors that no network here has a use for."""
     rows = [(spoken(name), "varied", ", ".join(map(level_label, levels))) for name, levels in manifest.factors.items()]
-    rows += [(spoken(name), "fixed", level_label(level)) for name, level in manifest.fixed.items()]
+    of_no_use = without_use(manifest.factors.get("architecture") or [manifest.fixed.get("architecture")])
+    rows += [
+        (spoken(name), "fixed", level_label(level)) for name, level in manifest.fixed.items() if name not in of_no_use
+    ]
     note = f"{plural(manifest.planned.cells, 'cell')} × {plural(manifest.replicates, 'replicate')}"
     return Table("Factors and fixed settings", ("factor", "", "levels"), tuple(rows), note=note)
 

@@ -19,6 +19,7 @@ from bench.analysis import (
     theory_of,
 )
 from bench.analysis.mean_field import SETTINGS, departures
+from bench.analysis.recurrent import recurrent
 from bench.report.axes import ALL, Axis, level_label
 from bench.report.blocks import (
     Block,
@@ -70,8 +71,13 @@ SOURCE = "From the table gradient_norms and bench.theory, log10 in the CSV. Meth
 
 
 def section(frames: Frames) -> Section | None:
-    """Predictions against what was measured, or why there is none; None where nothing was measured to compare."""
+    """Predictions against what was measured, or why there is none; None where nothing was measured to compare.
+
+    Of recurrent networks alone the chapter on gradients through time speaks.
+    """
     tables = frames.tables
+    if recurrent(frames.plain).all():
+        return None
     theory = theory_of(tables, MOST_NETWORKS)
     rows = predictions(tables, theory)
     found = disagreement(rows)
