@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 import pandas as pd
 
-from bench.errors import SuiteError
-from bench.factors import FACTORS, dataset_level, read_label
+from bench.analysis.recurrent import sequence_length
 
 
 def places(events: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
@@ -19,7 +16,7 @@ def places(events: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
         runs: of the table `runs` at least theirs, for the length of their sequences.
     """
     datasets = runs.set_index(runs["run_id"].astype(str))["dataset"].astype(str)
-    lengths = [_length(datasets[run]) for run in events["run_id"].astype(str)]
+    lengths = [sequence_length(datasets[run]) for run in events["run_id"].astype(str)]
     unknown = pd.Series(np.nan, index=events.index)  # of results without that column
     layers, times = (events.get(name, unknown).astype("Float64") for name in ("layer_index", "time"))
     return [
@@ -30,13 +27,3 @@ def places(events: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
 
 def _at(time: float, length: int | None) -> str:
     return f" at time step {int(time)}{f' of {length}' if length else ''}"
-
-
-@lru_cache(maxsize=128)
-def _length(dataset: str) -> int | None:
-    """Time steps of the sequences of a dataset, by its label; None where only the data can tell."""
-    try:
-        level = dataset_level(read_label(FACTORS["dataset"], dataset))
-    except SuiteError:  # from another version, or an older one
-        return None
-    return level.shape[0] if level is not None and level.kind == "sequence" else None

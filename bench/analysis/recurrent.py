@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import pandas as pd
 
@@ -22,13 +23,16 @@ def layered(runs: pd.DataFrame) -> pd.Series:
     return ~(recurrent(runs) & (runs["depth"].astype(str).astype(float) == 1.0))
 
 
+@lru_cache(maxsize=128)
+def sequence_length(dataset: str) -> int | None:
+    """Time steps of the sequences of a dataset, by its label; None where only the data can tell."""
+    try:
+        level = dataset_level(read_label(FACTORS["dataset"], dataset))
+    except SuiteError:  # from another version, or an older one
+        return None
+    return level.shape[0] if level is not None and level.kind == "sequence" else None
+
+
 def length_of(datasets: Iterable[object]) -> int | None:
-    """Time steps of the longest sequences of these data, by their labels; None where only the data can tell."""
-    found = []
-    for label in set(datasets):
-        try:
-            level = dataset_level(read_label(FACTORS["dataset"], label))
-        except SuiteError:  # data from outside
-            continue
-        found += [level.shape[0]] if level and level.kind == "sequence" else []
-    return max(found, default=None)
+    """Time steps of the longest sequences of these datasets, by their labels; None where only the data can tell."""
+    return max((each for label in set(datasets) if (each := sequence_length(str(label)))), default=None)
