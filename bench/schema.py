@@ -109,12 +109,20 @@ TABLES: dict[str, TableSpec] = {
             "status": _text("completed, diverged or failed."),
             "steps_completed": _count("Updates applied while everything was finite.", "updates"),
             "parameter_count": _count("Trainable numbers in the network."),
+            "targets": _text("What the data ask for: classes, classes_each (a class at each step) or values."),
             "naive_loss": _real(
                 "Loss of the best answer that looks at no input, on the validation rows that are evaluated: the "
-                "entropy of the classes' shares there, of values their variance.",
+                "entropy of the classes' shares there, at each step that has one; of values their variance.",
                 "nat",
             ),
-            "naive_accuracy": _real("Accuracy of that answer, the largest class's share; null without classes."),
+            "naive_accuracy": _real(
+                "Accuracy of one answer for all, the largest class's share of all targets; null without classes."
+            ),
+            "learned_loss": _real(
+                "Validation loss below which a run counts as learned, where the task names one: of text the entropy of "
+                "a character given the one before it; null elsewhere, where docs/rules.md#learned has a share.",
+                "nat",
+            ),
             "error": _text("Why the run failed; null otherwise."),
         },
     ),

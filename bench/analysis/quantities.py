@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
+from bench.analysis.learned import chance_accuracy, learned_accuracy, learned_loss, loss_decides
 from bench.analysis.tables import Indices, Reals, Rows, Tables
-from bench.factors import FACTORS, DatasetLevel, level_name
 from bench.quantities import ERROR_SHARE, LAYERED, LEARNED, OF_RUNS, Quantity
 from bench.rules import LearnedRule, RuleSet, When, learned_rule
 from bench.schema import EventKind, RunStatus
@@ -153,9 +153,10 @@ class Measurements:
     def _error_share(self, rows: Rows) -> Reals:
         chance, runs = self.chance_accuracy.to_numpy(np.float64), self._tables["runs"]
         known = runs["naive_loss"].to_numpy(np.float64, na_value=np.nan) if "naive_loss" in runs else np.nan * chance
+        by_loss = loss_decides(runs).to_numpy(bool)[rows.row_run]
         with np.errstate(divide="ignore", invalid="ignore"):
             wrong = (1.0 - rows.column("accuracy")) / (1.0 - chance[rows.row_run])
-            return np.asarray(np.where(np.isnan(wrong), rows.column("loss") / known[rows.row_run], wrong))
+            return np.asarray(np.where(by_loss | np.isnan(wrong), rows.column("loss") / known[rows.row_run], wrong))
 
     def _over_layers(self, rows: Rows, quantity: Quantity) -> Reals:
         """One number per block."""
@@ -211,18 +212,28 @@ class Measurements:
 
     def _put_first(self, found: Reals, rows: Rows, values: Reals, quantity: Quantity) -> None:
         """The first step at a limit; infinity where a run has numbers and none is there."""
+        if quantity.above == LEARNED:
+            values = self._distance_to_learned(rows, values)
         found[rows.run[~np.isnan(values)]] = np.inf
         if quantity.smooth > 1:
             grouped = pd.Series(values).groupby(rows.run, sort=False).rolling(quantity.smooth).mean()
             values = grouped.reset_index(level=0, drop=True).sort_index().to_numpy(np.float64)
         if quantity.below is not None:
             there = values <= quantity.below
-        elif quantity.above == LEARNED:
-            line = learned_accuracy(self.chance_accuracy, self._learned).to_numpy(np.float64)
-            there = values >= line[rows.run]
         else:
-            there = values >= float(quantity.above or 0.0)
+            there = values >= (0.0 if quantity.above in (LEARNED, None) else float(quantity.above))
         np.minimum.at(found, rows.run[there], rows.step[there].astype(np.float64))
+
+    def _distance_to_learned(self, rows: Rows, accuracy: Reals) -> Reals:
+        """By how much each row's accuracy, or its loss where that decides, is better than learned needs."""
+        runs = self._tables["runs"]
+        line = learned_accuracy(self.chance_accuracy, self._learned).to_numpy(np.float64)
+        found = np.asarray(accuracy - line[rows.run])
+        by_loss = loss_decides(runs).to_numpy(bool)[rows.run]
+        if by_loss.any():
+            most = learned_loss(runs, self._learned).to_numpy(np.float64)
+            found[by_loss] = (most[rows.run] - rows.column("loss"))[by_loss]
+        return found
 
     def _steps_first(self, quantity: Quantity) -> Reals:
         """Each layer's mean over the finite numbers of its steps from `since` on; then the layers' extreme."""
@@ -330,43 +341,6 @@ def measure(tables: Tables, measured: Measurements | None = None) -> pd.DataFram
     measured = measured or Measurements(tables)
     found = {each.name: measured.by_run(each) for each in OF_RUNS}
     return pd.DataFrame(found, index=measured.runs).assign(chance_accuracy=measured.chance_accuracy)
-
-
-def chance_accuracy(tables: Tables) -> pd.Series:
-    """What the best constant answer gets right: the largest class's share of a dataset's validation rows, by run.
-
-    Results that are older than that column have the median validation accuracy at step 0 of the dataset's runs
-    instead, and 0 where step 0 was not evaluated.
-    """
-    runs = tables["runs"].set_index("run_id")
-    if naive_is_known(runs):
-        known = runs["naive_accuracy"].astype(np.float64).groupby(runs["dataset"], observed=True).max()
-        return runs["dataset"].map(known).astype(np.float64)
-    rows = tables["evaluations"]
-    untrained = rows[(rows["step"] == 0) & (rows["split"] == "validation")].set_index("run_id")["accuracy"]
-    median = untrained.groupby(runs["dataset"].reindex(untrained.index), observed=True).median()
-    return runs["dataset"].map(median).astype(np.float64).fillna(0.0)
-
-
-def naive_is_known(runs: pd.DataFrame) -> bool:
-    """Whether the best constant answer was recorded: results of an older version do not hold it."""
-    return "naive_loss" in runs and bool(runs["naive_loss"].notna().any())
-
-
-def learned_accuracy(chance: pd.Series, rule: LearnedRule) -> pd.Series:
-    """The final validation accuracy from which a run counts as learned."""
-    return chance + rule.learned_share * (1.0 - chance)
-
-
-def learned_loss(runs: pd.DataFrame, rule: LearnedRule) -> pd.Series:
-    """The final validation loss up to which a run whose targets are values counts as learned.
-
-    A task asks for more than the rule where the rule's share is what a part of its input tells
-    (`DatasetLevel.learned_share`).
-    """
-    levels = runs["dataset"].astype(str).map(lambda label: FACTORS["dataset"].level(level_name(label)))
-    asked = levels.map(lambda level: level.learned_share if isinstance(level, DatasetLevel) else 0.0)
-    return (1.0 - asked.astype(np.float64).clip(lower=rule.learned_share)) * runs["naive_loss"].astype(np.float64)
 
 
 def seconds_per_step(timings: pd.DataFrame) -> pd.Series:

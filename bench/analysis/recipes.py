@@ -15,6 +15,7 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from bench.analysis.estimates import clustered_wilson, with_lost_counted
+from bench.analysis.learned import loss_decides
 from bench.analysis.quantities import seconds_per_step
 from bench.analysis.verdicts import Outcome
 from bench.factors import FACTORS, default_level, level_name
@@ -188,14 +189,14 @@ def _spelt(level: object) -> str:
 
 
 def _of_values(judged: pd.DataFrame) -> bool:
-    return bool(len(judged) and judged["chance_accuracy"].isna().all() and judged["naive_loss"].notna().any())
+    return bool(len(judged) and loss_decides(judged).all())
 
 
 def _with_trained(judged: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float], dict[str, float]]:
     """The runs with their score and whether they trained; of each data set the bar and the best cell's median."""
     accuracy = with_lost_counted(judged, quantity("final_validation_accuracy")).astype(np.float64)
     loss = with_lost_counted(judged, quantity("final_validation_loss")).astype(np.float64)
-    values = (judged["chance_accuracy"].isna() & judged["naive_loss"].notna()).to_numpy(bool)
+    values = loss_decides(judged).to_numpy(bool)
     runs = judged.assign(score=np.where(values, loss, accuracy), loss=loss, values=values)
     known = runs[runs["score"].notna()]
     medians = known.groupby(["dataset", "cell_key"], observed=True)["score"].median()

@@ -15,6 +15,7 @@ import pandas as pd
 
 from bench.analysis.effects import ABSENT
 from bench.analysis.estimates import with_lost_counted
+from bench.analysis.learned import loss_decides
 from bench.analysis.remedies import TREATMENTS
 from bench.analysis.tables import coded_levels
 from bench.quantities import quantity
@@ -38,7 +39,7 @@ def setbacks(judged: pd.DataFrame, varied: Sequence[str], at: str = "activation"
     scored = _scored(judged)
     if scored is None:
         return pd.DataFrame(columns=COLUMNS)
-    frame = judged[[*varied, "replicate"]].assign(_score=scored, _twice=judged["chance_accuracy"].isna())
+    frame = judged[[*varied, "replicate"]].assign(_score=scored, _twice=loss_decides(judged))
     rows = [row for factor in varied if factor in TREATMENTS for row in _of(frame, factor, varied, at)]
     found = pd.DataFrame(rows, columns=COLUMNS)
     return found.sort_values("lowered", ascending=False, kind="stable", ignore_index=True)
@@ -49,7 +50,7 @@ def _scored(judged: pd.DataFrame) -> pd.Series | None:
     accuracy = with_lost_counted(judged, quantity("final_validation_accuracy"))
     gone = 1.0 - judged["final_validation_loss"].astype(np.float64) / judged["naive_loss"].astype(np.float64)
     gone = gone.mask(judged["status"] != "completed", 0.0).clip(lower=0.0)
-    score = accuracy.where(judged["chance_accuracy"].notna(), gone)
+    score = accuracy.where(judged["chance_accuracy"].notna() & ~loss_decides(judged), gone)
     return score if score.notna().any() else None
 
 

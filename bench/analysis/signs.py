@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bench.analysis.learned import levels_of
 from bench.analysis.quantities import log_ratio
 from bench.analysis.tables import Indices, Reals, Rows, Tables, positions
-from bench.factors import FACTORS, ActivationLevel, level_name
+from bench.factors import FACTORS, ActivationLevel, DataKind, DatasetLevel, TaskLevel, level_name
 from bench.schema import EventKind, Tensor
 
 Flags = NDArray[np.bool_]
@@ -35,6 +36,11 @@ class Records:
         self._rows: dict[tuple[str, str], Rows] = {}
         self._first: dict[tuple[str, str], Reals] = {}
         self._blown: dict[float, pd.DataFrame] = {}
+
+    @cached_property
+    def datasets(self) -> list[DatasetLevel | None]:
+        """The level of each run's dataset; None of one from outside."""
+        return levels_of(self.tables["runs"])
 
     def rows(self, table: str, split: str = "") -> Rows:
         """A table's rows by run, step and layer; of evaluations those of a split."""
@@ -156,10 +162,12 @@ def diverged(records: Records, threshold: float) -> pd.DataFrame:
 def loss_too_large(records: Records, threshold: float) -> pd.DataFrame:
     """A loss before any training of many times the best constant answer's; of classes that is taken as ln 2 at least.
 
-    Of classes a sound network starts near ln K, though the best constant answer of unequal ones has far less.
+    Of classes a sound network starts near ln K, though the best constant answer of unequal ones has far less; of a
+    task's values it starts with the loss of an answer of 0.
     """
     loss, naive = records.at_step("loss_curves", "loss", 0), records.of_run("naive_loss")
     naive = np.where(np.isnan(records.of_run("naive_accuracy")), naive, np.fmax(naive, np.log(2.0)))
+    naive *= [each.zero_loss if each is not None else 1.0 for each in records.datasets]
     bad = records.broken
     loss[bad.loc[(bad["step"] == 0) & (bad["layer"] >= 0), "run"].to_numpy()] = np.nan
     with np.errstate(invalid="ignore"):
@@ -168,8 +176,9 @@ def loss_too_large(records: Records, threshold: float) -> pd.DataFrame:
 
 
 def targets_out_of_range(records: Records, threshold: float) -> pd.DataFrame:
-    """Targets that are values, far larger than what a network answers at first, or far from 0."""
+    """Targets that are values, far larger than what a network answers at first, or far from 0; not those of a task."""
     naive, values = records.of_run("naive_loss"), np.isnan(records.of_run("naive_accuracy"))
+    values &= [not isinstance(each, TaskLevel) for each in records.datasets]
     loss = records.at_step("loss_curves", "loss", 0)
     with np.errstate(invalid="ignore"):
         at = np.flatnonzero(values & ((naive >= LARGE_TARGETS) | ((loss >= threshold * naive) & (naive > 0))))
@@ -298,8 +307,10 @@ def memorized(records: Records, threshold: float) -> pd.DataFrame:
 
 
 def majority(records: Records, threshold: float) -> pd.DataFrame:
-    """The largest of unequal classes is the answer at least as often as it occurs."""
+    """The largest of unequal classes is the answer at least as often as it occurs; with a class a step, always."""
     share, largest = _final(records, "validation", "largest_answer_share"), records.of_run("naive_accuracy")
+    each = np.array([level is not None and level.asks is DataKind.CLASSES_EACH for level in records.datasets], bool)
+    share[each & (share < 1.0)] = np.nan  # a network that answers well gives the blanks their share too
     with np.errstate(invalid="ignore"):
         at = np.flatnonzero((share >= largest) & (largest >= threshold))
     return _at_end(records, "validation", at, largest[at], threshold)

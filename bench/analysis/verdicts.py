@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bench.analysis.quantities import Measurements, learned_accuracy, learned_loss, measure
+from bench.analysis.learned import learned_accuracy, learned_loss, loss_decides
+from bench.analysis.quantities import Measurements, measure
 from bench.analysis.tables import Reals, Tables
 from bench.factors import level_name
 from bench.quantities import QUANTITIES
@@ -72,14 +73,14 @@ def outcome(judged: pd.DataFrame, rule: LearnedRule) -> pd.Series:
     """
     status, accuracy, chance = (judged[name] for name in ("status", "final_validation_accuracy", "chance_accuracy"))
     loss, naive = (judged[name].astype(np.float64) for name in ("final_validation_loss", "naive_loss"))
-    better = (accuracy > chance) & (accuracy >= learned_accuracy(chance, rule))
-    values = chance.isna() & naive.notna()  # they have no accuracy: the loss decides
-    better |= values & (loss < naive) & (loss <= learned_loss(judged, rule))
+    by_loss = loss_decides(judged)
+    better = ~by_loss & (accuracy > chance) & (accuracy >= learned_accuracy(chance, rule))
+    better |= by_loss & (loss < naive) & (loss <= learned_loss(judged, rule))
     rules = {
         Outcome.FAILED: status == RunStatus.FAILED,
         Outcome.DIVERGED: status == RunStatus.DIVERGED,
         Outcome.LEARNED: better,
-        Outcome.NOT_LEARNED: accuracy.notna() | (values & loss.notna()),
+        Outcome.NOT_LEARNED: accuracy.notna() | (by_loss & loss.notna()),
     }
     holds = [np.asarray(each, dtype=bool) for each in rules.values()]
     return pd.Series(np.select(holds, list(map(str, rules)), str(Outcome.UNMEASURED)), index=judged.index, dtype="str")

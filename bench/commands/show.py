@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.analysis import Outcome, Signs, causes_of, evidence, findings, judge
 from bench.analysis.events import places
+from bench.analysis.learned import loss_decides
 from bench.errors import printable
 from bench.factors import FACTORS, without_use
 from bench.quantities import OF_RUNS
@@ -49,8 +50,11 @@ def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
     signs = Signs(own).all()
     found = findings(signs, str(judged.name), judged["outcome"])
     cause = causes_of(own, judged.to_frame().T.assign(run_id=judged.name), signs)
-    accuracy, chance = (number(judged[name]) for name in ("final_validation_accuracy", "chance_accuracy"))
-    print(f"outcome: {spoken(judged['outcome'])}; validation accuracy {accuracy}, chance {chance}")
+    names, best = ("final_validation_accuracy", "chance_accuracy"), "chance"
+    if bool(loss_decides(judged.to_frame().T).iloc[0]):
+        names, best = ("final_validation_loss", "naive_loss"), "the best constant answer's"
+    score, naive = (number(judged[name]) for name in names)
+    print(f"outcome: {spoken(judged['outcome'])}; {spoken(names[0]).removeprefix('final ')} {score}, {best} {naive}")
     for _, each in found.iterrows():
         print(printable(f"symptom: {each['cause']} – {evidence(each)}"))
     if found.empty:

@@ -13,10 +13,12 @@ from typing import Any
 import numpy as np
 
 from bench.engine.npz import read_npz
+from bench.engine.samples import check_labels, check_part, check_tokens
 from bench.engine.targets import resolve
 from bench.errors import BenchError, DataError
 from bench.factors import (
     FACTORS,
+    TOKENS,
     ArchitectureLevel,
     Choice,
     DataKind,
@@ -24,6 +26,8 @@ from bench.factors import (
     TaskLevel,
     a_kind,
     content_digest,
+    content_of,
+    dataset_level,
     misfit_in_time,
     sample_kind,
 )
@@ -32,9 +36,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_tra
 
 SPLIT_SEED = 0  # the split belongs to the dataset, not to a suite: the same in every result set
 VALIDATION_SHARE = 0.2
-MAX_CLASSES = 100_000
 MOST_LABELS = 8  # labels that a sentence lists
-FEW_CLASSES = 100  # more classes than this, and than half the rows, are values to predict
 BLOCK_ROWS = 8192  # rows that are held in double precision at once: images would take several GB
 
 
@@ -42,8 +44,9 @@ BLOCK_ROWS = 8192  # rows that are held in double precision at once: images woul
 class Dataset:
     """Samples, x [rows, features...] float32 and y [rows] or [rows, steps] int32, classes from 0; or [rows, k], values.
 
-    `shape` is one sample's; `classes` the number of classes, or of values a row; `labels` says what classes are called
-    where they are not 0 to K - 1 of themselves, else it is empty.
+    `shape` is one sample's as a network takes it; with a `vocabulary` x is tokens [rows, steps] int32, which become
+    one-hot in the graph. `classes` is the number of classes, or of values a row; `labels` says what classes are called
+    where they are not 0 to K - 1 of themselves, else it is empty. `steps_alike` and `learned_loss` as of a level.
     """
 
     x_train: np.ndarray
@@ -54,6 +57,9 @@ class Dataset:
     classes: int
     labels: str = ""
     kind: DataKind = DataKind.CLASSES
+    vocabulary: int = 0
+    steps_alike: bool = False
+    learned_loss: float | None = None
 
 
 @lru_cache(maxsize=2)
@@ -64,25 +70,36 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
     """
     where = f'dataset "{choice.label or choice.name}"'
-    kind = kind_of(choice)
-    values = kind is DataKind.VALUES
+    kind, vocabulary, level = kind_of(choice), vocabulary_of(choice), dataset_level(choice)
     x_train, y_train, x_validation, y_validation = load_raw(choice)
     for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
-        _check_part(f"{where}, {name} rows", x, y, kind)
+        check_part(f"{where}, {name} rows", x, y, kind)
+        if vocabulary:
+            check_tokens(f"{where}, {name} rows", x, vocabulary)
     if x_train.shape[1:] != x_validation.shape[1:]:
         raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
-    if isinstance(FACTORS["dataset"].level(choice.name), TaskLevel):
-        scaled = [x.astype(np.float32, copy=False) for x in (x_train, x_validation)]
+    samples = [x_train, x_validation]
+    if vocabulary:
+        samples = [x.astype(np.int32, copy=False) for x in samples]
+    elif isinstance(level, TaskLevel):
+        samples = [x.astype(np.float32, copy=False) for x in samples]
     else:
-        scaled = _scaled(where, (x_train, x_validation), unit_mean_square=preprocessing == "unit_mean_square")
-    if values:
+        samples = _scaled(where, samples, unit_mean_square=preprocessing == "unit_mean_square")
+    shape = (*x_train.shape[1:], vocabulary) if vocabulary else x_train.shape[1:]
+    if kind is DataKind.VALUES:
         targets = [y.reshape(len(y), -1).astype(np.float32) for y in (y_train, y_validation)]
         count = targets[0].shape[1]
-        return Dataset(scaled[0], targets[0], scaled[1], targets[1], x_train.shape[1:], count, kind=DataKind.VALUES)
+        return Dataset(samples[0], targets[0], samples[1], targets[1], shape, count, kind=kind, vocabulary=vocabulary)
     labels = sorted({*np.unique(y_train).tolist(), *np.unique(y_validation).tolist()})
-    _check_labels(where, labels, len(y_train) + len(y_validation))
+    if isinstance(level, TaskLevel):  # which has its classes, whether or not all of them were drawn
+        labels = list(range(level.classes))
+    check_labels(where, labels, len(y_train) + len(y_validation))
     classes = [_as_classes(y, labels) for y in (y_train, y_validation)]
-    return Dataset(scaled[0], classes[0], scaled[1], classes[1], x_train.shape[1:], len(labels), _naming(labels), kind)
+    return Dataset(
+        samples[0], classes[0], samples[1], classes[1], shape, len(labels), _naming(labels), kind, vocabulary,
+        steps_alike=level is not None and level.steps_alike,
+        learned_loss=level.learned_loss() if level is not None and level.learned_loss else None,
+    )  # fmt: skip
 
 
 def kind_of(choice: Choice) -> DataKind:
@@ -98,6 +115,21 @@ def kind_of(choice: Choice) -> DataKind:
         raise DataError(f'dataset "{choice.label}": its kind is {said!r}; allowed are {known}.') from None
 
 
+def vocabulary_of(choice: Choice) -> int:
+    """How many tokens there are, as a dataset's level says, or the attribute `tokens` of a function; 0: no tokens.
+
+    Raises:
+        DataError: the attribute is no whole number from 2 on.
+    """
+    level = dataset_level(choice)
+    if level is not None:
+        return level.vocabulary
+    said = getattr(resolve(choice.name), "tokens", 0)
+    if type(said) is not int or said < 0 or said == 1:
+        raise DataError(f'dataset "{choice.label}": its tokens are {said!r}; allowed is how many there are, 2 or more.')
+    return said
+
+
 def load_raw(choice: Choice) -> Arrays:
     """The dataset as it comes, split into training and validation rows.
 
@@ -107,11 +139,10 @@ def load_raw(choice: Choice) -> Arrays:
     level = FACTORS["dataset"].level(choice.name)
     if not isinstance(level, DatasetLevel):
         return _from_function(choice, resolve(choice.name))
+    if choice.digest and content_digest(content_of(choice)) not in ("", choice.digest):
+        raise DataError(f'dataset "{content_of(choice)}" has changed since its suite was read: run the suite again.')
     if choice.name == "npz":
-        path = Path(str(choice.setting("path")))
-        if choice.digest and content_digest(path) not in ("", choice.digest):
-            raise DataError(f'dataset "{path}" has changed since its suite was read: run the suite again.')
-        return read_npz(path)
+        return read_npz(Path(str(choice.setting("path"))))
     if level.keras_file:
         return _from_keras(choice.name, resolve(level.target))
     return _from_function(choice, resolve(level.target), level.shape)
@@ -140,13 +171,17 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
 
 
 def check_sample(choice: Choice, shape: tuple[int, ...], architecture: str) -> None:
-    """Refuse samples that an architecture cannot take; one from outside, and `mlp`, take all.
+    """Refuse samples that an architecture cannot take; one from outside takes all, `mlp` all but tokens.
 
     Raises:
         DataError: they are of another kind.
     """
-    level = FACTORS["architecture"].level(architecture)
-    if isinstance(level, ArchitectureLevel) and architecture != "mlp" and sample_kind(shape) not in level.accepts:
+    level, kind = FACTORS["architecture"].level(architecture), TOKENS if vocabulary_of(choice) else sample_kind(shape)
+    if not isinstance(level, ArchitectureLevel) or kind in level.accepts:
+        return
+    if kind == TOKENS:
+        raise DataError(f'dataset "{choice.label}": architecture {architecture} does not take tokens; recurrent does.')
+    if architecture != "mlp":
         raise DataError(
             f'dataset "{choice.label}": its samples have the shape {shape}; architecture {architecture} takes '
             f"{a_kind(*level.accepts)}, (time steps, features).{_hint_for_sequence(shape)}"
@@ -184,7 +219,8 @@ def describe(choice: Choice) -> str:
     rows = f"{len(data.y_train)} training and {len(data.y_validation)} validation rows"
     labels = f"; {data.labels}" if data.labels else ""
     asked = data.kind.replace("_", " ")
-    return f"{choice.label}: {rows} of {data.shape}, {data.classes} {asked}; {place}{labels}"
+    sample = f"{data.shape[:-1]} tokens of {data.vocabulary}" if data.vocabulary else str(data.shape)
+    return f"{choice.label}: {rows} of {sample}, {data.classes} {asked}; {place}{labels}"
 
 
 def mnist1d() -> tuple[np.ndarray, np.ndarray]:
@@ -256,79 +292,6 @@ def _split(x: np.ndarray, y: np.ndarray) -> Arrays:
     rows = len(x) - round(len(x) * VALIDATION_SHARE)
     train, validation = order[:rows], order[rows:]
     return x[train], y[train], x[validation], y[validation]
-
-
-def _check_part(where: str, x: np.ndarray, y: np.ndarray, kind: DataKind) -> None:
-    """Refuse what is not finite samples [rows, ...] and as many targets of a kind; the hint mends it.
-
-    Raises:
-        DataError: the message says which array and what it holds.
-    """
-    if x.dtype.kind not in "fiub":
-        raise DataError(f"{where}: x is {x.dtype}; allowed are numbers for x.")
-    if x.ndim < 2 or not len(x):
-        raise DataError(f"{where}: x has shape {x.shape}; allowed is [rows, ...].{_hint_for_samples(x)}")
-    if not x[0].size:
-        raise DataError(f"{where}: x has shape {x.shape}: a sample holds no number.")
-    if kind is DataKind.VALUES:
-        _check_values(where, x, y)
-    elif kind is DataKind.CLASSES_EACH and (y.ndim != 2 or len(y) != len(x) or not y.size):
-        raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed is [rows, steps] for y.")
-    elif kind is DataKind.CLASSES and y.shape != (len(x),):
-        raise DataError(f"{where}: x has shape {x.shape} and y {y.shape}; allowed is [rows] for y.{_hint_for_shape(y)}")
-    elif y.dtype.kind not in "iub":
-        raise DataError(f"{where}: y is {y.dtype}; allowed are whole numbers for y.{_hint_for_labels(y)}")
-    wrong = sum(int((~np.isfinite(block)).sum()) for block in _blocks(x))
-    if wrong:
-        row = next(row for row, sample in enumerate(x) if not np.isfinite(sample).all())
-        step = f", time step {np.argwhere(~np.isfinite(x[row]))[0, 0]}" if x.ndim == 3 else ""
-        raise DataError(
-            f"{where}: x holds {wrong} NaN or infinite numbers, the first in row {row}{step} (counted from 0)."
-        )
-
-
-def _check_values(where: str, x: np.ndarray, y: np.ndarray) -> None:
-    if y.dtype.kind not in "fiub" or y.ndim not in (1, 2) or len(y) != len(x) or not y.size:
-        raise DataError(f"{where}: y is {y.dtype} of shape {y.shape}; allowed are numbers [rows] or [rows, k].")
-    if not (np.abs(y) <= np.finfo(np.float32).max).all():
-        raise DataError(f"{where}: y holds NaN, infinite numbers or numbers beyond float32.")
-
-
-def _hint_for_samples(x: np.ndarray) -> str:
-    return " One feature a sample: save x.reshape(-1, 1)." if x.ndim == 1 and len(x) else ""
-
-
-def _hint_for_shape(y: np.ndarray) -> str:
-    if y.ndim == 2 and y.shape[1] == 1:
-        return " A column: save y.ravel()."
-    if y.ndim == 2 and y.dtype.kind in "fiub" and y.size and ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all():
-        return " It is one-hot: save y.argmax(axis=1)."
-    return ""
-
-
-def _hint_for_labels(y: np.ndarray) -> str:
-    if y.dtype.kind in "US":
-        return " Names of classes: save np.unique(y, return_inverse=True)[1]."
-    if y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.round(y)).all():
-        return ' Class numbers as floats: save y.astype("int64").'
-    return CUT_INTO_CLASSES if y.dtype.kind == "f" else ""
-
-
-CUT_INTO_CLASSES = (
-    " Values to predict are not classes: cut them, as in np.digitize(y, np.quantile(y_train, [0.25, 0.5, 0.75]))."
-)
-
-
-def _check_labels(where: str, labels: Sequence[int], rows: int) -> None:
-    """Refuse one class, and numbers that count or measure something.
-
-    Raises:
-        DataError: the message says what y holds.
-    """
-    if len(labels) < 2:
-        raise DataError(f"{where}: y holds one class only; it takes two or more.")
-    if len(labels) > MAX_CLASSES or len(labels) > max(FEW_CLASSES, rows / 2):
-        raise DataError(f"{where}: y holds {len(labels)} different numbers in {rows} rows.{CUT_INTO_CLASSES}")
 
 
 def _as_classes(y: np.ndarray, labels: Sequence[int]) -> np.ndarray:

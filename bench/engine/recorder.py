@@ -22,7 +22,7 @@ class Recorder:
     """Collects arrays over all runs; a run's rows end with the step at which it diverged.
 
     Attributes:
-        naive: loss and accuracy of the best constant answer.
+        facts: columns of `runs` that the data alone decide, such as the best constant answer's loss.
         ended: for each run the last step that has rows.
     """
 
@@ -33,7 +33,7 @@ class Recorder:
     rows: dict[str, list[tuple[int, dict[str, np.ndarray]]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
-    naive: dict[str, float | None] = field(default_factory=dict)
+    facts: dict[str, str | float | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         steps = int(self.cohort.structure["steps"].value or 0)
@@ -109,7 +109,7 @@ class Recorder:
             "status": [str(RunStatus.COMPLETED if alive else RunStatus.DIVERGED) for alive in self.alive],
             "steps_completed": self.ended,
             "parameter_count": [self.parameter_count] * len(runs),
-            **{name: [value] * len(runs) for name, value in self.naive.items()},
+            **{name: [value] * len(runs) for name, value in self.facts.items()},
             **{name: [run.choices[name].column for run in runs] for name in runs[0].choices},
         }
 

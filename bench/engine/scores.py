@@ -16,16 +16,19 @@ def variance(y: np.ndarray) -> float:
     return float(np.var(y.astype(np.float64), axis=0).mean())
 
 
-def naive_scores(kind: DataKind, y: np.ndarray) -> dict[str, float | None]:
+def naive_scores(kind: DataKind, y: np.ndarray, *, steps_alike: bool = False) -> dict[str, float | None]:
     """Loss and accuracy of the best constant answer on targets y [B, ...]; of values there is no accuracy.
 
-    Where each step has a class, it is an answer for each step.
+    Where each step has a class, the loss is that of an answer for each step, or with `steps_alike` of one for all; the
+    accuracy is that of the one class that is right most often: in copy_memory of always a blank.
     """
     if kind is DataKind.VALUES:
         return {"naive_loss": variance(y), "naive_accuracy": None}
-    each = [np.unique(step, return_counts=True)[1] / len(y) for step in y.reshape(len(y), -1).T]
-    losses, accuracies = zip(*((-(shares * np.log(shares)).sum(), shares.max()) for shares in each), strict=True)
-    return {"naive_loss": float(np.mean(losses)), "naive_accuracy": float(np.mean(accuracies))}
+    steps = y.reshape(1, -1) if steps_alike else y.reshape(len(y), -1).T
+    shares = [np.unique(step, return_counts=True)[1] / len(step) for step in steps]
+    largest = float(np.unique(y, return_counts=True)[1].max() / y.size)
+    loss = float(np.mean([-(each * np.log(each)).sum() for each in shares]))
+    return {"naive_loss": loss, "naive_accuracy": largest}
 
 
 def split_scores(found: Mapping[str, np.ndarray], y: np.ndarray, train_samples: int) -> Scores:

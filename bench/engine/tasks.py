@@ -11,12 +11,14 @@ from collections.abc import Callable
 import numpy as np
 
 from bench.factors.datasets import VALIDATION_ROWS
+from bench.factors.topics import OTHER, SYMBOLS, topics
 
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]  # samples and targets, so many rows
 Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 TRAIN_SEED, VALIDATION_SEED, ORDER_SEED = 0, 1, 2
 PLACES = ((1, 2), (4, 5))  # tenths of a sequence between which the symbols of temporal_order stand
+FOLDS, OF_TRAINING = 20, 0.8  # parts of the text; of each so much trains, and the rest validates
 
 
 def adding(length: int, rows: int) -> Arrays:
@@ -97,6 +99,35 @@ def parity(length: int, rows: int) -> Arrays:
         return (1.0 - 2.0 * minus[..., None]).astype(np.float32), minus.sum(axis=1) % 2
 
     return _both(draw, rows)
+
+
+def text(length: int, rows: int) -> Arrays:
+    """Windows of CPython's help texts and, at each character, the next one: tokens [rows, length], both.
+
+    The text is cut into 20 parts. Training windows lie in the first 80 % of a part, validation windows in the rest, so
+    that they share no character. What the character before does not tell is `bigram_entropy` (a language model by
+    characters: Karpathy 2015).
+    """
+    shown = tokens(topics())
+    bounds = np.linspace(0, len(shown), FOLDS + 1).astype(int)
+    within = (bounds[:-1] + OF_TRAINING * np.diff(bounds)).astype(int)
+
+    def windows(seed: int, starts: np.ndarray, ends: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        possible = np.concatenate([np.arange(low, high - length) for low, high in zip(starts, ends, strict=True)])
+        first = np.random.default_rng(seed).choice(possible, count)
+        found = shown[first[:, None] + np.arange(length + 1)]
+        return found[:, :-1], found[:, 1:]
+
+    train = windows(TRAIN_SEED, bounds[:-1], within, rows)
+    return *train, *windows(VALIDATION_SEED, within, bounds[1:], VALIDATION_ROWS)
+
+
+def tokens(characters: str) -> np.ndarray:
+    """The token of each character of `topics`, int32: 0 a newline, 1 to 95 printable ASCII by code, 96 any other."""
+    place = np.zeros(128, np.int32)
+    place[ord(" ") : ord("~") + 1] = np.arange(1, 96)
+    place[ord(OTHER)] = SYMBOLS - 1
+    return place[np.frombuffer(characters.encode("ascii"), np.uint8)]
 
 
 def digits_rows() -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,7 @@ from bench.engine.network import build_network
 from bench.engine.objective import Objective
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
+from bench.engine.recurrence import PROBED
 from bench.engine.scores import naive_scores, split_scores
 from bench.engine.update import Update
 from bench.plan import Cohort
@@ -56,17 +57,25 @@ class Training:
         objective = Objective.of(data)
         network = build_network(structure, data.shape, objective.outputs)
         self.ensemble = initial_ensemble(network, objective, cohort.runs, cohort.graph_runs)
-        self.data = _Data(data, flattens=network.flattens, at_once=_samples_at_once(self.ensemble))
-        apply_lsuv(self.ensemble, cohort.runs, self.data.probe_x)
+        self.data = _Data(data, flattens=network.flattens, at_once=_samples_at_once(self.ensemble, data.shape))
+        apply_lsuv(self.ensemble, cohort.runs, self.data.as_taken(self.data.probe_x))
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
+        looked = max(1, PROBED // network.length) if network.length else None  # as the layers would take of them
         self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
-        self.recorder.naive = naive_scores(objective.kind, self.data.truth[self.data.train_samples :])
+        judged = self.data.truth[self.data.train_samples :]
+        self.recorder.facts = {
+            "targets": str(data.kind),
+            **naive_scores(objective.kind, judged, steps_alike=data.steps_alike),
+            "learned_loss": data.learned_loss,
+        }
         self.evaluated = np.zeros(0)  # the latest evaluation's losses, [R, samples]
         self.step = tf.function(partial(self._step, careful=False), autograph=False)
         self.careful_step = tf.function(partial(self._step, careful=True), autograph=False)
-        self.evaluate = tf.function(lambda x, y: evaluate(self.ensemble, x, y), autograph=False)
-        self.probe = tf.function(lambda x: activation_statistics(self.ensemble, x, slopes), autograph=False)
+        self.evaluate = tf.function(lambda x, y: evaluate(self.ensemble, self.data.as_taken(x), y), autograph=False)
+        self.probe = tf.function(
+            lambda x: activation_statistics(self.ensemble, self.data.as_taken(x[:looked]), slopes), autograph=False
+        )
         self.recorder.timings["build_seconds"] = time.perf_counter() - started
 
     def run(self, reached: Callable[[int], None] = lambda step: None) -> dict[str, pa.Table]:
@@ -129,7 +138,7 @@ class Training:
             careful: whether every tensor is looked at.
         """
         ensemble = self.ensemble
-        x, y = tf.gather(self.data.x, indices), tf.gather(self.data.y, indices)
+        x, y = self.data.as_taken(tf.gather(self.data.x, indices)), tf.gather(self.data.y, indices)
         batch = ensemble.gradients(x, y, measure)
         penalized = self.update.penalized(batch.gradients)
         gradients, norms = self.update.clip(penalized)
@@ -185,7 +194,7 @@ class Training:
         if "jacobians" not in self.cohort.schedules or not has_jacobians(self.cohort.structure):
             return {}
         if self.recorder.wants("jacobians", step):
-            return jacobian_columns(self.ensemble, self.data.probe_x)
+            return jacobian_columns(self.ensemble, self.data.as_taken(self.data.probe_x))
         shape = (len(self.cohort.runs), self.ensemble.network.depth)
         return {name: np.ma.masked_array(np.zeros(shape), mask=True) for name in JACOBIAN_COLUMNS}
 
@@ -225,6 +234,7 @@ class _Data:
     """A dataset on the device; `judged` is what evaluations look at, in parts of equal size, the last filled up."""
 
     def __init__(self, data: Dataset, *, flattens: bool, at_once: int | None = None) -> None:
+        self.vocabulary, self.flattens = data.vocabulary, flattens
         flat = [np.reshape(x, (len(x), -1)) if flattens else x for x in (data.x_train, data.x_validation)]
         self.x, self.y = tf.constant(flat[0]), tf.constant(data.y_train)
         sample = sample_rows(len(flat[0]), PROBE_SAMPLES)
@@ -240,6 +250,13 @@ class _Data:
         self.judged = [(tf.gather(self.judged_x, part), tf.gather(self.judged_y, part)) for part in rows]
         if parts == 1:
             self.judged = [(self.judged_x, self.judged_y)]
+
+    def as_taken(self, x: tf.Tensor) -> tf.Tensor:
+        """Samples [..., B, ...] as the network takes them: tokens [..., B, T] one-hot, which all rows never are."""
+        if not self.vocabulary:
+            return x
+        steps = tf.one_hot(x, self.vocabulary)
+        return tf.reshape(steps, [*x.shape[:-1], -1]) if self.flattens else steps
 
 
 class _Losses:
@@ -265,11 +282,11 @@ class _Losses:
         return [(int(run), float(limit[run])) for run in np.flatnonzero(news)]
 
 
-def _samples_at_once(ensemble: Ensemble) -> int | None:
+def _samples_at_once(ensemble: Ensemble, shape: tuple[int, ...]) -> int | None:
     """How many sequences an evaluation takes at a time; None: all, where samples are no sequences."""
     if not ensemble.network.length:
         return None
-    widest = max(kernel.shape[-1] for kernel in ensemble.kernels)
+    widest = max(shape[-1], *(kernel.shape[-1] for kernel in ensemble.kernels))
     return max(FEWEST, AT_ONCE // (ensemble.runs * ensemble.network.length * widest))
 
 

@@ -19,11 +19,13 @@ from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
 from bench.factors.datasets import (
     DATASET,
     PREPROCESSING,
+    TOKENS,
     DataKind,
     DatasetLevel,
     TaskLevel,
     a_kind,
     content_digest,
+    content_of,
     dataset_level,
     sample_kind,
 )
@@ -33,10 +35,10 @@ from bench.factors.recurrence import CELL, GATE_BIAS, IN_TIME, RECURRENT_INITIAL
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "FACTORS", "IN_TIME", "PLUGIN", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
+    "FACTORS", "IN_TIME", "PLUGIN", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
     "DatasetLevel", "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "choose",
-    "content_digest", "costs_of", "dataset_level", "default_level", "level_name", "misfit_in_time", "read_label",
-    "sample_kind", "show", "without_use",
+    "content_digest", "content_of", "costs_of", "dataset_level", "default_level", "level_name", "misfit_in_time",
+    "read_label", "sample_kind", "show", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

@@ -100,7 +100,7 @@ ARCHITECTURE = Factor(
         ArchitectureLevel(
             "recurrent", "Stacked recurrent layers of equal width over a sequence; the head reads the last state.",
             "Elman 1990; Hochreiter & Schmidhuber 1997",
-            target="bench.engine.architectures.recurrent:build", accepts=("sequence",), costs=recurrent_costs,
+            target="bench.engine.architectures.recurrent:build", accepts=("sequence", "tokens"), costs=recurrent_costs,
             defaults={
                 "cell": "simple", "activation": "tanh", "recurrent_initializer": "orthogonal",
                 "gate_bias": "unit_forget",

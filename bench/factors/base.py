@@ -87,8 +87,9 @@ class Choice:
     """One level as a suite chose it: `name` with every setting resolved, or a number's `value`.
 
     `label` is how tables and pages spell it: `orthogonal(gain=1.5)`, with only the settings that differ
-    from their defaults; for a number, the number. `digest` is that of a local dataset's content, once it was read.
-    `unsaid` are the settings at a default that keys leave out (`Setting.later`).
+    from their defaults; for a number, the number. `digest` is that of a dataset's content that may be another
+    elsewhere (`content_of`), once it was read. `unsaid` are the settings at a default that keys leave out
+    (`Setting.later`).
     """
 
     name: str
@@ -118,7 +119,8 @@ class Choice:
         if self.value is not None:
             return self.value
         if self.digest:
-            return [self.name, {"sha256": self.digest}]
+            settings = {name: value for name, value in self.settings if name != "path" and name not in self.unsaid}
+            return [self.name, settings | {"sha256": self.digest}]
         said = {name: value for name, value in self.settings if name not in self.unsaid}
         return [self.name, said] if said else self.name
 

@@ -10,10 +10,12 @@ from math import prod
 from pathlib import Path
 
 from bench.factors.base import Choice, Factor, Level, Place, Scalar, Setting
+from bench.factors.topics import SYMBOLS, TOPICS, bigram_entropy, topics_digest
 
 MOST_NUMBERS = 2**28  # of a task's samples, of 4 bytes each: 1 GiB
 VALIDATION_ROWS = 1024  # of a task: one draw, the same whatever `rows` is
 LONGEST = 1000  # steps of a task's sequence
+TOKENS = "tokens"  # the kind of a sample that is whole numbers standing for symbols, one a step
 Sizes = tuple[tuple[int, ...], int]  # of one sample, and the number of classes, or of values a row
 
 
@@ -31,8 +33,9 @@ def sample_kind(shape: tuple[int, ...]) -> str:
 
 
 def a_kind(*kinds: str) -> str:
-    """Kinds of samples for a sentence: a vector, a sequence or an image."""
-    return " or ".join(f"an {kind}" if kind[0] in "aeiou" else f"a {kind}" for kind in kinds)
+    """Kinds of samples for a sentence: a vector, a sequence or an image; tokens are a sequence of their own."""
+    named = [kind for kind in kinds if kind != TOKENS]
+    return " or ".join(f"an {kind}" if kind[0] in "aeiou" else f"a {kind}" for kind in named)
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,13 @@ class DatasetLevel(Level):
     `target` is a function of its settings that returns samples and labels, as a pair or as a `Bunch` of scikit-learn,
     or a module of `keras.datasets`, which keeps what it downloads under `keras_file` in Keras's folder.
     `shape` is one sample's; its length says what an architecture must take: 1 a vector, 2 a sequence [steps, features],
-    3 an image. `classes` counts classes, or values a row. Zeros stand for what only the data can tell.
-    `learned_share` is how much of the best constant answer's loss must be gone at least before values count as learned,
-    whatever a suite says; 0 where nothing is known that half of it would not show.
+    3 an image. With a `vocabulary` a sample is tokens [steps], whole numbers from 0 to that less 1.
+    `classes` counts classes, or values a row. Zeros stand for what only the data can tell.
+    `learned_share` is how much of the best constant answer's loss must be gone at least before a run counts as learned,
+    whatever a suite says; 0 where nothing is known that half of it would not show. `learned_loss` gives the loss that a
+    run must get below instead. `zero_loss` is the loss of an answer of 0, near which networks start, over the best
+    constant's, where it is known. With `steps_alike` no step of a sample differs from another by its place, so that the
+    best constant answer is one for all steps.
     """
 
     shape: tuple[int, ...] = ()
@@ -52,7 +59,16 @@ class DatasetLevel(Level):
     train_rows: int = 0
     keras_file: str = ""
     asks: DataKind = DataKind.CLASSES
+    vocabulary: int = 0
     learned_share: float = 0.0
+    learned_loss: Callable[[], float] | None = None
+    zero_loss: float = 1.0
+    steps_alike: bool = False
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """One sample's shape as a network takes it: of tokens each step is one-hot."""
+        return (*self.shape, self.vocabulary) if self.shape and self.vocabulary else self.shape
 
     @property
     def outputs(self) -> int:
@@ -66,8 +82,8 @@ class DatasetLevel(Level):
 
     @property
     def kind(self) -> str:
-        """`vector`, `sequence` or `image`; empty where only the data can tell."""
-        return sample_kind(self.shape)
+        """`vector`, `sequence`, `image` or `tokens`; empty where only the data can tell."""
+        return TOKENS if self.vocabulary else sample_kind(self.shape)
 
     def sized(self, settings: Mapping[str, Scalar]) -> DatasetLevel:
         """The level with the sizes that these settings give it."""
@@ -153,7 +169,7 @@ DATASET = Factor(
         TaskLevel(
             "adding", "The sum of two marked numbers; each step is a number from U(0, 1) and a mark, one in each half.",
             "Hochreiter & Schmidhuber 1997", target="bench.engine.tasks:adding", shape=(50, 2), classes=1,
-            train_rows=10_000, asks=DataKind.VALUES, learned_share=0.9, settings=_drawn(50, 2),
+            train_rows=10_000, asks=DataKind.VALUES, learned_share=0.9, zero_loss=7.0, settings=_drawn(50, 2),
             sizes=lambda settings: ((int(settings["length"]), 2), 1),
         ),
         TaskLevel(
@@ -165,7 +181,7 @@ DATASET = Factor(
         TaskLevel(
             "copy_memory", "The first steps' symbols, to be given back at the last steps after a mark; else blanks.",
             "Arjovsky, Shah & Bengio 2016", target="bench.engine.tasks:copy_memory", shape=(50, 10), classes=9,
-            train_rows=10_000, asks=DataKind.CLASSES_EACH, sizes=_copied,
+            train_rows=10_000, asks=DataKind.CLASSES_EACH, learned_share=0.9, sizes=_copied,
             settings=_COPIED,
         ),
         TaskLevel(
@@ -177,6 +193,12 @@ DATASET = Factor(
             "parity", "Whether the number of -1 among steps of -1 and 1 is odd: no part of them tells anything.",
             "Minsky & Papert 1969", target="bench.engine.tasks:parity", shape=(10, 1), classes=2, train_rows=10_000,
             settings=_drawn(10, 2), sizes=lambda settings: ((int(settings["length"]), 1), 2),
+        ),
+        TaskLevel(
+            "text", "Each next character of windows of CPython's own help texts; characters are tokens.",
+            "Karpathy 2015", target="bench.engine.tasks:text", shape=(32,), classes=SYMBOLS, train_rows=10_000,
+            asks=DataKind.CLASSES_EACH, vocabulary=SYMBOLS, learned_loss=bigram_entropy, steps_alike=True,
+            settings=_drawn(32, 2), sizes=lambda settings: ((int(settings["length"]),), SYMBOLS),
         ),
         DatasetLevel(
             "breast_cancer", "30 measurements of cell nuclei in 2 classes, shipped with scikit-learn.",
@@ -224,10 +246,19 @@ PREPROCESSING = Factor(
 )  # fmt: skip
 
 
-def content_digest(path: str | Path) -> str:
-    """What a local dataset is known by, wherever it lies: the SHA-256 of its bytes; empty where it cannot be read."""
+def content_of(choice: Choice) -> str:
+    """Of data that may be others elsewhere, what they are read from: a file or a module; empty of the rest."""
+    if choice.name == "npz":
+        return str(choice.setting("path"))
+    return TOPICS if choice.name == "text" else ""
+
+
+def content_digest(content: str | Path) -> str:
+    """What `content_of` a dataset is known by, wherever it lies: a SHA-256; empty where it cannot be read."""
+    if content == TOPICS:
+        return topics_digest()
     try:
-        with Path(path).open("rb") as file:
+        with Path(content).open("rb") as file:
             return file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError):  # ValueError: a name that no file can have
         return ""

@@ -195,6 +195,8 @@ def estimate_memory(cohort: Cohort) -> int:
     """How many bytes of memory a worker holds at most while it trains a cohort, TensorFlow included."""
     level = dataset_level(cohort.structure["dataset"])
     numbers = 0 if level is None else level.train_rows * prod(level.shape)
+    if level is not None and level.vocabulary:
+        numbers *= 2  # a target a step is as much as a token a step
     arrays = ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure)
     return WORKER_BYTES + arrays + DATA_COPIES * FLOAT_BYTES * numbers
 
@@ -229,5 +231,5 @@ def _costs(structure: Cell) -> Costs:
     level = dataset_level(structure["dataset"])
     shape, classes = UNKNOWN_SHAPE, UNKNOWN_CLASSES
     if level is not None and level.shape:
-        shape, classes = level.shape, level.outputs
+        shape, classes = level.input_shape, level.outputs
     return costs_of(structure, shape, classes)

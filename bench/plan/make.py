@@ -104,7 +104,7 @@ def _slug(cell: Cell, factors: Iterable[str] = tuple(FACTORS)) -> str:
 
 
 def _word(choice: Choice) -> str:
-    if choice.digest:
+    if choice.name == "npz" and choice.digest:
         return f"{choice.name}_{choice.digest[:8]}"
     return re.sub(r"[^A-Za-z0-9.]+", "_", choice.label).strip("_.")
 

@@ -40,7 +40,7 @@ class Manifest:
         suite: its name. `suite_file` is its file's, without the folders above; "" where it is not known.
         text: the whole of that file. `sha256` is its digest.
         factors: the levels of each factor that varies, as the tables hold them. `fixed` are those of the others.
-        datasets: the digests of local datasets' contents, by path.
+        datasets: the digests of datasets' contents that may be others elsewhere, by path or module.
         versions, machine: as `bench.environment` finds them; after a merge, what all machines share or each of them.
         verdicts: the suite's choice of rules, as `bench.rules.choose_rules` reads it.
         report: which factor its recipes are for, and their baseline: `bench.suite.report`, levels as in the tables.

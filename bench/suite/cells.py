@@ -10,6 +10,7 @@ from bench.errors import SuiteError, during, nearest
 from bench.factors import (
     FACTORS,
     IN_TIME,
+    TOKENS,
     ActivationLevel,
     ArchitectureLevel,
     Choice,
@@ -258,7 +259,7 @@ def _fits_length(factor: str) -> Callable[[Choice, Choice], str]:
 
     def objection(dataset: Choice, choice: Choice) -> str:
         data = dataset_level(dataset)
-        known = data is not None and data.kind == "sequence"
+        known = data is not None and data.kind in ("sequence", TOKENS) and data.shape
         return misfit_in_time(factor, choice, data.shape[0]) if data is not None and known else ""
 
     return objection
@@ -272,6 +273,11 @@ def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
         return ""
     levels = [level for level in FACTORS["dataset"].levels if isinstance(level, DatasetLevel)]
     fitting = [level.name for level in levels if level.kind in network.accepts]
+    if data.kind == TOKENS:
+        return (
+            f"{data.name} is {TOKENS}, numbers that stand for symbols, which {network.name} would take as sizes; "
+            "recurrent takes them one-hot."
+        )
     return (
         f"a sample of {data.name} is {a_kind(data.kind)}, and {network.name} takes {a_kind(*network.accepts)}. "
         f"{nearest(data.name, fitting)}"
@@ -291,7 +297,8 @@ def _task_fits_memory(dataset: Choice) -> str:
 
 
 def _task_is_not_scaled(dataset: Choice, preprocessing: Choice) -> str:
-    if preprocessing.name == "standardize" or not isinstance(FACTORS["dataset"].level(dataset.name), TaskLevel):
+    level = dataset_level(dataset)
+    if preprocessing.name == "standardize" or not (isinstance(level, TaskLevel) or (level and level.vocabulary)):
         return ""
     return f"the sequences of {dataset.name} are left as they are drawn, whatever the preprocessing."
 

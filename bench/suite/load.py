@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import FACTORS, Choice, choose, content_digest, show
+from bench.factors import FACTORS, Choice, choose, content_digest, content_of, show
 from bench.rules import RulesChoice, choose_rules
 from bench.suite.cells import (
     OWN,
@@ -64,9 +64,9 @@ class Suite:
 
     @property
     def digests(self) -> dict[str, str]:
-        """The digest of each local dataset's content, by its path; those that cannot be read are left out."""
+        """The digests of contents that may be others elsewhere, by file or module; what cannot be read is left out."""
         choices = self.factors.get("dataset") or (self.fixed["dataset"],)
-        return {str(choice.setting("path")): choice.digest for choice in choices if choice.digest}
+        return {content_of(choice): choice.digest for choice in choices if choice.digest}
 
     def schedules(self, steps: int) -> dict[str, tuple[int, ...]]:
         """For each recorded table, its steps in a run of `steps` updates, ascending."""
@@ -85,7 +85,7 @@ def load_suite(path: Path, *, plugins: bool = True) -> Suite:
 def parse_suite(
     text: str, path: Path, *, plugins: bool = True, digest_of: Callable[[str], str] = lambda path: ""
 ) -> Suite:
-    """The same of a text, which messages say stands in `path`; `digest_of` a local dataset's path is known otherwise.
+    """The same of a text, which messages say stands in `path`; `digest_of` a dataset's content is known otherwise.
 
     Raises:
         SuiteError: it cannot be run.
@@ -101,7 +101,8 @@ def parse_suite(
 def _build(file: SuiteFile, text: str, path: Path, digest_of: Callable[[str], str]) -> Suite:
     def choice_of(name: str, written: object) -> Choice:
         choice = choose(FACTORS[name], written)
-        return replace(choice, digest=digest_of(str(choice.setting("path")))) if choice.name == "npz" else choice
+        content = content_of(choice) if name == "dataset" else ""
+        return replace(choice, digest=digest_of(content)) if content else choice
 
     varied = _read_factors(file.factors, choice_of)
     unnamed = FACTORS.keys() - varied.keys() - file.fixed.keys()

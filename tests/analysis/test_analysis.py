@@ -218,6 +218,16 @@ def test_symptoms_on_both_sides_of_each_threshold(ratio: float, gap: float, symp
     assert (found["symptom_start"], bool(found["severe_start"])) == (symptom, severe)
 
 
+COPIED = {"naive_accuracy": 0.8, "naive_loss": 0.416, "dataset": "copy_memory", "targets": "classes_each"}
+WRITTEN = {
+    "naive_accuracy": 0.19,
+    "naive_loss": 3.25,
+    "learned_loss": 2.458,
+    "dataset": "text",
+    "targets": "classes_each",
+}
+
+
 @pytest.mark.parametrize(
     ("accuracy", "loss", "naive", "status", "outcome"),
     [
@@ -240,6 +250,16 @@ def test_symptoms_on_both_sides_of_each_threshold(ratio: float, gap: float, symp
         # To remember the later of two numbers alone leaves half of the variance of their sum.
         (None, 0.08, {"naive_loss": 1 / 6, "dataset": "adding(length=10)"}, "completed", Outcome.NOT_LEARNED),
         (None, 0.0166, {"naive_loss": 1 / 6, "dataset": "adding(length=10)"}, "completed", Outcome.LEARNED),
+        # With a class at each step the loss decides: blanks alone, and half of the symbols, are not to have learned.
+        (0.8, 0.415, COPIED, "completed", Outcome.NOT_LEARNED),
+        (0.97, 0.05, COPIED, "completed", Outcome.NOT_LEARNED),
+        (0.99, 0.041, COPIED, "completed", Outcome.LEARNED),
+        (0.97, 0.05, COPIED | {"targets": None}, "completed", Outcome.NOT_LEARNED),
+        (0.99, 0.3, COPIED | {"dataset": "own.npz"}, "completed", Outcome.NOT_LEARNED),
+        (0.7, 0.2, COPIED | {"dataset": "own.npz"}, "completed", Outcome.LEARNED),
+        # Text names a loss itself, what the character before tells.
+        (0.3, 2.46, WRITTEN, "completed", Outcome.NOT_LEARNED),
+        (0.3, 2.45, WRITTEN, "completed", Outcome.LEARNED),
     ],
 )
 def test_a_run_learned_that_makes_at_most_half_of_the_error_of_the_best_constant_answer(

@@ -67,6 +67,8 @@ def judged(frames: dict[str, pd.DataFrame], outcome: str = Outcome.NOT_LEARNED) 
 
 
 NAN = {"kind": "nan", "tensor": "activation"}
+COPIED = {"dataset": "copy_memory", "naive_accuracy": 0.8, "naive_loss": 0.416}
+ADDED = {"dataset": "adding", "naive_accuracy": None, "naive_loss": 1 / 6}  # an answer of 0 has 7 / 6
 CASES: list[tuple[Changes, str, str]] = [
     ({"divergence_events": NAN | {"step": 0, "layer": 1}}, "non-finite numbers from the start",
      "layer 1, step 0: activation not finite"),
@@ -99,6 +101,10 @@ CASES: list[tuple[Changes, str, str]] = [
     ({"evaluations": {"loss": 0.1}}, "too few steps", "step 9: loss still fell by 0.174"),
     ({"evaluations": {"largest_answer_share": 1.0}, "runs": {"naive_accuracy": 0.99}}, "majority answer", "0.99"),
     ({"evaluations": {"largest_answer_share": 1.0}}, "one answer for every input", "step 9"),
+    ({"evaluations": {"largest_answer_share": 1.0}, "runs": COPIED}, "majority answer", "share of 0.8"),
+    ({"evaluations": {"largest_answer_share": 0.8, "loss": 0.35}, "runs": COPIED}, "too few steps", "step 9"),
+    ({"loss_curves": {"step": 0, "loss": 2.3}, "evaluations": {"loss": 0.4}, "runs": ADDED}, "too few steps", "0.6"),
+    ({"loss_curves": {"step": 0, "loss": 12.0}, "runs": ADDED}, "values too large at the start", "loss 10.3 times"),
     ({"evaluations": {"loss": 16.5}, "runs": {"normalization": "batch_normalization(momentum=0.999)"}},
      "lagging moving averages", "step 9: loss in inference mode over training mode 33 (at least 2)"),
 ]  # fmt: skip

@@ -13,14 +13,14 @@ import tensorflow as tf
 
 from bench.engine import train
 from bench.engine.batches import batches
-from bench.engine.datasets import try_dataset
+from bench.engine.datasets import load, try_dataset
 from bench.engine.divergence import Event, dated
 from bench.engine.passes import StageGradients
 from bench.engine.probes import STATISTICS
 from bench.engine.recurrence.start import gate_biases
 from bench.engine.train import Training
 from bench.errors import DataError
-from bench.factors import FACTORS, choose, costs_of
+from bench.factors import FACTORS, DataKind, choose, costs_of
 from bench.plan import Cohort
 from bench.schema import EventKind, Tensor
 from tests.cohorts import EVALUATED, cohorts, of_run
@@ -52,7 +52,8 @@ CASES = [
     'cell = ["gru"]\ndepth = [1]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]\n'
     'gate_bias = [{ level = "remember", value = 2.0 }]\n'
     'clipping = ["none", { level = "global_norm", threshold = 0.1 }]',
-    'cell = ["simple"]\ndepth = [1]\nactivation = ["softplus"]\nrecurrent_initializer = ["he_normal"]',
+    'cell = ["simple"]\ndepth = [1]\nactivation = ["softplus"]\nrecurrent_initializer = ["he_normal"]\n'
+    'dataset = [{ level = "text", length = 5, rows = 200 }]',
     'cell = ["simple"]\ndepth = [1]\n'
     'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]\n'
     'truncate = [{ level = "bptt", steps = 2 }, { level = "bptt", steps = 5 }]',
@@ -104,15 +105,15 @@ class Lone:
         depth, rule = int(run.choices["depth"].value or 0), run.choices["regularization"]
         strength = float(rule.setting("strength")) if rule.name == "l2" else 0.0
         penalty = {f"{each}_regularizer": keras.regularizers.L2(strength) for each in ("kernel", "recurrent")}
-        length, features = training.data.x.shape[1:]
-        each = run.choices["dataset"].name == "copy_memory"
+        data = load(run.choices["dataset"], "standardize")
+        (length, features), each = data.shape, data.kind is DataKind.CLASSES_EACH
         window = run.choices["truncate"]
         self.layers = [
             kind(UNITS, activation=activation, return_sequences=each or k < depth - 1, **penalty) for k in range(depth)
         ]
         if not window.is_none:
             self.layers = [InWindows(layer, int(window.setting("steps"))) for layer in self.layers]
-        self.head = keras.layers.Dense(3, kernel_regularizer=keras.regularizers.L2(strength))
+        self.head = keras.layers.Dense(data.classes, kernel_regularizer=keras.regularizers.L2(strength))
         self.model = keras.Sequential([keras.Input((length, features)), *self.layers, self.head])
         values = [variable.numpy()[0, index] for stack in training.ensemble.stacks for variable in stack.trainable]
         self.model.set_weights(values)
@@ -140,14 +141,15 @@ class Lone:
 @pytest.mark.parametrize("factors", CASES)
 def test_a_recurrent_cohort_trains_as_lone_keras_models_do(factors: str) -> None:
     training = Training(cohort_of(factors))
-    x, y = training.data.x.numpy(), training.data.y.numpy()
+    x, y = training.data.as_taken(training.data.x).numpy(), training.data.y.numpy()  # tokens one-hot
+    judged = training.data.as_taken(training.data.judged_x)
     lones = [Lone(training, index) for index in range(len(training.cohort.runs))]
     tables = {name: table.to_pandas() for name, table in training.run().items()}
     assert set(tables["runs"]["status"]) == {"completed"}
     rows = list(batches(training.cohort.runs, len(y), training.batch, STEPS + 1))  # one more, as the cohort takes
     for index, lone in enumerate(lones):
         own = of_run(tables, training.cohort.runs[index].run_id)
-        before = lone.model(training.data.judged_x).numpy()
+        before = lone.model(judged).numpy()
         found = [lone.step(x[at[index]], y[at[index]]) for at in rows]
         for name in ("loss", "global_grad_norm"):
             np.testing.assert_allclose(
@@ -158,8 +160,8 @@ def test_a_recurrent_cohort_trains_as_lone_keras_models_do(factors: str) -> None
         weights = [variable.numpy()[0, index] for stack in training.ensemble.stacks for variable in stack.trainable]
         for mine, expected in zip(weights, lone.model.get_weights(), strict=True):
             np.testing.assert_allclose(mine, expected, 1e-4, 1e-5)
-        after = training.ensemble.predict(training.data.judged_x).numpy()[index].reshape(before.shape)
-        np.testing.assert_allclose(after, lone.model(training.data.judged_x), 1e-4, 1e-4)
+        after = training.ensemble.predict(judged).numpy()[index].reshape(before.shape)
+        np.testing.assert_allclose(after, lone.model(judged), 1e-4, 1e-4)
         assert np.abs(after - before).max() > 1e-3
         assert own["runs"]["parameter_count"].tolist() == [lone.model.count_params()]
 

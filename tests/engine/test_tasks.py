@@ -11,15 +11,18 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.special import entr
 
 from bench.analysis import Outcome, judge
 from bench.engine.datasets import describe, load, load_raw
 from bench.engine.npz import NAMES
 from bench.engine.objective import Objective
 from bench.engine.scores import naive_scores, split_scores
+from bench.engine.tasks import tokens
 from bench.engine.train import train_cohort
 from bench.errors import DataError, SuiteError
 from bench.factors import FACTORS, Choice, TaskLevel, choose, dataset_level
+from bench.factors.topics import SYMBOLS, topics, topics_digest
 from bench.plan.costs import estimate_memory, run_bytes
 from bench.theory import profile
 from tests.cohorts import cohorts
@@ -32,6 +35,7 @@ activations = "never"
 evaluations = { at = [0, "last"] }
 """
 TASKS = [level.name for level in FACTORS["dataset"].levels if isinstance(level, TaskLevel)]
+RULED = [name for name in TASKS if name != "text"]  # whose targets follow from the sample alone
 
 
 def dataset(name: str, **settings: object) -> Choice:
@@ -96,7 +100,7 @@ RULES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, dict[str, obje
 }
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", RULED)
 def test_targets_follow_from_the_samples_and_the_naive_loss_is_the_rule_s(name: str) -> None:
     rule, naive, settings, bits = RULES[name]
     assert dataset_level(dataset(name)) == FACTORS["dataset"].level(name)
@@ -122,6 +126,59 @@ def test_draws_are_fixed_and_validation_does_not_depend_on_the_rows_that_train(n
     assert not np.array_equal(many[0][:200], few[2][:200])
 
 
+def test_text_is_windows_whose_targets_are_the_next_characters_and_validation_shares_none_with_training() -> None:
+    choice, whole = dataset("text", length=20, rows=300), tokens(topics())
+    data, level = load(choice, "standardize"), dataset_level(choice)
+    assert level is not None and (level.shape, level.input_shape, level.kind) == ((20,), (20, SYMBOLS), "tokens")
+    assert (data.shape, data.vocabulary, data.classes, data.x_train.dtype) == (
+        (20, SYMBOLS),
+        SYMBOLS,
+        SYMBOLS,
+        np.int32,
+    )
+    folds = np.linspace(0, len(whole), 21).astype(int)
+    middles = (folds[:-1] + 0.8 * np.diff(folds)).astype(int)
+    parts = (list(zip(folds, middles, strict=False)), list(zip(middles, folds[1:], strict=True)))
+    pieces = [b"".join(whole[a:b].astype(np.uint8).tobytes() + b"\xff" for a, b in ends) for ends in parts]
+    for x, y, piece in ((data.x_train, data.y_train, pieces[0]), (data.x_validation, data.y_validation, pieces[1])):
+        assert (x[:, 1:] == y[:, :-1]).all()
+        windows = np.concatenate([x, y[:, -1:]], axis=1).astype(np.uint8)
+        assert all(window.tobytes() in piece for window in windows)
+    assert set(np.unique(whole)) >= {0, 1, *(tokens("aZ~\0"))} and whole.max() == SYMBOLS - 1
+    pairs = np.zeros((SYMBOLS, SYMBOLS))
+    np.add.at(pairs, (whole[:-1], whole[1:]), 1.0)
+    given = pairs / np.maximum(pairs.sum(axis=1, keepdims=True), 1.0)
+    entropy = -(pairs * np.log(np.where(given > 0, given, 1.0))).sum() / pairs.sum()
+    assert data.learned_loss == pytest.approx(entropy) and 2.2 < entropy < 2.7
+    shares = np.bincount(data.y_validation.ravel()) / data.y_validation.size
+    naive = naive_scores(data.kind, data.y_validation, steps_alike=data.steps_alike)
+    assert naive == {"naive_loss": pytest.approx(entr(shares).sum()), "naive_accuracy": shares.max()}
+    assert describe(choice).startswith(
+        "text(length=20, rows=300): 300 training and 1024 validation rows of (20,) tokens of 97"
+    )
+
+
+def test_another_python_s_text_makes_other_runs_and_is_refused_where_the_suite_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = ('dataset = ["text"]', 'architecture = "recurrent"')
+    (own,) = cohorts(*written)
+    choice = own.structure["dataset"]
+    assert choice.digest == topics_digest() and choice.digest in str(choice.meaning)
+    monkeypatch.setattr("bench.factors.datasets.topics_digest", lambda: "0" * 64)
+    (other,) = cohorts(*written)
+    assert own.runs[0].run_id != other.runs[0].run_id
+    with pytest.raises(DataError, match=r'"pydoc_data.topics" has changed since its suite was read'):
+        load_raw(choice)
+
+
+def test_a_copy_of_blanks_alone_has_the_naive_accuracy_and_no_constant_answer_has_learned() -> None:
+    data = load(dataset("copy_memory", delay=7, items=4, symbols=5, rows=3000), "standardize")
+    naive = naive_scores(data.kind, data.y_validation)
+    assert naive["naive_accuracy"] == 11 / 15  # delay + items of delay + 2 items steps
+    assert naive["naive_loss"] == pytest.approx(4 * math.log(5) / 15, rel=0.01)
+
+
 def test_digits_as_sequences_are_the_digits() -> None:
     whole = load(dataset("digits"), "standardize")
     for choice in (dataset("digits_rows"), dataset("digits_pixels")):
@@ -145,6 +202,9 @@ def test_digits_as_sequences_are_the_digits() -> None:
         ('dataset = ["digits", "parity"]\npreprocessing = ["unit_mean_square"]',
          "dataset parity and preprocessing unit_mean_square do not go together: the sequences of parity are left"),
         ('dataset = [{ level = "adding", rows = 100 }]\nbatch_size = [101]', "adding has 100 training rows."),
+        ('dataset = ["text"]', "text is tokens, numbers that stand for symbols, which mlp would take as sizes"),
+        ('dataset = ["text"]\narchitecture = ["recurrent"]\npreprocessing = ["unit_mean_square"]',
+         "the sequences of text are left as they are drawn"),
         ('dataset = [{ level = "adding", lenght = 9 }]', '"lenght" is not a setting of adding. Did you mean "length"?'),
     ],
 )  # fmt: skip

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from bench.engine.recurrence.cells import CELLS, Cell, Phi
-from bench.engine.recurrence.over_time import RecurrentPass
+from bench.engine.recurrence.over_time import PROBED, RecurrentPass
 
-__all__ = ["CELLS", "Cell", "Phi", "RecurrentPass"]
+__all__ = ["CELLS", "PROBED", "Cell", "Phi", "RecurrentPass"]

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 from bench.analysis import Outcome
 from bench.analysis.avoided import Way, ways_to_fail
-from bench.analysis.quantities import learned_loss
+from bench.analysis.learned import learned_loss
 from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recipes, Trial
 from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, blocks_of, numbers
 from bench.report.frames import Frames
 from bench.report.headline import Words, headline, layers, level_words
 from bench.report.sections.avoid import Avoided, avoided, avoided_table, went_wrong
-from bench.report.sections.overall import overall
+from bench.report.sections.overall import bigram_words, overall
 from bench.report.sections.why import Why, causes_found, commonest, why_sentences, why_table
 from bench.schema import RunStatus
 from bench.text import integer, listed, number, of, percent, plural, share_interval, spoken
@@ -173,6 +173,8 @@ def _trained(found: Recipes, frames: Frames) -> tuple[str, ...]:
         line = float(learned_loss(runs[runs["dataset"].astype(str) == found.dataset], frames.choice.learned).median())
         part = number(line / naive if naive else 0.0)
         less = f"from {number(line)} down, {part} of the best constant answer's {number(naive)}"
+        bigram = bigram_words(runs[runs["dataset"].astype(str) == found.dataset])
+        less = f"from {bigram}, down (the best constant answer has {number(naive)})" if bigram else less
     else:
         near = f"a validation accuracy of {number(bar)}, {ACCURACY_MARGIN:g} below the best cell ({number(best)})"
         learned_from = chance + share * (1.0 - chance)

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from bench.analysis import Outcome, Symptom
-from bench.analysis.quantities import learned_loss, naive_is_known
+from bench.analysis.learned import learned_loss, loss_decides, naive_is_known, named_loss
 from bench.analysis.recurrent import layered
 from bench.report.blocks import Sentence, based
 from bench.rules import LearnedRule, RulesChoice, RuleSet
@@ -39,19 +39,29 @@ def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
 def _learned(judged: pd.DataFrame, rule: LearnedRule) -> str:
     """From which score a run counts as learned, with the score of the best constant answer."""
     share = rule.learned_share
-    naive = judged.groupby("dataset", observed=True)[["chance_accuracy", "naive_loss"]].max()
-    accuracies, losses = naive["chance_accuracy"].dropna(), naive.loc[naive["chance_accuracy"].isna(), "naive_loss"]
+    by_loss = loss_decides(judged)
+    accuracies = judged["chance_accuracy"].mask(by_loss).groupby(judged["dataset"], observed=True).max().dropna()
     said = []
-    if len(accuracies) or losses.isna().all():
+    if len(accuracies) or not by_loss.any():
         whose = "best constant answer's" if naive_is_known(judged) else "untrained networks' (all that was kept)"
         said.append(
             f"final validation accuracy at least {share:g} of the way from the {whose}{_range(accuracies)} to 1"
         )
-    if losses.notna().any():
-        values = judged[judged["chance_accuracy"].isna() & judged["naive_loss"].notna()]
-        left = _range(learned_loss(values, rule) / values["naive_loss"]).strip(", ")
-        said.append(f"final validation loss at most {left} of the best constant answer's{_range(losses)}")
-    return f"learned: {'; for values, '.join(said)}"
+    values = judged[by_loss]
+    shared = values[named_loss(values).isna()]
+    if len(shared):
+        left = _range(learned_loss(shared, rule) / shared["naive_loss"]).strip(", ")
+        losses = shared.groupby("dataset", observed=True)["naive_loss"].max()
+        said.append(f"final validation loss at most {left} of the best constant answer's{_range(losses).rstrip(',')}")
+    if len(shared) < len(values):
+        said.append(f"on text final validation loss at most {bigram_words(values)}")
+    return f"learned: {'; where the loss decides, '.join(said)}"
+
+
+def bigram_words(runs: pd.DataFrame) -> str:
+    """Which loss text must reach, and what it is; empty where the runs are on other data."""
+    named = named_loss(runs).dropna()
+    return "" if named.empty else f"{number(float(named.iloc[0]))} nat, the entropy of a character given the one before"
 
 
 def _range(values: pd.Series) -> str:

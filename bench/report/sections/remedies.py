@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.analysis import Outcome, Symptom, remedies_by, setbacks
 from bench.analysis.effects import ABSENT
+from bench.analysis.learned import loss_decides
 from bench.report.axes import Axis, level_label
 from bench.report.blocks import Figure, Lead, Panel, Scale, Section, Sentence, Table, Text, based, blocks_of, numbers
 from bench.report.charts.forest import POOLED
@@ -60,7 +61,7 @@ def section(frames: Frames) -> Section | None:
     by_depth = remedies_by(frames.worded, frames.varied, timings, "depth") if "depth" in axes else None
     by = next((name for name in ("activation", "depth") if name in axes and len(axes[name].levels) <= MOST_SERIES), "")
     parts = remedies_by(frames.worded, frames.varied, timings, by) if by else None
-    values = bool(frames.plain["chance_accuracy"].isna().all())
+    values = bool(loss_decides(frames.plain).all())
     said = harm_text(harm, axes, values)
     blocks = blocks_of(
         Lead(lead(found, axes)),
