@@ -40,7 +40,10 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
         weights = cell.keras_layer(width)
         weights.build((None, length, width if index else input_shape[1]))
         block = Block((Layer(weights, keras.layers.Identity(), activation),))
-        stages.append(Stage(block, 1, partial(RecurrentPass, cell=cell, phi=phi, sequences=each or index < depth - 1)))
+        sequences, first = each or index < depth - 1, index == 0
+        stages.append(
+            Stage(block, 1, partial(RecurrentPass, cell=cell, phi=phi, sequences=sequences, reads_data=first))
+        )
     h = keras.Input((length, width) if each else (width,))
     answers = keras.layers.Dense(outputs // length if each else outputs)(h)
     head = keras.Model(h, keras.layers.Reshape((outputs,))(answers) if each else answers)
