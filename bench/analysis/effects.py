@@ -47,6 +47,7 @@ from scipy.stats import t as student
 
 from bench.analysis.estimates import with_lost_counted
 from bench.analysis.tables import Indices, Reals, coded_levels
+from bench.factors import absent_of
 from bench.quantities import Quantity
 from bench.schema import RunStatus
 
@@ -56,7 +57,6 @@ INTERACTIONS = [
     "one", "other", "share", "lower", "upper", "one_level", "other_level", "deviation", "mean", "runs", "lost",
 ]  # fmt: skip
 REST = "everything else"
-ABSENT = "none"
 CONTRASTS = [
     "factor", "level", "reference", "difference", "lower", "upper", "pairs", "contexts", "replicates", "unmeasured",
     "lost", "p_value", "p_holm",
@@ -252,7 +252,7 @@ def _effects_of(frame: pd.DataFrame, factor: str, varied: Sequence[str], most: f
     place = (code, context * blocks + block)
     values, lost, present = np.full(shape, np.nan), np.zeros(shape, bool), np.zeros(shape, bool)
     values[place], lost[place], present[place] = frame["_value"], frame["_lost"], True
-    reference = names.index(ABSENT) if ABSENT in names else 0
+    reference = names.index(absent_of(names))
     rows: list[tuple[object, ...]] = []
     for level in range(len(names)):
         if level == reference:

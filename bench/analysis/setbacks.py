@@ -13,11 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis.effects import ABSENT
 from bench.analysis.estimates import with_lost_counted
 from bench.analysis.learned import loss_decides
 from bench.analysis.remedies import TREATMENTS
 from bench.analysis.tables import coded_levels
+from bench.factors import absent_of
 from bench.quantities import quantity
 
 MARGIN = 0.05  # of accuracy; of values it is twice that part of the naive loss
@@ -56,7 +56,7 @@ def _scored(judged: pd.DataFrame) -> pd.Series | None:
 
 def _of(frame: pd.DataFrame, factor: str, varied: Sequence[str], at: str) -> list[tuple[object, ...]]:
     levels = [str(level) for level in coded_levels(frame[factor])[1]]
-    reference = ABSENT if ABSENT in levels else levels[0]
+    reference = absent_of(levels)
     others = [name for name in varied if name != factor]
     named = frame.assign(**{factor: frame[factor].astype(str)})
     before = named[named[factor] == reference].drop(columns=factor)

@@ -16,7 +16,7 @@ from bench.engine.network import Network
 from bench.engine.objective import Objective
 from bench.engine.recurrence.start import gate_biases, identity_kernel
 from bench.engine.run_settings import RunSettings
-from bench.engine.stacks import LayerStack, is_kernel, roles, stack, stack_stage
+from bench.engine.stacks import LayerStack, is_kernel, kind_of_role, roles, stack, stack_stage
 from bench.engine.targets import target_of
 from bench.factors import Choice
 from bench.plan import Run
@@ -93,18 +93,19 @@ def _start(variable: keras.Variable, role: str, run: Run, index: int, length: in
     shape = tuple(variable.shape)
     initializer, activation = run.choices["initializer"], run.choices["activation"]
     recurrent = run.choices["recurrent_initializer"]
-    if role == "recurrent_kernel" and not recurrent.is_none:
+    kind = kind_of_role(role)
+    if kind == "recurrent_kernel" and not recurrent.is_none:
         if recurrent.name == "identity":
             return identity_kernel(recurrent, shape)
         return draw_kernel(recurrent, derive_seed(run.seed, role, index), shape)
     if is_kernel(role):
         choice = kernel_choice(initializer, activation, shape)
         return draw_kernel(choice, derive_seed(run.seed, role, index), shape)
-    if role == "bias":
+    if kind == "bias":
         choice = bias_choice(initializer, activation, run.choices["bias_initializer"])
         drawn = draw_bias(choice, derive_seed(run.seed, role, index), shape)
         if not length:
             return drawn
-        seed = derive_seed(run.seed, "gate_bias", index)
+        seed = derive_seed(run.seed, f"gate_{role}", index)
         return drawn + gate_biases(run.choices["cell"], run.choices["gate_bias"], seed, shape, length)
     return variable.numpy()

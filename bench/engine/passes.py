@@ -162,12 +162,12 @@ class StageGradients:
         weights: for each layer of the block its trainable variables' gradients, [N, R, ...].
         signal: what `signal.look` finds in the gradients for s and phi of each layer, each [N * layers, ...] from the
             input on; zeros when it was not asked for.
-        in_time: where layers have time steps, the gradients for pre-activations and states, each [T, R, ...].
+        in_time: gives, where layers have time steps, the gradients for pre-activations and states, each [T, R, ...].
     """
 
     weights: list[list[tf.Tensor]]
     signal: list[tf.Tensor]
-    in_time: Sequence[tf.Tensor] = ()
+    in_time: Callable[[], Sequence[tf.Tensor]] = tuple
 
 
 @dataclass

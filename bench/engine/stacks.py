@@ -56,9 +56,14 @@ def roles(variables: Sequence[keras.Variable]) -> list[str]:
     return found
 
 
+def kind_of_role(role: str) -> str:
+    """A role without its number: `kernel` of `kernel_2`."""
+    return re.sub(r"_[0-9]+$", "", role)
+
+
 def is_kernel(role: str) -> bool:
     """Whether a role is a kernel's."""
-    return re.sub(r"_[0-9]+$", "", role).endswith("kernel")
+    return kind_of_role(role).endswith("kernel")
 
 
 def stack(prototypes: Sequence[keras.Variable], values: Sequence[np.ndarray]) -> list[keras.Variable]:

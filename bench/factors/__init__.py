@@ -13,7 +13,7 @@ from bench.factors.architectures import (
     default_level,
     without_use,
 )
-from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar, Setting
+from bench.factors.base import ABSENT, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
 from bench.factors.blocks import NORMALIZATION, SKIP
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
 from bench.factors.datasets import (
@@ -31,13 +31,22 @@ from bench.factors.datasets import (
 )
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
-from bench.factors.recurrence import CELL, GATE_BIAS, IN_TIME, RECURRENT_INITIALIZER, TRUNCATE, misfit_in_time
+from bench.factors.recurrence import (
+    CELL,
+    DIRECTION,
+    GATE_BIAS,
+    IN_TIME,
+    RECURRENT_INITIALIZER,
+    TRUNCATE,
+    misfit_in_time,
+)
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "FACTORS", "IN_TIME", "PLUGIN", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
-    "DatasetLevel", "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "choose",
-    "content_digest", "content_of", "costs_of", "dataset_level", "default_level", "level_name", "misfit_in_time",
+    "ABSENT", "FACTORS", "IN_TIME", "PLUGIN", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs",
+    "DataKind", "DatasetLevel", "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
+    "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level", "level_name",
+    "misfit_in_time",
     "read_label", "sample_kind", "show", "without_use",
 ]  # fmt: skip
 
@@ -45,7 +54,7 @@ FACTORS: dict[str, Factor] = {
     factor.name: factor
     for factor in (
         DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER, NORMALIZATION,
-        SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, TRUNCATE, CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE,
-        WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
+        SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, CLIPPING, REGULARIZATION, OPTIMIZER,
+        LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

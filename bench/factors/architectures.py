@@ -44,11 +44,11 @@ def recurrent_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], out
     """Of recurrent layers of equal width over sequences (time steps, features), and a head on the last state."""
     depth, width = (int(structure[name].value or 0) for name in ("depth", "width"))
     length, features = (shape[0], prod(shape[1:])) if shape else (1, 1)
-    gates = GATES.get(structure["cell"].name, 1)
-    weights = gates * width * (features + width + 2 * width * (depth - 1))
-    floats = length * depth * width * (GATE_FLOATS * gates + STATE_FLOATS)
-    flops = FLOPS_PER_WEIGHT * (length * weights + width * outputs)
-    return Costs(weights + width * outputs, floats, flops, depth, length)
+    gates, ways = GATES.get(structure["cell"].name, 1), 2 if structure["direction"].name == "bidirectional" else 1
+    weights = ways * gates * width * (features + width + (ways + 1) * width * (depth - 1))
+    floats = ways * length * depth * width * (GATE_FLOATS * gates + STATE_FLOATS)
+    head = ways * width * outputs
+    return Costs(weights + head, floats, FLOPS_PER_WEIGHT * (length * weights + head), depth, ways * length)
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ ARCHITECTURE = Factor(
             "mlp", "Fully connected layers of equal width; inputs are flattened.", "Rumelhart, Hinton & Williams 1986",
             target="bench.engine.architectures.mlp:build", accepts=("vector", "sequence", "image"),
             unused=dict.fromkeys(
-                ("cell", "recurrent_initializer", "gate_bias", "truncate"),
+                ("cell", "recurrent_initializer", "gate_bias", "direction", "truncate"),
                 "dense layers have no state; recurrent ones have.",
             ),
         ),

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 Scalar = str | int | float | bool
+
+# Levels that stand for what there is without their factor: names and keys of runs leave them out.
+ABSENT = ("none", "forward")
+
+
+def absent_of(levels: Sequence[str]) -> str:
+    """The absent treatment among a factor's labels, or the first of them."""
+    return next((level for level in levels if level in ABSENT), levels[0])
 
 
 class Place(StrEnum):
@@ -102,7 +110,7 @@ class Choice:
     @property
     def is_none(self) -> bool:
         """Whether this is the absent treatment, which names and keys leave out."""
-        return self.name == "none"
+        return self.name in ABSENT
 
     @property
     def column(self) -> Scalar:

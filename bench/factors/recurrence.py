@@ -78,6 +78,18 @@ TRUNCATE = Factor(
     ),
 )  # fmt: skip
 
+DIRECTION = Factor(
+    "direction", "From which end a recurrent layer reads its sequence.", Place.GRAPH, default="forward",
+    levels=(
+        Level("forward", "From the first time step to the last.", "Elman 1990"),
+        Level(
+            "bidirectional",
+            "From both ends, with weights and `width` units for each; what reads the layer reads both side by side.",
+            "Schuster & Paliwal 1997; Keras's Bidirectional",
+        ),
+    ),
+)  # fmt: skip
+
 
 def misfit_in_time(factor: str, choice: Choice, length: int) -> str:
     """Why a recurrent network's level does not fit sequences of so many time steps, and what does; empty if it does."""

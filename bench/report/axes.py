@@ -14,7 +14,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bench.analysis import Outcome, matched
 from bench.analysis.comparison import factor_columns
-from bench.factors import FACTORS, default_level
+from bench.factors import FACTORS, absent_of, default_level
 from bench.report.blocks import Figure, Panel
 from bench.report.headline import level_words
 from bench.results import Manifest
@@ -251,7 +251,7 @@ def held_level(axis: Axis, left: pd.DataFrame) -> str:
     levels = [level for level in axis.levels if level in present] or list(axis.levels)
     if axis.factor == "depth":
         return levels[-1]
-    return "none" if "none" in levels else levels[0]
+    return absent_of(levels)
 
 
 def usual_level(axis: Axis) -> str:

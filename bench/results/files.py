@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from bench.errors import ResultsError, nearest, printable
-from bench.factors import FACTORS
+from bench.factors import ABSENT, FACTORS
 from bench.schema import TABLES
 
 TEMPORARY = ".writing"
@@ -269,8 +269,8 @@ def _fitted(found: pa.Table, table: str, field: pa.Field, path: Path) -> pa.Chun
         raise ResultsError(f"{path}: the column {name} is missing from table {table}. {printable(known)}")
     if len(places) > 1:
         raise ResultsError(f"{path}: the column {name} is there {len(places)} times.")
-    absent = table == "runs" and name in FACTORS and FACTORS[name].default == "none" and not places
-    missing = pa.repeat(pa.scalar("none", kind), len(found)) if absent else pa.nulls(len(found), kind)
+    absent = table == "runs" and name in FACTORS and FACTORS[name].default in ABSENT and not places
+    missing = pa.repeat(pa.scalar(FACTORS[name].default, kind), len(found)) if absent else pa.nulls(len(found), kind)
     column = found.column(places[0]) if places else pa.chunked_array([missing])
     if column.type != kind:
         raise ResultsError(f"{path}: the column {name} holds {column.type}; it must be {kind}.")

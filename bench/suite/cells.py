@@ -340,7 +340,9 @@ def _schedule_falls(learning_rate: Choice, schedule: Choice) -> str:
     return f"the rate would rise to end_learning_rate, {end}." if end > (learning_rate.value or 0) else ""
 
 
-_NETWORKS = ("cell", "recurrent_initializer", "gate_bias", "truncate", "normalization", "skip", "initializer")
+_NETWORKS = (
+    "cell", "recurrent_initializer", "gate_bias", "direction", "truncate", "normalization", "skip", "initializer",
+)  # fmt: skip
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("dataset",), _task_fits_memory),
     (("dataset", "preprocessing"), _task_is_not_scaled),

@@ -54,6 +54,9 @@ CASES = [
     'clipping = ["none", { level = "global_norm", threshold = 0.1 }]',
     'cell = ["simple"]\ndepth = [1]\nactivation = ["softplus"]\nrecurrent_initializer = ["he_normal"]\n'
     'dataset = [{ level = "text", length = 5, rows = 200 }]',
+    'cell = ["lstm"]\ndepth = [2]\ndirection = ["bidirectional"]',
+    'cell = ["gru"]\ndepth = [1]\ndirection = ["bidirectional"]\ntruncate = ["none", { level = "bptt", steps = 4 }]\n'
+    'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]',
     'cell = ["simple"]\ndepth = [1]\n'
     'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]\n'
     'truncate = [{ level = "bptt", steps = 2 }, { level = "bptt", steps = 5 }]',
@@ -96,6 +99,19 @@ class InWindows(keras.layers.Layer):
         return keras.ops.concatenate(outs, axis=1) if self.sequences else left[0]
 
 
+class BothWays(keras.layers.Layer):
+    """Keras's Bidirectional for layers that it cannot make a second one of."""
+
+    def __init__(self, ahead: Any, back: Any) -> None:
+        super().__init__()
+        self.ahead, self.back, self.sequences = ahead, back, ahead.sequences
+
+    def call(self, x: Any) -> Any:
+        back = self.back(keras.ops.flip(x, axis=1))
+        back = keras.ops.flip(back, axis=1) if self.sequences else back
+        return keras.ops.concatenate([self.ahead(x), back], axis=-1)
+
+
 class Lone:
     """One run's network, with its weights, as anybody writes it in Keras."""
 
@@ -107,12 +123,17 @@ class Lone:
         penalty = {f"{each}_regularizer": keras.regularizers.L2(strength) for each in ("kernel", "recurrent")}
         data = load(run.choices["dataset"], "standardize")
         (length, features), each = data.shape, data.kind is DataKind.CLASSES_EACH
-        window = run.choices["truncate"]
-        self.layers = [
-            kind(UNITS, activation=activation, return_sequences=each or k < depth - 1, **penalty) for k in range(depth)
-        ]
-        if not window.is_none:
-            self.layers = [InWindows(layer, int(window.setting("steps"))) for layer in self.layers]
+        window, both = run.choices["truncate"], run.choices["direction"].name == "bidirectional"
+
+        def layer(k: int) -> Any:
+            made = kind(UNITS, activation=activation, return_sequences=each or k < depth - 1, **penalty)
+            return made if window.is_none else InWindows(made, int(window.setting("steps")))
+
+        self.layers = [layer(k) for k in range(depth)]
+        if both and window.is_none:
+            self.layers = [keras.layers.Bidirectional(one) for one in self.layers]
+        elif both:
+            self.layers = [BothWays(one, layer(k)) for k, one in enumerate(self.layers)]
         self.head = keras.layers.Dense(data.classes, kernel_regularizer=keras.regularizers.L2(strength))
         self.model = keras.Sequential([keras.Input((length, features)), *self.layers, self.head])
         values = [variable.numpy()[0, index] for stack in training.ensemble.stacks for variable in stack.trainable]
@@ -130,7 +151,9 @@ class Lone:
         values = [variable.value for variable in variables]
         own, raw = tape.gradient(loss, values), tape.gradient(whole, values)
         self.optimizer.apply_gradients(zip(raw, variables, strict=True))
-        kernels = [tf.linalg.global_norm(own[k : k + 2]) for k in range(0, len(own) - 2, 3)] + [tf.norm(own[-2])]
+        left = iter(zip(variables, own, strict=True))
+        pairs = [[next(left) for _ in layer.trainable_variables] for layer in (*self.layers, self.head)]
+        kernels = [tf.linalg.global_norm([g for v, g in pair if v.name.endswith("kernel")]) for pair in pairs]
         return {
             "loss": float(loss),
             "global_grad_norm": float(tf.linalg.global_norm(raw)),
@@ -166,17 +189,24 @@ def test_a_recurrent_cohort_trains_as_lone_keras_models_do(factors: str) -> None
         assert own["runs"]["parameter_count"].tolist() == [lone.model.count_params()]
 
 
-def test_the_signal_is_the_total_derivative_for_every_state() -> None:
-    training = Training(cohort_of('cell = ["gru"]\ndepth = [1]'))
-    lone = Lone(training, 0)
+@pytest.mark.parametrize("direction", ["forward", "bidirectional"])
+def test_the_signal_is_the_total_derivative_for_every_state(direction: str) -> None:
+    training = Training(cohort_of(f'cell = ["gru"]\ndepth = [1]\ndirection = ["{direction}"]'))
+    (layer,), head = (lone := Lone(training, 0)).layers, lone.head
     x, y = training.data.x[:16], training.data.y[:16]
-    state, states = [tf.zeros((16, UNITS))], []
+    zero, states, last = tf.zeros((16, UNITS)), [], []
+    ways = [(layer.cell, x)] if direction == "forward" else [
+        (layer.forward_layer.cell, x), (layer.backward_layer.cell, x[:, ::-1]),
+    ]  # fmt: skip
     with tf.GradientTape() as tape:
-        tape.watch(state[0])
-        for t in range(LENGTH):
-            out, state = lone.layers[0].cell(x[:, t], state)
-            states.append(out)
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, lone.head(out)))
+        tape.watch(zero)
+        for cell, given in ways:
+            state = [zero]
+            for t in range(LENGTH):
+                out, state = cell(given[:, t], state)
+                states.append(out)
+            last.append(out)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, head(tf.concat(last, axis=-1))))
     total = np.stack([each.numpy() for each in tape.gradient(loss, states)])
     found = training.ensemble.gradients(x[None], y[None], tf.constant(value=True)).signal
     np.testing.assert_allclose(found.activation[0], np.sqrt(16 * np.square(total).sum()), 1e-5)
@@ -220,8 +250,12 @@ def test_a_bad_gradient_is_dated_by_the_step_that_it_comes_from() -> None:
     bad[1:6, 1, 2] = np.nan
     (layer,) = ensemble.passes
     _, saved = layer.forward((None, tf.zeros((2, 4, LENGTH, FEATURES))))
-    times = layer.bad_times(saved, StageGradients([], [], (sound, bad))).numpy()
+    times = layer.bad_times(saved, StageGradients([], [], lambda: (sound, bad))).numpy()
     assert times.tolist() == [[[-1, -1]], [[-1, 5]]]
+    (both,) = Training(cohort_of('cell = ["lstm"]\ndepth = [1]\ndirection = ["bidirectional"]')).ensemble.passes
+    _, kept = both.forward((None, tf.zeros((1, 4, LENGTH, FEATURES))))
+    of_run = [each[:, 1:] for each in (sound, sound, sound, bad)]  # the direction back reads step 5 as its third
+    assert both.bad_times(kept, StageGradients([], [], lambda: of_run)).numpy().tolist() == [[[-1]], [[LENGTH - 1 - 5]]]
     for tensor, layer_index, run, time in (
         (Tensor.GRADIENT, 0, 1, 5), (Tensor.GRADIENT, 0, 0, None), (Tensor.GRADIENT, 1, 1, None),
         (Tensor.PREACTIVATION, 0, 1, None), (Tensor.WEIGHT, 0, 1, None), (Tensor.LOSS, None, 1, None),

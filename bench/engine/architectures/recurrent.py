@@ -1,6 +1,7 @@
 """Recurrent networks: stacked layers of one of Keras's cells over a sequence, and a dense head.
 
-The head reads the last state, or, where the data ask for a class at each step, every state by the same weights.
+The head reads the last state, or, where the data ask for a class at each step, every state by the same weights. With
+two directions a layer has as many units each way, and what reads it reads both.
 
 Each layer is Keras's own (`SimpleRNN`, `LSTM`, `GRU`) as far as its variables go; `bench.engine.recurrence` takes all
 runs through it at once. Its kernel, recurrent kernel and bias are those of Keras, gate by gate in Keras's order.
@@ -10,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import keras
 
 from bench.engine.activations import make_activation
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.datasets import check_sample, kind_of
-from bench.engine.recurrence import CELLS, Phi, RecurrentPass
+from bench.engine.recurrence import CELLS, Phi, RecurrentPass, both_ways
 from bench.errors import DataError
 from bench.factors import Choice, DataKind
 
@@ -32,19 +34,19 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
     length, each = input_shape[0], kind_of(structure["dataset"]) is DataKind.CLASSES_EACH
     if each and outputs % length:
         raise DataError(f'dataset "{structure["dataset"].label}": recurrent networks answer at each of {length} steps.')
-    cell = CELLS[structure["cell"].name]
+    cell, ways = CELLS[structure["cell"].name], 2 if structure["direction"].name == "bidirectional" else 1
     activation = make_activation(structure["activation"])
     phi = Phi(activation, structure["activation"].label)
     stages = []
     for index in range(depth):
         weights = cell.keras_layer(width)
-        weights.build((None, length, width if index else input_shape[1]))
-        block = Block((Layer(weights, keras.layers.Identity(), activation),))
         sequences, first = each or index < depth - 1, index == 0
-        stages.append(
-            Stage(block, 1, partial(RecurrentPass, cell=cell, phi=phi, sequences=sequences, reads_data=first))
-        )
-    h = keras.Input((length, width) if each else (width,))
+        own_pass: Any = partial(RecurrentPass, cell=cell, phi=phi, sequences=sequences, reads_data=first)
+        if ways == 2:
+            weights, own_pass = keras.layers.Bidirectional(weights), partial(both_ways, own_pass)
+        weights.build((None, length, ways * width if index else input_shape[1]))
+        stages.append(Stage(Block((Layer(weights, keras.layers.Identity(), activation),)), 1, own_pass))
+    h = keras.Input((length, ways * width) if each else (ways * width,))
     answers = keras.layers.Dense(outputs // length if each else outputs)(h)
     head = keras.Model(h, keras.layers.Reshape((outputs,))(answers) if each else answers)
     return Network(tuple(stages), head, flattens=False, length=length)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from bench.engine.recurrence.both_ways import both_ways
 from bench.engine.recurrence.cells import CELLS, Cell, Phi
 from bench.engine.recurrence.over_time import PROBED, RecurrentPass
 
-__all__ = ["CELLS", "PROBED", "Cell", "Phi", "RecurrentPass"]
+__all__ = ["CELLS", "PROBED", "Cell", "Phi", "RecurrentPass", "both_ways"]

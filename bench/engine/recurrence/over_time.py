@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -135,31 +136,33 @@ class RecurrentPass:
         )
         d_x = tf.zeros([]) if self.reads_data else tf.transpose(arrays[2].stack(), [1, 2, 0, 3])
         gradients = part(cell, self.stacks[0], found)
-        in_time = self._in_time(arrays)  # where nobody asks for it, TensorFlow leaves it out of the graph
-        looked = self._looked(arrays, watch)
-        return (None, d_x), StageGradients([[each[None] for each in gradients]], looked, in_time)
+        in_time = partial(self._in_time, arrays)
+        seen = looked(in_time, (runs, samples), watch)
+        return (None, d_x), StageGradients([[each[None] for each in gradients]], seen, in_time)
 
     def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
         """See `passes.Pass`; the activation's output is the state h, at every step."""
-        few = max(1, PROBED // carry[1].shape[2])
-        carry, saved = self.forward((None, carry[1][:, :few]))
-        z, u, h = (tf.transpose(each, [1, 2, 0, 3]) for each in self._taps(saved))
+        carry, saved = self.forward(fewer(carry))
+        z, u, h = (tf.transpose(each, [1, 2, 0, 3]) for each in self.taps(saved))
         return carry, of(self.stage.block.layers[0])(z, u, h)[None]
 
     def respond_again(self, saved: Any, of: Callable[[list[tf.Tensor]], tf.Tensor]) -> tf.Tensor:
         """See `passes.Pass`; of each run up to the first step at which anything is not finite."""
-        z, u, h = self._taps(saved)
+        return of(self.until_bad(saved))[None]
+
+    def until_bad(self, saved: Kept) -> list[tf.Tensor]:
+        """Of each run z, u, the state's last, h and the slope up to the first bad step, then 0, [R, B, T, ...]."""
+        z, u, h = self.taps(saved)
         slope = self.phi.back(self.phi(u), None if self.phi.by_value else u, tf.ones_like(u))
         state = [array.stack()[1:] for array in saved.state]
         reached = _reached([z, *state])[..., None, None]
         tensors = [z, u, state[-1], h, slope]
-        cut = [tf.transpose(tf.where(reached, each, 0.0), [1, 2, 0, 3]) for each in tensors]
-        return of(cut)[None]
+        return [tf.transpose(tf.where(reached, each, 0.0), [1, 2, 0, 3]) for each in tensors]
 
     def bad_times(self, saved: Any, gradients: StageGradients) -> tf.Tensor:
         """See `passes.Pass`."""
-        forward = _first_bad([self._taps(saved)[0], *(array.stack()[1:] for array in saved.state)])
-        back = _first_bad([each[::-1] for each in gradients.in_time])
+        forward = _first_bad([self.taps(saved)[0], *(array.stack()[1:] for array in saved.state)])
+        back = _first_bad([each[::-1] for each in gradients.in_time()])
         return tf.stack([forward, tf.where(back < 0, -1, saved.shape[1] - 1 - back)])[:, None]
 
     @property
@@ -185,7 +188,7 @@ class RecurrentPass:
         kept = self.cell.kept + (not self.phi.by_value)
         return [*state, room(steps, weights.shape[1]), *(room(steps, shape[-1]) for _ in range(kept))]
 
-    def _taps(self, saved: Kept) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def taps(self, saved: Kept) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """z, u and h at every step, [T, R, B, ...]."""
         runs, steps, samples, _ = saved.shape
         # Runs first: oneDNN's product of [T, R, B, n] and [R, n, m], added to, writes where it must not.
@@ -199,20 +202,29 @@ class RecurrentPass:
         dz, dh = (array.stack() for array in arrays[:2])
         return dz[..., : self.cell.gates * self._units], dh
 
-    def _looked(self, arrays: Sequence[tf.TensorArray], watch: Watch) -> list[tf.Tensor]:
-        """What `signal.look` finds in the gradients for W x_t + b and h_t, over all steps of a sample, as of a layer.
 
-        They are put together only where they are looked at.
-        """
-        measure, member = watch
-        runs, samples = arrays[0].element_shape[:2]
+def fewer(carry: Carry) -> Carry:
+    """As many samples [R, B, T, ...] as are looked at."""
+    return None, carry[1][:, : max(1, PROBED // carry[1].shape[2])]
 
-        def measured() -> list[tf.Tensor]:
-            by_sample = [tf.transpose(each, [1, 2, 0, 3]) for each in self._in_time(arrays)]
-            return look(by_sample, tf.constant(value=True), member)
 
-        nothing = [tf.zeros([2, 2, runs, samples]), tf.zeros([runs], tf.float64)]
-        return [each[None] for each in tf.cond(measure, measured, lambda: nothing)]
+def looked(in_time: Callable[[], Sequence[tf.Tensor]], samples: tuple[int, int], watch: Watch) -> list[tf.Tensor]:
+    """What `signal.look` finds in gradients for W x_t + b and h_t, over all steps of a sample, as of a layer.
+
+    They are put together only where they are looked at.
+
+    Args:
+        in_time: gives both, [T, R, B, ...].
+        samples: R and B.
+    """
+    measure, member = watch
+
+    def measured() -> list[tf.Tensor]:
+        by_sample = [tf.transpose(each, [1, 2, 0, 3]) for each in in_time()]
+        return look(by_sample, tf.constant(value=True), member)
+
+    nothing = [tf.zeros([2, 2, *samples]), tf.zeros([samples[0]], tf.float64)]
+    return [each[None] for each in tf.cond(measure, measured, lambda: nothing)]
 
 
 def _reached(tensors: Sequence[tf.Tensor]) -> tf.Tensor:

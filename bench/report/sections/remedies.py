@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Outcome, Symptom, remedies_by, setbacks
-from bench.analysis.effects import ABSENT
 from bench.analysis.learned import loss_decides
+from bench.factors import ABSENT
 from bench.report.axes import Axis, level_label
 from bench.report.blocks import Figure, Lead, Panel, Scale, Section, Sentence, Table, Text, based, blocks_of, numbers
 from bench.report.charts.forest import POOLED
@@ -193,7 +193,7 @@ def _forest_rows(
 
 def harm_text(harm: pd.DataFrame, axes: Mapping[str, Axis], values: bool) -> str:
     """The remedies that lowered some networks, and the one each lowered most; of values, by their loss."""
-    rows = harm[(harm["lowered"] > 0) & (harm["reference"] == ABSENT)].drop_duplicates("factor").head(MOST_HARMS)
+    rows = harm[(harm["lowered"] > 0) & harm["reference"].isin(ABSENT)].drop_duplicates("factor").head(MOST_HARMS)
     said: list[str] = []
     for row in rows.to_dict("records"):
         whom = f" {row['at']}" if row["at"] else ""
