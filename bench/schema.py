@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -41,6 +41,7 @@ class Tensor(StrEnum):
 
 LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, loss of the best constant answer: ln K for K classes)
 SATURATION_FRACTION = 0.2  # a unit is saturated on a sample where |phi'| < this x max |phi'|
+OPEN_GATE = (0.05, 0.95)  # a gate's value is saturated outside
 LARGE_INPUT = 5.0  # an activation's input is large where |u| >= this
 
 
@@ -92,6 +93,7 @@ _FACTORS = {
 _RUN_ID = {"run_id": _text("The run: its cell's key and its replicate.")}
 _STEP = {"step": _count("Optimizer updates already applied: 0 is initialization.", "updates")}
 _LAYER = {"layer_index": _count("Hidden layer, 0 nearest the input; the head comes last.")}
+
 
 TABLES: dict[str, TableSpec] = {
     "runs": TableSpec(
@@ -190,6 +192,43 @@ TABLES: dict[str, TableSpec] = {
             ),
         },
     ),
+    "time_gradients": TableSpec(
+        "run, step, recurrent layer, direction, time step that is kept: by their distance from the last that is "
+        "computed 0, 1, 2, 3, 4, 6, 8, 12, 16, 24, ..., and the first",
+        _RUN_ID
+        | _STEP
+        | {
+            "layer_index": _count("Recurrent layer, 0 nearest the input."),
+            "direction": _text("forward or backward: in which the layer goes along the sequence."),
+            "time": _count("Time step t, 0 the sequence's first.", "time steps"),
+            "lag": _count(
+                "Steps that a gradient takes to t from the first loss that can see it: forward, with a loss at the "
+                "last of T steps, T - 1 - t; with one at every step 0.",
+                "time steps",
+            ),
+            "state_grad_norm": _real(
+                "Root mean square over samples of the L2 norm of B d(loss)/dh_t, the total derivative: by the output "
+                "and by every later step."
+            ),
+            "cell_grad_norm": _real(
+                "The same for c_t, with the path through h_t of the same step; null without a cell state."
+            ),
+            "preactivation_grad_norm": _real(
+                "The same for what the input puts into the pre-activations, W x_t + b of all gates."
+            ),
+            "recurrent_kernel_grad_norm": _real(
+                "L2 norm of the step's own term of d(mean loss)/d(recurrent kernel): summed over all steps they are "
+                "that gradient, which can be large while the early terms vanish."
+            ),
+            "state_mean_square": _real("Mean of h_t squared over samples and units."),
+            "gate_mean": _real(
+                "Mean over samples and units of the gate that keeps the state: an LSTM's f, a GRU's z; null without."
+            ),
+            "gate_saturated_fraction": _real(
+                f"Share of that gate's values outside [{OPEN_GATE[0]}, {OPEN_GATE[1]}]; null without."
+            ),
+        },
+    ),
     "loss_curves": TableSpec(
         "run, step",
         _RUN_ID
@@ -262,6 +301,14 @@ TABLES: dict[str, TableSpec] = {
         },
     ),
 }
+
+
+ASKED = ("time_gradients",)  # tables of cohorts alone whose suite names them in [record]
+
+
+def recorded(table: str, asked: Container[str]) -> bool:
+    """Whether a cohort has a table: each, but of `ASKED` those alone that are among what was `asked` for."""
+    return table not in ASKED or table in asked
 
 
 def conform(table: str, columns: Mapping[str, Any]) -> pa.Table:

@@ -61,7 +61,8 @@ def _made(text: str) -> DryResults:
         suite = load_suite(path)
     plan = make_plan(suite)
     parts = [train_cohort(cohort) for cohort in plan.cohorts]
-    tables = {name: pa.concat_tables([part[name] for part in parts]).to_pandas() for name in TABLES}
+    empty = {name: spec.arrow.empty_table() for name, spec in TABLES.items()}
+    tables = {name: pa.concat_tables([(empty | part)[name] for part in parts]).to_pandas() for name in TABLES}
     manifest = replace(
         Manifest.of(suite, plan, command="bench run small.toml --dry"),
         sha256="0" * 64,

@@ -21,7 +21,7 @@ from bench.executors.tables import in_order
 from bench.plan import Cohort, Plan, make_plan
 from bench.results import CohortFiles, Manifest, Results, check_tables, done_cohorts, read_manifest, repeated_words
 from bench.results.manifest import Word
-from bench.schema import TABLES, conform
+from bench.schema import TABLES, conform, recorded
 from bench.suite import Suite, parse_suite
 
 MAY_DIFFER = ("cohort", "error")  # in `runs`: who trained together, and the end of a log
@@ -216,7 +216,7 @@ def _join(cohort: Cohort, sources: Sequence[Source]) -> dict[str, pa.Table]:
     runs = [run.run_id for run in cohort.runs]
     owned = {source: [run for run in runs if _first(run, sources) is source] for source in sources}
     tables = {}
-    for table in MEASURED:
+    for table in (each for each in MEASURED if recorded(each, cohort.schedules)):
         joined = in_order(pa.concat_tables([source.rows(table, own) for source, own in owned.items()]), runs)
         for source in sources[1:]:
             again = [run for run in runs if run in source.files and run not in owned[source]]

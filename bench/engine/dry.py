@@ -37,6 +37,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bench.engine.dry_time import time_gradients
 from bench.factors import FACTORS, ActivationLevel, Choice
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, TABLES, EventKind, RunStatus, Tensor, conform
@@ -129,9 +130,9 @@ def threshold(clipping: Choice) -> float:
 
 
 def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
-    """All tables of a cohort, by formula; in `bench.schema.TABLES` order and with its exact schemas."""
+    """All tables that a cohort records, by formula, with the exact schemas of `bench.schema.TABLES`."""
     batch = _Batch.of(cohort)
-    return {
+    made = {
         "runs": _runs(cohort, batch),
         "gradient_norms": _gradient_norms(cohort, batch),
         "activations": _activations(cohort, batch),
@@ -140,6 +141,9 @@ def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
         "divergence_events": _divergence_events(cohort, batch),
         "timings": conform("timings", {"cohort": [cohort.key], "runs": [len(cohort.runs)], "steps": [batch.steps]}),
     }
+    if "time_gradients" in cohort.schedules:
+        made["time_gradients"] = _time_gradients(cohort, batch)
+    return made
 
 
 @dataclass(frozen=True)
@@ -189,9 +193,13 @@ class _Batch:
 
     def signal(self, run: Indices, step: Indices) -> Reals:
         """Pre-activation gradient norms `[rows, layers + head]`; the head's is 1 times noise."""
-        kept = 1.0 - 0.5 * self.learns[run] * step / self.steps
         distance = np.append(np.arange(self.depth - 1, -1, -1), 0)
-        return np.asarray(10.0 ** ((self.growth[run] * kept)[:, None] * distance + self.layer_noise[run]))
+        grown = (self.growth[run] * self.kept(run, step))[:, None] * distance
+        return np.asarray(10.0 ** (grown + self.layer_noise[run]))
+
+    def kept(self, run: Indices, step: Indices) -> Reals:
+        """The share of its growth that a run still has at a step."""
+        return np.asarray(1.0 - 0.5 * self.learns[run] * step / self.steps)
 
     def loss(self, run: Indices, step: Indices) -> Reals:
         """Training loss of each row."""
@@ -280,6 +288,12 @@ def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
         large_fraction=np.zeros(square.size),
         pair_correlation=(cosine * shape).ravel(),
     )  # fmt: skip
+
+
+def _time_gradients(cohort: Cohort, batch: _Batch) -> pa.Table:
+    run, step = batch.rows(cohort.schedules["time_gradients"])
+    growth = batch.growth[run] * batch.kept(run, step)
+    return time_gradients(cohort, run, step, batch.signal(run, step)[:, :-1], growth)
 
 
 def _loss_curves(cohort: Cohort, batch: _Batch) -> pa.Table:

@@ -15,6 +15,7 @@ from bench.engine.passes import Carry, Pass, StageGradients, StagePass, Watch
 from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look, measure_signal
 from bench.engine.stacks import LayerStack
+from bench.factors import Moment
 
 # Layers that stand in the graph one after the other at most: an unrolled layer costs 15 to 70 ms of tracing and spares
 # each run 6 to 15 microseconds a step (docs/performance.md), which pays when runs times steps are many.
@@ -37,6 +38,15 @@ class Signal:
     correlation: tf.Tensor
 
 
+@dataclass(frozen=True)
+class TimedLayer:
+    """A layer at a time step, and the columns of `TIME_COLUMNS` that it lacks."""
+
+    layer: int
+    moment: Moment
+    lacks: tuple[str, ...]
+
+
 @dataclass
 class BatchGradients:
     """One batch through the ensemble, before any update.
@@ -55,6 +65,12 @@ class BatchGradients:
     logits: tf.Tensor
     signal: Signal
     stages: list[StageGradients]
+
+    @property
+    def over_time(self) -> tf.Tensor | None:
+        """`TIME_COLUMNS` at the ensemble's `moments`, [moments, columns, R]; None where nobody ever asks."""
+        told = [stage.over_time for stage in self.stages if stage.over_time is not None]
+        return tf.concat(told, axis=0) if told else None
 
 
 @dataclass
@@ -104,6 +120,16 @@ class Ensemble:
         """Every kernel of every layer's stack, [N, R, ...], in order."""
         return [kernel for stack in self.stacks for kernel in stack.kernels]
 
+    @property
+    def moments(self) -> list[TimedLayer]:
+        """The time steps that are told of, from the input on; none without time."""
+        found, layer = [], 0
+        for stage in self.passes:
+            lacks = tuple(getattr(stage, "lacks", ()))
+            found += [TimedLayer(layer, moment, lacks) for moment in getattr(stage, "moments", ())]
+            layer += stage.stage.count * len(stage.stage.block.layers)
+        return found
+
     def repeated(self, x: tf.Tensor) -> tf.Tensor:
         """Samples [B, ...] once for each run, [R, B, ...]."""
         return tf.tile(x[None], [self.runs] + [1] * len(x.shape))
@@ -122,10 +148,13 @@ class Ensemble:
             position += len(stage)
         return tf.concat([*rows, values[-1]], axis=0)
 
-    def gradients(self, x: tf.Tensor, y: tf.Tensor, measure: tf.Tensor) -> BatchGradients:
+    def gradients(
+        self, x: tf.Tensor, y: tf.Tensor, measure: tf.Tensor, timed: tf.Tensor | None = None
+    ) -> BatchGradients:
         """Losses and gradients of every run on its own batch, x [R, B, ...] and y [R, B, ...], in training mode.
 
-        `measure`, a scalar, says whether the signal is to be measured. No variable is assigned to, see `assign_states`.
+        `measure` and `timed`, scalars, say whether the signal and the columns over time are to be measured; of a cohort
+        that never has the latter, `timed` is None. No variable is assigned to, see `assign_states`.
         """
         carry: Carry = (None, x)
         saved = []
@@ -136,7 +165,7 @@ class Ensemble:
         loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
         classes = self.objective.classes
-        watch = (measure, tf.one_hot(y, classes) if classes else None)
+        watch = Watch(measure, tf.one_hot(y, classes) if classes else None, timed)
         found: list[StageGradients] = []
         for stage, kept in zip(reversed(self.passes), reversed(saved), strict=True):
             ends, gradients = stage.backward(kept, ends, watch)
@@ -177,9 +206,11 @@ def _signal(stages: list[list[tf.Tensor]], d_logits: tf.Tensor, watch: Watch) ->
         stages: what `look` found in each stage.
         d_logits: the gradient for the logits, [R, B, outputs].
     """
-    head_norms, head_directions = look([d_logits, tf.fill(tf.shape(d_logits), float("nan"))], *watch)
+    head_norms, head_directions = look(
+        [d_logits, tf.fill(tf.shape(d_logits), float("nan"))], watch.measure, watch.member
+    )
     norms = tf.concat([*(norms for norms, _ in stages), head_norms[None]], axis=0)
     directions = tf.concat([*(directions for _, directions in stages), head_directions[None]], axis=0)
-    squares, correlation = measure_signal(norms, directions, watch[1])
+    squares, correlation = measure_signal(norms, directions, watch.member)
     pre, phi = tf.unstack(tf.sqrt(d_logits.shape[1] * squares), axis=1)
     return Signal(pre, phi, correlation)

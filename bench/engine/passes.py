@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
@@ -23,7 +23,19 @@ from bench.engine.signal import look
 from bench.engine.stacks import LayerStack
 
 Carry = tuple[tf.Tensor | None, tf.Tensor]
-Watch = tuple[tf.Tensor, tf.Tensor | None]  # whether the signal is measured, and of which class each sample is: `look`
+
+
+class Watch(NamedTuple):
+    """What is measured on the way back.
+
+    Attributes:
+        measure, member: whether the signal is, and of which class each sample is: see `signal.look`.
+        timed: whether the columns over time are; None in a cohort that never records them.
+    """
+
+    measure: tf.Tensor
+    member: tf.Tensor | None
+    timed: tf.Tensor | None = None
 
 
 class Entries:
@@ -104,6 +116,9 @@ class Blocks:
 class Pass(Protocol):
     """What takes all runs through a stage. What is saved is its own affair, but for `states`.
 
+    One that goes along a sequence may have two attributes more: `moments`, the time steps (`bench.factors.Moment`) of
+    which its backward pass tells `StageGradients.over_time`, and `lacks`, those of the columns that mean nothing there.
+
     Attributes:
         stage, stacks: the stage, and the stacked weights of each layer of its block.
     """
@@ -119,7 +134,7 @@ class Pass(Protocol):
 
         Args:
             ends: gradients of the loss for (s, h) after the stage; s is None without skip connections.
-            watch: whether the signal is measured, see `signal.look`.
+            watch: what is measured.
         """
 
     def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
@@ -163,11 +178,14 @@ class StageGradients:
         signal: what `signal.look` finds in the gradients for s and phi of each layer, each [N * layers, ...] from the
             input on; zeros when it was not asked for.
         in_time: gives, where layers have time steps, the gradients for pre-activations and states, each [T, R, ...].
+        over_time: of a pass with `moments`, `TIME_COLUMNS` at each, [moments, columns, R] in float64; zeros when they
+            were not asked for, None where nobody ever asks.
     """
 
     weights: list[list[tf.Tensor]]
     signal: list[tf.Tensor]
     in_time: Callable[[], Sequence[tf.Tensor]] = tuple
+    over_time: tf.Tensor | None = None
 
 
 @dataclass
@@ -292,7 +310,7 @@ def _lifted_backward(layer: Layer) -> Callable[..., Any]:
 
     def run(given: Any, watch: Watch) -> Any:
         below, gradients, signal, stream = vectorize(backward_layer(layer), *given)
-        return below, gradients, look(signal, *watch), stream
+        return below, gradients, look(signal, watch.measure, watch.member), stream
 
     return traced_once(run)
 

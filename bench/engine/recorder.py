@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from bench.engine.divergence import Event
+from bench.engine.ensemble import TimedLayer
 from bench.plan import Cohort
-from bench.schema import RunStatus, conform
+from bench.schema import RunStatus, conform, recorded
 
 GRADIENT_COLUMNS = (
     "weight_grad_norm", "weight_grad_mean_abs", "weight_grad_zero_fraction", "preactivation_grad_norm",
@@ -22,6 +23,7 @@ class Recorder:
     """Collects arrays over all runs; a run's rows end with the step at which it diverged.
 
     Attributes:
+        moments: the time steps of which `time_gradients` tells, in the order of their rows.
         facts: columns of `runs` that the data alone decide, such as the best constant answer's loss.
         ended: for each run the last step that has rows.
     """
@@ -30,6 +32,7 @@ class Recorder:
     layer_names: list[str]
     weight_counts: list[int]
     parameter_count: int
+    moments: list[TimedLayer] = field(default_factory=list)
     rows: dict[str, list[tuple[int, dict[str, np.ndarray]]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
@@ -56,24 +59,31 @@ class Recorder:
         self.ended[event.run] = event.step
 
     def tables(self) -> dict[str, pa.Table]:
-        """All tables of the schema."""
+        """All tables that the cohort records."""
         made = {
             "runs": self._runs(),
             "gradient_norms": self._long("gradient_norms", self._layers(head=True)),
             "activations": self._long("activations", self._layers(head=False)),
+            "time_gradients": self._long("time_gradients", self._over_time()),
             "loss_curves": self._long("loss_curves", {}),
             "evaluations": self._long("evaluations", {"split": np.array(["train", "validation"])}),
             "divergence_events": self._events(),
             "timings": {"cohort": [self.cohort.key], "runs": [len(self.cohort.runs)]}
             | {name: [value] for name, value in self.timings.items()},
         }
-        return {name: conform(name, columns) for name, columns in made.items()}
+        return {name: conform(name, columns) for name, columns in made.items() if recorded(name, self.wanted)}
 
     def _layers(self, *, head: bool) -> dict[str, np.ndarray]:
         count = len(self.layer_names) - (0 if head else 1)
         columns = {"layer_index": np.arange(count)}
         if head:
             columns |= {"layer_name": np.array(self.layer_names), "weight_count": np.array(self.weight_counts)}
+        return columns
+
+    def _over_time(self) -> dict[str, np.ndarray]:
+        columns = {"layer_index": np.array([each.layer for each in self.moments])}
+        for name in ("direction", "time", "lag"):
+            columns[name] = np.array([getattr(each.moment, name) for each in self.moments])
         return columns
 
     def _long(self, table: str, inner: dict[str, np.ndarray]) -> dict[str, object]:

@@ -24,7 +24,7 @@ from bench.engine.network import build_network
 from bench.engine.objective import Objective
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
-from bench.engine.recurrence import PROBED
+from bench.engine.recurrence import PROBED, TIME_COLUMNS
 from bench.engine.scores import naive_scores, split_scores
 from bench.engine.update import Update
 from bench.plan import Cohort
@@ -36,7 +36,7 @@ AT_ONCE, FEWEST = 2**24, 32  # numbers of a layer's pre-activations over time th
 
 
 def train_cohort(cohort: Cohort, reached: Callable[[int], None] = lambda step: None) -> dict[str, pa.Table]:
-    """All tables of the schema for a cohort's runs; `reached` is called after each step with how many there were.
+    """All tables that a cohort records; `reached` is called after each step with how many there were.
 
     Raises:
         BenchError: the dataset is missing, or a plugin cannot be used.
@@ -62,7 +62,9 @@ class Training:
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         looked = max(1, PROBED // network.length) if network.length else None  # as the layers would take of them
-        self.recorder = Recorder(cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count)
+        self.recorder = Recorder(
+            cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count, self.ensemble.moments
+        )
         judged = self.data.truth[self.data.train_samples :]
         self.recorder.facts = {
             "targets": str(data.kind),
@@ -107,7 +109,7 @@ class Training:
     def _take(self, step: int, indices: np.ndarray) -> dict[str, np.ndarray]:
         """One step of all runs, as arrays; where it broke an alive run's numbers, with `facts` (see `diagnose`)."""
         measured = tf.constant(self.recorder.wants("gradient_norms", step))
-        given = (tf.constant(indices), tf.constant(self.recorder.alive), measured)
+        given = (tf.constant(indices), tf.constant(self.recorder.alive), measured, self._timed_at(step))
         clock = {0: "trace_seconds", self.steps: "measure_seconds"}.get(step, "train_seconds")
         with self._timed(clock):
             broken = step == self.steps and self._broken()
@@ -117,6 +119,11 @@ class Training:
                 found = {name: value.numpy() for name, value in self.careful_step(*given).items()}
         return found
 
+    def _timed_at(self, step: int) -> tf.Tensor | None:
+        """Whether the columns over time are measured at a step; None: at none."""
+        asked = "time_gradients" in self.cohort.schedules and bool(self.recorder.moments)
+        return tf.constant(self.recorder.wants("time_gradients", step)) if asked else None
+
     def _broken(self) -> bool:
         """Whether an alive run has a weight that is not finite."""
         finite = [
@@ -125,7 +132,15 @@ class Training:
         ]
         return bool((self.recorder.alive & ~tf.reduce_all(tf.stack(finite), axis=0).numpy()).any())
 
-    def _step(self, indices: tf.Tensor, alive: tf.Tensor, measure: tf.Tensor, *, careful: bool) -> dict[str, tf.Tensor]:
+    def _step(
+        self,
+        indices: tf.Tensor,
+        alive: tf.Tensor,
+        measure: tf.Tensor,
+        timed: tf.Tensor | None = None,
+        *,
+        careful: bool,
+    ) -> dict[str, tf.Tensor]:
         """One training step of all runs.
 
         Where it breaks the numbers of an alive run, the step changes nothing and says so: it has to be taken again
@@ -135,11 +150,12 @@ class Training:
             indices: each run's rows, [R, B].
             alive: the runs whose trouble is news, [R].
             measure: whether the columns of `gradient_norms` are wanted; they mean nothing otherwise.
+            timed: whether those of `time_gradients` are; None in a cohort that records none.
             careful: whether every tensor is looked at.
         """
         ensemble = self.ensemble
         x, y = self.data.as_taken(tf.gather(self.data.x, indices)), tf.gather(self.data.y, indices)
-        batch = ensemble.gradients(x, y, measure)
+        batch = ensemble.gradients(x, y, measure, timed)
         penalized = self.update.penalized(batch.gradients)
         gradients, norms = self.update.clip(penalized)
         found = {"loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed}
@@ -170,7 +186,8 @@ class Training:
         found["preactivation_grad_norm"] = batch.signal.preactivation
         found["activation_grad_norm"] = batch.signal.activation
         found["preactivation_grad_pair_correlation"] = batch.signal.correlation
-        return found | dict(zip(("facts", "times"), looked, strict=careful))
+        over_time = {} if batch.over_time is None else {"over_time": batch.over_time}
+        return found | over_time | dict(zip(("facts", "times"), looked, strict=careful))
 
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""
@@ -208,6 +225,16 @@ class Training:
                 del columns["preactivation_grad_pair_correlation"]  # pairs of one class: null, which is not NaN
             columns["activation_grad_norm"] = _null_head(columns["activation_grad_norm"])
             self.recorder.add("gradient_norms", step, columns)
+        if self.recorder.wants("time_gradients", step) and "over_time" in found:
+            self.recorder.add("time_gradients", step, self._time_columns(found["over_time"]))
+
+    def _time_columns(self, found: np.ndarray) -> dict[str, np.ndarray]:
+        """The columns over time, each [R, moments], null where a cell has no such thing, of [moments, columns, R]."""
+        columns: dict[str, np.ndarray] = {}
+        for k, name in enumerate(TIME_COLUMNS):
+            lacking = [name in each.lacks for each in self.recorder.moments]
+            columns[name] = np.ma.masked_array(found[:, k].T, np.broadcast_to(lacking, found[:, k].T.shape))
+        return columns
 
     def _judge(self, step: int, found: dict[str, np.ndarray], losses: _Losses) -> None:
         """Note what left the finite numbers, and losses over the limit, once a run."""

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from bench.plan import Cohort, Run
-from bench.schema import TABLES, RunStatus, conform
+from bench.schema import TABLES, RunStatus, conform, recorded
 
 Tables = dict[str, pa.Table]
 
@@ -27,6 +27,8 @@ def join(cohort: Cohort, parts: Sequence[Tables]) -> Tables:
     runs = [run.run_id for run in cohort.runs]
     joined = {}
     for table in TABLES:
+        if not recorded(table, cohort.schedules):
+            continue
         rows = pa.concat_tables([part[table] for part in parts]).combine_chunks()
         joined[table] = in_order(rows, runs) if "run_id" in rows.column_names else _summed(rows)
     return joined
@@ -77,7 +79,8 @@ def failed_tables(cohort: Cohort, reason: str) -> Tables:
         "error": [reason] * len(runs),
     }
     columns |= {name: [run.choices[name].column for run in runs] for name in runs[0].choices}
-    return {table: conform(table, columns if table == "runs" else {}) for table in TABLES}
+    kept = [table for table in TABLES if recorded(table, cohort.schedules)]
+    return {table: conform(table, columns if table == "runs" else {}) for table in kept}
 
 
 def with_substitutes(part: Cohort, shape: Cohort) -> Cohort:

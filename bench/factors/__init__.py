@@ -11,6 +11,7 @@ from bench.factors.architectures import (
     Costs,
     costs_of,
     default_level,
+    has_time,
     without_use,
 )
 from bench.factors.base import ABSENT, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
@@ -30,6 +31,7 @@ from bench.factors.datasets import (
     sample_kind,
 )
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
+from bench.factors.moments import BACKWARD, FORWARD, Moment, directions_of, kept_distances, moments, planned_moments
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
 from bench.factors.recurrence import (
     CELL,
@@ -43,10 +45,11 @@ from bench.factors.recurrence import (
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "ABSENT", "FACTORS", "IN_TIME", "PLUGIN", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs",
-    "DataKind", "DatasetLevel", "Factor", "Level", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
-    "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level", "level_name",
-    "misfit_in_time",
+    "ABSENT", "BACKWARD", "FACTORS", "FORWARD", "IN_TIME", "PLUGIN", "TOKENS", "ActivationLevel", "ArchitectureLevel",
+    "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting",
+    "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level",
+    "default_level", "directions_of", "has_time", "kept_distances", "level_name", "misfit_in_time", "moments",
+    "planned_moments",
     "read_label", "sample_kind", "show", "without_use",
 ]  # fmt: skip
 

@@ -62,6 +62,7 @@ class ArchitectureLevel(Level):
             is not the factor's own; these factors have no level `none` here.
         unused: each factor that it has no use for, and why.
         refused: levels of other factors that it cannot train, and why.
+        has_time: whether its layers go along a sequence step by step.
     """
 
     accepts: tuple[str, ...] = ()
@@ -69,6 +70,7 @@ class ArchitectureLevel(Level):
     defaults: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    has_time: bool = False
 
     def objection(self, factor: str, choice: Choice) -> str:
         """Why this network cannot be made with a factor's choice; empty where it can."""
@@ -86,6 +88,12 @@ def costs_of(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: i
     return costs(structure, shape, outputs)
 
 
+def has_time(architecture: Choice) -> bool:
+    """Whether its layers go along a sequence step by step; of one from outside nobody knows before it is built."""
+    level = ARCHITECTURE.level(architecture.name)
+    return level.has_time if isinstance(level, ArchitectureLevel) else True
+
+
 ARCHITECTURE = Factor(
     "architecture", "The kind of network.", Place.GRAPH, default="mlp", plugins=True,
     levels=(
@@ -101,6 +109,7 @@ ARCHITECTURE = Factor(
             "recurrent", "Stacked recurrent layers of equal width over a sequence; the head reads the last state.",
             "Elman 1990; Hochreiter & Schmidhuber 1997",
             target="bench.engine.architectures.recurrent:build", accepts=("sequence", "tokens"), costs=recurrent_costs,
+            has_time=True,
             defaults={
                 "cell": "simple", "activation": "tanh", "recurrent_initializer": "orthogonal",
                 "gate_bias": "unit_forget",

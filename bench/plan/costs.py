@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from math import log10, prod
 
-from bench.factors import Costs, costs_of, dataset_level
+from bench.factors import Costs, costs_of, dataset_level, planned_moments
 from bench.plan.model import Cohort
 from bench.suite import Cell
 
@@ -90,6 +90,7 @@ class Call:
 # normalization: most calls are right within a factor of 1.3.
 STEP = Call(1.0, 0.015, 0.7, 0.033, 0.74, 4.0, 14.0, 3.0)
 NORMS = Call(0.0, 0.0, 0.15, 0.0, 0.0, 6.0, 0.0, 3.0)  # of a step that measures them
+TIMED = Call(0.2, 0.0, 0.2, 0.01, 0.5, 0.0, 0.0, 0.0)  # of one that looks at single time steps
 EVALUATION = Call(0.11, 0.0, 0.55, 0.022, 0.14, 1.3, 2.6, 0.0)
 ACTIVATIONS = Call(0.4, 0.03, 0.25, 0.025, 0.14, 11.0, 4.0, 0.0)
 NORMALIZED = {"none": 0.0, "batch_normalization": 0.5}  # of what others cost
@@ -116,6 +117,7 @@ ROW_BYTES = {
     "runs": 40,
     "gradient_norms": 52,
     "activations": 44,
+    "time_gradients": 60,
     "loss_curves": 22,
     "evaluations": 18,
     "divergence_events": 30,
@@ -160,6 +162,7 @@ class Estimate:
             "gradient_norms": (NORMS, batch),
             "evaluations": (EVALUATION, EVALUATED),
             "activations": (ACTIVATIONS, LOOKED_AT),
+            "time_gradients": (TIMED, batch),
         }
         used = [STEP, *(call for table, (call, _) in calls.items() if cohort.schedules.get(table))]
         first = sum(call.first + call.first_layer * min(layers, UNROLLED_LAYERS) for call in used)
@@ -204,9 +207,15 @@ def estimate_memory(cohort: Cohort) -> int:
 def estimate_rows(cohort: Cohort) -> dict[str, int]:
     """How many rows each table gets if no run diverges."""
     depth = _costs(cohort.structure).layers
-    per_step = {"gradient_norms": depth + 1, "activations": depth, "loss_curves": 1, "evaluations": 2}
+    per_step = {
+        "gradient_norms": depth + 1,
+        "activations": depth,
+        "time_gradients": len(planned_moments(cohort.structure)),
+        "loss_curves": 1,
+        "evaluations": 2,
+    }
     runs = len(cohort.runs)
-    rows = {table: runs * len(cohort.schedules[table]) * count for table, count in per_step.items()}
+    rows = {table: runs * len(cohort.schedules.get(table, ())) * count for table, count in per_step.items()}
     return {"runs": runs} | rows | {"divergence_events": 0, "timings": 1}
 
 

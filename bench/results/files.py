@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 
 from bench.errors import ResultsError, nearest, printable
 from bench.factors import ABSENT, FACTORS
-from bench.schema import TABLES
+from bench.schema import ASKED, TABLES
 
 TEMPORARY = ".writing"
 DIGESTS = "digests"
@@ -38,6 +38,7 @@ KEYS = {
     "runs": ("run_id", "suite", "cell_key", "replicate", "seed", "cohort", "depth", "status", "steps_completed"),
     "gradient_norms": ("run_id", "step", "layer_index"),
     "activations": ("run_id", "step", "layer_index"),
+    "time_gradients": ("run_id", "step", "layer_index", "direction", "time"),
     "loss_curves": ("run_id", "step"),
     "evaluations": ("run_id", "step", "split"),
     "divergence_events": ("run_id", "step", "kind", "tensor"),
@@ -138,6 +139,10 @@ class CohortFiles:
             raise ResultsError(f"{self.record_path}: is not as `bench run` writes it. {MENDED}.")
         return found
 
+    def holds(self, table: str) -> bool:
+        """Whether a file of the table is here, or should be: of those that must be asked for there may never be one."""
+        return table not in ASKED or self.path(table).exists() or table in (self.record or {})
+
     def content(self, table: str) -> bytes:
         """The bytes of a table's file.
 
@@ -156,7 +161,7 @@ class CohortFiles:
     def digests(self) -> dict[str, str]:
         """The digest of each file that is there and sound; none where the cohort is not done."""
         found = {}
-        for table in TABLES if self.path(DONE_MARK).exists() else ():
+        for table in filter(self.holds, TABLES) if self.path(DONE_MARK).exists() else ():
             try:
                 found[table] = digest_of(self.content(table))
             except ResultsError:
@@ -166,10 +171,11 @@ class CohortFiles:
     def whole(self) -> bool:
         """Whether every file is here, sound and of today's schema; with digests nothing is unpacked to find out."""
         try:
+            tables = [table for table in TABLES if self.holds(table)]
             if self.record is None:
-                for table in TABLES:
+                for table in tables:
                     self.read(table)
-            schemas = {table: pq.read_schema(pa.BufferReader(self.content(table))) for table in TABLES}
+            schemas = {table: pq.read_schema(pa.BufferReader(self.content(table))) for table in tables}
         except (ResultsError, *UNREADABLE):
             return False
         return all(schema.equals(TABLES[table].arrow) for table, schema in schemas.items())
@@ -177,9 +183,13 @@ class CohortFiles:
     def read(self, table: str, words: Collection[str] = (), columns: Collection[str] | None = None) -> pa.Table:
         """A table's rows with the schema's columns, or some and its keys; `words` come as dictionaries.
 
+        One that nobody asked for is empty.
+
         Raises:
             ResultsError: the file is missing, damaged, or not of this table.
         """
+        if not self.holds(table):
+            return _schema(table, words, columns).empty_table()
         if table == DONE_MARK or not self.unfinished:
             return read_rows(self.content(table), self.path(table), table, words, columns)
         rows = self.of_done(read_rows(self.content(table), self.path(table), table, (), columns))
@@ -238,7 +248,8 @@ def read_rows(
     Raises:
         ResultsError: it is damaged, or not of this table; the message names `path`.
     """
-    wanted = [name for name in TABLES[table].columns if columns is None or name in columns or name in KEYS[table]]
+    schema = _schema(table, words, columns)
+    wanted = schema.names
     try:
         source = pa.BufferReader(content)
         metadata = pq.read_metadata(source)
@@ -251,10 +262,14 @@ def read_rows(
         raise ResultsError(
             f"{path}: cannot be read ({reason_of(error)}). `bench run` trains that cohort again."
         ) from error
-    fields = [TABLES[table].arrow.field(name) for name in wanted]
-    fields = [field.with_type(WORDS) if field.name in words else field for field in fields]
-    schema = pa.schema(fields, TABLES[table].arrow.metadata)
-    return pa.Table.from_arrays([_fitted(found, table, field, path) for field in fields], schema=schema)
+    return pa.Table.from_arrays([_fitted(found, table, field, path) for field in schema], schema=schema)
+
+
+def _schema(table: str, words: Collection[str], columns: Collection[str] | None) -> pa.Schema:
+    """What is read of a table: its keys and some columns, or all; those in `words` are dictionaries."""
+    whole = TABLES[table].arrow
+    kept = [field for field in whole if columns is None or field.name in columns or field.name in KEYS[table]]
+    return pa.schema([each.with_type(WORDS) if each.name in words else each for each in kept], whole.metadata)
 
 
 def _fitted(found: pa.Table, table: str, field: pa.Field, path: Path) -> pa.ChunkedArray:

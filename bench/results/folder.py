@@ -41,7 +41,7 @@ from bench.results.files import (
 from bench.results.manifest import NAME as MANIFEST
 from bench.results.manifest import Manifest
 from bench.results.reading import done_cohorts
-from bench.schema import TABLES, RunStatus
+from bench.schema import TABLES, RunStatus, recorded
 
 SUPERSEDED = "superseded"
 DISCARDED = ".discarded"
@@ -146,7 +146,7 @@ class Results:
         Raises:
             ResultsError: the disk is full or the folder cannot be written to. Nothing half-written is left visible.
         """
-        self._replace(cohort, {table: tables[table] for table in DONE_MARK_LAST})
+        self._replace(cohort, {table: tables[table] for table in DONE_MARK_LAST if recorded(table, tables)})
 
     def _replace(self, cohort: str, tables: Mapping[str, pa.Table]) -> None:
         """Replace some of a cohort's files: temporary ones first, then their digests, then one name after the other."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from bench.quantities import LAYERED
 from bench.results.files import DONE_MARK, KEYS, MAX_REASON, CohortFiles
 from bench.schema import TABLES, RunStatus
 
-COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index", "time")
+COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index", "time", "lag")
 Reduce = Callable[[dict[str, pd.DataFrame], str], pd.DataFrame]
 MOST_COUNTED = 2**31 - 1
 MOST_KEYS = 2**62
 NARROWER: Mapping[str, tuple[type, ...]] = {"i": (np.int16, np.int32), "f": (np.float32,)}
 SAMPLE = 1000  # rows that tell at once that a column needs its 64 bits
-REPEATED = ("run_id", "layer_name", "split")  # read as categories: millions of rows hold few different words
+REPEATED = ("run_id", "layer_name", "split", "direction")  # read as categories: many rows hold few different words
 
 
 def read_tables(
@@ -30,7 +30,7 @@ def read_tables(
 ) -> dict[str, pd.DataFrame]:
     """Every table of a results folder, with the schema's columns; empty where nothing was recorded.
 
-    Rows come in the order of their cohorts' names. `run_id`, `layer_name` and `split` are categories but in `runs`.
+    Rows come in the order of their cohorts' names. `run_id` and other words that repeat are categories but in `runs`.
 
     Args:
         columns: what to read of a table, beside its keys (`files.KEYS`); a table that is not named is read whole.
@@ -143,7 +143,7 @@ def _check_rows(table: str, frame: pd.DataFrame, known: set[str], folder: Path) 
             raise ResultsError(f"{folder}: table {table}: {name} {wrong} is not from 0 to {MOST_COUNTED}.")
     if "run_id" not in frame or table == "runs":
         return
-    if not _each_once(frame, [name for name in KEYS[table][1:] if name in ("step", "layer_index", "split")]):
+    if table != "divergence_events" and not _each_once(frame, KEYS[table][1:]):
         raise ResultsError(f"{folder}: table {table} has rows that are there twice.")
     foreign = sorted(set(frame["run_id"].cat.categories) - known)
     if foreign:
@@ -153,13 +153,11 @@ def _check_rows(table: str, frame: pd.DataFrame, known: set[str], folder: Path) 
         )
 
 
-def _each_once(frame: pd.DataFrame, names: list[str]) -> bool:
+def _each_once(frame: pd.DataFrame, names: Sequence[str]) -> bool:
     """Whether no two rows share `run_id` and these columns; events may, so for those it is not asked."""
-    if "kind" in frame:
-        return True
     key, room = frame["run_id"].cat.codes.to_numpy("int64"), max(1, len(frame["run_id"].cat.categories))
     for name in names:
-        values = frame[name].cat.codes.to_numpy() if name == "split" else frame[name].to_numpy()
+        values = frame[name].cat.codes.to_numpy() if name in REPEATED else frame[name].to_numpy()
         size = int(values.max()) + 1 if len(values) else 1
         key *= size
         key += values

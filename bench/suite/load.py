@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import FACTORS, Choice, choose, content_digest, content_of, show
+from bench.factors import FACTORS, Choice, choose, content_digest, content_of, has_time, show
 from bench.rules import RulesChoice, choose_rules
 from bench.suite.cells import (
     OWN,
@@ -68,9 +68,9 @@ class Suite:
         choices = self.factors.get("dataset") or (self.fixed["dataset"],)
         return {content_of(choice): choice.digest for choice in choices if choice.digest}
 
-    def schedules(self, steps: int) -> dict[str, tuple[int, ...]]:
-        """For each recorded table, its steps in a run of `steps` updates, ascending."""
-        return self.record.schedules(steps)
+    def schedules(self, steps: int, *, has_time: bool = True) -> dict[str, tuple[int, ...]]:
+        """For each recorded table, its steps in a run of `steps` updates, ascending; see `Record.schedules`."""
+        return self.record.schedules(steps, has_time=has_time)
 
 
 def load_suite(path: Path, *, plugins: bool = True) -> Suite:
@@ -112,7 +112,8 @@ def _build(file: SuiteFile, text: str, path: Path, digest_of: Callable[[str], st
     cells = expand(levels, exclude, include)
     check_combinations(cells)
     check_size(len(cells), file.suite.replicates)
-    record = read_record(file.record, max(int(cell["steps"].value or 0) for cell in cells))
+    steps = max(int(cell["steps"].value or 0) for cell in cells)
+    record = read_record(file.record, steps, has_time=any(has_time(cell["architecture"]) for cell in cells))
     return Suite(
         **file.suite.model_dump(),
         factors=levels.varied,

@@ -11,7 +11,8 @@ from bench.factors import show
 WORDS = ("every_step", "never")
 RULES = ("every", "log_spaced", "at")
 # A training gradient belongs to the update it makes, so its last step is one before that of the final network.
-BEFORE_UPDATE = ("gradient_norms", "loss_curves")
+BEFORE_UPDATE = ("gradient_norms", "time_gradients", "loss_curves")
+ASKED = ("jacobians", "time_gradients")  # what is measured only where a suite asks for it
 MAX_RECORDED = 1_000_000  # steps of a run in one table
 _HOW = '"every_step", "never", { every = 10 }, { log_spaced = 20 } or { at = [0, 10, "last"] }'
 
@@ -62,12 +63,17 @@ class Record:
     loss_curves: Schedule = Schedule("every_step")
     evaluations: Schedule = Schedule("log_spaced", 10)
     jacobians: Schedule = Schedule("never")
+    time_gradients: Schedule = Schedule("never")
 
-    def schedules(self, steps: int) -> dict[str, tuple[int, ...]]:
-        """The recorded steps of each table in a run of `steps` updates; `jacobians` only where they are asked for."""
+    def schedules(self, steps: int, *, has_time: bool = True) -> dict[str, tuple[int, ...]]:
+        """The recorded steps of each table in a run of `steps` updates; those of `ASKED` only where they are asked for.
+
+        `has_time`: whether the network has time steps; without, `time_gradients` is left out.
+        """
         found = {table: getattr(self, table).steps(last_step(table, steps)) for table in RECORDED}
-        if not found["jacobians"]:
-            del found["jacobians"]  # a cohort's key hashes what is here, and theirs were without it
+        left = [table for table in ASKED if not found[table] or (table == "time_gradients" and not has_time)]
+        for table in left:
+            del found[table]  # a cohort's key hashes what is here, and those of suites that do not ask were without
         return found
 
 
@@ -79,11 +85,14 @@ def last_step(table: str, steps: int) -> int:
     return steps - 1 if table in BEFORE_UPDATE else steps
 
 
-def read_record(written: Mapping[str, object], steps: int) -> Record:
+def read_record(written: Mapping[str, object], steps: int, *, has_time: bool = True) -> Record:
     """The `[record]` of a suite whose longest run has `steps` updates.
 
+    `has_time`: whether any of its networks has time steps.
+
     Raises:
-        SuiteError: a key is not a table, its value is not a schedule, or one that lists too many steps.
+        SuiteError: a key is not a table, its value is not a schedule, one that lists too many steps, or the table is
+            one that no network here has.
     """
     schedules = {}
     for table, value in written.items():
@@ -92,6 +101,11 @@ def read_record(written: Mapping[str, object], steps: int) -> Record:
         with during(f"[record] {table}:"):
             schedules[table] = _read_schedule(value, last_step(table, steps))
     record = Record(**schedules)
+    if record.time_gradients.rule != "never" and not has_time:
+        raise SuiteError(
+            "[record] time_gradients: no network of this suite has time steps. Leave it out, or train "
+            'architecture = "recurrent".'
+        )
     _check_jacobians(record, steps)
     for table in RECORDED:
         schedule = getattr(record, table)

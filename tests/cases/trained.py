@@ -78,7 +78,8 @@ def train(folder: Path, cells: list[Cell], fixed: Mapping[str, object], replicat
     suite = load_suite(path)
     plan = make_plan(suite)
     parts = [train_cohort(cohort) for cohort in plan.cohorts]
-    tables = {name: pa.concat_tables([part[name] for part in parts]).to_pandas() for name in TABLES}
+    empty = {name: spec.arrow.empty_table() for name, spec in TABLES.items()}
+    tables = {name: pa.concat_tables([(empty | part)[name] for part in parts]).to_pandas() for name in TABLES}
     return Trained(Frames.of(tables, Manifest.of(suite, plan, command="bench run case.toml")))
 
 

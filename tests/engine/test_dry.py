@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 
 from bench.engine.dry import BATCH_DECADES, CHANCE_ACCURACY, CHANCE_LOSS, FLOOR, GAIN, LAYER_NOISE, fate, train_cohort
-from bench.plan import make_plan
-from bench.schema import LOSS_LIMIT_FACTOR, TABLES
+from bench.engine.dry_time import GATED_SHARE, TIME_SHARE
+from bench.plan import estimate_rows, make_plan
+from bench.schema import ASKED, LOSS_LIMIT_FACTOR, TABLES
 from tests.cohorts import EVALUATED, cohorts, of_run
 from tests.dry_results import EXPLODING, SMALL, dry_results
 
@@ -160,11 +161,26 @@ def test_a_run_does_not_depend_on_its_neighbours_and_replicates_differ() -> None
     assert (first != second).all()
 
 
+@pytest.mark.parametrize(("cell", "per_step"), [("simple", TIME_SHARE), ("lstm", GATED_SHARE)])
+def test_the_state_gradient_has_the_growth_of_the_formula_by_lag(cell: str, per_step: float) -> None:
+    fixed = f'architecture = "recurrent"\ndataset = {{ level = "recall", length = 50 }}\ndepth = 2\ncell = "{cell}"'
+    record = EVALUATED + "time_gradients = { at = [0, 7] }\n"
+    (cohort,) = cohorts('initializer = ["he_normal"]', f"{fixed}\nsteps = 10", 2, record)
+    made = train_cohort(cohort)
+    assert made["time_gradients"].schema.equals(TABLES["time_gradients"].arrow, check_metadata=True)
+    assert made["time_gradients"].num_rows == estimate_rows(cohort)["time_gradients"] == 2 * 2 * 2 * 13
+    rows = made["time_gradients"].to_pandas()
+    top = rows[(rows["step"] == 0) & (rows["layer_index"] == 1)]
+    decades = np.log10(top["state_grad_norm"].to_numpy())
+    np.testing.assert_allclose(decades, fate(cohort.runs[0].choices).growth * per_step * top["lag"], atol=EXACT)
+    assert rows["gate_mean"].isna().all() == (cell == "simple") and rows["time"].max() == 49
+
+
 def test_tables_have_exactly_the_schemas() -> None:
     for factors in ("learning_rate = [0.01, 100.0]", "learning_rate = [0.01]"):
         (cohort,) = cohorts(factors, 'activation = "tanh"\ndepth = 2\nsteps = 30')
         made = train_cohort(cohort)
-        assert list(made) == list(TABLES)
+        assert list(made) == [name for name in TABLES if name not in ASKED]
         for name, table in made.items():
             assert table.schema.equals(TABLES[name].arrow, check_metadata=True), name
             table.validate(full=True)
@@ -205,7 +221,7 @@ def test_ten_thousand_runs_each_have_their_rows() -> None:
     record += 'activations = { at = [0] }\nevaluations = { at = ["last"] }\n'
     planned = cohorts(f"learning_rate = [{rates}]", "depth = 3\nsteps = 10", replicates=100, record=record)
     parts = [train_cohort(cohort) for cohort in planned]
-    rows = {name: sum(part[name].num_rows for part in parts) for name in TABLES}
+    rows = {name: sum(part[name].num_rows for part in parts) for name in TABLES if name not in ASKED}
     rows_of_a_run = {"runs": 1, "gradient_norms": 4, "activations": 3, "loss_curves": 2, "evaluations": 2}
     rest = {"divergence_events": 0, "timings": len(planned)}
     assert rows == {name: 10_000 * count for name, count in rows_of_a_run.items()} | rest

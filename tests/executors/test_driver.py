@@ -13,7 +13,6 @@ from bench.executors.driver import TIMEOUT_FLOOR, Driver, Incident, Outcome, def
 from bench.executors.local import LocalExecutor
 from bench.executors.tables import Tables, failed_tables, join, without
 from bench.plan import Cohort
-from bench.schema import TABLES
 from tests.cohorts import EVALUATED, cohorts
 from tests.executors.targets import is_poisoned
 from tests.inline import Failing, InlineExecutor
@@ -59,7 +58,7 @@ def assert_complete(outcomes: list[Outcome], planned: tuple[Cohort, ...]) -> Non
         ]
         joined, undisturbed = join(cohort, parts), train_cohort(cohort)
         assert joined["runs"]["run_id"].to_pylist() == [run.run_id for run in cohort.runs]
-        for table in TABLES.keys() - {"timings"}:
+        for table in joined.keys() - {"timings"}:
             assert without(joined, gone)[table].equals(without(undisturbed, gone)[table]), table
 
 

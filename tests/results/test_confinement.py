@@ -17,7 +17,7 @@ from bench.errors import ResultsError
 from bench.plan import Plan, make_plan
 from bench.report import write_index, write_report
 from bench.results import Manifest, Results
-from bench.schema import TABLES
+from bench.schema import ASKED, TABLES
 from bench.suite import parse_suite
 from tests.inline import altered
 
@@ -67,7 +67,7 @@ def test_keys_are_plain_file_names_and_tables_are_written_inside_the_folder_alon
     for cohort in plan.cohorts:
         store.write(cohort.key, train_cohort(cohort))
     written = {path for path in tmp_path.rglob("*") if path.is_file()}
-    tables = {store.folder / "tables" / t / f"{c.key}.parquet" for t in TABLES for c in plan.cohorts}
+    tables = {store.folder / "tables" / t / f"{c.key}.parquet" for t in TABLES if t not in ASKED for c in plan.cohorts}
     assert written == tables | {store.folder / "digests" / f"{c.key}.json" for c in plan.cohorts}
     with pytest.raises(Exception, match=r"\[suite\] name"):
         parse_suite(HEAD.replace('"s"', f'"{level}"') + "[factors]\ndepth = [2]", Path("s.toml"))

@@ -2,6 +2,7 @@
 
 import io
 import os
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 
 from bench.errors import ResultsError
 from bench.results import CohortFiles, Results, read_manifest, read_tables
-from bench.schema import TABLES, conform
+from bench.schema import ASKED, TABLES, conform
 from tests.inline import full_disk
 
 
@@ -33,6 +34,22 @@ def test_what_is_written_is_read_back_with_units_and_meanings(results: Results) 
     assert field.metadata[b"unit"] == b"nat"
     assert results.done(["a", "b"]) == {"a"}
     assert not list(results.folder.rglob("*.writing"))
+
+
+@pytest.mark.parametrize("digests", [True, False])
+def test_a_cohort_that_was_not_asked_for_a_table_has_no_file_of_it(results: Results, digests: bool) -> None:
+    tables = tables_of("a")
+    results.write("a", {name: rows for name, rows in tables.items() if name not in ASKED})
+    results.write("b", tables_of("b"))
+    if not digests:  # as in a folder of an older version
+        shutil.rmtree(results.folder / "digests")
+    for table in ASKED:
+        assert [path.stem for path in (results.folder / "tables" / table).iterdir()] == ["b"]
+        assert CohortFiles(results.folder, "a").read(table).num_rows == 0
+        assert results.read("a")[table].schema.equals(TABLES[table].arrow)
+    assert results.done(["a", "b"]) == {"a", "b"}
+    results.forget("a", ["a-r0"])
+    assert results.done(["a"]) == {"a"}
 
 
 def test_runs_from_before_a_factor_have_its_absent_treatment(results: Results) -> None:

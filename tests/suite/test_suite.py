@@ -13,6 +13,7 @@ import pytest
 from bench.cli import app, guarded
 from bench.errors import SuiteError
 from bench.factors import FACTORS
+from bench.plan import make_plan
 from bench.suite import Record, Schedule, Suite, load_suite, suite_schema
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -282,6 +283,19 @@ def test_gradients_end_one_step_before_the_network_does(load: Load) -> None:
     assert (schedules["gradient_norms"], schedules["evaluations"]) == ((59,), (60,))
     assert schedules["loss_curves"] == tuple(range(60))
     assert suite.record.activations == Record().activations
+
+
+def test_the_gradient_over_time_is_recorded_where_networks_have_time_and_refused_elsewhere(load: Load) -> None:
+    asked = '[record]\ntime_gradients = { at = [0, "last"] }\n'
+    with pytest.raises(SuiteError, match=r'time_gradients: no network of this suite has time steps.*"recurrent"'):
+        load(GRID + asked)
+    both = load(
+        HEAD + '[factors]\narchitecture = ["mlp", "recurrent"]\n[fixed]\ndataset = "digits_rows"\nsteps = 9\n' + asked
+    )
+    schedules = {cohort.structure["architecture"].name: cohort.schedules for cohort in make_plan(both).cohorts}
+    assert schedules["recurrent"]["time_gradients"] == (0, 8)
+    assert "time_gradients" not in schedules["mlp"]
+    assert "time_gradients" not in load(GRID + '[record]\ntime_gradients = "never"\n').schedules(60)
 
 
 @pytest.mark.parametrize("path", sorted(SUITES.glob("*.toml")), ids=lambda path: path.stem)

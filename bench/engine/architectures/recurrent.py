@@ -20,7 +20,7 @@ from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.datasets import check_sample, kind_of
 from bench.engine.recurrence import CELLS, Phi, RecurrentPass, both_ways
 from bench.errors import DataError
-from bench.factors import Choice, DataKind
+from bench.factors import Choice, DataKind, directions_of, moments
 
 
 def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs: int) -> Network:
@@ -34,14 +34,17 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
     length, each = input_shape[0], kind_of(structure["dataset"]) is DataKind.CLASSES_EACH
     if each and outputs % length:
         raise DataError(f'dataset "{structure["dataset"].label}": recurrent networks answer at each of {length} steps.')
-    cell, ways = CELLS[structure["cell"].name], 2 if structure["direction"].name == "bidirectional" else 1
+    cell, ways = CELLS[structure["cell"].name], len(directions_of(structure))
     activation = make_activation(structure["activation"])
     phi = Phi(activation, structure["activation"].label)
     stages = []
     for index in range(depth):
         weights = cell.keras_layer(width)
-        sequences, first = each or index < depth - 1, index == 0
-        own_pass: Any = partial(RecurrentPass, cell=cell, phi=phi, sequences=sequences, reads_data=first)
+        last, first = index == depth - 1, index == 0
+        own_pass: Any = partial(
+            RecurrentPass, cell=cell, phi=phi, sequences=each or not last, reads_data=first,
+            moments=moments(length, each=each, directions=directions_of(structure), last=last),
+        )  # fmt: skip
         if ways == 2:
             weights, own_pass = keras.layers.Bidirectional(weights), partial(both_ways, own_pass)
         weights.build((None, length, ways * width if index else input_shape[1]))

@@ -7,7 +7,7 @@ their states side by side, [..., 2 n], at every step or each direction's last. I
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ from bench.engine.passes import Carry, StageGradients, Watch
 from bench.engine.recurrence.over_time import RecurrentPass, fewer, looked
 from bench.engine.run_settings import RunSettings
 from bench.engine.stacks import LayerStack
+from bench.factors import BACKWARD, FORWARD, Moment
 
 
 @dataclass
@@ -47,6 +48,16 @@ class BothWaysPass:
     stacks: list[LayerStack]
     ways: list[RecurrentPass]
 
+    @property
+    def moments(self) -> Sequence[Moment]:
+        """See `passes.Pass`."""
+        return [moment for way in self.ways for moment in way.moments]
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """See `passes.Pass`."""
+        return self.ways[0].lacks
+
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Any]:
         """See `passes.Pass`."""
         (((_, h), ahead), ((_, h_back), back)) = (
@@ -59,7 +70,7 @@ class BothWaysPass:
         """See `passes.Pass`."""
         dh, dh_back = tf.split(ends[1], 2, axis=-1)
         given = dh, _turned(dh_back) if self.ways[0].sequences else dh_back
-        apart = (tf.constant(value=False), *watch[1:])  # the two are looked at together
+        apart = watch._replace(measure=tf.constant(value=False))  # the two are looked at together
         ((_, d_x), ahead), ((_, d_x_back), back) = (
             way.backward(kept, (None, each), apart)
             for way, kept, each in zip(self.ways, saved.ways, given, strict=True)
@@ -70,7 +81,9 @@ class BothWaysPass:
 
         seen = looked(side_by_side, ends[1].shape[:2], watch)
         weights = [[*ahead.weights[0], *back.weights[0]]]
-        found = StageGradients(weights, seen, lambda: (*ahead.in_time(), *back.in_time()))
+        told = [each.over_time for each in (ahead, back) if each.over_time is not None]
+        over_time = tf.concat(told, axis=0) if told else None
+        found = StageGradients(weights, seen, lambda: (*ahead.in_time(), *back.in_time()), over_time)
         return (None, d_x if self.ways[0].reads_data else d_x + _turned(d_x_back)), found
 
     def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
@@ -100,11 +113,18 @@ class BothWaysPass:
 def both_ways(
     one_way: Callable[..., RecurrentPass], stage: Stage, stacks: list[LayerStack], settings: RunSettings
 ) -> BothWaysPass:
-    """The pass of a layer whose weights are those of both directions, each of which `one_way` makes."""
+    """The pass of a layer whose weights are those of both directions, each of which `one_way` makes.
+
+    Its moments are those of both.
+    """
     weights = stacks[0].affine
     half = len(weights) // 2
     parts = ([LayerStack(part, [], [])] for part in (weights[:half], weights[half:]))
-    return BothWaysPass(stage, stacks, [one_way(stage, part, settings) for part in parts])
+    ways = []
+    for part, direction in zip(parts, (FORWARD, BACKWARD), strict=True):
+        way = one_way(stage, part, settings)
+        ways.append(replace(way, moments=[each for each in way.moments if each.direction == direction]))
+    return BothWaysPass(stage, stacks, ways)
 
 
 def _both(x: tf.Tensor) -> Sequence[tf.Tensor]:

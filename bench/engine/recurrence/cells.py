@@ -69,6 +69,7 @@ class Cell(ABC):
         blocks: of each block of z, which block of the kernel (with its bias) and which of the recurrent kernel make it;
             the first `gates` are all that depend on x_t, in the kernel's order.
         kept: tensors that a step keeps for the backward pass; u comes on top where phi's slope needs it.
+        keeper: which of them is the gate that keeps the state; None where there is none.
     """
 
     keras_layer: Any
@@ -76,6 +77,7 @@ class Cell(ABC):
     states: int
     blocks: tuple[tuple[int | None, int | None], ...]
     kept: int
+    keeper: int | None = None
 
     @abstractmethod
     def step(self, phi: Phi, z: tf.Tensor, state: State) -> tuple[State, State]:
@@ -124,6 +126,7 @@ class LongShortTerm(Cell):
 
     keras_layer, gates, states, kept = keras.layers.LSTM, 4, 2, 5
     blocks = ((0, 0), (1, 1), (2, 2), (3, 3))
+    keeper = 1
 
     def step(self, phi: Phi, z: tf.Tensor, state: State) -> tuple[State, State]:
         """See `Cell`."""
@@ -160,6 +163,7 @@ class Gated(Cell):
 
     keras_layer, gates, states, kept = keras.layers.GRU, 3, 1, 4
     blocks = ((0, 0), (1, 1), (2, None), (None, 2))
+    keeper = 0
 
     def step(self, phi: Phi, z: tf.Tensor, state: State) -> tuple[State, State]:
         """See `Cell`."""

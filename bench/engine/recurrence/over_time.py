@@ -21,9 +21,11 @@ from bench.engine.blocks import Layer, Stage
 from bench.engine.passes import Carry, StageGradients, Watch
 from bench.engine.recurrence.cells import Cell, Phi, State
 from bench.engine.recurrence.joined import join, part
+from bench.engine.recurrence.timed import columns_at, measured_at
 from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look
 from bench.engine.stacks import LayerStack
+from bench.factors import FORWARD, Moment
 
 PROBED = 2**14  # samples times time steps whose activations are looked at, at most
 
@@ -60,6 +62,7 @@ class RecurrentPass:
         phi: the cell's activation.
         sequences: whether it passes on the state at every step; else the last alone.
         reads_data: whether what it is given are samples, for which nobody asks a gradient.
+        moments: see `passes.Pass`.
 
     The gradient for a state goes back within windows of so many time steps as `truncate` says of its run, from the
     sequence's beginning on (Williams & Peng 1990; Keras: `stop_gradient` on the state between two windows).
@@ -72,6 +75,7 @@ class RecurrentPass:
     phi: Phi
     sequences: bool
     reads_data: bool = False
+    moments: Sequence[Moment] = ()
 
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Any]:
         """See `passes.Pass`."""
@@ -105,6 +109,7 @@ class RecurrentPass:
     def backward(self, saved: Any, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
         """See `passes.Pass`."""
         cell, dh, (runs, steps, samples, features) = self.cell, ends[1], saved.shape
+        timed = watch.timed is not None
         outer, inner = (
             tf.transpose(side, [0, 2, 1]) for side in (saved.weights[:, :features], saved.weights[:, features + 1 :])
         )
@@ -125,11 +130,13 @@ class RecurrentPass:
             if passing is not None:
                 carried = tuple(tf.where(passing[t], each, 0.0) for each in carried)
             found += tf.matmul(saved.given.read(t), dz, transpose_a=True)
-            values = [dz, total[0], *([] if self.reads_data else [tf.matmul(dz, outer)])]
+            values = [dz, total[0], *([] if self.reads_data else [tf.matmul(dz, outer)]), *(total[1:] if timed else ())]
             return k + 1, carried, found, [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
 
         widths = [saved.weights.shape[-1], self._units, *([] if self.reads_data else [features])]
-        arrays = [tf.TensorArray(tf.float32, steps, element_shape=[runs, samples, width]) for width in widths]
+        widths += [self._units] * (cell.states - 1) if timed else []
+        room = partial(tf.TensorArray, tf.float32, steps, clear_after_read=False)
+        arrays = [room(element_shape=[runs, samples, width]) for width in widths]
         start = (0, carried, tf.zeros_like(saved.weights), arrays)
         _, _, found, arrays = tf.while_loop(
             lambda k, *_: k < steps, body, start, maximum_iterations=steps, parallel_iterations=1
@@ -138,7 +145,8 @@ class RecurrentPass:
         gradients = part(cell, self.stacks[0], found)
         in_time = partial(self._in_time, arrays)
         seen = looked(in_time, (runs, samples), watch)
-        return (None, d_x), StageGradients([[each[None] for each in gradients]], seen, in_time)
+        over_time = None if watch.timed is None else self._over_time(saved, arrays, watch.timed)
+        return (None, d_x), StageGradients([[each[None] for each in gradients]], seen, in_time, over_time)
 
     def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
         """See `passes.Pass`; the activation's output is the state h, at every step."""
@@ -164,6 +172,31 @@ class RecurrentPass:
         forward = _first_bad([self.taps(saved)[0], *(array.stack()[1:] for array in saved.state)])
         back = _first_bad([each[::-1] for each in gradients.in_time()])
         return tf.stack([forward, tf.where(back < 0, -1, saved.shape[1] - 1 - back)])[:, None]
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """See `passes.Pass`."""
+        cell = ("cell_grad_norm",) if self.cell.states == 1 else ()
+        return cell + (("gate_mean", "gate_saturated_fraction") if self.cell.keeper is None else ())
+
+    def _over_time(self, saved: Kept, arrays: Sequence[tf.TensorArray], timed: tf.Tensor) -> tf.Tensor:
+        """See `StageGradients.over_time`; the arrays are those of the backward loop."""
+        last, inside = saved.shape[1] - 1, [block for _, block in self.cell.blocks]
+        own = [each.time if each.direction == FORWARD else last - each.time for each in self.moments]
+        times = tf.constant(own)  # in the order in which the pass takes them
+
+        def columns(k: tf.Tensor) -> tf.Tensor:
+            t = times[k]
+            dz, d_state = (array.read(t) for array in arrays[:2])
+            parts = zip(tf.split(dz, len(inside), axis=-1), inside, strict=True)
+            d_inner = tf.concat([part for part, block in parts if block is not None], axis=-1)
+            d_cell = arrays[-1].read(t) if self.cell.states > 1 else None
+            before, after = (saved.state[0].read(i) for i in (t, t + 1))
+            gate = None if self.cell.keeper is None else saved.cell[self.cell.keeper].read(t)
+            d_inputs = dz[..., : self.cell.gates * self._units]
+            return columns_at((d_state, d_cell, d_inputs, d_inner), before, after, gate)
+
+        return measured_at(len(self.moments), columns, runs=saved.shape[0], timed=timed)
 
     @property
     def _units(self) -> int:
@@ -217,14 +250,13 @@ def looked(in_time: Callable[[], Sequence[tf.Tensor]], samples: tuple[int, int],
         in_time: gives both, [T, R, B, ...].
         samples: R and B.
     """
-    measure, member = watch
 
     def measured() -> list[tf.Tensor]:
         by_sample = [tf.transpose(each, [1, 2, 0, 3]) for each in in_time()]
-        return look(by_sample, tf.constant(value=True), member)
+        return look(by_sample, tf.constant(value=True), watch.member)
 
     nothing = [tf.zeros([2, 2, *samples]), tf.zeros([samples[0]], tf.float64)]
-    return [each[None] for each in tf.cond(measure, measured, lambda: nothing)]
+    return [each[None] for each in tf.cond(watch.measure, measured, lambda: nothing)]
 
 
 def _reached(tensors: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -108,7 +108,7 @@ class CellNames:
             SuiteError: it is none; the message lists the nearest steps.
         """
         lengths = {int(cell["steps"].value or 0) for cell in self._cells}
-        recorded = sorted({each for steps in lengths for each in self._record.schedules(steps)[table]})
+        recorded = sorted({each for steps in lengths for each in self._record.schedules(steps).get(table, ())})
         if not recorded:
             raise SuiteError(f'{table} is never recorded here: change its [record] {table} = "never".')
         if step is not None and step not in recorded:
