@@ -33,7 +33,14 @@ optimizer = "momentum"
 learning_rate = {rate}
 clipping = {{ level = "global_norm", threshold = {limit} }}
 """
+RECURRENT = SUITE.replace("relu", "tanh").replace(
+    'normalization = "{case.normalization}"',
+    'architecture = "recurrent"\ncell = "{case.cell}"\n'
+    'dataset = {{ level = "recall", length = {case.length}, rows = 2000 }}',
+)
 FEATURES, CLASSES = 64, 10  # of the digits
+SYMBOLS, ASKED = 10, 8  # features of a step of `recall`, and its classes
+GATES = {"simple": 1, "lstm": 4, "gru": 3}
 LEARNING_RATE, MOMENTUM, CLIPPING_LIMIT = 0.02, 0.9, 1.0
 FIRST_STEPS = 10  # whose mean loss every contestant reports
 BATCHES = 40  # different ones, over and over
@@ -42,36 +49,53 @@ PRODUCTS = 24  # matrices in a batch of products
 
 @dataclass(frozen=True)
 class Case:
-    """One network in so many runs. Relu, momentum, and a limit on each run's global gradient norm."""
+    """One network in so many runs. Relu, momentum, and a limit on each run's global gradient norm.
+
+    With a cell it is recurrent, one layer of tanh on sequences of `length` steps, and the head reads the last state.
+    """
 
     depth: int = 16
     width: int = 64
     runs: int = 24
     normalization: str = "none"
     batch: int = 64
+    cell: str = ""
+    length: int = 1
+
+    @classmethod
+    def recurrent(cls, cell: str, length: int = 50) -> Case:
+        """A recurrent layer of 32 units, 32 sequences a batch."""
+        return cls(depth=1, width=32, batch=32, cell=cell, length=length)
 
     @cached_property
     def cohort(self) -> Cohort:
         """The engine's cohort of these runs."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "step.toml"
-            path.write_text(SUITE.format(case=self, rate=LEARNING_RATE, limit=CLIPPING_LIMIT), encoding="utf-8")
+            text = RECURRENT if self.cell else SUITE
+            path.write_text(text.format(case=self, rate=LEARNING_RATE, limit=CLIPPING_LIMIT), encoding="utf-8")
             plan = make_plan(load_suite(path))
         return replace(plan.cohorts[0], runs=plan.runs)
 
     @cached_property
     def data(self) -> Dataset:
-        """The digits, standardized."""
+        """The digits, or what a recurrent network recalls, standardized."""
         choices = self.cohort.runs[0].choices
         return load(choices["dataset"], choices["preprocessing"].name)
 
     def kernels(self) -> list[np.ndarray]:
-        """Every layer's kernels at the start, [runs, inputs, units], the head's last; biases are zeros."""
+        """Every layer's kernels at the start, [runs, inputs, units], the head's last; biases are Keras's own.
+
+        Of a recurrent layer the kernel, then the recurrent kernel.
+        """
         rng = np.random.default_rng(0)
-        sizes = [FEATURES, *[self.width] * self.depth, CLASSES]
+        sizes, gain = list(pairwise([FEATURES, *[self.width] * self.depth, CLASSES])), 2.0
+        if self.cell:
+            wide, gain = GATES[self.cell] * self.width, 1.0
+            sizes = [(SYMBOLS, wide), (self.width, wide), (self.width, ASKED)]
         return [
-            (rng.normal(size=(self.runs, inputs, units)) * np.sqrt(2 / inputs)).astype(np.float32)
-            for inputs, units in pairwise(sizes)
+            (rng.normal(size=(self.runs, inputs, units)) * np.sqrt(gain / inputs)).astype(np.float32)
+            for inputs, units in sizes
         ]
 
     def rows(self) -> Iterator[np.ndarray]:

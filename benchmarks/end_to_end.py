@@ -15,6 +15,26 @@ from bench.suite import load_suite
 from benchmarks.command import BENCH, spent
 
 REPEATS = 2
+COHORTS = """
+[suite]
+name = "{cell}"
+question = "How long do two cohorts take?"
+replicates = 8
+
+[factors]
+optimizer = ["momentum", "adam"]
+learning_rate = [0.001, 0.003, 0.01]
+
+[fixed]
+architecture = "recurrent"
+cell = "{cell}"
+dataset = {{ level = "recall", length = 50 }}
+depth = 1
+width = 32
+batch_size = 32
+steps = 300
+clipping = {{ level = "global_norm", threshold = 1.0 }}
+"""
 PARTS = {
     "building": "build_seconds",
     "tracing": "trace_seconds",
@@ -23,8 +43,17 @@ PARTS = {
 }
 
 
-def whole_suite(suite: Path, onednn: str) -> list[dict[str, Any]]:
-    """Rows of both, in turn.
+def recurrent_suite(cell: str, onednn: str) -> list[dict[str, Any]]:
+    """Rows of two cohorts of 24 recurrent networks, 300 steps of 50 time steps; the loop writes no report either."""
+    with tempfile.TemporaryDirectory() as folder:
+        suite = Path(folder) / "cohorts.toml"
+        suite.write_text(COHORTS.format(cell=cell), encoding="utf-8")
+        rows = whole_suite(suite, onednn, "--no-report")
+    return [each | {"heat": "cohorts", "cell": cell} for each in rows if each["heat"] == "suite"]
+
+
+def whole_suite(suite: Path, onednn: str, *options: str) -> list[dict[str, Any]]:
+    """Rows of both, in turn; `options` are more of the command's.
 
     Runs that share a structure cost the same, so one of each is timed in the loop and counted as often as its cohort
     has runs. The heat `suite` has the whole and its parts in seconds (of the command's, summed over its workers), the
@@ -35,7 +64,9 @@ def whole_suite(suite: Path, onednn: str) -> list[dict[str, Any]]:
     rows = []
     for repeat in range(1, REPEATS + 1):
         with tempfile.TemporaryDirectory() as folder:
-            command = spent([*BENCH, "run", str(suite), "--out", f"{folder}/results", "--fresh"], onednn=onednn)
+            command = spent(
+                [*BENCH, "run", str(suite), "--out", f"{folder}/results", "--fresh", *options], onednn=onednn
+            )
             times = read_tables(Path(folder) / "results")["timings"].set_index("cohort")[list(PARTS.values())]
             found = Path(folder) / "clocks.json"
             spent([sys.executable, "-m", "benchmarks.keras_loop", str(suite), str(found)], onednn=onednn)

@@ -1,6 +1,7 @@
-"""(b) A hand-written JAX `vmap` of the same multilayer perceptron, as a careful user would write it.
+"""(b) A hand-written JAX `vmap` of the same network, as a careful user would write it.
 
-Two variants: `unrolled` has a list of layers, `scan` stacks the equal hidden layers and runs `lax.scan` over them. The
+Two variants: `unrolled` has a list of layers, `scan` stacks the equal hidden layers and runs `lax.scan` over them; of a
+recurrent layer (`jax_recurrent`) both are a `lax.scan` over time. The
 gradients of pre-activations and activations come of zeros that are added to them. Momentum, and a limit on the global
 gradient norm for each run, as in the engine's cohort.
 """
@@ -15,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from benchmarks import jax_recurrent
 from benchmarks.case import CLIPPING_LIMIT, FEATURES, FIRST_STEPS, LEARNING_RATE, MOMENTUM, Case
 from benchmarks.process import Prepared, counted, serve
 
@@ -53,22 +55,25 @@ def forward(weights: Tree, state: Tree, shifts: Tree, batch: tuple[jax.Array, ja
 
 def make_step(case: Case, variant: str, *, measure: bool) -> Callable[..., Any]:
     """One training step of one run: new weights, velocities and state, and what was measured."""
+    network = jax_recurrent.forward(case, variant) if case.cell else forward
+    axes = (-3, -2, -1) if case.cell else (-2, -1)  # over samples and units, and over time
+    shifts_of = jax_recurrent.zeros if case.cell else zeros
 
     def step(trees: Tree, batch: tuple[jax.Array, jax.Array]) -> tuple[Tree, Tree]:
         weights, velocity, state = trees
-        shifts = zeros(case, variant)
+        shifts = shifts_of(case, variant)
         if measure:
-            grad = jax.value_and_grad(forward, argnums=(0, 2), has_aux=True)
+            grad = jax.value_and_grad(network, argnums=(0, 2), has_aux=True)
             (loss, state), (gradients, signal) = grad(weights, state, shifts, batch)
         else:
-            (loss, state), gradients = jax.value_and_grad(forward, has_aux=True)(weights, state, shifts, batch)
+            (loss, state), gradients = jax.value_and_grad(network, has_aux=True)(weights, state, shifts, batch)
         raw = jnp.sqrt(sum(jnp.sum(g * g) for g in jax.tree.leaves(gradients)))
         scale = jnp.where(raw > CLIPPING_LIMIT, CLIPPING_LIMIT / raw, 1.0)
         velocity = jax.tree.map(lambda v, g: MOMENTUM * v - LEARNING_RATE * scale * g, velocity, gradients)
         found = {"loss": loss, "raw": raw, "clipped": raw * scale, "sound": jnp.isfinite(loss) & jnp.isfinite(raw)}
         if measure:
             found |= {"weight": norms(weights), "update": norms(velocity), "gradient": norms(gradients)}
-            found |= {"signal": jax.tree.map(lambda d: jnp.sqrt(jnp.sum(d * d, axis=(-2, -1))), signal)}
+            found |= {"signal": jax.tree.map(lambda d: jnp.sqrt(jnp.sum(d * d, axis=axes)), signal)}
         return (jax.tree.map(jnp.add, weights, velocity), velocity, state), found
 
     return step
@@ -76,8 +81,7 @@ def make_step(case: Case, variant: str, *, measure: bool) -> Callable[..., Any]:
 
 def norms(tree: Tree) -> list[jax.Array]:
     """L2 norms of one run's kernels, one number a layer."""
-    hidden = tree["hidden"] if isinstance(tree["hidden"], list) else [tree["hidden"]]
-    kernels = [part["kernel"] for part in (tree["first"], *hidden, tree["head"])]
+    kernels = [leaf for path, leaf in jax.tree.leaves_with_path(tree) if path[-1].key.endswith("kernel")]
     return [jnp.sqrt(jnp.sum(kernel * kernel, axis=(-2, -1))) for kernel in kernels]
 
 
@@ -119,13 +123,15 @@ def initial(case: Case, variant: str) -> Tree:
 def prepare(case: Case, settings: dict[str, Any]) -> Prepared:
     """A compiled step that measures norms and one that does not, each with weights of its own."""
     variant, rows = settings["variant"], case.rows()
-    x, y = jnp.asarray(case.data.x_train.reshape(-1, FEATURES)), jnp.asarray(case.data.y_train)
+    initial_of = jax_recurrent.initial if case.cell else initial
+    shape = (-1, *case.data.shape) if case.cell else (-1, FEATURES)
+    x, y = jnp.asarray(case.data.x_train.reshape(shape)), jnp.asarray(case.data.y_train)
     started = time.perf_counter()
 
     def kind(*, measure: bool) -> Callable[[], float]:
         over_runs = jax.vmap(make_step(case, variant, measure=measure))
         compiled = jax.jit(lambda trees, indices: over_runs(trees, (x[indices], y[indices])), donate_argnums=0)
-        held = initial(case, variant)
+        held = initial_of(case, variant)
 
         def step() -> float:
             nonlocal held

@@ -15,14 +15,17 @@ from bench.factors import Choice
 from bench.plan import Run
 
 CLIPPING = {"none": None, "value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
+RECURRENT = {"simple": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
 SAMPLE = 512  # training rows that are evaluated
 FEW = 2000  # validation rows that are evaluated, at most
 
 
 def build_model(run: Run, data: Dataset) -> keras.Sequential:
-    """The run's network: dense layers, normalization before the activation."""
+    """The run's network: dense layers, normalization before the activation; or Keras's own recurrent layers."""
     choices = run.choices
     rng = np.random.default_rng(run.seed)
+    if choices["architecture"].name == "recurrent":
+        return _recurrent_model(run, data, rng)
     layers: list[Any] = [keras.Input(data.shape), keras.layers.Flatten()]
     for _ in range(number(choices, "depth")):
         layers.append(keras.layers.Dense(number(choices, "width"), kernel_initializer=_initializer(choices, rng)))
@@ -43,7 +46,7 @@ def build_optimizer(choices: Mapping[str, Choice]) -> keras.optimizers.Optimizer
 def compile_step(model: keras.Sequential, *, measure: bool = True) -> Callable[..., tuple[tf.Tensor, ...]]:
     """One training step: from a batch to its loss, the gradient's global norm and, measured, each kernel's."""
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    kernels = [i for i, variable in enumerate(model.trainable_variables) if variable.name == "kernel"]
+    kernels = [i for i, variable in enumerate(model.trainable_variables) if variable.name.endswith("kernel")]
 
     @tf.function
     def step(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
@@ -81,6 +84,22 @@ def batches(run: Run, rows: int, steps: int) -> list[np.ndarray]:
 def number(choices: Mapping[str, Choice], factor: str) -> int:
     """A whole number among the choices."""
     return int(choices[factor].value or 0)
+
+
+def _recurrent_model(run: Run, data: Dataset, rng: np.random.Generator) -> keras.Sequential:
+    choices, depth = run.choices, number(run.choices, "depth")
+    layers = [
+        RECURRENT[choices["cell"].name](
+            number(choices, "width"),
+            activation=target_of("activation", choices["activation"]),
+            kernel_initializer=_initializer(choices, rng),
+            recurrent_initializer=keras.initializers.Orthogonal(seed=int(rng.integers(2**31))),
+            return_sequences=index < depth - 1,
+        )
+        for index in range(depth)
+    ]
+    head = keras.layers.Dense(data.classes, kernel_initializer=_initializer(choices, rng))
+    return keras.Sequential([keras.Input(data.shape), *layers, head])
 
 
 def _initializer(choices: Mapping[str, Choice], rng: np.random.Generator) -> keras.initializers.Initializer:

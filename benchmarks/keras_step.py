@@ -29,8 +29,9 @@ def prepare(case: Case, settings: dict[str, Any]) -> Prepared:
 
     started = time.perf_counter()
     model = build_model(run, data)
-    for layer, kernel in zip((each for each in model.layers if hasattr(each, "kernel")), kernels, strict=True):
-        layer.kernel.assign(kernel[0])
+    variables = (each for each in model.trainable_variables if each.name.endswith("kernel"))
+    for variable, kernel in zip(variables, kernels, strict=True):
+        variable.assign(kernel[0])
     model.compile(build_optimizer(run.choices), keras.losses.SparseCategoricalCrossentropy(True), **settings)
     model.optimizer.build(model.trainable_variables)
     loop = {name: compile_step(model, measure=name == "measured") for name in ("measured", "plain")}

@@ -24,13 +24,14 @@ import pandas as pd
 
 from bench.environment import cores, machine, versions
 from benchmarks.case import Case
-from benchmarks.end_to_end import whole_suite
+from benchmarks.end_to_end import recurrent_suite, whole_suite
 from benchmarks.process import Processes, environment
 from benchmarks.speed_page import page
 
 Row = dict[str, Any]
 ONEDNN = ("on", "off")
 NORMALIZATIONS = ("none", "batch_normalization")
+CELLS = ("simple", "lstm", "gru")
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Contestant:
         worker: whether they are like the workers of `bench run`.
         pinned: whether each process has a core of its own.
         onednn: whether that setting makes a difference.
+        everywhere: whether it trains recurrent networks too.
     """
 
     name: str
@@ -56,17 +58,19 @@ class Contestant:
     worker: bool = False
     pinned: bool = False
     onednn: bool = True
+    everywhere: bool = True
 
 
 ENGINE = Contestant("engine", "benchmarks.cohort_step", copies=cores(), worker=True)  # as `bench run` does it
 KERAS = (
     Contestant("Keras loop", "benchmarks.keras_step", lone=True),
-    Contestant("fit, jit_compile", "benchmarks.keras_step", {"jit_compile": True}, lone=True),
+    Contestant("fit, jit_compile", "benchmarks.keras_step", {"jit_compile": True}, lone=True, everywhere=False),
     Contestant(
         "fit, steps_per_execution",
         "benchmarks.keras_step",
         {"jit_compile": False, "steps_per_execution": 10},
         lone=True,
+        everywhere=False,
     ),
 )
 JAX = tuple(
@@ -92,29 +96,48 @@ class Heat:
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: rounds of a heat and their seconds, the cases, how long all may take, whole suites."""
+    """How much is measured.
+
+    Attributes:
+        rounds: of a heat, of so many `seconds` each.
+        depths: of the comparisons, with and without batch normalization.
+        cells: of the comparisons of recurrent networks.
+        lengths: time steps of the recurrent networks whose first call and growth are measured.
+        growth: sizes of one kind.
+        minutes: that all heats may take.
+        whole: settings of oneDNN under which recurrent suites are trained from end to end.
+        suite: one that is, report included.
+    """
 
     rounds: int
     seconds: float
     depths: Sequence[int] = (16, 48, 4)
+    cells: Sequence[str] = CELLS
+    lengths: Sequence[int] = (50, 200, 1000)
     growth: Mapping[str, Sequence[int]] = field(default_factory=dict)
     minutes: float = float("inf")
+    whole: Sequence[str] = ("on",)
     suite: Path | None = None
 
     def heats(self, contestants: Sequence[Contestant]) -> Iterator[Heat]:
         """The comparisons, then how the engine's cost grows: the sizes of one kind in one heat."""
+        everywhere = [each for each in contestants if each.everywhere]
+        for cell in self.cells:
+            yield Heat("recurrent", [Case.recurrent(cell)], everywhere)
         for depth in self.depths:
             for normalization in NORMALIZATIONS:
                 yield Heat("steps", [Case(depth=depth, normalization=normalization)], contestants)
+        if self.lengths:
+            yield Heat("length", [Case.recurrent(cell, each) for cell in self.cells for each in self.lengths])
         for name, sizes in self.growth.items():
             for onednn in ONEDNN:
                 yield Heat(name, [replace(Case(), **{name: size}) for size in sizes], onednn=(onednn,))
 
 
 EFFORTS = {
-    "quick": Effort(3, 0.05, (4,), {"runs": (6, 24)}),
+    "quick": Effort(3, 0.05, (4,), ("gru",), (50,), {"runs": (6, 24)}, whole=()),
     "speed": Effort(
-        5, 0.2, growth={"width": (16, 64, 128, 256), "runs": (6, 24, 96), "depth": (4, 16, 48, 128)}, minutes=13
+        5, 0.2, lengths=(50, 1000), growth={"width": (16, 256), "runs": (6, 96), "depth": (4, 48)}, minutes=11
     ),
     "full": Effort(
         15,
@@ -124,6 +147,7 @@ EFFORTS = {
             "runs": (6, 12, 24, 48, 96, 192),
             "depth": (4, 8, 16, 32, 64, 128),
         },
+        whole=ONEDNN,
         suite=Path("suites/default.toml"),
     ),
 }
@@ -236,6 +260,11 @@ def measure_all(effort: Effort, contestants: Sequence[Contestant], out: Path, le
             rows += race(heat, crew, effort, left_out)
             longest[alone] = max(longest[alone], time.monotonic() - started)
             write(pd.DataFrame(rows), facts, out)
+    for cell in effort.cells if effort.whole else ():
+        for onednn in effort.whole:
+            _say(f"two cohorts of {cell} from end to end, oneDNN {onednn}")
+            rows += recurrent_suite(cell, onednn)
+        write(pd.DataFrame(rows), facts, out)
     for onednn in ONEDNN if effort.suite else ():
         _say(f"{effort.suite} from end to end, oneDNN {onednn}")
         rows += whole_suite(effort.suite, onednn)
@@ -259,12 +288,16 @@ def _reason(error: RuntimeError) -> str:
 
 def read(path: Path) -> pd.DataFrame:
     """The rows that `write` wrote: empty words are words, empty numbers are none."""
-    numbers = {name: [""] for name in ("depth", "width", "runs", "batch")}
+    numbers = {name: [""] for name in ("depth", "width", "runs", "batch", "length")}
     return pd.read_csv(path, keep_default_na=False, na_values=numbers)
 
 
 def _title(heat: Heat) -> str:
     case = heat.cases[0]
+    if heat.name == "length":
+        return "growth with length"
+    if case.cell:
+        return f"{case.cell}, {case.length} steps"
     if len(heat.cases) > 1:
         return f"growth with {heat.name}, oneDNN {heat.onednn[0]}"
     return f"depth {case.depth}, {case.normalization.replace('_', ' ')}"

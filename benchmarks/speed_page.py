@@ -11,10 +11,11 @@ from benchmarks.case import FIRST_STEPS, PRODUCTS, Case
 from benchmarks.command import markdown
 
 ENGINE = "engine"
-NETWORK = ["depth", "width", "runs", "normalization", "batch"]
+NETWORK = ["depth", "width", "runs", "normalization", "batch", "cell", "length"]
 STEPS = ("plain", "measured")
 GROWTH = ("runs", "width", "depth")
 AGREEMENT = 1e-3  # losses of the first steps that differ by a larger share are said to
+WHOLE = ["oneDNN", "`bench run`, s", "Keras loop, s", "times faster", "the workers' seconds"]
 QUARTILES = {"median": 0.5, "lower": 0.25, "upper": 0.75}
 
 
@@ -31,6 +32,7 @@ def page(rows: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     steps = rows[rows["heat"] == "steps"]
     if len(steps):
         parts += [*_comparisons(steps), *_beside(steps)]
+    parts += _recurrent(rows)
     for name in GROWTH:
         if len(found := rows[rows["heat"] == name]):
             parts += [f"## What a run costs with more {name if name == 'runs' else f'{name} of its network'}"]
@@ -93,8 +95,7 @@ def _told(values: pd.Series, digits: int = 2) -> str:
 
 def _comparisons(steps: pd.DataFrame) -> list[str]:
     """A table for each kind of step and setting of oneDNN: the engine's time, and others' as multiples of it."""
-    found = ratios(steps)
-    found["told"] = [f"{each.median:.2f} ({each.lower:.2f}–{each.upper:.2f})" for each in found.itertuples()]
+    found = _ratios_told(steps)
     engine = engine_steps(steps)
     parts = []
     for kind in STEPS:
@@ -119,6 +120,13 @@ def _comparisons(steps: pd.DataFrame) -> list[str]:
     return parts
 
 
+def _ratios_told(steps: pd.DataFrame) -> pd.DataFrame:
+    """`ratios` with the words for each."""
+    found = ratios(steps)
+    told = [f"{each.median:.2f} ({each.lower:.2f}–{each.upper:.2f})" for each in found.itertuples()]
+    return found.assign(told=told)
+
+
 def _beside(steps: pd.DataFrame) -> list[str]:
     """First steps, memory, the rate of products, and whether all trained the same."""
     facts = steps.groupby([*NETWORK, "contestant", "form", "onednn", "kind"])["value"].max().unstack("kind")
@@ -140,6 +148,41 @@ def _beside(steps: pd.DataFrame) -> list[str]:
     ]
 
 
+def _recurrent(rows: pd.DataFrame) -> list[str]:
+    """Recurrent networks: steps beside others', first calls and steps by length, two cohorts from end to end."""
+    parts, names = [], ["cell", "kind", "onednn"]
+    ours = rows[(rows["contestant"] == ENGINE) & rows["kind"].isin([*STEPS, "first"])]
+    ours = ours.assign(value=ours["value"].where(ours["kind"] == "first", ours["value"] * ours["runs"]))
+    if len(steps := rows[rows["heat"] == "recurrent"]):
+        others = _ratios_told(steps).pivot(index=names, columns="contestant", values="told")
+        here = ours[(ours["heat"] == "recurrent") & ours["kind"].isin(STEPS)].groupby(names, sort=False)["value"]
+        others = others.reindex(pd.MultiIndex.from_tuples(list(here.groups))).fillna("–")
+        lines = [[*key, _told(values, 1), *others.loc[key]] for key, values in here]
+        parts += [
+            "## Recurrent networks: how many times as long as the engine's step",
+            "One layer of 32 units, 50 time steps, 32 sequences a batch, 24 runs; the engine's time is that of a step "
+            "of all runs, by as many workers as there are cores.",
+            markdown(["cell", "step", "oneDNN", "engine, ms", *others], lines),
+        ]
+    if len(lengths := ours[ours["heat"] == "length"]):
+        wide = lengths.pivot_table("value", ["cell", "length", "onednn"], "kind", "median", sort=False)
+        lines = [
+            [cell, f"{length:.0f}", onednn, f"{each['first']:.2f}", *(f"{each[kind]:.0f}" for kind in STEPS)]
+            for (cell, length, onednn), each in wide.iterrows()
+        ]
+        header = ["cell", "time steps", "oneDNN", "first call, s", *(f"{kind}, ms" for kind in STEPS)]
+        parts += ["### First calls and steps of 24 runs by length", markdown(header, lines)]
+    if len(cohorts := rows[rows["heat"] == "cohorts"]):
+        lines = [
+            [str(cell), *line] for cell, found in cohorts.groupby("cell", sort=False) for line in _whole_lines(found)
+        ]
+        parts += [
+            "### Two cohorts of 24 runs, 300 steps, from end to end, no report",
+            markdown(["cell", *WHOLE], lines),
+        ]
+    return parts
+
+
 def _growth(rows: pd.DataFrame, name: str) -> str:
     """The engine's cost at each size."""
     lines = []
@@ -155,21 +198,14 @@ def _whole(rows: pd.DataFrame) -> list[str]:
     suite = rows[rows["heat"] == "suite"]
     if not len(suite):
         return []
-    lines = []
-    for onednn, found in suite.groupby("onednn", sort=False):
-        wide = found.pivot(index="round", columns=["contestant", "kind"], values="value")
-        command, loop = wide["bench run", "seconds"], wide["Keras loop", "seconds"]
-        parts = wide["bench run"].drop(columns="seconds").median()
-        shares = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in parts.items())
-        lines.append([str(onednn), _told(command, 0), _told(loop, 0), _told(loop / command, 1), shares])
+    lines = _whole_lines(suite)
     single = rows[rows["heat"] == "structures"].pivot_table(
         index=["onednn", "depth", "normalization"], columns="contestant", values="value"
     )
     single = (single["Keras loop"] / single["bench run"]).rename("ratio").reset_index()
-    header = ["oneDNN", "`bench run`, s", "Keras loop, s", "times faster", "the workers' seconds"]
     return [
         "## From end to end",
-        markdown(header, lines),
+        markdown(WHOLE, lines),
         "Single structures, imports, tables and report shared out evenly:",
         markdown(
             ["oneDNN", "network", "times faster"],
@@ -179,6 +215,18 @@ def _whole(rows: pd.DataFrame) -> list[str]:
             ],
         ),
     ]
+
+
+def _whole_lines(suite: pd.DataFrame) -> list[list[str]]:
+    """A line for each setting of oneDNN, see `WHOLE`."""
+    lines = []
+    for onednn, found in suite.groupby("onednn", sort=False):
+        wide = found.pivot(index="round", columns=["contestant", "kind"], values="value")
+        command, loop = wide["bench run", "seconds"], wide["Keras loop", "seconds"]
+        parts = wide["bench run"].drop(columns="seconds").median()
+        shares = ", ".join(f"{part} {seconds:.0f} s" for part, seconds in parts.items())
+        lines.append([str(onednn), _told(command, 0), _told(loop, 0), _told(loop / command, 1), shares])
+    return lines
 
 
 def _network(depth: float, normalization: str) -> str:

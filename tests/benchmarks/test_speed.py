@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,10 @@ def everything() -> pd.DataFrame:
     for contestant, seconds in (("bench run", 10.0), ("Keras loop", 200.0)):
         found += suite_rows("seconds", seconds, contestant)
         found += rows("seconds", [seconds / 4] * 2, contestant, heat="structures", depth=4)
+        found += [each | {"heat": "cohorts", "cell": "gru"} for each in suite_rows("seconds", seconds, contestant)]
+    gru = vars(Case.recurrent("gru"))
+    found += engine((0.1, 0.12), 100.0, heat="recurrent", **gru) + engine((0.1, 0.12), 100.0, heat="length", **gru)
+    found += rows("measured", [0.36 * noise for noise in NOISE], "JAX", **gru | {"heat": "recurrent"})
     return pd.DataFrame(found + suite_rows("training", 12.0, "bench run"))
 
 
@@ -115,6 +120,9 @@ def test_the_page_is_made_of_the_rows_and_says_who_is_left_out(tmp_path: Path) -
     assert "| depth 16 | 0.200 (0.150–0.300) | " in text
     assert " | 2.00 (2.00–2.00) |" in text  # the loop
     assert "| 128 | on | 0.200 (0.150–0.300) | 0.240 (0.180–0.360) | 1.20 (1.20–1.20) | " in text
+    assert "| gru | measured | on | 5.8 (4.3–8.6) | 3.00 (3.00–3.00) |" in text
+    assert "| gru | 50 | on | 2.00 | 5 | 6 |" in text
+    assert "| gru | on | 10 (10–10) | 200 (200–200) | 20.0 (20.0–20.0) |" in text
     assert "| on | 10 (10–10) | 200 (200–200) | 20.0 (20.0–20.0) | training 12 s |" in text
     assert "| on | depth 4 | 20.0 |" in text
 
@@ -199,7 +207,8 @@ def test_what_no_longer_fits_is_left_out_and_growth_is_tried_by_itself(
     monkeypatch.setattr(speed.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(speed, "write", lambda found, *_: written.append(len(found)))
     left_out: list[str] = []
-    measure_all(Effort(1, 0.1, (4, 16), {"runs": (6, 24)}, minutes=5), speed.KERAS, tmp_path, left_out)
+    effort = Effort(1, 0.1, (4, 16), (), (), {"runs": (6, 24)}, minutes=5, whole=())
+    measure_all(effort, speed.KERAS, tmp_path, left_out)
     assert written == [1, 2, 3, 4, 4]
     assert [each.partition(":")[0] for each in left_out] == [
         "depth 16, batch normalization",
@@ -210,14 +219,24 @@ def test_what_no_longer_fits_is_left_out_and_growth_is_tried_by_itself(
 @pytest.mark.parametrize("effort", speed.EFFORTS.values(), ids=speed.EFFORTS)
 def test_every_effort_has_heats(effort: Effort) -> None:
     heats = list(effort.heats(speed.KERAS))
-    assert len(heats) == 2 * len(effort.depths) + 2 * len(effort.growth)
+    assert len(heats) == 2 * len(effort.depths) + len(effort.cells) + 1 + 2 * len(effort.growth)
 
 
-@pytest.mark.parametrize("keras", [speed.KERAS[:1], pytest.param(speed.KERAS, marks=pytest.mark.full)], ids=len)
-def test_all_contestants_train_the_same_network_on_the_same_rows(keras: tuple[Contestant, ...]) -> None:
+SMALL = Case(depth=3, width=8, runs=2, batch=16, normalization="batch_normalization")
+CASES = [
+    (SMALL, speed.KERAS[:1]),
+    pytest.param(SMALL, speed.KERAS, marks=pytest.mark.full),
+    *(
+        pytest.param(replace(Case.recurrent(cell, 12), width=8, runs=2), speed.KERAS[:1], marks=pytest.mark.full)
+        for cell in speed.CELLS
+    ),
+]
+
+
+@pytest.mark.parametrize(("case", "keras"), CASES)
+def test_all_contestants_train_the_same_network_on_the_same_rows(case: Case, keras: tuple[Contestant, ...]) -> None:
     from benchmarks import cohort_step, keras_step
 
-    case = Case(depth=3, width=8, runs=2, batch=16, normalization="batch_normalization")
     found = {"engine": cohort_step.prepare(case, {})}
     found |= {each.name: keras_step.prepare(case, dict(each.settings)) for each in keras}
     if importlib.util.find_spec("jax"):
