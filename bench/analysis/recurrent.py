@@ -30,7 +30,7 @@ def sequence_length(dataset: str) -> int | None:
         level = dataset_level(read_label(FACTORS["dataset"], dataset))
     except SuiteError:  # from another version, or an older one
         return None
-    return level.shape[0] if level is not None and level.kind == "sequence" else None
+    return (level.steps or None) if level is not None else None
 
 
 def length_of(datasets: Iterable[object]) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.engine.npz import read_npz
-from bench.engine.samples import check_labels, check_part, check_tokens
+from bench.engine.samples import check_labels, check_part, check_steps, check_tokens, kind_in, unequal_lengths
 from bench.engine.targets import resolve
 from bench.errors import BenchError, DataError
 from bench.factors import (
@@ -70,12 +70,15 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
     """
     where = f'dataset "{choice.label or choice.name}"'
-    kind, vocabulary, level = kind_of(choice), vocabulary_of(choice), dataset_level(choice)
+    said, vocabulary, level = _said_kind(choice), vocabulary_of(choice), dataset_level(choice)
     x_train, y_train, x_validation, y_validation = load_raw(choice)
+    kind = said or kind_in(x_train, y_train, tokens=bool(vocabulary))
     for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
         check_part(f"{where}, {name} rows", x, y, kind)
         if vocabulary:
             check_tokens(f"{where}, {name} rows", x, vocabulary)
+        if kind is DataKind.CLASSES_EACH and (vocabulary or x.ndim == 3):
+            check_steps(f"{where}, {name} rows", x, y)
     if x_train.shape[1:] != x_validation.shape[1:]:
         raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
     samples = [x_train, x_validation]
@@ -84,7 +87,9 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
     elif isinstance(level, TaskLevel):
         samples = [x.astype(np.float32, copy=False) for x in samples]
     else:
-        samples = _scaled(where, samples, unit_mean_square=preprocessing == "unit_mean_square")
+        by_feature = x_train.ndim == 3 and (level is None or choice.name == "npz")
+        unit = preprocessing == "unit_mean_square"
+        samples = _scaled(where, samples, unit_mean_square=unit, by_feature=by_feature)
     shape = (*x_train.shape[1:], vocabulary) if vocabulary else x_train.shape[1:]
     if kind is DataKind.VALUES:
         targets = [y.reshape(len(y), -1).astype(np.float32) for y in (y_train, y_validation)]
@@ -93,7 +98,7 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
     labels = sorted({*np.unique(y_train).tolist(), *np.unique(y_validation).tolist()})
     if isinstance(level, TaskLevel):  # which has its classes, whether or not all of them were drawn
         labels = list(range(level.classes))
-    check_labels(where, labels, len(y_train) + len(y_validation))
+    check_labels(where, labels, y_train.size + y_validation.size)
     classes = [_as_classes(y, labels) for y in (y_train, y_validation)]
     return Dataset(
         samples[0], classes[0], samples[1], classes[1], shape, len(labels), _naming(labels), kind, vocabulary,
@@ -103,13 +108,22 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
 
 
 def kind_of(choice: Choice) -> DataKind:
-    """What a dataset asks for, as its level says, or the attribute `kind` of a function from outside."""
+    """What a dataset asks for, as its level says, or the attribute `kind` of a function from outside, or its targets.
+
+    Raises:
+        DataError: the attribute is no kind, or the data cannot be loaded.
+    """
+    return _said_kind(choice) or load(choice, "standardize").kind
+
+
+def _said_kind(choice: Choice) -> DataKind | None:
+    """The kind that is known before the data are; None of a file, and of a function that does not say."""
     level = FACTORS["dataset"].level(choice.name)
     if isinstance(level, DatasetLevel):
-        return level.asks
-    said = getattr(resolve(choice.name), "kind", DataKind.CLASSES)
+        return None if choice.name == "npz" else level.asks
+    said = getattr(resolve(choice.name), "kind", None)
     try:
-        return DataKind(said)
+        return None if said is None else DataKind(said)
     except ValueError:
         known = ", ".join(DataKind)
         raise DataError(f'dataset "{choice.label}": its kind is {said!r}; allowed are {known}.') from None
@@ -167,7 +181,10 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
         misfit = misfit_in_time(factor, level, data.shape[0])
         if misfit:
             raise DataError(f'dataset "{choice.label}" and {factor} {level.label} do not go together: {misfit}')
-    return f'dataset "{choice.label}": {data.labels}' if data.labels else ""
+    found = {DataKind.VALUES: "its targets are values to predict", DataKind.CLASSES_EACH: "a class at each step"}
+    said = [] if _said_kind(choice) else [found[data.kind]] if data.kind in found else []
+    said += [data.labels] if data.labels else []
+    return f'dataset "{choice.label}": {"; ".join(said)}' if said else ""
 
 
 def check_sample(choice: Choice, shape: tuple[int, ...], architecture: str) -> None:
@@ -271,9 +288,11 @@ def _from_function(choice: Choice, function: Callable[..., Any], shape: tuple[in
     if hasattr(made, "data") and hasattr(made, "target"):
         made = made.data, made.target
     try:
+        made = list(made)
         parts = [np.asarray(part) for part in made]
     except (TypeError, ValueError) as error:
-        raise DataError(f"{_wanted(choice)}: {error}.") from error
+        unequal = next((said for part in made if (said := unequal_lengths(part))), "") if type(made) is list else ""
+        raise DataError(f"{_wanted(choice)}: {unequal or f'{error}.'}") from error
     if len(parts) == 2 and all(part.ndim for part in parts) and len(parts[0]) == len(parts[1]):
         x, y = parts
         parts = list(_split(x.reshape(-1, *shape) if shape else x, y))
@@ -313,17 +332,21 @@ def _naming(labels: Sequence[int]) -> str:
     return f"its labels {listed} have gaps between them and are taken as the classes 0 to {top}"
 
 
-def _scaled(where: str, parts: Sequence[np.ndarray], *, unit_mean_square: bool) -> list[np.ndarray]:
+def _scaled(where: str, parts: Sequence[np.ndarray], *, unit_mean_square: bool, by_feature: bool) -> list[np.ndarray]:
     """Each part [rows, features...] as float32, standardized by the first, in double precision block by block.
+
+    `by_feature`: sequences [rows, steps, features], each feature over rows and steps. The catalogue's own are
+    standardized step by step, as ever: their runs stay what they are.
 
     Raises:
         DataError: a number is too large for it.
     """
     train = parts[0]
+    axes, count = ((0, 1), len(train) * train.shape[1]) if by_feature else ((0,), len(train))
     with np.errstate(all="ignore"):  # what overflows is refused below
-        mean = _sum(_blocks(train)) / len(train)
-        std = np.sqrt(_sum(np.square(block - mean) for block in _blocks(train)) / len(train))
-        low, high = (np.asarray(edge, np.float64) for edge in (train.min(axis=0), train.max(axis=0)))
+        mean = _sum(_blocks(train), axes) / count
+        std = np.sqrt(_sum((np.square(block - mean) for block in _blocks(train)), axes) / count)
+        low, high = (np.asarray(edge, np.float64) for edge in (train.min(axis=axes), train.max(axis=axes)))
         # A feature that never varies may have a tiny std by rounding: dividing by it would make noise of it.
         scale = np.where(high - low > 0, std, 1.0)
         scaled = [np.empty(x.shape, np.float32) for x in parts]
@@ -344,9 +367,9 @@ def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
         yield x[start : start + BLOCK_ROWS].astype(np.float64)
 
 
-def _sum(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The sum over all rows of all blocks."""
-    return reduce(np.add, (block.sum(axis=0) for block in blocks))
+def _sum(blocks: Iterable[np.ndarray], axes: tuple[int, ...]) -> np.ndarray:
+    """The sum over these axes of all blocks, rows among them."""
+    return reduce(np.add, (block.sum(axis=axes) for block in blocks))
 
 
 def _unit_mean_square(x: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ from bench.errors import DataError, printable
 
 NAMES = ("x_train", "y_train", "x_test", "y_test")  # Keras's own layout
 MAX_BYTES = 8 * 2**30  # of a file's arrays, unpacked: a few kB can unpack to any size
-OBJECTS = " Sequences of unequal length make such an array: pad them to one length."
+OBJECTS = " Sequences of unequal length make such an array: pad them to one length, or cut them."
 MAX_REASON = 200  # characters of what numpy or zipfile say
 
 

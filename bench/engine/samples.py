@@ -13,6 +13,48 @@ MAX_CLASSES = 100_000
 FEW_CLASSES = 100  # more classes than this, and than half the rows, are values to predict
 
 
+def kind_in(x: np.ndarray, y: np.ndarray, *, tokens: bool) -> DataKind:
+    """What targets ask for by themselves: floats are values; of sequences whole numbers [rows, steps] a class a step.
+
+    Floats that are few whole numbers may be classes as well: they are left to be refused.
+    """
+    if y.dtype.kind == "f" and not _class_numbers(y):
+        return DataKind.VALUES
+    each = y.ndim == 2 and y.dtype.kind in "iub" and (tokens or x.ndim == 3)
+    return DataKind.CLASSES_EACH if each else DataKind.CLASSES
+
+
+def _class_numbers(y: np.ndarray) -> bool:
+    return bool(np.isfinite(y).all() and (y == np.round(y)).all() and len(np.unique(y)) <= FEW_CLASSES)
+
+
+def unequal_lengths(part: object) -> str:
+    """What is wrong with sequences that are not of one length, and what to do; empty of anything else."""
+    try:
+        lengths = sorted({len(sample) for sample in part})  # type: ignore[attr-defined]
+    except TypeError:
+        return ""
+    if len(lengths) < 2:
+        return ""
+    return (
+        f"its sequences have unequal lengths, {lengths[0]} to {lengths[-1]} steps: pad or cut them to one length, "
+        f"such as {lengths[-1]}."
+    )
+
+
+def check_steps(where: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Refuse classes at each step that are not one a step.
+
+    Raises:
+        DataError: their second axis is not that of the steps.
+    """
+    if y.shape[1] != x.shape[1]:
+        raise DataError(
+            f"{where}: x has shape {x.shape} and y {y.shape}; allowed of whole numbers are [rows] for y, a class a "
+            f"sequence, or [rows, {x.shape[1]}], a class at each step.{_hint_for_shape(y)}"
+        )
+
+
 def check_part(where: str, x: np.ndarray, y: np.ndarray, kind: DataKind) -> None:
     """Refuse what is not finite samples [rows, ...] and as many targets of a kind; the hint mends it.
 
@@ -20,7 +62,8 @@ def check_part(where: str, x: np.ndarray, y: np.ndarray, kind: DataKind) -> None
         DataError: the message says which array and what it holds.
     """
     if x.dtype.kind not in "fiub":
-        raise DataError(f"{where}: x is {x.dtype}; allowed are numbers for x.")
+        hint = f" {unequal.capitalize()}" if x.dtype.kind == "O" and (unequal := unequal_lengths(x)) else ""
+        raise DataError(f"{where}: x is {x.dtype}; allowed are numbers for x.{hint}")
     if x.ndim < 2 or not len(x):
         raise DataError(f"{where}: x has shape {x.shape}; allowed is [rows, ...].{_hint_for_samples(x)}")
     if not x[0].size:
@@ -91,12 +134,13 @@ def _hint_for_labels(y: np.ndarray) -> str:
     if y.dtype.kind in "US":
         return " Names of classes: save np.unique(y, return_inverse=True)[1]."
     if y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.round(y)).all():
-        return ' Class numbers as floats: save y.astype("int64").'
+        return ' Class numbers as floats: save y.astype("int64"). Values: a function whose kind is "values".'
     return CUT_INTO_CLASSES if y.dtype.kind == "f" else ""
 
 
 CUT_INTO_CLASSES = (
-    " Values to predict are not classes: cut them, as in np.digitize(y, np.quantile(y_train, [0.25, 0.5, 0.75]))."
+    " Values to predict are not classes: save all y as floats, or cut them into classes, as in "
+    "np.digitize(y, np.quantile(y_train, [0.25, 0.5, 0.75]))."
 )
 
 

@@ -113,7 +113,7 @@ def _resolve(level: Level, given: Mapping[str, object]) -> Choice:
     settings = {name: _setting(level, name, given) for name in level.settings}
     changed = {name: value for name, value in settings.items() if value != level.settings[name].default}
     path = str(settings["path"]) if level.name == "npz" else ""
-    label = path if path.endswith(".npz") else _label(level.name, changed)
+    label = path if path.endswith(".npz") and changed.keys() == {"path"} else _label(level.name, changed)
     unsaid = frozenset(name for name in settings if level.settings[name].later and name not in changed)
     return Choice(level.name, tuple(settings.items()), label=label, unsaid=unsaid)
 

@@ -71,6 +71,11 @@ class DatasetLevel(Level):
         return (*self.shape, self.vocabulary) if self.shape and self.vocabulary else self.shape
 
     @property
+    def steps(self) -> int:
+        """Time steps of a sample that is a sequence or tokens; 0 of others, and where only the data can tell."""
+        return self.shape[0] if self.shape and self.kind in ("sequence", TOKENS) else 0
+
+    @property
     def outputs(self) -> int:
         """Numbers that a head must give: one a class or value, and with a class at each step, so many for each."""
         return self.classes * (self.shape[0] if self.asks is DataKind.CLASSES_EACH else 1)
@@ -87,7 +92,7 @@ class DatasetLevel(Level):
 
     def sized(self, settings: Mapping[str, Scalar]) -> DatasetLevel:
         """The level with the sizes that these settings give it."""
-        return self
+        return replace(self, vocabulary=int(settings["tokens"])) if settings.get("tokens") else self
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,13 @@ DATASET = Factor(
         ),
         DatasetLevel(
             "npz", "A local file with the arrays x_train, y_train, x_test, y_test.", "Keras's own layout",
-            settings={"path": Setting("", "The file, relative to where the command runs.")},
+            settings={
+                "path": Setting("", "The file, relative to where the command runs."),
+                "tokens": Setting(
+                    0, "How many tokens there are, where samples are tokens: whole numbers from 0 to that less 1.",
+                    minimum=0, maximum=100_000, later=True,
+                ),
+            },
         ),
     ),
 )  # fmt: skip

@@ -259,8 +259,7 @@ def _fits_length(factor: str) -> Callable[[Choice, Choice], str]:
 
     def objection(dataset: Choice, choice: Choice) -> str:
         data = dataset_level(dataset)
-        known = data is not None and data.kind in ("sequence", TOKENS) and data.shape
-        return misfit_in_time(factor, choice, data.shape[0]) if data is not None and known else ""
+        return misfit_in_time(factor, choice, data.steps) if data is not None and data.steps else ""
 
     return objection
 

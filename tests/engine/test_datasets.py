@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.engine.datasets import Dataset, describe, keras_path, load, load_raw, read_npz, try_dataset
+from bench.engine.datasets import Dataset, describe, keras_path, kind_of, load, load_raw, read_npz, try_dataset
 from bench.errors import DataError
-from bench.factors import FACTORS, Choice, DatasetLevel, TaskLevel, choose, content_digest
+from bench.factors import FACTORS, Choice, DatasetLevel, TaskLevel, choose, content_digest, read_label
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = {  # training rows, validation rows, one sample, classes; the digest of what is standardized: it never changes
@@ -295,6 +295,64 @@ def test_a_feature_that_never_varies_stays_silent(tmp_path: Path, constant: floa
     np.testing.assert_allclose(data.x_train[:, [0, 2]].std(axis=0), 1.0, rtol=1e-5)
 
 
+WHOLE = np.arange(24).reshape(6, 4)
+SERIES = np.random.default_rng(0).normal(3.0, [1.0, 5.0], (6, 4, 2))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "asked", "says"),
+    [
+        (SERIES, np.arange(6) % 3, ("classes", 3), ""),
+        (SERIES, np.arange(24).reshape(6, 4) % 5, ("classes_each", 5), "a class at each step"),
+        (SERIES, SERIES[:, 0, 0], ("values", 1), "its targets are values to predict"),
+        (SERIES, SERIES[:, :3, 0], ("values", 3), "its targets are values to predict"),
+        (WHOLE, np.arange(6) % 3, ("classes", 3), ""),
+        (WHOLE, np.arange(1, 25).reshape(6, 4), ("classes_each", 24), "a class at each step; "),
+        (WHOLE, np.arange(200.0, 206.0) / 7, ("values", 1), "its targets are values"),
+        (np.eye(600, 4), np.arange(600.0), ("values", 1), "its targets are values to predict"),
+    ],
+)  # fmt: skip
+def test_what_a_file_s_targets_ask_for_is_told_by_their_type_and_shape(
+    tmp_path: Path, x: np.ndarray, y: np.ndarray, asked: tuple[str, int], says: str
+) -> None:
+    tokens = 24 if x is WHOLE else 0
+    path = str(saved(tmp_path, x_train=x, y_train=y, x_test=x, y_test=y))
+    choice = dataset({"level": "npz", "path": path, "tokens": tokens} if tokens else path)
+    load.cache_clear()
+    data = load(choice, "standardize")
+    assert (str(kind_of(choice)), data.classes) == asked
+    assert says in try_dataset((choice, 2, ("recurrent" if x.ndim == 3 or tokens else "mlp",)))
+    if tokens:
+        assert (data.shape, data.vocabulary) == ((4, 24), 24) and (data.x_train == x).all()
+        assert read_label(FACTORS["dataset"], choice.label) == choice != dataset(path)
+        with pytest.raises(DataError, match="architecture mlp does not take tokens; recurrent does"):
+            try_dataset((choice, 2, ("mlp",)))
+    elif x.ndim == 3:
+        by_hand = (x - x.mean(axis=(0, 1))) / x.std(axis=(0, 1))
+        np.testing.assert_allclose(data.x_train, by_hand, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "tokens", "says"),
+    [
+        (SERIES, np.ones((6, 3), int), 0, ["train rows", "shape (6, 4, 2) and y (6, 3)", "[rows, 4], a class at"]),
+        (SERIES, np.ones((6, 1), int), 0, ["y (6, 1)", "A column: save y.ravel()"]),
+        (SERIES, np.full((6, 4, 2), 0.5), 0, ["y is float64 of shape (6, 4, 2)", "numbers [rows] or [rows, k]"]),
+        (WHOLE, np.arange(6) % 3, 23,
+         ["holds 1 tokens outside 0 to 22, the first 23 in row 5, step 3", "tokens = 24?"]),
+        (WHOLE + 1, np.arange(6) % 3, 24, ["the first 24 in row 5", "number tokens from 0 on"]),
+        (WHOLE - 2, np.arange(6) % 3, 24, ["the first -2 in row 0, step 0", "what is negative"]),
+        (SERIES[:, :, 0], np.arange(6) % 3, 24, ["x is float64 of shape (6, 4)", "whole numbers [rows, steps]"]),
+    ],
+)  # fmt: skip
+def test_targets_and_tokens_that_do_not_fit_a_sequence_are_refused(
+    tmp_path: Path, x: np.ndarray, y: np.ndarray, tokens: int, says: list[str]
+) -> None:
+    path = str(saved(tmp_path, x_train=x, y_train=y, x_test=x, y_test=y))
+    said = refusal({"level": "npz", "path": path, "tokens": tokens} if tokens else path) or ""
+    assert [words for words in (path, *says) if words not in said] == []
+
+
 def test_a_batch_is_no_larger_than_the_training_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="batch_size 7 is more than the 6 training rows"):
         try_dataset((dataset(str(saved(tmp_path))), 7, ("mlp",)))
@@ -421,6 +479,24 @@ def test_a_file_with_altered_bytes_is_read_or_refused(tmp_path: Path, seed: int)
     path.write_bytes(content[: rng.integers(1, len(content) + 1)] if seed % 3 == 0 else content)
     said = refusal(str(path))
     assert said is None or "mine.npz" in said
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("return [np.zeros((2 + k % 3, 1)) for k in range(9)], np.arange(9) % 2", "unequal lengths, 2 to 4 steps: pad"),
+        ("x = np.empty(9, object)\n    x[:] = [[0] * (1 + k) for k in range(9)]\n    return x, np.arange(9) % 2",
+         "x is object; allowed are numbers for x. Its sequences have unequal lengths, "),
+    ],
+)  # fmt: skip
+def test_a_function_s_sequences_of_unequal_lengths_are_refused_with_the_lengths(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, body: str, says: str
+) -> None:
+    (tmp_path / "outside_series.py").write_text(f"import numpy as np\n\n\ndef made():\n    {body}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "outside_series", raising=False)
+    load.cache_clear()
+    assert says in (refusal("outside_series:made") or "")
 
 
 @pytest.mark.parametrize("body", ["raise ValueError('planted')", "return 1, 2", "return [[1], [2, 3]], 1, 2, 3"])

@@ -43,11 +43,12 @@ def test_default_is_a_level_without_changed_settings(factor: Factor) -> None:
 def test_every_level_says_what_it_is_and_where_it_comes_from(factor: Factor, level: Level) -> None:
     assert re.fullmatch(r"[a-z0-9]+(_[a-z0-9]+)*", level.name)
     assert level.summary.endswith(".") and level.source
+    needed = {"level": level.name} | {name: "own.npz" for name, each in level.settings.items() if each.default == ""}
     for setting in level.settings.values():
         assert setting.summary.endswith(".")
         if setting.default != "":
-            changed = {"level": level.name} | {name: each.default for name, each in level.settings.items()}
-            assert choose(factor, changed) == choose(factor, level.name)
+            changed = {name: each.default for name, each in level.settings.items()} | needed
+            assert choose(factor, changed) == choose(factor, needed)
 
 
 @pytest.mark.parametrize(
