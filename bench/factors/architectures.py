@@ -12,6 +12,7 @@ ACTIVATION_FLOATS = 8  # per unit of a dense layer, kept for the backward pass
 FLOPS_PER_WEIGHT = 6  # of a dense layer: two forward, four backward
 GATES = {"lstm": 4, "gru": 3}  # blocks of a cell's kernels; other cells have one
 GATE_FLOATS, STATE_FLOATS = 5, 8  # per unit and time step of a recurrent layer: of each gate, and beside them
+NORMALIZED_FLOATS = 1  # of each gate more, where its sums are normalized
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ def recurrent_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], out
     length, features = (shape[0], prod(shape[1:])) if shape else (1, 1)
     gates, ways = GATES.get(structure["cell"].name, 1), 2 if structure["direction"].name == "bidirectional" else 1
     weights = ways * gates * width * (features + width + (ways + 1) * width * (depth - 1))
-    floats = ways * length * depth * width * (GATE_FLOATS * gates + STATE_FLOATS)
+    of_gate = GATE_FLOATS + (0 if structure["normalization"].is_none else NORMALIZED_FLOATS)
+    floats = ways * length * depth * width * (of_gate * gates + STATE_FLOATS)
     head = ways * width * outputs
     return Costs(weights + head, floats, FLOPS_PER_WEIGHT * (length * weights + head), depth, ways * length)
 
@@ -62,6 +64,7 @@ class ArchitectureLevel(Level):
             is not the factor's own; these factors have no level `none` here.
         unused: each factor that it has no use for, and why.
         refused: levels of other factors that it cannot train, and why.
+        only: of each such factor the one level that it can train beside none, and why no other.
         has_time: whether its layers go along a sequence step by step.
     """
 
@@ -70,6 +73,7 @@ class ArchitectureLevel(Level):
     defaults: Mapping[str, str] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    only: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     has_time: bool = False
 
     def objection(self, factor: str, choice: Choice) -> str:
@@ -78,6 +82,8 @@ class ArchitectureLevel(Level):
             return self.unused[factor]
         if factor in self.defaults and choice.is_none:
             return f"{self.name} needs one; {self.defaults[factor]} is Keras's own."
+        if factor in self.only and not choice.is_none and choice.name != self.only[factor][0]:
+            return f"{self.name} has {self.only[factor][0]} alone: {self.only[factor][1]}"
         return self.refused.get((factor, choice.name), "")
 
 
@@ -115,8 +121,13 @@ ARCHITECTURE = Factor(
                 "gate_bias": "unit_forget",
             },
             unused={
-                "normalization": "a cell has none inside; its scale is that of the initializers and gate_bias.",
                 "skip": "recurrent layers have no blocks to go around; lstm and gru carry their state past them.",
+            },
+            only={
+                "normalization": (
+                    "layer_normalization",
+                    "it stands inside the cell, where statistics of a batch differ from one time step to the next.",
+                ),
             },
             refused={
                 ("initializer", "lsuv"): "lsuv scales one product a layer, and a recurrent layer has one a time step.",

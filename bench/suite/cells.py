@@ -309,6 +309,12 @@ def _groups_divide_width(normalization: Choice, width: Choice) -> str:
     return f"groups = {groups} must divide the width." if int(width.value or 0) % groups else ""
 
 
+def _normalizes_before(architecture: Choice, normalization: Choice) -> str:
+    if architecture.name != "recurrent" or dict(normalization.settings).get("position") != "after":
+        return ""
+    return "inside a cell it stands before gates and activation. Leave position at before."
+
+
 def _skip_has_a_block(skip: Choice, depth: Choice) -> str:
     if skip.is_none or (depth.value or 0) > 1:
         return ""
@@ -350,6 +356,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("cell", "gate_bias"), _cell_has_gates),
     *((("dataset", factor), _fits_length(factor)) for factor in IN_TIME),
     (("dataset", "batch_size"), _batch_fits_data),
+    (("architecture", "normalization"), _normalizes_before),
     (("normalization", "width"), _groups_divide_width),
     (("skip", "depth"), _skip_has_a_block),
     (("initializer", "activation"), _critical_exists),

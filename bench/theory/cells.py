@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.errors import SuiteError, during
+from bench.errors import BenchError, SuiteError, during
 from bench.factors import FACTORS, Choice, Factor, read_label
 from bench.factors.recurrence import CELL, GATE_BIAS, RECURRENT_INITIALIZER
 from bench.theory.activations import Array, Nonlinearity, activation
@@ -24,6 +24,11 @@ from bench.theory.weights import weight_law
 
 BLOCKS = {"simple": 1, "lstm": 4, "gru": 3}
 CHRONO_NODES = 16  # of the uniform law of chrono's times
+
+UNCOVERED = {
+    "normalization": "a cell that is normalized inside divides its gradient by deviations that change with the input",
+    "truncate": "truncation ends the gradient at the start of a window, whatever the cell",
+}
 
 KERAS = {"cell": "simple", "recurrent_initializer": "orthogonal", "gate_bias": "unit_forget"}  # what is not given
 
@@ -67,13 +72,17 @@ def recurrent_cell_of(levels: Mapping[str, object], length: int | None = None) -
     Args:
         levels: `cell`, `activation` (default tanh, or a `Nonlinearity`), `recurrent_initializer`, `gate_bias` and
             `width`, as `network_of` takes levels. What is missing or `none` takes its default, which is Keras's;
-            what is none of these is left alone.
+            `normalization` and `truncate` must be missing or `none`, and what is none of these is left alone.
         length: steps of the sequences, which chrono without its own t_max reads.
 
     Raises:
         SuiteError: a level that does not exist, or that the cell has no use for; the message names what is allowed.
-        BenchError: an activation or an initializer of which no formula is known.
+        BenchError: an activation or an initializer of which no formula is known, or a level that no law covers.
     """
+    for name, why in UNCOVERED.items():
+        written = levels.get(name)
+        if not (written.is_none if isinstance(written, Choice) else written in (None, "none")):
+            raise BenchError(f"Not predicted: {why}.")
     cell = _choice(CELL, levels).name
     own = levels.get("activation") or "tanh"
     phi = own if isinstance(own, Nonlinearity) else _activation(own)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -13,19 +12,20 @@ import tensorflow as tf
 
 from bench.engine import train
 from bench.engine.batches import batches
-from bench.engine.datasets import load, try_dataset
+from bench.engine.datasets import try_dataset
 from bench.engine.divergence import Event, dated
 from bench.engine.passes import StageGradients
 from bench.engine.probes import STATISTICS
 from bench.engine.recurrence.start import gate_biases
 from bench.engine.train import Training
 from bench.errors import DataError
-from bench.factors import FACTORS, DataKind, choose, costs_of
+from bench.factors import FACTORS, choose, costs_of
 from bench.plan import Cohort
 from bench.schema import EventKind, Tensor
 from tests.cohorts import EVALUATED, cohorts, of_run
+from tests.engine.lone_recurrent import UNITS, Lone
 
-STEPS, LENGTH, FEATURES, UNITS = 3, 8, 3, 6
+STEPS, LENGTH, FEATURES = 3, 8, 3
 
 
 def sequences() -> tuple[np.ndarray, np.ndarray]:
@@ -54,7 +54,8 @@ CASES = [
     'clipping = ["none", { level = "global_norm", threshold = 0.1 }]',
     'cell = ["simple"]\ndepth = [1]\nactivation = ["softplus"]\nrecurrent_initializer = ["he_normal"]\n'
     'dataset = [{ level = "text", length = 5, rows = 200 }]',
-    'cell = ["lstm"]\ndepth = [2]\ndirection = ["bidirectional"]',
+    'cell = ["gru"]\ndepth = [1]\nnormalization = ["layer_normalization"]\noptimizer = ["adam"]\n'
+    'bias_initializer = [{ level = "normal", stddev = 0.3 }]',
     'cell = ["gru"]\ndepth = [1]\ndirection = ["bidirectional"]\ntruncate = ["none", { level = "bptt", steps = 4 }]\n'
     'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]',
     'cell = ["simple"]\ndepth = [1]\n'
@@ -63,102 +64,21 @@ CASES = [
     *(
         pytest.param(each, marks=pytest.mark.full)
         for each in (
+            'cell = ["simple"]\ndepth = [2]\ndirection = ["bidirectional"]',
+            'cell = ["lstm"]\ndepth = [2]\nnormalization = ["layer_normalization"]\ndirection = ["bidirectional"]',
+            'cell = ["simple"]\ndepth = [1]\nnormalization = ["layer_normalization"]\ngate_bias = ["zeros"]',
             'cell = ["lstm"]\ndepth = [3]\nactivation = ["relu"]\noptimizer = ["rmsprop"]',
             'cell = ["gru"]\ndepth = [4]\nactivation = ["elu"]\n'
             'regularization = ["none", { level = "l2", strength = 0.01 }]',
         )
     ),
 ]
-LAYERS = {"simple": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
-OPTIMIZERS = {
-    "sgd": keras.optimizers.SGD, "momentum": keras.optimizers.SGD, "adam": keras.optimizers.Adam,
-    "rmsprop": keras.optimizers.RMSprop,
-}  # fmt: skip
 
 
 def cohort_of(factors: str) -> Cohort:
     fixed = "".join(line for line in FIXED.splitlines(keepends=True) if line.partition(" =")[0] + " = [" not in factors)
     (cohort,) = cohorts(factors, fixed, record=EVALUATED)
     return cohort
-
-
-class InWindows(keras.layers.Layer):
-    """A layer that is given its state anew, and no gradient for it, after so many time steps."""
-
-    def __init__(self, layer: Any, steps: int) -> None:
-        super().__init__()
-        self.layer, self.steps, self.sequences = layer, steps, layer.return_sequences
-        layer.return_sequences = layer.return_state = True
-
-    def call(self, x: Any) -> Any:
-        outs, state = [], None
-        for start in range(0, x.shape[1], self.steps):
-            out, *left = self.layer(x[:, start : start + self.steps], initial_state=state)
-            state = [keras.ops.stop_gradient(each) for each in left]
-            outs.append(out)
-        return keras.ops.concatenate(outs, axis=1) if self.sequences else left[0]
-
-
-class BothWays(keras.layers.Layer):
-    """Keras's Bidirectional for layers that it cannot make a second one of."""
-
-    def __init__(self, ahead: Any, back: Any) -> None:
-        super().__init__()
-        self.ahead, self.back, self.sequences = ahead, back, ahead.sequences
-
-    def call(self, x: Any) -> Any:
-        back = self.back(keras.ops.flip(x, axis=1))
-        back = keras.ops.flip(back, axis=1) if self.sequences else back
-        return keras.ops.concatenate([self.ahead(x), back], axis=-1)
-
-
-class Lone:
-    """One run's network, with its weights, as anybody writes it in Keras."""
-
-    def __init__(self, training: Training, index: int) -> None:
-        run = training.cohort.runs[index]
-        kind, activation = LAYERS[run.choices["cell"].name], run.choices["activation"].name
-        depth, rule = int(run.choices["depth"].value or 0), run.choices["regularization"]
-        strength = float(rule.setting("strength")) if rule.name == "l2" else 0.0
-        penalty = {f"{each}_regularizer": keras.regularizers.L2(strength) for each in ("kernel", "recurrent")}
-        data = load(run.choices["dataset"], "standardize")
-        (length, features), each = data.shape, data.kind is DataKind.CLASSES_EACH
-        window, both = run.choices["truncate"], run.choices["direction"].name == "bidirectional"
-
-        def layer(k: int) -> Any:
-            made = kind(UNITS, activation=activation, return_sequences=each or k < depth - 1, **penalty)
-            return made if window.is_none else InWindows(made, int(window.setting("steps")))
-
-        self.layers = [layer(k) for k in range(depth)]
-        if both and window.is_none:
-            self.layers = [keras.layers.Bidirectional(one) for one in self.layers]
-        elif both:
-            self.layers = [BothWays(one, layer(k)) for k, one in enumerate(self.layers)]
-        self.head = keras.layers.Dense(data.classes, kernel_regularizer=keras.regularizers.L2(strength))
-        self.model = keras.Sequential([keras.Input((length, features)), *self.layers, self.head])
-        values = [variable.numpy()[0, index] for stack in training.ensemble.stacks for variable in stack.trainable]
-        self.model.set_weights(values)
-        optimizer, clip = run.choices["optimizer"], run.choices["clipping"]
-        limit = {"global_clipnorm": clip.setting("threshold")} if clip.name == "global_norm" else {}
-        rate = float(run.choices["learning_rate"].value or 0)
-        self.optimizer = OPTIMIZERS[optimizer.name](rate, **dict(optimizer.settings), **limit)
-
-    def step(self, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-        variables = self.model.trainable_variables
-        with tf.GradientTape(persistent=True) as tape:
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.model(x, training=True)))
-            whole = loss + tf.add_n(self.model.losses)
-        values = [variable.value for variable in variables]
-        own, raw = tape.gradient(loss, values), tape.gradient(whole, values)
-        self.optimizer.apply_gradients(zip(raw, variables, strict=True))
-        left = iter(zip(variables, own, strict=True))
-        pairs = [[next(left) for _ in layer.trainable_variables] for layer in (*self.layers, self.head)]
-        kernels = [tf.linalg.global_norm([g for v, g in pair if v.name.endswith("kernel")]) for pair in pairs]
-        return {
-            "loss": float(loss),
-            "global_grad_norm": float(tf.linalg.global_norm(raw)),
-            "kernels": np.array(kernels),
-        }
 
 
 @pytest.mark.parametrize("factors", CASES)
@@ -231,6 +151,16 @@ def test_statistics_are_those_of_the_states_and_evaluations_may_come_in_parts(mo
         for name, value in (("mean", h.mean()), ("std", h.std()), ("nonpositive_fraction", (h <= 0).mean())):
             assert found[name][k] == pytest.approx(value, rel=1e-4, abs=1e-6)
         assert 0.0 <= found["saturated_fraction"][k] <= 1.0 and found["dead_fraction"][k] == 0.0
+
+
+def test_statistics_take_the_sums_before_a_normalization_and_the_activation_s_input_after_it() -> None:
+    ensemble = Training(cohort_of('cell = ["simple"]\ndepth = [1]\nnormalization = ["layer_normalization"]')).ensemble
+    (layer,) = ensemble.passes
+    _, saved = layer.forward((None, tf.random.stateless_normal((1, 4, LENGTH, FEATURES), (0, 1))))
+    z, u, h = (each.numpy() for each in layer.taps(saved))
+    np.testing.assert_allclose(np.tanh(u), h, 1e-5, 1e-6)
+    hat = (z - z.mean(axis=-1, keepdims=True)) / np.sqrt(z.var(axis=-1, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(u, hat, 1e-4, 1e-5)  # gain 1, bias 0
 
 
 def test_a_run_that_overflows_in_time_is_located_before_what_it_spoils() -> None:

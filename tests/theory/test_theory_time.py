@@ -189,6 +189,8 @@ def test_pascanus_bound_is_sufficient_for_vanishing(levels: dict[str, object], l
         ({"cell": "lstm", "recurrent_initializer": "lsuv"}, 0.0, {}, "Known: none, identity, random_normal"),
         ({"gate_bias": "chrono"}, 0.0, {}, "a simple cell has not. Cells with gates: lstm, gru"),
         ({**GRU, "gate_bias": "chrono"}, 0.0, {}, r'the sequences, above 2, or a number: "chrono\(t_max=100\)"'),
+        ({**GRU, "normalization": "layer_normalization"}, 0.0, {}, "Not predicted: a cell that is normalized inside"),
+        ({"truncate": "bptt(steps=5)"}, 0.0, {}, "Not predicted: truncation ends the gradient"),
         ({**GRU, "gate_bias": "chrono(t_max=1)"}, 0.0, {}, "must be above 2"),
         ({**LSTM, "activation": "relu"}, 0.0, {}, "Not predicted: .* relu, whose slope jumps at 0"),
         ({**LSTM, "activation": "softplus"}, 0.0, {}, "Not predicted: .* softplus, which is not 0 at 0"),

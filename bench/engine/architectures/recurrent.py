@@ -18,7 +18,7 @@ import keras
 from bench.engine.activations import make_activation
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.datasets import check_sample, kind_of
-from bench.engine.recurrence import CELLS, Phi, RecurrentPass, both_ways
+from bench.engine.recurrence import CELLS, NormalizedWeights, Phi, RecurrentPass, Sides, both_ways
 from bench.errors import DataError
 from bench.factors import Choice, DataKind, directions_of, moments
 
@@ -39,14 +39,16 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
     phi = Phi(activation, structure["activation"].label)
     stages = []
     for index in range(depth):
-        weights = cell.keras_layer(width)
+        normalized = not structure["normalization"].is_none
+        sides = [NormalizedWeights(cell, width) if normalized else cell.keras_layer(width) for _ in range(ways)]
+        weights = sides[0] if ways == 1 else Sides(sides)
         last, first = index == depth - 1, index == 0
         own_pass: Any = partial(
             RecurrentPass, cell=cell, phi=phi, sequences=each or not last, reads_data=first,
             moments=moments(length, each=each, directions=directions_of(structure), last=last),
         )  # fmt: skip
         if ways == 2:
-            weights, own_pass = keras.layers.Bidirectional(weights), partial(both_ways, own_pass)
+            own_pass = partial(both_ways, own_pass)
         weights.build((None, length, ways * width if index else input_shape[1]))
         stages.append(Stage(Block((Layer(weights, keras.layers.Identity(), activation),)), 1, own_pass))
     h = keras.Input((length, ways * width) if each else (ways * width,))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from bench.engine.blocks import Layer, Stage
@@ -19,6 +20,20 @@ from bench.engine.recurrence.over_time import RecurrentPass, fewer, looked
 from bench.engine.run_settings import RunSettings
 from bench.engine.stacks import LayerStack
 from bench.factors import BACKWARD, FORWARD, Moment
+
+
+class Sides(keras.layers.Layer):
+    """The variables of layers side by side, one layer's after the other's."""
+
+    def __init__(self, sides: Sequence[keras.layers.Layer]) -> None:
+        """Of these layers."""
+        super().__init__()
+        self.sides = list(sides)
+
+    def build(self, input_shape: Any) -> None:
+        """Create them."""
+        for side in self.sides:
+            side.build(input_shape)
 
 
 @dataclass

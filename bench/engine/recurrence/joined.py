@@ -23,15 +23,22 @@ def join(cell: Cell, stack: LayerStack) -> tf.Tensor:
     return tf.concat([outer[:, :-1], outer[:, -1:] + inner[:, :1], inner[:, 1:]], axis=1)
 
 
-def part(cell: Cell, stack: LayerStack, gradient: tf.Tensor) -> list[tf.Tensor]:
-    """From the gradient for J to those for kernel, recurrent kernel and bias."""
+def part(cell: Cell, stack: LayerStack, gradient: tf.Tensor, of_norm: tf.Tensor | None = None) -> list[tf.Tensor]:
+    """From the gradient for J to those for kernel, recurrent kernel and bias, before them that for a gain.
+
+    Args:
+        of_norm: where J's product is normalized, the gradients for gain and offset, which is the bias, [R, 2, ...].
+    """
     features = stack.weights["kernel"].shape[2]
+    if of_norm is not None:
+        gradient = tf.concat([gradient[:, :features], of_norm[:, 1:], gradient[:, features + 1 :]], axis=1)
     blocks = tf.split(gradient, len(cell.blocks), axis=-1)
     sides = [[block[side] for block in cell.blocks] for side in (0, 1)]
     outer, inner = (tf.concat([blocks[side.index(gate)] for gate in range(cell.gates)], axis=-1) for side in sides)
     biases = [outer[:, features], inner[:, features]]
     bias = tf.stack(biases, axis=1) if len(stack.weights["bias"].shape) == 4 else biases[0]
-    return [outer[:, :features], inner[:, features + 1 :], bias]
+    gain = [] if of_norm is None else [of_norm[:, 0]]
+    return [*gain, outer[:, :features], inner[:, features + 1 :], bias]
 
 
 def _columns(matrix: tf.Tensor, cell: Cell, gates: list[int | None]) -> tf.Tensor:

@@ -21,6 +21,7 @@ from bench.engine.blocks import Layer, Stage
 from bench.engine.passes import Carry, StageGradients, Watch
 from bench.engine.recurrence.cells import Cell, Phi, State
 from bench.engine.recurrence.joined import join, part
+from bench.engine.recurrence.normalized import Normalization
 from bench.engine.recurrence.timed import columns_at, measured_at
 from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look
@@ -36,14 +37,16 @@ class Kept:
 
     Attributes:
         weights: J, see `joined`.
+        normalization: what stands between its product and the cell, if anything does.
         given: [x_t, 1, h_{t-1}] of each step, an array of T.
         state: each tensor of the state before the first step and after each, arrays of T + 1.
-        cell: what each step kept, arrays of T.
+        cell: what each step kept, arrays of T; what a normalization keeps comes last.
         shape: runs, time steps, samples and features.
         states: of moving averages, of which a recurrent layer has none.
     """
 
     weights: tf.Tensor
+    normalization: Normalization | None
     given: tf.TensorArray
     state: list[tf.TensorArray]
     cell: list[tf.TensorArray]
@@ -57,7 +60,7 @@ class RecurrentPass:
 
     Attributes:
         stage: its place in the network.
-        stacks: its weights: kernel, recurrent_kernel, bias.
+        stacks: its weights: kernel, recurrent_kernel, bias; with a gain its sums are normalized (`normalized`).
         cell: what a step computes.
         phi: the cell's activation.
         sequences: whether it passes on the state at every step; else the last alone.
@@ -82,13 +85,16 @@ class RecurrentPass:
         x = tf.transpose(carry[1], [2, 0, 1, 3])
         steps, runs, samples, features = x.shape
         given = tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:]).unstack(x)
-        weights, one = join(self.cell, self.stacks[0]), tf.ones([runs, samples, 1])
+        (weights, normalization), one = self._weights(features), tf.ones([runs, samples, 1])
         start = (tf.zeros([runs, samples, self._units]),) * self.cell.states
 
         def body(t: Any, state: Any, arrays: Any) -> Any:
             read = tf.concat([given.read(t), one, state[0]], axis=-1)
-            state, kept = self.cell.step(self.phi, tf.matmul(read, weights), state)
-            values = (*state, read, *kept) if training else state[:1] if self.sequences else ()
+            z, normal = tf.matmul(read, weights), tuple[Any, ...]()
+            if normalization is not None:
+                z, normal = normalization.forward(z)
+            state, kept = self.cell.step(self.phi, z, state)
+            values = (*state, read, *kept, *normal) if training else state[:1] if self.sequences else ()
             first = 1 if training else 0  # what is kept of the state begins with the start
             at = [t + first if k < self.cell.states else t for k in range(len(values))]
             return t + 1, state, [array.write(i, value) for array, i, value in zip(arrays, at, values, strict=True)]
@@ -100,7 +106,7 @@ class RecurrentPass:
         saved = None
         if training:
             state_arrays, read, cell = arrays[: len(start)], arrays[len(start)], arrays[len(start) + 1 :]
-            saved = Kept(weights, read, state_arrays, cell, (runs, steps, samples, features), [[]])
+            saved = Kept(weights, normalization, read, state_arrays, cell, (runs, steps, samples, features), [[]])
         if not self.sequences:
             return (None, state[0]), saved
         h = arrays[0].stack()[1 if training else 0 :]
@@ -108,7 +114,7 @@ class RecurrentPass:
 
     def backward(self, saved: Any, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
         """See `passes.Pass`."""
-        cell, dh, (runs, steps, samples, features) = self.cell, ends[1], saved.shape
+        cell, norm, dh, (runs, steps, samples, features) = self.cell, saved.normalization, ends[1], saved.shape
         timed = watch.timed is not None
         outer, inner = (
             tf.transpose(side, [0, 2, 1]) for side in (saved.weights[:, :features], saved.weights[:, features + 1 :])
@@ -125,11 +131,14 @@ class RecurrentPass:
             before, after = (tuple(array.read(i) for array in saved.state) for i in (t, t + 1))
             kept = tuple(array.read(t) for array in saved.cell)
             dz, entering, total = cell.back(self.phi, kept, before, after, total)
+            if norm is not None:
+                dz, of_norm = norm.back(dz, kept[-norm.keeps :])
+                found = (found[0], found[1] + of_norm)
             through = tf.matmul(dz, inner)
             carried = (through if entering[0] is None else entering[0] + through, *entering[1:])
             if passing is not None:
                 carried = tuple(tf.where(passing[t], each, 0.0) for each in carried)
-            found += tf.matmul(saved.given.read(t), dz, transpose_a=True)
+            found = (found[0] + tf.matmul(saved.given.read(t), dz, transpose_a=True), *found[1:])
             values = [dz, total[0], *([] if self.reads_data else [tf.matmul(dz, outer)]), *(total[1:] if timed else ())]
             return k + 1, carried, found, [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
 
@@ -137,12 +146,13 @@ class RecurrentPass:
         widths += [self._units] * (cell.states - 1) if timed else []
         room = partial(tf.TensorArray, tf.float32, steps, clear_after_read=False)
         arrays = [room(element_shape=[runs, samples, width]) for width in widths]
-        start = (0, carried, tf.zeros_like(saved.weights), arrays)
+        sums = tf.zeros_like(saved.weights), *([] if norm is None else [tf.zeros_like(saved.weights[:, :2])])
+        start = (0, carried, sums, arrays)
         _, _, found, arrays = tf.while_loop(
             lambda k, *_: k < steps, body, start, maximum_iterations=steps, parallel_iterations=1
         )
         d_x = tf.zeros([]) if self.reads_data else tf.transpose(arrays[2].stack(), [1, 2, 0, 3])
-        gradients = part(cell, self.stacks[0], found)
+        gradients = part(cell, self.stacks[0], found[0], *found[1:])
         in_time = partial(self._in_time, arrays)
         seen = looked(in_time, (runs, samples), watch)
         over_time = None if watch.timed is None else self._over_time(saved, arrays, watch.timed)
@@ -209,6 +219,15 @@ class RecurrentPass:
             return None
         return tf.not_equal(tf.math.floormod(tf.range(steps, dtype=tf.float32)[:, None], windows), 0.0)[..., None, None]
 
+    def _weights(self, features: int) -> tuple[tf.Tensor, Normalization | None]:
+        """J, and the normalization of its product; the bias then is none of J but what is added behind."""
+        weights, gain = join(self.cell, self.stacks[0]), self.stacks[0].weights.get("gain")
+        if gain is None:
+            return weights, None
+        outer, bias, inner = tf.split(weights, [features, 1, weights.shape[1] - features - 1], axis=1)
+        normalization = Normalization(len(self.cell.blocks), gain.value[0][:, None], bias)
+        return tf.concat([outer, tf.zeros_like(bias), inner], axis=1), normalization
+
     def _arrays(self, steps: int, start: State, weights: tf.Tensor, *, training: bool) -> list[tf.TensorArray]:
         shape = start[0].shape
 
@@ -218,8 +237,10 @@ class RecurrentPass:
         if not training:
             return [room(steps, shape[-1])] if self.sequences else []
         state = [room(steps + 1, shape[-1]).write(0, each) for each in start]
-        kept = self.cell.kept + (not self.phi.by_value)
-        return [*state, room(steps, weights.shape[1]), *(room(steps, shape[-1]) for _ in range(kept))]
+        kept = [shape[-1]] * (self.cell.kept + (not self.phi.by_value))
+        if "gain" in self.stacks[0].weights:
+            kept += [weights.shape[2], len(self.cell.blocks)]
+        return [*state, *(room(steps, wide) for wide in (weights.shape[1], *kept))]
 
     def taps(self, saved: Kept) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """z, u and h at every step, [T, R, B, ...]."""
@@ -227,8 +248,10 @@ class RecurrentPass:
         # Runs first: oneDNN's product of [T, R, B, n] and [R, n, m], added to, writes where it must not.
         read = tf.transpose(saved.given.stack(), [1, 0, 2, 3])
         z = tf.matmul(tf.reshape(read, [runs, steps * samples, -1]), saved.weights)
-        z, u = self.cell.taps(tf.transpose(tf.reshape(z, [runs, steps, samples, -1]), [1, 0, 2, 3]))
-        return z, u, saved.state[0].stack()[1:]
+        z, h = tf.transpose(tf.reshape(z, [runs, steps, samples, -1]), [1, 0, 2, 3]), saved.state[0].stack()[1:]
+        if saved.normalization is None:
+            return *self.cell.taps(z), h
+        return z, self.cell.taps(saved.normalization.forward(z)[0])[1], h
 
     def _in_time(self, arrays: Sequence[tf.TensorArray]) -> tuple[tf.Tensor, tf.Tensor]:
         """The gradients for W x_t + b and for h_t at every step, [T, R, B, ...]."""
