@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench.commands.planned import planned
 from bench.errors import DataError, ExecutorError, SuiteError
-from bench.executors.child import Answer, Status
+from bench.executors.child import Status
 from bench.executors.driver import Executor
 from bench.executors.local import LocalExecutor, default_workers, run_cohorts
 from bench.factors import FACTORS, IN_TIME, Choice, DatasetLevel
-from bench.plan import Cohort, make_plan
+from bench.plan import Cohort
 from bench.suite import load_suite
 from bench.text import plural
 
 BUILD = "bench.engine.check:build_cohort"
 TRY_PLUGIN = "bench.engine.check:try_plugin"
-MOST_SAID = 500  # characters of what a plugin, Keras or TensorFlow raised
 TRY_DATASET = "bench.engine.datasets:try_dataset"
 
 
@@ -29,7 +28,7 @@ def check_suite(suite_path: Path, *, build: bool, plugins: bool = True) -> None:
             cannot be used.
     """
     suite = load_suite(suite_path, plugins=plugins)
-    plan = make_plan(suite)
+    plan = planned(suite)
     with LocalExecutor(min(default_workers(), len(plan.cohorts))) as executor:
         for remark in try_levels(executor, plan.cohorts, failing=True):
             print(remark)
@@ -73,25 +72,16 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
     if unfit:
         raise ExecutorError(unfit[0])
     passed = (Status.OK,) if failing else (Status.OK, Status.ERROR)
-    refused = [(target, _said(answer)) for target, answer in answers if answer.status not in passed]
+    refused = [(target, answer.line) for target, answer in answers if answer.status not in passed]
     if refused:
         kind = SuiteError if any(target == TRY_PLUGIN for target, _ in refused) else DataError
         raise kind("\n".join(problem for _, problem in refused))
     return [answer.value for _, answer in answers if answer.status is Status.OK and answer.value]
 
 
-def _said(answer: Answer) -> str:
-    """What went wrong, in a line: a sentence for the user, or what a traceback ends with."""
-    text = str(answer.value).strip()
-    if answer.status is Status.ERROR:
-        ends = [found.start() for found in re.finditer(r"(?m)^[A-Za-z_][\w.]*(: |$)", text)]
-        text = re.sub(r"\x1b\[\d*m", "", text[ends[-1] if ends else 0 :]).partition("Arguments received by")[0]
-    return " ".join(text.split())[:MOST_SAID]
-
-
 def _build_all(executor: LocalExecutor, suite_path: Path, cohorts: Sequence[Cohort]) -> None:
     broken = [
-        f"{outcome.cohort.key}: {_said(outcome.answer)}"
+        f"{outcome.cohort.key}: {outcome.answer.line}"
         for outcome in run_cohorts(executor, BUILD, cohorts)
         if outcome.answer.status is not Status.OK
     ]

@@ -14,6 +14,7 @@ from bench.commands.check import try_levels
 from bench.commands.executor import HERE, Where, open_executor
 from bench.commands.found import Found, Keeper, continued, look
 from bench.commands.only import cells_that_fit
+from bench.commands.planned import planned
 from bench.commands.progress import Progress
 from bench.commands.rates import machine_rates
 from bench.errors import ExecutorError, RunsFailed, SuiteError
@@ -21,7 +22,7 @@ from bench.executors.child import Status
 from bench.executors.driver import Driver, Incident, Outcome
 from bench.executors.local import default_workers
 from bench.executors.tables import failed_tables
-from bench.plan import REFERENCE, Rates, make_plan
+from bench.plan import REFERENCE, Rates
 from bench.results import Manifest, Results, now
 from bench.schema import RunStatus
 from bench.suite import Suite
@@ -58,7 +59,7 @@ def run_suite(suite: Suite, options: Options) -> Path:
         raise SuiteError("--fresh trains everything again, --only a part: give one of them, or another --out.")
     options.where.check()
     fits = cells_that_fit(suite, options.only) if options.only else None
-    plan = make_plan(suite)
+    plan = planned(suite)
     results = Results(options.out)
     manifest = Manifest.of(suite, plan, dry=options.dry, command=options.command, threads=options.where.threads)
     with results.locked():

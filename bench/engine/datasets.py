@@ -14,12 +14,11 @@ import numpy as np
 
 from bench.engine.npz import read_npz
 from bench.engine.samples import check_labels, check_part, check_steps, check_tokens, kind_in, unequal_lengths
-from bench.engine.targets import resolve
+from bench.engine.targets import architecture_level, resolve
 from bench.errors import BenchError, DataError
 from bench.factors import (
     FACTORS,
     TOKENS,
-    ArchitectureLevel,
     Choice,
     DataKind,
     DatasetLevel,
@@ -188,20 +187,21 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
 
 
 def check_sample(choice: Choice, shape: tuple[int, ...], architecture: str) -> None:
-    """Refuse samples that an architecture cannot take; one from outside takes all, `mlp` all but tokens.
+    """Refuse samples that an architecture cannot take; `mlp` takes all but tokens, one from outside what it says.
 
     Raises:
         DataError: they are of another kind.
     """
-    level, kind = FACTORS["architecture"].level(architecture), TOKENS if vocabulary_of(choice) else sample_kind(shape)
-    if not isinstance(level, ArchitectureLevel) or kind in level.accepts:
+    level, kind = architecture_level(architecture), TOKENS if vocabulary_of(choice) else sample_kind(shape)
+    if level is None or not level.accepts or kind in level.accepts:
         return
     if kind == TOKENS:
         raise DataError(f'dataset "{choice.label}": architecture {architecture} does not take tokens; recurrent does.')
     if architecture != "mlp":
+        sequence = f", (time steps, features).{_hint_for_sequence(shape)}" if "sequence" in level.accepts else "."
         raise DataError(
             f'dataset "{choice.label}": its samples have the shape {shape}; architecture {architecture} takes '
-            f"{a_kind(*level.accepts)}, (time steps, features).{_hint_for_sequence(shape)}"
+            f"{a_kind(*level.accepts)}{sequence}"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from bench.errors import SuiteError
-from bench.factors import FACTORS, Choice
+from bench.factors import FACTORS, ArchitectureLevel, Choice
 
 
 def resolve(path: str) -> Callable[..., Any]:
@@ -30,3 +30,17 @@ def target_of(factor: str, choice: Choice) -> Callable[..., Any]:
     """What a choice builds: its level's target in Keras, or the plugin it names."""
     level = FACTORS[factor].level(choice.name)
     return resolve(level.target if level is not None else choice.name)
+
+
+def architecture_level(name: str) -> ArchitectureLevel | None:
+    """What an architecture says of itself: its level, or the attribute `level` that a function from outside may have.
+
+    Raises:
+        SuiteError: the function cannot be imported, or the attribute is something else.
+    """
+    level = FACTORS["architecture"].level(name)
+    if level is None:
+        level = getattr(resolve(name), "level", None)
+        if level is not None and not isinstance(level, ArchitectureLevel):
+            raise SuiteError(f'architecture "{name}": its level is a {type(level).__name__}, no ArchitectureLevel.')
+    return level if isinstance(level, ArchitectureLevel) else None

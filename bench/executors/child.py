@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from threading import Event, Thread
 from typing import IO, Any
 
 LOG_TAIL = 2000  # bytes
+MOST_SAID = 500  # characters of what a plugin, Keras or TensorFlow raised, in a line
 RECYCLE_AFTER = 100  # requests
 RECYCLE_GROWTH = 2**30  # bytes of resident memory more than after the first request
 SECONDS_TO_START = 600.0  # TensorFlow and a target's module are imported by then, even on a busy network disk
@@ -53,6 +55,15 @@ class Answer:
     status: Status
     value: Any
     seconds: float = 0.0
+
+    @property
+    def line(self) -> str:
+        """What went wrong, in a line: a sentence for the user, or what a traceback ends with."""
+        text = str(self.value).strip()
+        if self.status is Status.ERROR:
+            ends = [found.start() for found in re.finditer(r"(?m)^[A-Za-z_][\w.]*(: |$)", text)]
+            text = re.sub(r"\x1b\[\d*m", "", text[ends[-1] if ends else 0 :]).partition("Arguments received by")[0]
+        return " ".join(text.split())[:MOST_SAID]
 
 
 class Child:

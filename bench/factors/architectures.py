@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
+from bench.errors import nearest
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar
+from bench.factors.datasets import DATASET, TOKENS, DatasetLevel, a_kind
 
 ACTIVATION_FLOATS = 8  # per unit of a dense layer, kept for the backward pass
 FLOPS_PER_WEIGHT = 6  # of a dense layer: two forward, four backward
@@ -58,7 +60,7 @@ class ArchitectureLevel(Level):
     """A kind of network, the kinds of samples it takes (`DatasetLevel.kind`) and what it costs.
 
     Attributes:
-        accepts: the kinds.
+        accepts: the kinds; none given: it takes any.
         costs: of a structure, the shape of a sample and the units of the head.
         defaults: of a suite that fixes this architecture, the level of each factor that it does not name, where that
             is not the factor's own; these factors have no level `none` here.
@@ -85,6 +87,22 @@ class ArchitectureLevel(Level):
         if factor in self.only and not choice.is_none and choice.name != self.only[factor][0]:
             return f"{self.name} has {self.only[factor][0]} alone: {self.only[factor][1]}"
         return self.refused.get((factor, choice.name), "")
+
+    def data_objection(self, data: DatasetLevel) -> str:
+        """Why this network cannot take a dataset's samples; empty where it can, or only the data can tell."""
+        if not data.kind or data.kind in self.accepts or not self.accepts:
+            return ""
+        if data.kind == TOKENS:
+            return (
+                f"{data.name} is {TOKENS}, numbers that stand for symbols, which {self.name} would take as sizes; "
+                "recurrent takes them one-hot."
+            )
+        levels = [level for level in DATASET.levels if isinstance(level, DatasetLevel)]
+        fitting = [level.name for level in levels if level.kind in self.accepts]
+        return (
+            f"a sample of {data.name} is {a_kind(data.kind)}, and {self.name} takes {a_kind(*self.accepts)}. "
+            f"{nearest(data.name, fitting)}"
+        )
 
 
 def costs_of(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:

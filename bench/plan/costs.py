@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from math import log10, prod
 
-from bench.factors import Costs, costs_of, dataset_level, planned_moments
+from bench.factors import Choice, Costs, costs_of, dataset_level, planned_moments
 from bench.plan.model import Cohort
 from bench.suite import Cell
+
+Sizes = tuple[tuple[int, ...], int]  # of a sample, and of a head
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Call:
 
     def seconds(self, cohort: Cohort, rates: Rates, samples: int) -> float:
         """Each call but the first, with so many samples a run."""
-        structure, costs, runs = cohort.structure, _costs(cohort.structure), len(cohort.runs)
+        structure, costs, runs = cohort.structure, _costs_of(cohort), len(cohort.runs)
         passes = self.passes + NORMALIZED.get(structure["normalization"].name, 1.0) * self.normalized
         turns = costs.layers * costs.length
         numbers = passes * samples * size(structure, "width") * turns + self.weight_passes * costs.weights
@@ -106,11 +108,8 @@ ARRAYS_FACTOR = 2
 DATA_COPIES = 3  # of a dataset: as drawn, as numpy holds it and as TensorFlow does; 3.2 and 3.5 measured of recall
 WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
 FLOAT_BYTES = 4
-UNKNOWN_SHAPE: tuple[int, ...] = (
-    28,
-    28,
-)  # of a dataset that only the data can describe: taken as large as an MNIST image
-UNKNOWN_CLASSES = 10
+# Of a dataset that only the data can describe: taken as large as an MNIST image.
+UNKNOWN_SIZES: Sizes = ((28, 28), 10)
 
 # Bytes of a row in its compressed file, and of a cohort's files without rows, as measured.
 ROW_BYTES = {
@@ -155,7 +154,7 @@ class Estimate:
     @classmethod
     def of(cls, cohort: Cohort, rates: Rates) -> Estimate:
         """By the rates of a machine."""
-        structure, layers = cohort.structure, _costs(cohort.structure).layers
+        structure, layers = cohort.structure, _costs_of(cohort).layers
         batch, width = size(structure, "batch_size"), size(structure, "width")
         jacobians = JACOBIAN_OPERATIONS * len(cohort.runs) * layers * width**3 / rates.flops_per_second
         calls = {
@@ -200,13 +199,13 @@ def estimate_memory(cohort: Cohort) -> int:
     numbers = 0 if level is None else level.train_rows * prod(level.shape)
     if level is not None and level.vocabulary:
         numbers *= 2  # a target a step is as much as a token a step
-    arrays = ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure)
+    arrays = ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure, cohort.costs)
     return WORKER_BYTES + arrays + DATA_COPIES * FLOAT_BYTES * numbers
 
 
 def estimate_rows(cohort: Cohort) -> dict[str, int]:
     """How many rows each table gets if no run diverges."""
-    depth = _costs(cohort.structure).layers
+    depth = _costs_of(cohort).layers
     per_step = {
         "gradient_norms": depth + 1,
         "activations": depth,
@@ -224,9 +223,9 @@ def estimate_bytes(cohort: Cohort) -> int:
     return COHORT_FILE_BYTES + sum(ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
 
 
-def run_bytes(structure: Cell) -> int:
-    """Bytes of a run's weights and of what the backward pass needs."""
-    costs = _costs(structure)
+def run_bytes(structure: Cell, costs: Costs | None = None) -> int:
+    """Bytes of a run's weights and of what the backward pass needs; `costs` as a `Cohort` has them."""
+    costs = costs or _costs(structure)
     return FLOAT_BYTES * (WEIGHT_COPIES * costs.weights + size(structure, "batch_size") * costs.activations)
 
 
@@ -235,10 +234,17 @@ def size(choices: Cell, factor: str) -> int:
     return int(choices[factor].value or 0)
 
 
+def sizes_of(dataset: Choice) -> Sizes | None:
+    """The shape of a sample as a network takes it, and the units of a head; None where only the data can tell."""
+    level = dataset_level(dataset)
+    return (level.input_shape, level.outputs) if level is not None and level.shape else None
+
+
+def _costs_of(cohort: Cohort) -> Costs:
+    """What a run of a cohort takes."""
+    return cohort.costs or _costs(cohort.structure)
+
+
 def _costs(structure: Cell) -> Costs:
     """What the structure's architecture says that a run takes."""
-    level = dataset_level(structure["dataset"])
-    shape, classes = UNKNOWN_SHAPE, UNKNOWN_CLASSES
-    if level is not None and level.shape:
-        shape, classes = level.input_shape, level.outputs
-    return costs_of(structure, shape, classes)
+    return costs_of(structure, *(sizes_of(structure["dataset"]) or UNKNOWN_SIZES))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from bench.factors import FACTORS, Choice, Place
+from bench.factors import FACTORS, Choice, Costs, Place
 
 GRAPH_FACTORS = tuple(name for name, factor in FACTORS.items() if factor.place is Place.GRAPH)
 
@@ -26,7 +26,8 @@ class Cohort:
     """Runs with one network structure: they train together in one graph.
 
     `schedules` maps a table to the steps at which it is recorded, ascending. `graph_runs` are the runs whose rules are
-    in the graph, where substitutes hold the slots of some (bench.executors.tables); empty: `runs`.
+    in the graph, where substitutes hold the slots of some (bench.executors.tables); empty: `runs`. `costs` are those of
+    a run as an architecture from outside says them; None: as its level does.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Cohort:
     runs: tuple[Run, ...]
     schedules: Mapping[str, tuple[int, ...]]
     graph_runs: tuple[Run, ...] = ()
+    costs: Costs | None = None
 
     @property
     def structure(self) -> Mapping[str, Choice]:

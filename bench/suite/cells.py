@@ -10,13 +10,10 @@ from bench.errors import SuiteError, during, nearest
 from bench.factors import (
     FACTORS,
     IN_TIME,
-    TOKENS,
     ActivationLevel,
     ArchitectureLevel,
     Choice,
-    DatasetLevel,
     TaskLevel,
-    a_kind,
     choose,
     dataset_level,
     misfit_in_time,
@@ -268,19 +265,7 @@ def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
     data, network = dataset_level(dataset), FACTORS["architecture"].level(architecture.name)
     if data is None or not isinstance(network, ArchitectureLevel):
         return ""
-    if not data.kind or data.kind in network.accepts:
-        return ""
-    levels = [level for level in FACTORS["dataset"].levels if isinstance(level, DatasetLevel)]
-    fitting = [level.name for level in levels if level.kind in network.accepts]
-    if data.kind == TOKENS:
-        return (
-            f"{data.name} is {TOKENS}, numbers that stand for symbols, which {network.name} would take as sizes; "
-            "recurrent takes them one-hot."
-        )
-    return (
-        f"a sample of {data.name} is {a_kind(data.kind)}, and {network.name} takes {a_kind(*network.accepts)}. "
-        f"{nearest(data.name, fitting)}"
-    )
+    return network.data_objection(data)
 
 
 def _batch_fits_data(dataset: Choice, batch_size: Choice) -> str:

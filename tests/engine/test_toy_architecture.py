@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import os
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from pathlib import Path
 
@@ -16,55 +18,30 @@ import pytest
 import tensorflow as tf
 
 from bench.analysis import theory_of
+from bench.engine.outside import costs_of_cells
 from bench.engine.stacks import roles
 from bench.engine.train import Training
 from bench.errors import BenchError, DataError, SuiteError
-from bench.factors import Choice
-from bench.plan import make_plan
+from bench.factors import FACTORS, ArchitectureLevel, Choice, choose
+from bench.plan import estimate_memory, make_plan
 from bench.report import write_report
 from bench.results import Manifest, Results, read_tables
 from bench.suite import load_suite
 from bench.theory import network_of
 from tests.cohorts import cohorts
-from tests.extending.recipes import recipe
+from tests.extending.recipes import ROOT, recipe
 
 # docs/extending.md holds the code, and a suite names it as anybody's own module.
-(BLOCK,) = recipe("An architecture")
+MODULE, GRIDS = recipe("An architecture")
 FOLDER = Path(tempfile.mkdtemp())
-(FOLDER / BLOCK.place).write_text(BLOCK.text, encoding="utf-8")
+(FOLDER / MODULE.place).write_text(MODULE.text, encoding="utf-8")
 sys.path.insert(0, str(FOLDER))
-two_way = importlib.import_module(BLOCK.place.removesuffix(".py"))
+two_way = importlib.import_module(MODULE.place.removesuffix(".py"))
 
-SUITE = """
-[suite]
-name = "toy"
-question = "Does a grid of two-way layers learn sums?"
-replicates = 2
-
-[factors]
-depth = [1, 3]
-initializer = ["glorot_uniform", "he_normal"]
-
-[[include]]
-depth = 3
-regularization = { level = "max_norm", limit = 0.3 }
-
-[fixed]
-architecture = "two_way:build"
-dataset = "two_way:sums"
-activation = "tanh"
-width = 5
-steps = 40
-batch_size = 32
-learning_rate = 0.05
-"""
+BOUNDED = '[[include]]\ndepth = 3\nregularization = { level = "max_norm", limit = 0.3 }\n\n'
+SUITE = GRIDS.text.replace("[fixed]", BOUNDED + "[fixed]")
 
 FIXED = SUITE.partition("[fixed]\n")[2]
-
-
-class Number:
-    def __init__(self, value: int) -> None:
-        self.value = value
 
 
 @dataclass(frozen=True)
@@ -108,6 +85,18 @@ def test_its_tables_hold_every_layer_with_both_kernels_and_null_where_nothing_ap
     activations = tables["activations"]
     assert activations["saturated_fraction"].between(0, 1).all()
     assert activations["pair_correlation"].between(-1, 1).all()
+
+
+def test_its_costs_are_those_of_the_network_that_it_builds(toy: Toy) -> None:
+    for training in toy.trained:
+        cohort, depth = training.cohort, int(training.cohort.structure["depth"].value or 0)
+        (costs,) = costs_of_cells([cohort.structure])
+        assert costs is not None
+        assert costs.weights == sum(
+            int(np.prod(kernel.shape)) // len(cohort.runs) for kernel in training.ensemble.kernels
+        )
+        assert (costs.layers, costs.activations) == (depth, 8 * depth * 6 * 5)
+        assert estimate_memory(replace(cohort, costs=costs)) != estimate_memory(cohort)
 
 
 def test_its_gradients_are_those_of_one_ordinary_model() -> None:
@@ -164,8 +153,64 @@ def test_its_report_says_that_there_is_no_prediction(toy: Toy) -> None:
         network_of({"architecture": "two_way:build"})
 
 
+REFUSED = [
+    ('skip = "residual"', "two_way:build and skip residual do not go together: a two-way layer is z and an activation"),
+    ('dataset = "digits"', 'digits is an image, and two_way takes a sequence. Did you mean "digits_rows"?'),
+    (f'dataset = "{__name__}:flat"', r"samples have the shape \(4,\); architecture two_way:build takes a sequence"),
+    ('architecture = "two_way:bild"', '"two_way:bild": the module two_way has no attribute bild'),
+    ('architecture = "tow_way:build"', '"tow_way:build": cannot import tow_way'),
+    (f'architecture = "{__name__}:of_no_kind"', "its level is a str, no ArchitectureLevel"),
+    (f'architecture = "{__name__}:priceless"', "its costs are a int, no Costs"),
+]
+
+
+def flat() -> tuple[np.ndarray, np.ndarray]:
+    return np.eye(40, 4), np.arange(40) % 2
+
+
+def of_no_kind(*_: object) -> None:
+    return None
+
+
+def priceless(*_: object) -> None:
+    return None
+
+
+of_no_kind.level = "sequence"  # type: ignore[attr-defined]
+priceless.level = ArchitectureLevel("priceless", "", "", costs=lambda *_: 5)  # type: ignore
+
+
+@pytest.mark.parametrize(("changed", "says"), REFUSED)
+def test_what_it_has_no_use_for_is_refused_before_anything_trains(changed: str, says: str) -> None:
+    factor = changed.partition(" =")[0]
+    fixed = "".join(line for line in FIXED.splitlines(keepends=True) if not line.startswith(factor))
+    (cohort,) = cohorts("depth = [3]", fixed + changed)
+    with pytest.raises(BenchError, match=says):
+        costs_of_cells([run.choices for run in cohort.runs])
+
+
+@pytest.mark.full  # a worker to plan, two to train
+def test_the_recipe_works_as_it_is_typed_into_an_empty_folder(tmp_path: Path) -> None:
+    for block in (MODULE, GRIDS):
+        (tmp_path / block.place).write_text(block.text, encoding="utf-8")
+    (tmp_path / "bad.toml").write_text(GRIDS.text + 'normalization = "batch_normalization"\n', encoding="utf-8")
+
+    def bench(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", "from bench.cli import main; main()", *words]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+
+    assert "8 runs in 2 cohorts" in bench("plan", GRIDS.place).stdout
+    assert bench("run", "bad.toml").stderr.startswith("error: bad.toml: architecture two_way:build and normalization")
+    done = bench("run", GRIDS.place)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "reports/grids/index.html").read_text(encoding="utf-8")
+    assert "Does a grid of two-way layers learn sums?" in page
+
+
 def shallow(*_: object) -> object:
-    return two_way.build({"depth": Number(1), "width": Number(5)}, (6, 4), 2)  # type: ignore[dict-item]
+    structure = {name: choose(FACTORS[name], at) for name, at in (("depth", 1), ("width", 5), ("activation", "tanh"))}
+    return two_way.build(structure, (6, 4), 2)
 
 
 def broad(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> object:
