@@ -83,6 +83,8 @@ def _real(meaning: str, unit: str = "1") -> Column:
     return Column(pa.float64(), unit, meaning)
 
 
+LOSS_UNIT = "nat, or of values the loss's own"
+
 FACTOR_COLUMNS = tuple(FACTORS)  # the columns of `runs` that hold a factor's level, in order
 
 _TYPES = {int: pa.int64(), float: pa.float64()}
@@ -114,8 +116,9 @@ TABLES: dict[str, TableSpec] = {
             "targets": _text("What the data ask for: classes, classes_each (a class at each step) or values."),
             "naive_loss": _real(
                 "Loss of the best answer that looks at no input, on the validation rows that are evaluated: the "
-                "entropy of the classes' shares there, at each step that has one; of values their variance.",
-                "nat",
+                "entropy of the classes' shares there, at each step that has one; of values their variance, or what "
+                "the run's loss makes of the constant that is best by it.",
+                LOSS_UNIT,
             ),
             "naive_accuracy": _real(
                 "Accuracy of one answer for all, the largest class's share of all targets; null without classes."
@@ -123,7 +126,7 @@ TABLES: dict[str, TableSpec] = {
             "learned_loss": _real(
                 "Validation loss below which a run counts as learned, where the task names one: of text the entropy of "
                 "a character given the one before it; null elsewhere, where docs/rules.md#learned has a share.",
-                "nat",
+                LOSS_UNIT,
             ),
             "error": _text("Why the run failed; null otherwise."),
         },
@@ -235,8 +238,9 @@ TABLES: dict[str, TableSpec] = {
         | _STEP
         | {
             "loss": _real(
-                "Data loss of the training batch before this step's update: cross-entropy, of values squared error.",
-                "nat",
+                "Data loss of the training batch before this step's update: cross-entropy, to smoothed labels where a "
+                "run has such; of values squared error, or what the run's loss says.",
+                LOSS_UNIT,
             ),
             "global_grad_norm": _real("L2 norm of the whole gradient, penalty included, before clipping."),
             "clipped_grad_norm": _real("The same after clipping: what the optimizer was given."),
@@ -249,7 +253,10 @@ TABLES: dict[str, TableSpec] = {
         | _STEP
         | {
             "split": _text("train (a fixed sample of the training rows) or validation."),
-            "loss": _real("The same of this split, network in inference mode.", "nat"),
+            "loss": _real(
+                "The same of this split, network in inference mode; cross-entropy is to the labels as they are.",
+                LOSS_UNIT,
+            ),
             "accuracy": _real("Share of samples classified rightly, network in inference mode; null without classes."),
             "balanced_accuracy": _real("Mean over the classes that occur of the same share of each; null likewise."),
             "largest_answer_share": _real(

@@ -12,6 +12,7 @@ from bench.analysis.tables import Moment, Tables, hidden
 from bench.schema import RunStatus
 
 NORM = "preactivation_grad_norm"
+_LOSS = "_loss"  # beside the factor `loss`, of which curves may be grouped
 
 
 def gradient_profile(tables: Tables, judged: pd.DataFrame, by: Sequence[str], moment: Moment) -> pd.DataFrame:
@@ -48,17 +49,17 @@ def loss_bands(tables: Tables, judged: pd.DataFrame, by: Sequence[str], most: in
     curves = tables["loss_curves"]
     curves = curves[curves["run_id"].isin(wanted["run_id"])]
     steps = thinned(curves["step"].unique().tolist(), most)
-    rows = curves[curves["step"].isin(steps)][["run_id", "step", "loss"]]
+    rows = curves[curves["step"].isin(steps)][["run_id", "step", "loss"]].rename(columns={"loss": _LOSS})
     if rows.empty:
         empty = pd.DataFrame(columns=[*by, "step", "median", "lower", "upper", "confidence", "measured", "lost"])
         return empty.astype(dict.fromkeys(("median", "lower", "upper", "confidence"), np.float64))
     grid = wanted.merge(pd.DataFrame({"step": steps}), how="cross").merge(rows, on=["run_id", "step"], how="left")
     last = curves.groupby("run_id", observed=True)["step"].max()
     ended = grid["step"] > grid["run_id"].map(last).astype(np.float64).fillna(-1.0)
-    gone = (grid["status"] != RunStatus.COMPLETED) & (ended | grid["loss"].isna())
-    grid = grid.assign(loss=grid["loss"].mask(gone, np.inf), lost=gone.astype(int))
+    gone = (grid["status"] != RunStatus.COMPLETED) & (ended | grid[_LOSS].isna())
+    grid = grid.assign(**{_LOSS: grid[_LOSS].mask(gone, np.inf)}, lost=gone.astype(int))
     keys = [*by, "step"]
-    bands = median_interval(grid, keys, "loss")
+    bands = median_interval(grid, keys, _LOSS)
     lost = grid.groupby(keys, sort=False, observed=True, dropna=False)["lost"].sum().reset_index()
     return bands.merge(lost, on=keys, how="left").sort_values(keys, kind="stable", ignore_index=True)
 

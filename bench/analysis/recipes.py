@@ -197,7 +197,10 @@ def _with_trained(judged: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float],
     accuracy = with_lost_counted(judged, quantity("final_validation_accuracy")).astype(np.float64)
     loss = with_lost_counted(judged, quantity("final_validation_loss")).astype(np.float64)
     values = loss_decides(judged).to_numpy(bool)
-    runs = judged.assign(score=np.where(values, loss, accuracy), loss=loss, values=values)
+    # Of several losses on one data set each counts by its share of its naive loss.
+    scale = judged.groupby("dataset", observed=True)["naive_loss"].transform("max") / judged["naive_loss"]
+    loss = loss * scale.astype(np.float64).where(values, 1.0).fillna(1.0)
+    runs = judged.assign(score=np.where(values, loss, accuracy), _loss=loss, values=values)
     known = runs[runs["score"].notna()]
     medians = known.groupby(["dataset", "cell_key"], observed=True)["score"].median()
     bars, best = {}, {}
@@ -234,7 +237,7 @@ def _cells(
         trial = Trial(
             changes, len(cell), trained, int(outcome.get(Outcome.LEARNED, 0)), int(outcome.get(Outcome.DIVERGED, 0)),
             int(outcome.get(Outcome.FAILED, 0)), float(score.median()),
-            float(score.max() if bool(cell["values"].all()) else score.min()), float(cell["loss"].median()),
+            float(score.max() if bool(cell["values"].all()) else score.min()), float(cell["_loss"].median()),
             float(cell["_seconds"].median()), clustered_wilson(trained, len(cell), len(cell)),
         )  # fmt: skip
         rows.setdefault((str(first[ask]) if ask else "", str(first["depth"]) if deep else ""), []).append(trial)

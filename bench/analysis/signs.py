@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from bench.analysis.learned import levels_of
 from bench.analysis.quantities import log_ratio
 from bench.analysis.tables import Indices, Reals, Rows, Tables, positions
-from bench.factors import FACTORS, ActivationLevel, DataKind, DatasetLevel, TaskLevel, level_name
+from bench.factors import FACTORS, ActivationLevel, DataKind, DatasetLevel, TaskLevel, level_name, read_label
 from bench.schema import EventKind, Tensor
 
 Flags = NDArray[np.bool_]
@@ -179,10 +179,25 @@ def targets_out_of_range(records: Records, threshold: float) -> pd.DataFrame:
     """Targets that are values, far larger than what a network answers at first, or far from 0; not those of a task."""
     naive, values = records.of_run("naive_loss"), np.isnan(records.of_run("naive_accuracy"))
     values &= [not isinstance(each, TaskLevel) for each in records.datasets]
-    loss = records.at_step("loss_curves", "loss", 0)
+    loss = _squared(records, records.at_step("loss_curves", "loss", 0))
+    naive = _squared(records, naive)
     with np.errstate(invalid="ignore"):
         at = np.flatnonzero(values & ((naive >= LARGE_TARGETS) | ((loss >= threshold * naive) & (naive > 0))))
     return hits(at, np.zeros_like(at), NO_LAYER, np.sqrt(naive[at]), np.sqrt(LARGE_TARGETS))
+
+
+def _squared(records: Records, losses: Reals) -> Reals:
+    """Of each run the squared error that one error with such a loss has: squares compare, whatever is minimized."""
+    runs, found = records.tables["runs"], losses.copy()
+    for label in runs["loss"].dropna().unique() if "loss" in runs else ():
+        choice, own = read_label(FACTORS["loss"], str(label)), (runs["loss"] == label).to_numpy(bool)
+        if choice.name == "mean_absolute_error":
+            found[own] = losses[own] ** 2
+        elif choice.name == "huber":
+            delta = float(choice.setting("delta"))
+            straight = (losses[own] / delta + delta / 2.0) ** 2
+            found[own] = np.where(losses[own] <= delta**2 / 2.0, 2.0 * losses[own], straight)
+    return found
 
 
 def inputs_out_of_range(records: Records, threshold: float) -> pd.DataFrame:

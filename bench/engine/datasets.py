@@ -18,6 +18,8 @@ from bench.engine.targets import architecture_level, resolve
 from bench.errors import BenchError, DataError
 from bench.factors import (
     FACTORS,
+    IN_TIME,
+    OF_TARGETS,
     TOKENS,
     Choice,
     DataKind,
@@ -28,6 +30,7 @@ from bench.factors import (
     content_of,
     dataset_level,
     misfit_in_time,
+    misfit_of_targets,
     sample_kind,
 )
 
@@ -166,18 +169,19 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
 
     Args:
         asked: the dataset's choice, the batch's size, the architectures, and (factor, choice) of whatever must fit the
-            length of its sequences.
+            length of its sequences, or what it asks for.
 
     Raises:
         DataError: it cannot be used; the message says why.
     """
-    choice, batch_size, architectures, *in_time = asked
+    choice, batch_size, architectures, *levels = asked
     data = load(choice, "standardize")
     check_batch(choice, batch_size, len(data.y_train))
     for name in architectures:
         check_sample(choice, data.shape, name)
-    for factor, level in in_time:
-        misfit = misfit_in_time(factor, level, data.shape[0])
+    for factor, level in levels:
+        check = misfit_in_time(factor, level, data.shape[0]) if factor in IN_TIME else ""
+        misfit = check or (misfit_of_targets(factor, level, data.kind) if factor in OF_TARGETS else "")
         if misfit:
             raise DataError(f'dataset "{choice.label}" and {factor} {level.label} do not go together: {misfit}')
     found = {DataKind.VALUES: "its targets are values to predict", DataKind.CLASSES_EACH: "a class at each step"}

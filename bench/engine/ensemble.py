@@ -83,7 +83,7 @@ class Ensemble:
         stages: for each stage the stacked layers of its block.
         head: the stacked head; its leading axis of blocks has length 1.
         steps: how many steps they will be trained for: the longer, the more layers are worth unrolling.
-        settings: what the runs' levels say, for passes of an architecture's own.
+        settings: what the runs' levels say.
     """
 
     network: Network
@@ -104,6 +104,8 @@ class Ensemble:
             for stage, stacks in stages
         ]
         self._lifted_head = lifted(self._head_gradients)
+        smoothing = self.settings.number("label_smoothing", 0.0)
+        self._smoothing = [] if smoothing is None else [smoothing]
 
     @property
     def stacks(self) -> list[LayerStack]:
@@ -162,7 +164,7 @@ class Ensemble:
             carry, kept = stage.forward(carry)
             saved.append(kept)
         weights = [v.value[0] for v in self.head.trainable]
-        loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y)
+        loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y, self._smoothing)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
         classes = self.objective.classes
         watch = Watch(measure, tf.one_hot(y, classes) if classes else None, timed)
@@ -181,11 +183,11 @@ class Ensemble:
                 for variable, array in zip(stack.state, states, strict=True):
                     variable.assign(tf.ensure_shape(array.stack(), variable.shape))
 
-    def _head_gradients(self, weights: Any, h: Any, y: Any) -> Any:
+    def _head_gradients(self, weights: Any, h: Any, y: Any, smoothing: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch([h, weights])
             logits, _ = self.network.head.stateless_call(list(weights), [], h)
-            loss = tf.reduce_mean(self.objective.losses(y, logits))
+            loss = tf.reduce_mean(self.objective.losses(y, logits, *smoothing))
         dh, d_weights, d_logits = tape.gradient(loss, [h, list(weights), logits])
         return loss, dh, d_weights, d_logits, logits
 

@@ -34,6 +34,16 @@ class RunSettings:
         choices = [run.choices[factor] for run in self.runs]
         return constant([float(c.setting(setting)) if c.name == level else absent for c in choices])
 
+    def number(self, factor: str, absent: float) -> tf.Tensor | None:
+        """One number a run, the level of a factor that is a number; None if `absent` is that of every graph run.
+
+        Returns:
+            [R] in float32.
+        """
+        if all(run.choices[factor].value == absent for run in self.graph_runs or self.runs):
+            return None
+        return constant([float(run.choices[factor].value or 0) for run in self.runs])
+
 
 def constant(values: Sequence[float]) -> tf.Tensor:
     """Numbers, one a run, in float32."""

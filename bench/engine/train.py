@@ -54,7 +54,7 @@ class Training:
         self.steps, self.batch = (int(structure[name].value or 0) for name in ("steps", "batch_size"))
         data = load(structure["dataset"], structure["preprocessing"].name)
         check_batch(structure["dataset"], self.batch, len(data.y_train))
-        objective = Objective.of(data)
+        objective = Objective.of(data, structure["loss"])
         network = build_network(structure, data.shape, objective.outputs)
         self.ensemble = initial_ensemble(network, objective, cohort.runs, cohort.graph_runs)
         self.data = _Data(data, flattens=network.flattens, at_once=_samples_at_once(self.ensemble, data.shape))
@@ -68,7 +68,7 @@ class Training:
         judged = self.data.truth[self.data.train_samples :]
         self.recorder.facts = {
             "targets": str(data.kind),
-            **naive_scores(objective.kind, judged, steps_alike=data.steps_alike),
+            **naive_scores(objective.kind, judged, objective.loss, steps_alike=data.steps_alike),
             "learned_loss": data.learned_loss,
         }
         self.evaluated = np.zeros(0)  # the latest evaluation's losses, [R, samples]

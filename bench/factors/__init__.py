@@ -31,6 +31,7 @@ from bench.factors.datasets import (
     sample_kind,
 )
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
+from bench.factors.losses import LABEL_SMOOTHING, LOSS, OF_TARGETS, misfit_of_targets
 from bench.factors.moments import BACKWARD, FORWARD, Moment, directions_of, kept_distances, moments, planned_moments
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
 from bench.factors.recurrence import (
@@ -45,19 +46,19 @@ from bench.factors.recurrence import (
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "ABSENT", "BACKWARD", "FACTORS", "FORWARD", "IN_TIME", "PLUGIN", "TOKENS", "ActivationLevel", "ArchitectureLevel",
-    "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting",
-    "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level",
-    "default_level", "directions_of", "has_time", "kept_distances", "level_name", "misfit_in_time", "moments",
-    "planned_moments",
-    "read_label", "sample_kind", "show", "without_use",
+    "ABSENT", "BACKWARD", "FACTORS", "FORWARD", "IN_TIME", "OF_TARGETS", "PLUGIN", "TOKENS", "ActivationLevel",
+    "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number",
+    "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of",
+    "costs_of", "dataset_level", "default_level", "directions_of", "has_time", "kept_distances", "level_name",
+    "misfit_in_time", "misfit_of_targets", "moments", "planned_moments", "read_label", "sample_kind", "show",
+    "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {
     factor.name: factor
     for factor in (
-        DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER, NORMALIZATION,
-        SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, CLIPPING, REGULARIZATION, OPTIMIZER,
-        LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
+        DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER,
+        NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, LOSS, LABEL_SMOOTHING,
+        CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

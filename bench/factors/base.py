@@ -9,7 +9,7 @@ from enum import StrEnum
 Scalar = str | int | float | bool
 
 # Levels that stand for what there is without their factor: names and keys of runs leave them out.
-ABSENT = ("none", "forward")
+ABSENT = ("none", "forward", "auto")
 
 
 def absent_of(levels: Sequence[str]) -> str:
@@ -75,7 +75,11 @@ class Number:
 
 @dataclass(frozen=True)
 class Factor:
-    """A controlled input. Catalogued factors have `levels`; numeric ones have a `number`."""
+    """A controlled input. Catalogued factors have `levels`; numeric ones have a `number`.
+
+    A number that came `later` than runs, with a default that is what there was before, is left out of keys at that
+    default, as levels in `ABSENT` are.
+    """
 
     name: str
     summary: str
@@ -84,6 +88,7 @@ class Factor:
     levels: tuple[Level, ...] = ()
     number: Number | None = None
     plugins: bool = False  # also takes `module:name` from outside the project
+    later: bool = False
 
     def level(self, name: str) -> Level | None:
         """The level of that name, or None."""

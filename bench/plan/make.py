@@ -24,6 +24,7 @@ MAX_COHORT_RUNS = 128
 _SHORT = {"depth": "d", "width": "w", "learning_rate": "lr", "batch_size": "b", "steps": "s"}
 _ALWAYS = ("depth", "activation", "initializer")
 _DEFAULTS = {name: choose(factor, factor.default).label for name, factor in FACTORS.items()}
+_UNSAID = {name: _DEFAULTS[name] for name, factor in FACTORS.items() if factor.later}
 _SLUG_LENGTH = 80
 
 
@@ -73,7 +74,8 @@ def _cohort_size(structure: Cell) -> int:
 
 def _meaning(cell: Cell, seed: int) -> dict[str, object]:
     """What a cell's key hashes. Absent treatments are left out, so that a new factor renames no old run."""
-    return {name: choice.meaning for name, choice in cell.items() if not choice.is_none} | {"seed": seed}
+    said = {name: choice for name, choice in cell.items() if not choice.is_none and _UNSAID.get(name) != choice.label}
+    return {name: choice.meaning for name, choice in said.items()} | {"seed": seed}
 
 
 def _check_known(dataset: Choice, suite: Path) -> None:

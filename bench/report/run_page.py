@@ -165,9 +165,8 @@ def _course(own: Tables, run: pd.Series) -> Section:
         batches[["step", "loss"]].rename(columns={"loss": "value"}).assign(series="training batch", label=""),
         validation[["step", "loss"]].rename(columns={"loss": "value"}).assign(series="validation", label=""),
     ]
-    scale = Scale(
-        "step", "loss (nat)", x_limits=(0.0, last), y_limits=(0.0, 0.0), series=("training batch", "validation")
-    )
+    unit = "loss" if run["values"] else "loss (nat)"
+    scale = Scale("step", unit, x_limits=(0.0, last), y_limits=(0.0, 0.0), series=("training batch", "validation"))
     found = [_figure("course-loss", "Loss by step", scale, [*losses, marks], "loss_curves and evaluations")]
     if looked["accuracy"].notna().any():
         rates = looked.rename(columns={"accuracy": "value", "split": "series"})[["step", "value", "series"]]

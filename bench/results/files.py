@@ -284,8 +284,9 @@ def _fitted(found: pa.Table, table: str, field: pa.Field, path: Path) -> pa.Chun
         raise ResultsError(f"{path}: the column {name} is missing from table {table}. {printable(known)}")
     if len(places) > 1:
         raise ResultsError(f"{path}: the column {name} is there {len(places)} times.")
-    absent = table == "runs" and name in FACTORS and FACTORS[name].default in ABSENT and not places
-    missing = pa.repeat(pa.scalar(FACTORS[name].default, kind), len(found)) if absent else pa.nulls(len(found), kind)
+    factor = FACTORS.get(name) if table == "runs" and not places else None
+    absent = factor.default if factor and (factor.default in ABSENT or factor.later) else None
+    missing = pa.nulls(len(found), kind) if absent is None else pa.repeat(pa.scalar(absent, kind), len(found))
     column = found.column(places[0]) if places else pa.chunked_array([missing])
     if column.type != kind:
         raise ResultsError(f"{path}: the column {name} holds {column.type}; it must be {kind}.")

@@ -10,6 +10,7 @@ from bench.errors import SuiteError, during, nearest
 from bench.factors import (
     FACTORS,
     IN_TIME,
+    OF_TARGETS,
     ActivationLevel,
     ArchitectureLevel,
     Choice,
@@ -17,6 +18,7 @@ from bench.factors import (
     choose,
     dataset_level,
     misfit_in_time,
+    misfit_of_targets,
     show,
 )
 
@@ -251,6 +253,16 @@ def _cell_has_gates(cell: Choice, gate_bias: Choice) -> str:
     return "a simple cell has no gates; lstm and gru have."
 
 
+def _fits_targets(factor: str) -> Callable[[Choice, Choice], str]:
+    """Whether a loss is one of what a dataset asks for, where that is known before it is read."""
+
+    def objection(dataset: Choice, choice: Choice) -> str:
+        data = dataset_level(dataset)
+        return misfit_of_targets(factor, choice, data.asks) if data is not None and data.classes else ""
+
+    return objection
+
+
 def _fits_length(factor: str) -> Callable[[Choice, Choice], str]:
     """Whether a recurrent network's level fits the dataset's sequences, where their length is known."""
 
@@ -340,6 +352,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     *((("architecture", factor), _of_network(factor)) for factor in _NETWORKS),
     (("cell", "gate_bias"), _cell_has_gates),
     *((("dataset", factor), _fits_length(factor)) for factor in IN_TIME),
+    *((("dataset", factor), _fits_targets(factor)) for factor in OF_TARGETS),
     (("dataset", "batch_size"), _batch_fits_data),
     (("architecture", "normalization"), _normalizes_before),
     (("normalization", "width"), _groups_divide_width),

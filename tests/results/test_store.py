@@ -31,7 +31,7 @@ def test_what_is_written_is_read_back_with_units_and_meanings(results: Results) 
     results.write("a", tables_of("a"))
     assert read_tables(results.folder)["runs"]["run_id"].tolist() == ["a-r0"]
     field = pq.read_schema(CohortFiles(results.folder, "a").path("loss_curves")).field("loss")
-    assert field.metadata[b"unit"] == b"nat"
+    assert field.metadata[b"unit"] == b"nat, or of values the loss's own"
     assert results.done(["a", "b"]) == {"a"}
     assert not list(results.folder.rglob("*.writing"))
 
@@ -54,9 +54,10 @@ def test_a_cohort_that_was_not_asked_for_a_table_has_no_file_of_it(results: Resu
 
 def test_runs_from_before_a_factor_have_its_absent_treatment(results: Results) -> None:
     tables = tables_of("a")
-    results.write("a", tables | {"runs": tables["runs"].drop_columns(["cell", "error"])})
+    results.write("a", tables | {"runs": tables["runs"].drop_columns(["cell", "loss", "label_smoothing", "error"])})
     runs = read_tables(results.folder)["runs"]
-    assert runs["cell"].tolist() == ["none"] and runs["error"].isna().all()
+    assert [runs[name].tolist() for name in ("cell", "loss", "label_smoothing")] == [["none"], ["auto"], [0.0]]
+    assert runs["error"].isna().all()
 
 
 def test_the_done_mark_comes_last(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:

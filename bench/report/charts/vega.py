@@ -121,7 +121,7 @@ def _by_step(data: str, y: Any, domain: list[str], step: str = "") -> Any:
 
 
 def _loss() -> Any:
-    y = alt.Y("loss:Q", title="loss (nat)", scale=alt.Scale(type="log"))
+    y = alt.Y("loss:Q", title="loss", scale=alt.Scale(type="log"))
     return _by_step("losses", y, ["training batch", "validation"], ".4g")
 
 

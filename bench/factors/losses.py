@@ -1,0 +1,41 @@
+"""What is minimized: a loss, and what it asks for in the place of a label."""
+
+from __future__ import annotations
+
+from bench.factors.base import Choice, Factor, Level, Number, Place, above_zero
+from bench.factors.datasets import DataKind
+
+OF_TARGETS = ("loss", "label_smoothing")  # factors with levels that must fit what a dataset asks for
+_OF_CLASSES, _OF_VALUES = "categorical_crossentropy", ("mean_squared_error", "mean_absolute_error", "huber")
+
+LOSS = Factor(
+    "loss", "The loss that is minimized; of several values or steps a sample, its mean over them.", Place.GRAPH,
+    default="auto",
+    levels=(
+        Level("auto", "By what the dataset asks for: cross-entropy of classes, squared error of values.", "Baseline"),
+        Level(_OF_CLASSES, "Minus the logarithm of the class's share by softmax.", "Bridle 1990"),
+        Level(_OF_VALUES[0], "The square of the error.", "Legendre 1805; Gauss 1809"),
+        Level(_OF_VALUES[1], "The magnitude of the error: large ones pull no more than small ones.", "Laplace 1774"),
+        Level(
+            _OF_VALUES[2], "Half the square of an error up to delta, and beyond it a straight line.", "Huber 1964",
+            settings={"delta": above_zero(1.0, "The error from which it is straight.")},
+        ),
+    ),
+)  # fmt: skip
+
+LABEL_SMOOTHING = Factor(
+    "label_smoothing", "Share of a label that training gives to all classes alike.", Place.RUN, default=0, later=True,
+    number=Number(float, minimum=0.0, maximum=1.0),
+)  # fmt: skip
+
+
+def misfit_of_targets(factor: str, choice: Choice, kind: DataKind) -> str:
+    """Why a level of a factor of `OF_TARGETS` does not fit targets of a kind, and what does; empty if it does."""
+    values = kind is DataKind.VALUES
+    if factor == "label_smoothing":
+        return "the targets are values: there is no label to smooth." if values and choice.value else ""
+    if values and choice.name == _OF_CLASSES:
+        return f"the targets are values, which have no classes: {', '.join(_OF_VALUES)} are for them."
+    if not values and choice.name in _OF_VALUES:
+        return f"the targets are classes: {_OF_CLASSES} is for them, and what auto means."
+    return ""
