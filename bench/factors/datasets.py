@@ -51,7 +51,7 @@ class DatasetLevel(Level):
     whatever a suite says; 0 where nothing is known that half of it would not show. `learned_loss` gives the loss that a
     run must get below instead. `zero_loss` is the loss of an answer of 0, near which networks start, over the best
     constant's, where it is known. With `steps_alike` no step of a sample differs from another by its place, so that the
-    best constant answer is one for all steps.
+    best constant answer is one for all steps. `blanks` says that most steps are one blank symbol: inputs that stay.
     """
 
     shape: tuple[int, ...] = ()
@@ -64,6 +64,7 @@ class DatasetLevel(Level):
     learned_loss: Callable[[], float] | None = None
     zero_loss: float = 1.0
     steps_alike: bool = False
+    blanks: bool = False
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -180,13 +181,13 @@ DATASET = Factor(
         TaskLevel(
             "recall", "The symbol of the first step, asked for at the last; blanks in between.",
             "after Bengio, Simard & Frasconi 1994", target="bench.engine.tasks:recall", shape=(20, 10), classes=8,
-            train_rows=10_000, sizes=_with_blank_and_query,
+            train_rows=10_000, blanks=True, sizes=_with_blank_and_query,
             settings=_drawn(20, 2, symbols=Setting(8, "How many symbols there are.", minimum=2, maximum=64)),
         ),
         TaskLevel(
             "copy_memory", "The first steps' symbols, to be given back at the last steps after a mark; else blanks.",
             "Arjovsky, Shah & Bengio 2016", target="bench.engine.tasks:copy_memory", shape=(50, 10), classes=9,
-            train_rows=10_000, asks=DataKind.CLASSES_EACH, learned_share=0.9, sizes=_copied,
+            train_rows=10_000, asks=DataKind.CLASSES_EACH, learned_share=0.9, blanks=True, sizes=_copied,
             settings=_COPIED,
         ),
         TaskLevel(

@@ -34,6 +34,9 @@ from bench.report.sections.explorer import Explorer
 from bench.text import integer
 
 WIDE_LEVELS = 5
+MAPS = {  # kinds with a bar of colours: what it is labelled, and called in a sentence
+    "heatmap": ("gradient norm", "gradient norms"), "lag_map": ("gradient over lag 0's", "gradients over lag 0's"),
+}  # fmt: skip
 MARKED = re.compile(r"(`|\*)(.+?)\1")  # `code` and *emphasis* in a paragraph
 
 
@@ -147,9 +150,9 @@ def draw_figure(figure: Figure) -> DrawnFigure:
     wide = len(figure.scale.x_levels) > WIDE_LEVELS
     legend = _legend(figure) if figure.legend_title else ()
     bar = Markup("")
-    if figure.kind == "heatmap":
+    if figure.kind in MAPS:
         lost = any((panel.rows["lost"] > 0).any() for panel in figure.panels)
-        bar = Markup(unique(colour_bar(figure.scale, lost).svg, f"{figure.key}-bar"))
+        bar = Markup(unique(colour_bar(figure.scale, lost, *MAPS[figure.kind]).svg, f"{figure.key}-bar"))
     return DrawnFigure(
         figure.key, figure.title, tuple(panels), figure.legend_title, legend, figure.captions, figure.subtitle,
         figure.source, figure.kind, bar, wide, figure.columns,

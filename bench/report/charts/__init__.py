@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import claim, course, forest, heatmap, lines, roc, shares, strip, theory
+from bench.report.charts import claim, course, forest, heatmap, lags, lines, roc, shares, strip, theory
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
@@ -16,6 +16,9 @@ CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "shares": shares.draw_bars,
     "matrix": shares.draw_matrix,
     "heatmap": heatmap.draw,
+    "lag_map": heatmap.draw_lags,
+    "lags": lags.draw,
+    "rate_curve": lags.draw_rates,
     "tiles": heatmap.draw_tiles,
     "profile": lines.draw_profile,
     "strip": strip.draw,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -33,8 +33,20 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
     colours in decades, the same in every panel: the axes need no limits. Hatched where more runs are lost than left;
     empty where nothing was recorded.
     """
+    return _map(panel, scale, "layer_index", _said)
+
+
+def draw_lags(panel: Panel, scale: Scale) -> Drawing:
+    """The same with recorded lags, at equal distances, from the loss (bottom) to the first time step.
+
+    The panel's rows have lag for layer_index, and their medians are relative to the gradient at lag 0.
+    """
+    return _map(panel, scale, "lag", _said_of_lags)
+
+
+def _map(panel: Panel, scale: Scale, down: str, say: Callable[[pd.DataFrame, np.ndarray], str]) -> Drawing:
     norms, measured, lost = (
-        panel.rows.pivot(index="layer_index", columns="step", values=name) for name in ("median", "measured", "lost")
+        panel.rows.pivot(index=down, columns="step", values=name) for name in ("median", "measured", "lost")
     )
     hatched = (lost > measured).to_numpy(bool)
     steps, layers = norms.columns.tolist(), norms.index.tolist()
@@ -48,11 +60,11 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
             _hatch(axes, hatched)
             _ticks(axes, steps, layers)
         axes.set(xlabel=scale.x_label, ylabel=scale.y_label)
-        said = _said(norms.mask(hatched), hatched)
+        said = say(norms.mask(hatched), hatched)
         return finish(figure, f"{panel.name or 'All runs'}. {said}.")
 
 
-def colour_bar(scale: Scale, lost: bool = True) -> Drawing:
+def colour_bar(scale: Scale, lost: bool = True, label: str = "gradient norm", said: str = "gradient norms") -> Drawing:
     """The colours of `scale.x_limits`, whole decades, and what the hatch means where runs were `lost`."""
     low, high = scale.x_limits
     span = high - low
@@ -69,12 +81,12 @@ def colour_bar(scale: Scale, lost: bool = True) -> Drawing:
         )
         axes.set(xlim=(low, high + 0.6 * span), ylim=(0.0, 1.0), yticks=[], xticks=ticks)
         axes.set_xticklabels([decades.said(float(tick)) for tick in ticks])
-        axes.set_xlabel("gradient norm", loc="left")
+        axes.set_xlabel(label, loc="left")
         for spine in axes.spines.values():
             spine.set_visible(False)
         ends = f"{power_of_ten(round(low))} to {power_of_ten(round(high))}"
         hatched = "; hatched: more runs lost than left" if lost else ""
-        return finish(figure, f"Colours: gradient norms from {ends}{hatched}.")
+        return finish(figure, f"Colours: {said} from {ends}{hatched}.")
 
 
 def _fit(axes: Axes, columns: float, rows: float, left: float, bottom: float) -> None:
@@ -140,6 +152,16 @@ def _said(norms: pd.DataFrame, hatched: np.ndarray) -> str:
     if len(gone):
         parts.append(f"more runs lost than left from step {integer(int(gone[0]))}")
     return f"Gradient norm: {'; '.join(parts) or 'nothing was measured'}"
+
+
+def _said_of_lags(norms: pd.DataFrame, hatched: np.ndarray) -> str:
+    """What is left at the largest lag at the first and the last step with a number."""
+    full = norms.dropna(how="all", axis=1)
+    parts = []
+    for step in dict.fromkeys([*full.columns[:1], *full.columns[-1:]]):
+        left = full[step].dropna()
+        parts.append(f"step {integer(int(step))}: {decades.said(round(left.iloc[-1], 1))} at lag {left.index[-1]}")
+    return f"Gradient left: {'; '.join(parts) or 'nothing was measured'}"
 
 
 def _letters(label: str) -> int:
