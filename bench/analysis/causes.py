@@ -16,6 +16,7 @@ import pandas as pd
 from bench.analysis import signs
 from bench.analysis.signs import Records
 from bench.analysis.tables import Tables
+from bench.analysis.through_time import GROWN, LEFT_DECADES
 from bench.analysis.verdicts import Outcome
 from bench.text import number
 
@@ -48,11 +49,13 @@ class Cause(StrEnum):
     UNDERFLOW = "gradient underflow"
     VANISHING = "vanishing gradient"
     EXPLODING = "exploding gradient"
+    EXPLODING_IN_TIME = "gradient explodes through time"
     COLLAPSED = "samples alike"
     DIVERGED = "left the finite numbers"
     RATE_SMALL = "rate too small"
     MAJORITY = "majority answer"
     FEW_STEPS = "too few steps"
+    VANISHING_IN_TIME = "gradient vanishes through time"
     ONE_ANSWER = "one answer for every input"
     FAILED = "failed with an error"
     UNKNOWN = "no known cause"
@@ -76,6 +79,7 @@ class Rule:
     find: Callable[[Records, float], pd.DataFrame]
     threshold: float
     said: str  # with {value} and {threshold}
+    helps: str = ""  # what is known to help, as levels of a suite
 
 
 def _first(table: str, column: str, *, start: bool = False, over: str = "") -> Callable[[Records, float], pd.DataFrame]:
@@ -117,6 +121,9 @@ RULES: tuple[Rule, ...] = (
          "{value} decades from the last hidden layer to the first (below {threshold})"),
     Rule(Cause.EXPLODING, Stage.BY_STEP, "gradient_norms", signs.ratios, 1.75,
          "{value} decades from the last hidden layer to the first (above {threshold})"),
+    Rule(Cause.EXPLODING_IN_TIME, Stage.BY_STEP, "time_gradients", signs.grown, GROWN,
+         "{value} decades from lag 0 to {tensor} (above {threshold})",
+         "clipping; recurrent_initializer orthogonal with a gain of 1 or less; cell lstm or gru"),
     Rule(Cause.COLLAPSED, Stage.BY_STEP, _ACTIVE, signs.collapsed, 1e-3,
          "1 less the mean cosine of two samples {value} (below {threshold})"),
     Rule(Cause.RATE_LARGE, Stage.BY_STEP, "gradient_norms", _first(*_UPDATE, over="weight_norm"), 0.5,
@@ -132,6 +139,9 @@ RULES: tuple[Rule, ...] = (
          "the answer is always the class with a share of {value} (at least {threshold})"),
     Rule(Cause.FEW_STEPS, Stage.LAST, "evaluations", signs.falling, 0.02,
          "loss still fell by {value} of the constant answer's in the last half (at least {threshold})"),
+    Rule(Cause.VANISHING_IN_TIME, Stage.LAST, "time_gradients", signs.forgotten, LEFT_DECADES,
+         "at most {value} decades from lag 0 to the first time step, at every recorded step (below {threshold})",
+         "gate_bias chrono or remember with cell lstm or gru; recurrent_initializer orthogonal, or identity with relu"),
     Rule(Cause.ONE_ANSWER, Stage.LAST, "evaluations", signs.one_answer, 1.0,
          "share of the commonest answer {value} (at least {threshold})"),
 )  # fmt: skip
@@ -200,6 +210,11 @@ def findings(found: pd.DataFrame, run_id: str, outcome: str) -> pd.DataFrame:
     """The signs of one run, its cause first; of a run that learned those that show on the way, not how it ended."""
     own = found[found["run_id"] == run_id]
     return own[own["rule"].isin(ON_THE_WAY)] if outcome == Outcome.LEARNED else own
+
+
+def helping(sign: pd.Series) -> str:
+    """What is known to help against a sign, as levels of a suite; "" where the rule names nothing."""
+    return RULES[int(sign["rule"])].helps
 
 
 def evidence(sign: pd.Series) -> str:

@@ -1,7 +1,8 @@
 """Which single change of level rescues networks that did not learn, by how much and at what cost.
 
 A *baseline* is a cell of which most runs did not learn. Its pathology is the symptom that most of its runs show at
-initialization; where most are healthy then, it is how most ended: diverged, or not learned. A *remedy* changes one
+initialization, through layers or else along time; where most are healthy then, it is how most ended: diverged, or not
+learned. A *remedy* changes one
 factor of it and nothing else. Runs are paired by replicate, so both sides have the same
 data order and the same underlying draw.
 """
@@ -15,6 +16,7 @@ import pandas as pd
 from bench.analysis.estimates import clustered_wilson, median_interval, with_lost_counted
 from bench.analysis.quantities import seconds_per_step
 from bench.analysis.tables import coded_levels
+from bench.analysis.through_time import EXPLODING, IN_TIME, VANISHING
 from bench.analysis.verdicts import Outcome
 from bench.quantities import quantity
 from bench.rules import PATHOLOGIES, Symptom
@@ -24,7 +26,13 @@ TREATMENTS = (
     "activation", "initializer", "bias_initializer", "normalization", "skip", "cell", "recurrent_initializer",
     "gate_bias", "truncate", "clipping", "regularization", "optimizer", "learning_rate", "preprocessing",
 )  # fmt: skip
-LOSSES = (*PATHOLOGIES, Outcome.DIVERGED, Outcome.NOT_LEARNED)  # what a baseline's pathology may be, in order
+LOSSES = (
+    *PATHOLOGIES,
+    VANISHING,
+    EXPLODING,
+    Outcome.DIVERGED,
+    Outcome.NOT_LEARNED,
+)  # what a baseline's pathology may be, in order
 COLUMNS = [
     "pathology", "factor", "level", "pairs", "rescued", "rate", "rate_lower", "rate_upper", "gain", "gain_lower",
     "gain_upper", "diverged", "cost",
@@ -99,9 +107,13 @@ def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame
     for symptom in PATHOLOGIES:
         shown = (frame["symptom_start"] == symptom).groupby(frame["cell_key"]).transform("mean")
         pathology = pathology.mask((shown > 0.5) & (learned < 0.5), str(symptom))
+    if IN_TIME in judged:  # of networks whose layers show nothing
+        for along_time in (VANISHING, EXPLODING):
+            shown = (judged[IN_TIME] == along_time).groupby(frame["cell_key"]).transform("mean")
+            pathology = pathology.mask((shown > 0.5) & (learned < 0.5) & pathology.isna(), along_time)
     healthy = (frame["symptom_start"] == Symptom.HEALTHY).groupby(frame["cell_key"]).transform("mean")
     diverged = (frame["outcome"] == Outcome.DIVERGED).groupby(frame["cell_key"]).transform("mean")
-    lost = (healthy > 0.5) & (learned < 0.5)
+    lost = (healthy > 0.5) & (learned < 0.5) & pathology.isna()
     pathology = pathology.mask(lost & (diverged > 0.5), str(Outcome.DIVERGED))
     return frame.assign(pathology=pathology.mask(lost & (diverged <= 0.5), str(Outcome.NOT_LEARNED)))
 

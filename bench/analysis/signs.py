@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from bench.analysis.learned import levels_of
 from bench.analysis.quantities import log_ratio
 from bench.analysis.tables import Indices, Reals, Rows, Tables, positions
+from bench.analysis.through_time import PLACE, lags
 from bench.factors import FACTORS, ActivationLevel, DataKind, DatasetLevel, TaskLevel, level_name, read_label
 from bench.schema import EventKind, Tensor
 
@@ -266,6 +267,32 @@ def ratios(records: Records, threshold: float) -> pd.DataFrame:
 def _last_passed(signal: Reals, threshold: float) -> int:
     ratio = log_ratio(signal, np.full(len(signal), signal[-1]))
     return int(np.flatnonzero(np.sign(threshold) * ratio > abs(threshold)).max(initial=0))
+
+
+def forgotten(records: Records, threshold: float) -> pd.DataFrame:
+    """Where next to nothing of the gradient reaches the first time step at any recorded step, in any layer.
+
+    The value is the most that did. Not of networks that read the sequence backward too: to them no step is far.
+    """
+    rows = lags(records.tables)
+    ends = rows.drop_duplicates(PLACE, keep="last")  # the largest lag of each profile
+    ends = ends[~ends["run_id"].isin(ends.loc[ends["direction"] == "backward", "run_id"])]
+    most = ends.groupby("run_id")["decades"].max()
+    first = ends.groupby("run_id")["step"].min()
+    gone = most[most < threshold]
+    run = records.runs.get_indexer(gone.index).astype(np.int64)
+    return hits(run, first[gone.index].to_numpy(np.int64), NO_LAYER, gone.to_numpy(np.float64), threshold)
+
+
+def grown(records: Records, threshold: float) -> pd.DataFrame:
+    """The first step at which the gradient at some lag is many times that at lag 0; `tensor` names that lag."""
+    rows = lags(records.tables)
+    largest = rows.sort_values("decades", ascending=False, kind="stable").drop_duplicates(["run_id", "step"])
+    found = largest[largest["decades"] > threshold].sort_values("step", kind="stable")
+    run = records.runs.get_indexer(found["run_id"]).astype(np.int64)
+    layer, value = found["layer_index"].to_numpy(np.int64), found["decades"].to_numpy(np.float64)
+    signs = hits(run, found["step"].to_numpy(np.int64), layer, value, threshold)
+    return signs.assign(tensor=[f"lag {found['lag'].iloc[at]}" for at in signs.index])
 
 
 def collapsed(records: Records, threshold: float) -> pd.DataFrame:

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Outcome, Signs, causes_of, evidence, findings, judge
+from bench.analysis import Outcome, Signs, causes_of, evidence, findings, helping, judge
 from bench.analysis.events import places
 from bench.analysis.learned import loss_decides
+from bench.analysis.through_time import lags, top_layer
 from bench.errors import printable
 from bench.factors import FACTORS, without_use
 from bench.quantities import OF_RUNS
@@ -42,6 +43,7 @@ def show_run(folder: Path, run_id: str) -> None:
     _show_verdict(judged, own)
     _show_events(own)
     _show_curves(own)
+    _show_lags(own)
     _show_quantities(judged)
 
 
@@ -61,6 +63,8 @@ def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
         print("symptom: none")
     if not cause.empty:
         print(f"cause: {cause['cause'].iloc[0]}")
+        for helps in filter(None, dict.fromkeys(helping(each) for _, each in found.iterrows())):
+            print(f"known to help: {helps}")
     elif judged["outcome"] == Outcome.LEARNED:
         print("cause: none is needed, it learned")
 
@@ -85,6 +89,15 @@ def _show_curves(own: dict[str, pd.DataFrame]) -> None:
         at = norms[norms["step"] == step].sort_values("layer_index")
         with np.errstate(divide="ignore"):
             _curve(at["layer_index"], np.log10(at["preactivation_grad_norm"]))
+
+
+def _show_lags(own: dict[str, pd.DataFrame]) -> None:
+    """What is left of the gradient by lag in the layer nearest the loss, at the first and the last recorded step."""
+    rows = top_layer(lags(own))
+    for step in dict.fromkeys([rows["step"].min(), rows["step"].max()]) if len(rows) else []:
+        print(f"log10 gradient for the state over that at lag 0, step {step} (left: the loss)")
+        at = rows[rows["step"] == step]
+        _curve(at["lag"], at["decades"])
 
 
 def _show_quantities(numbers: pd.Series) -> None:

@@ -14,6 +14,7 @@ import pandas as pd
 from bench.analysis import Measurements, Signs, Tables, causes_of, judge, remedies
 from bench.analysis.causes import READ
 from bench.analysis.recipes import Recipes, recipes
+from bench.analysis.through_time import IN_TIME, TABLE, symptoms_in_time
 from bench.errors import SuiteError
 from bench.factors import show
 from bench.quantities import LAYERED, OF_RUNS, QUANTITIES
@@ -77,7 +78,8 @@ class Frames:
         measured: what they judge by.
         signs: where the rules of `analysis.causes` hold.
         axes: the factors that vary.
-        plain: one row a run with its responses and verdicts, levels as in the tables.
+        plain: one row a run with its responses and verdicts, levels as in the tables; where time was recorded, with
+            what its first gradient does along it (`IN_TIME`).
         worded: the same with words as ordered categories in the suite's order and numbers as such.
         labelled: the same with every varied factor as ordered labels.
     """
@@ -104,6 +106,8 @@ class Frames:
         choice = choose_rules(manifest.verdicts)
         axes, measured = varied_axes(tables["runs"], manifest), measured or Measurements(tables, choice.learned)
         plain = judge(tables, choice, measured)
+        if len(tables.get(TABLE, ())):
+            plain = plain.assign(**{IN_TIME: plain["run_id"].astype(str).map(symptoms_in_time(tables))})
         worded = labelled(plain, [axis for axis in axes if not axis.numeric])
         signs = signs or Signs(tables)
         return cls(tables, manifest, choice, measured, signs, axes, plain, worded, labelled(plain, axes))

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis import evidence, findings
+from bench.analysis import evidence, findings, helping
 from bench.analysis.events import places
 from bench.analysis.recurrent import layered
 from bench.analysis.similar import Became, became, similar
 from bench.analysis.tables import Tables
+from bench.analysis.through_time import horizons, lags, top_layer
 from bench.factors import FACTORS, default_level, without_use
 from bench.quantities import OF_RUNS
 from bench.report.axes import level_label
@@ -34,6 +35,9 @@ from bench.report.blocks import (
 from bench.report.charts.course import EVENT
 from bench.report.frames import Frames
 from bench.report.headline import level_words
+from bench.report.sections.through_time import RULE
+from bench.report.sections.time_figures import DEEPEST
+from bench.report.sections.time_kinds import within
 from bench.text import decades, integer, listed, number, of, plural, spoken
 
 MOST_NAMED = 3  # changes in the first sentence
@@ -54,7 +58,7 @@ def run_page(frames: Frames, own: Tables, run_id: str, home: str = "") -> Page:
     sections = (
         _what(frames, run, run_id), _similar(frames, run, run_id, home), _course(own, run),
         _gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None,
-        _settings(frames, run), _rows(frames, run, run_id),
+        _along_time(own), _settings(frames, run), _rows(frames, run, run_id),
     )  # fmt: skip
     return Page(
         suite=frames.manifest.suite,
@@ -121,6 +125,8 @@ def _what(frames: Frames, run: pd.Series, run_id: str) -> Section:
     if said:
         blocks += [Text("Other signs, in their order:" if cause is not None else "Signs on the way:"),
                    Sentences(tuple(said))]  # fmt: skip
+    helps = dict.fromkeys(helping(each) for _, each in signs.iterrows()) if cause is not None else {}
+    blocks += [Text(f"Known to help: {each}.") for each in filter(None, helps)]
     error = run.get("error")
     blocks += [Code(str(error)) if isinstance(error, str) else None, Table("How it ended", (), facts)]
     return Section("what", "What became of it", "What", blocks_of(*blocks))
@@ -218,6 +224,37 @@ def _gradients(own: Tables) -> Section | None:
         source="From the table gradient_norms.",
     )  # fmt: skip
     return Section("gradients", "Gradients", "Gradients", blocks_of(_gradient_lead(norms), figure))
+
+
+def _along_time(own: Tables) -> Section | None:
+    """What is left of the gradient by lag and step, in each recurrent layer; None where it was not recorded."""
+    rows = lags(own)
+    if rows.empty:
+        return None
+    reach = horizons(top_layer(rows)).sort_values("step")
+    said = [
+        f"{within(float(row.horizon), int(row.longest))} steps at step {integer(int(row.step))}"
+        for row in dict.fromkeys([*reach.head(1).itertuples(index=False), *reach.tail(1).itertuples(index=False)])
+    ]
+    text = f"Over 1 % of the gradient is left for {' and '.join(said)}."
+    lead = Lead(Sentence(text, f"Gradient for the state by lag, over that at lag 0; {RULE}."))
+    finite = rows["decades"][np.isfinite(rows["decades"])]
+    low, high = float(np.floor(finite.min())), float(np.ceil(finite.max()))
+    several = rows["layer_index"].nunique() > 1 or rows["direction"].nunique() > 1
+    panels = tuple(
+        Panel(
+            f"Layer {layer}, {direction}" if several else "",
+            part[["step", "lag"]].assign(median=part["decades"], measured=1, lost=0).reset_index(drop=True),
+        )
+        for (layer, direction), part in rows.groupby(["layer_index", "direction"], sort=True)
+    )
+    figure = Figure(
+        "course-time", "lag_map", "Gradient left by lag and step",
+        Scale("step", "lag", x_limits=(max(DEEPEST, min(low, high - 2.0)), high)), panels, columns=2,
+        subtitle="Over that at lag 0 of the same step. The loss is at the bottom; steps and lags at equal distances.",
+        source="From the table time_gradients.",
+    )  # fmt: skip
+    return Section("time", "Gradients through time", "Time", (lead, figure))
 
 
 def _gradient_lead(norms: pd.DataFrame) -> Lead | None:

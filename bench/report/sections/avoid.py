@@ -11,7 +11,7 @@ from bench.analysis.avoided import WAYS, Way
 from bench.report.blocks import Table
 from bench.report.headline import Words, layers
 from bench.report.sections.why import ID as CAUSES
-from bench.report.sections.why import Why
+from bench.report.sections.why import IN_TIME, Why, with_article
 from bench.text import listed, number, of, spoken
 
 
@@ -73,7 +73,8 @@ def _became(way: Way) -> str:
     where = [f"step {number(way.step)}"] if not math.isnan(way.step) else []
     where += [f"layer {way.layer:g}"] if not math.isnan(way.layer) else []
     seen = f"; {', '.join(where)}" if where else ""
-    return f"{of(way.trained, way.runs, 'run')} trained; mostly {way.mechanism} ({of(way.shown, way.lost)}{seen})."
+    mechanism = with_article(way.mechanism) if way.mechanism in IN_TIME else way.mechanism
+    return f"{of(way.trained, way.runs, 'run')} trained; mostly {mechanism} ({of(way.shown, way.lost)}{seen})."
 
 
 def _runs_of(way: Way) -> str:

@@ -19,6 +19,7 @@ from bench.analysis.causes import ON_THE_WAY, RULES, Cause
 from bench.analysis.comparison import factor_columns
 from bench.analysis.events import places
 from bench.analysis.similar import Became, became
+from bench.analysis.through_time import TABLE as TIME
 from bench.factors import without_use
 from bench.quantities import EXPLORED, quantity
 from bench.report.axes import Axis, level_label
@@ -31,7 +32,8 @@ from bench.text import number, spoken
 CELL_RESPONSES = ("signal_ratio_start", "final_validation_accuracy")
 DIGITS = 4
 MANY_RUNS, MOST_SIGNS, FEW_SIGNS = 2000, 6, 2
-CAUSES = tuple(str(each) for each in Cause)
+# Rules on time are asked where it was recorded; a page without has none of them.
+OF_LAYERS = tuple(index for index, rule in enumerate(RULES) if rule.table != TIME)
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _ends(frames: Frames) -> dict[str, Any]:
     return {
         "became": became(runs).map(order).astype(int).tolist(),
         "score": _numbers(runs["score"]),
-        "cause": pd.Index(CAUSES).get_indexer(causes).tolist(),
+        "cause": pd.Index(_causes(_rules(frames))).get_indexer(causes).tolist(),
     }
 
 
@@ -115,6 +117,18 @@ def _score(frames: Frames) -> dict[str, Any]:
     return {"title": f"validation {'loss' if values else 'accuracy'}", "bar": bar, "least": values}
 
 
+def _rules(frames: Frames) -> list[int]:
+    """The rules on causes that were asked."""
+    recorded = len(frames.tables.get(TIME, ())) > 0
+    return list(range(len(RULES)) if recorded else OF_LAYERS)
+
+
+def _causes(rules: Sequence[int]) -> list[str]:
+    """Those that a rule names, in the order of the words, and those that need none."""
+    named = {rule.cause for rule in RULES} - {RULES[index].cause for index in rules}
+    return [str(each) for each in Cause if each not in named]
+
+
 def _signs(frames: Frames) -> dict[str, Any]:
     """Where rules on causes hold, the cause of each run first: at most `MOST_SIGNS` a run, of many runs fewer."""
     found = frames.signs.all()
@@ -122,13 +136,13 @@ def _signs(frames: Frames) -> dict[str, Any]:
     found = found[found.groupby("run_id").cumcount() < most]
     learned = frames.labelled.set_index("run_id")["outcome"].reindex(found["run_id"]).eq(Outcome.LEARNED).to_numpy()
     found = found[~learned | found["rule"].isin(ON_THE_WAY).to_numpy()]
-    tensors = pd.Index(found["tensor"].dropna().unique())
+    tensors, rules = pd.Index(found["tensor"].dropna().unique()), _rules(frames)
     return {
-        "causes": list(CAUSES),
-        "rules": [{"cause": str(rule.cause), "said": rule.said} for rule in RULES],
+        "causes": _causes(rules),
+        "rules": [{"cause": str(RULES[index].cause), "said": RULES[index].said} for index in rules],
         "tensors": tensors.astype(str).tolist(),
         "run": pd.Index(frames.labelled["run_id"]).get_indexer(found["run_id"]).tolist(),
-        "rule": found["rule"].astype(int).tolist(),
+        "rule": pd.Index(rules).get_indexer(found["rule"]).tolist(),
         "step": found["step"].astype(int).tolist(),
         "layer": found["layer"].astype("Int64").fillna(-1).astype(int).tolist(),
         "value": _numbers(found["value"]),

@@ -8,7 +8,8 @@ import pandas as pd
 
 from bench.analysis import Outcome, Symptom
 from bench.analysis.learned import learned_loss, loss_decides, naive_is_known, named_loss
-from bench.analysis.recurrent import layered
+from bench.analysis.recurrent import layered, recurrent
+from bench.analysis.through_time import EXPLODING, IN_TIME, VANISHING
 from bench.report.blocks import Sentence, based
 from bench.rules import LearnedRule, RulesChoice, RuleSet
 from bench.text import integer, number, of, percent, plural
@@ -16,7 +17,12 @@ from bench.text import integer, number, of, percent, plural
 
 def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
     """How many runs learned, and how that goes with the gradient at initialization."""
-    return (_overall(judged, choice.learned), *_one_answer(judged), *_signal(judged[layered(judged)], choice.own))
+    return (
+        _overall(judged, choice.learned),
+        *_one_answer(judged),
+        *_signal(judged[layered(judged)], choice.own),
+        *_in_time(judged),
+    )
 
 
 def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
@@ -117,6 +123,25 @@ def _signal(judged: pd.DataFrame, rules: RuleSet) -> list[Sentence]:
         basis = f"the same ratio over {plural(len(ratio), 'run')} in which it was measured"
         sentences.append(Sentence(text, basis, "#gradients"))
     return sentences
+
+
+def _in_time(judged: pd.DataFrame) -> list[Sentence]:
+    """Whether the gradient along time at initialization told what would become of a recurrent run."""
+    if IN_TIME not in judged:
+        return []
+    own, parts = judged[recurrent(judged)], []
+    for symptom, name in ((VANISHING, "vanishes"), (EXPLODING, "explodes"), (None, "neither vanishes nor explodes")):
+        runs = own[own[IN_TIME].isna() if symptom is None else own[IN_TIME] == symptom]
+        learned = int((runs["outcome"] == Outcome.LEARNED).sum())
+        if len(runs):
+            parts.append(
+                f"{of(learned, len(runs), 'run')} whose gradient {name} through time at initialization learned."
+            )
+    rule = (
+        "gradient for the state nearest the loss by lag, at the first recorded step: vanishing where less than 1 % of "
+        "that at lag 0 reaches the first time step, exploding where some lag has 100 times as much"
+    )
+    return list(based([Sentence(part, "", "#time") for part in parts], rule))
 
 
 def _times(decades: float) -> str:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from bench.analysis import Outcome, Symptom, remedies_by, setbacks
 from bench.analysis.learned import loss_decides
+from bench.analysis.through_time import EXPLODING, VANISHING
 from bench.factors import ABSENT
 from bench.report.axes import Axis, level_label
 from bench.report.blocks import Figure, Lead, Panel, Scale, Section, Sentence, Table, Text, based, blocks_of, numbers
@@ -46,6 +47,8 @@ WHOM = {
     str(Symptom.VANISHING): ("Vanishing gradients", "with vanishing gradients"),
     str(Symptom.EXPLODING): ("Exploding gradients", "with exploding gradients"),
     str(Symptom.COLLAPSED): ("Collapsed activations", "with collapsed activations"),
+    VANISHING: ("Gradients that vanish through time", "whose gradient vanishes through time"),
+    EXPLODING: ("Gradients that explode through time", "whose gradient explodes through time"),
     str(Outcome.DIVERGED): ("No symptom at the start, diverged", "that diverged without a symptom"),
     str(Outcome.NOT_LEARNED): ("No symptom at the start, did not learn", "without a symptom"),
 }
@@ -83,6 +86,8 @@ def lost_runs(pathology: object) -> str:
         return "runs without a symptom at initialization that diverged"
     if pathology == Outcome.NOT_LEARNED:
         return "runs without a symptom at initialization that did not learn"
+    if pathology in (VANISHING, EXPLODING):
+        return f"runs that did not learn and {WHOM[str(pathology)][1]}"
     what = "collapsed activations" if pathology == Symptom.COLLAPSED else f"{pathology} gradients"
     return f"runs with {what} that did not learn"
 

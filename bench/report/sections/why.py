@@ -17,6 +17,7 @@ ID = "causes"
 MOST_SENTENCES = 5  # the table has all causes
 MOST_COMMON = 2  # named together as the commonest
 RULE = "docs/rules.md, Causes: the first rule that applies"
+IN_TIME = (Cause.VANISHING_IN_TIME, Cause.EXPLODING_IN_TIME)
 ARTICLES = {
     Cause.RATE_LARGE: "a", Cause.RATE_SMALL: "a", Cause.VANISHING: "a", Cause.EXPLODING: "an", Cause.MAJORITY: "a",
 }  # fmt: skip
@@ -54,6 +55,8 @@ class Why:
 
 def with_article(cause: str) -> str:
     """`a vanishing gradient`, `dead units`."""
+    if cause in IN_TIME:
+        return f"a gradient that {cause.removeprefix('gradient ')}"
     return f"{ARTICLES[Cause(cause)]} {cause}" if cause in ARTICLES else cause
 
 
