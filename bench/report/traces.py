@@ -3,7 +3,7 @@
 Of each run: the pre-activation gradient norm by layer and step, the training loss by step, the accuracy by step and
 split, and the validation loss by step. Runs that share depth and steps share a *structure*: the layers and steps that
 are kept. A run's numbers lie one after the other, [layer][step] first, then losses, accuracies [split][step] and
-validation losses.
+validation losses. Where every network is one recurrent layer, the gradient left by lag stands in the layers' place.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from bench.analysis import Tables
 from bench.analysis.curves import thinned
+from bench.analysis.recurrent import layered
 from bench.analysis.tables import PART, positions
+from bench.analysis.through_time import lags, top_layer
 
 MOST_VALUES = 2_600_000  # numbers in all: 5 MB before compression
 MOST_LAYERS, MOST_STEPS, MOST_LOSSES, MOST_EVALUATIONS = 64, 40, 100, 20
@@ -62,7 +64,9 @@ def traces(tables: Tables, judged: pd.DataFrame) -> Traces:
     """The curves of all runs, in the order of `judged`."""
     runs = pd.Index(judged["run_id"])
     kind = pd.factorize(judged["depth"].astype(str) + "/" + judged["steps"].astype(str))[0].astype(np.int32)
-    found = {name: _Found.of(tables[name], runs, kind, column) for name, column in COLUMNS.items()}
+    of_time = _by_lag(tables, judged)
+    told = tables if of_time is None else {**tables, "gradient_norms": of_time}
+    found = {name: _Found.of(told[name], runs, kind, column) for name, column in COLUMNS.items()}
     structures = [_structure(found, k, len(runs)) for k in range(int(kind.max()) + 1)]
     sizes = np.array([each.size for each in structures])[kind]
     offset = np.concatenate([[0], np.cumsum(sizes)])
@@ -82,7 +86,17 @@ def traces(tables: Tables, judged: pd.DataFrame) -> Traces:
         for each in structures
     ]
     limits = _limits(sheet, structures, kind)
-    return Traces(sheet.values, {"shared": shared, "of": kind.tolist(), "limits": limits})
+    structures_told = {"shared": shared, "of": kind.tolist(), "limits": limits}
+    return Traces(sheet.values, structures_told | ({} if of_time is None else {"lag": True}))
+
+
+def _by_lag(tables: Tables, judged: pd.DataFrame) -> pd.DataFrame | None:
+    """The gradient by lag in the place of the layers', where every network is one recurrent layer; else None."""
+    rows = top_layer(lags(tables)) if not layered(judged).any() else None
+    if rows is None or rows.empty:
+        return None
+    norms = {"layer_index": rows["lag"], "layer_name": "lag", COLUMNS["gradient_norms"]: 10.0 ** rows["decades"]}
+    return rows[["run_id", "step"]].assign(**norms)
 
 
 @dataclass(frozen=True)

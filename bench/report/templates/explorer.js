@@ -331,7 +331,15 @@ async function drawRun(k, id) {
   const heat = structuredClone(specs.heatmap);
   heat.encoding.color.scale.domain = structures.limits;
   heat.encoding.color.legend.values = decadesIn(structures.limits);
-  await draw("run-heatmap", heat, { cells: norms }, `Pre-activation gradient norm by layer and step of ${id}; the colour scale is the same for every run.`, ["layer", "step", "log10_norm"]);
+  if (structures.lag) {
+    heat.encoding.y.title = "lag: steps before the loss";
+    heat.encoding.color.legend.title = "gradient over lag 0's";
+    heat.encoding.tooltip[1].title = "lag";
+    const told = " Gradient for the state over that at lag 0 of the same step. The colour scale is that of every run of this page. From the table time_gradients.";
+    byId("run-heatmap").previousElementSibling.replaceChildren(element("strong", {}, "Gradient left by lag and step"), told);
+  }
+  const what = structures.lag ? "Gradient left by lag and step" : "Pre-activation gradient norm by layer and step";
+  await draw("run-heatmap", heat, { cells: norms }, `${what} of ${id}; the colour scale is the same for every run.`, ["layer", "step", "log10_norm"]);
   const layered = (spec) => (events.length ? spec : { ...spec, layer: spec.layer.slice(1) }); // Vega warns of a layer without data
   await draw("run-loss", layered(specs.loss), { losses, events }, `Loss by step of ${id}.`, ["split", "step", "loss"]);
   await draw("run-accuracy", layered(specs.accuracy), { accuracies, events }, `Accuracy by step of ${id}.`, ["split", "step", "accuracy"]);
