@@ -18,10 +18,13 @@ ALL_LAYERS = "all"  # the head too
 EACH = "each"  # one number per recorded step: what rules look at
 LEARNED = "learned"  # the accuracy from which a run counts as learned
 LAYERED = ("activations", "gradient_norms")  # tables with layers, in the order in which reading them takes least room
+SLICED = ("time_gradients",)  # tables with several rows a layer, of which a `Slice` makes one number
+WITH_LAYERS = (*LAYERED, *SLICED)
 WHOLE_RUN = ("runs", "timings", "divergence_events")  # tables without recorded steps: a lost run is in them too
 SHARES = ("accuracy", "balanced_accuracy", "largest_answer_share", "clipped")  # beside those named fractions
 ACCURACY = (("accuracy", 1.0),)
 LOSS = (("loss", 1.0),)
+HORIZON = 0.01  # the share of a gradient that is left where it ends
 ERROR_SHARE = "error_share"  # over the best constant answer's: of classes the share of wrong ones, of values the loss
 
 
@@ -43,6 +46,24 @@ class Better(StrEnum):
 
 
 @dataclass(frozen=True)
+class Slice:
+    """How a layer's rows in a table of `SLICED` become one number.
+
+    Attributes:
+        lag: the time step with that lag; or the first or the last that the layer takes; or, of (from, to), the slope of
+            the transformed value against the lag.
+        over_lag: divide by the value there, before the transform.
+        horizon: makes it the smallest lag with less than this share of the value at lag 0; infinity if there is none.
+        direction: forward or backward; "" for the mean over the layer's directions.
+    """
+
+    lag: int | str | tuple[int, int] | None = None
+    over_lag: int | str | None = None
+    horizon: float | None = None
+    direction: str = ""
+
+
+@dataclass(frozen=True)
 class Quantity:
     """One number per run, or one per run and recorded step.
 
@@ -58,6 +79,7 @@ class Quantity:
             made of an evaluation's score.
         transform: of that value: none, ln, log10, square, or complement, 1 less the value.
         split: of evaluations: train or validation; "" for the larger of both.
+        slice: of tables with several rows a layer: how they become one.
         layers: one by its index (-1 is the last hidden one), first, last, head, (from, to), or all, the head included.
         take: how several layers become one number: mean, median, min, max, slope, and of the first and the last of
             them first_less_last, ratio or log_ratio (log10).
@@ -84,6 +106,7 @@ class Quantity:
     of: tuple[tuple[str, float], ...] = ()
     transform: str = "none"
     split: str = ""
+    slice: Slice = Slice()
     layers: Layers = HIDDEN
     take: str = "mean"
     on: str = "layer"
@@ -109,12 +132,18 @@ class Quantity:
         """How far apart two runs' numbers can be: 1 for shares, which lie between 0 and 1, else infinity."""
         ((name, power),) = self.of if len(self.of) == 1 else (("", 0.0),)
         plain = power == 1.0 and self.transform == "none" and self.take in ("mean", "median", "min", "max")
+        plain = plain and self.slice.over_lag is None and not isinstance(self.slice.lag, tuple) and not self.counts_lags
         return 1.0 if plain and (name in SHARES or name.endswith("_fraction")) else math.inf
 
     @property
     def counts_steps(self) -> bool:
         """Whether the number is a step, which a run may not reach."""
         return self.step == "first"
+
+    @property
+    def counts_lags(self) -> bool:
+        """Whether the number is a lag, which may lie beyond a run's sequences."""
+        return self.slice.horizon is not None
 
     @property
     def known_at_start(self) -> bool:
@@ -155,6 +184,7 @@ def _best(
     )  # fmt: skip
 
 
+_STATE = (("state_grad_norm", 1.0),)
 _RATIO = "log10 of the first hidden layer's {} over the last hidden layer's"
 _SHARE = "Mean over hidden layers of the share of "
 
@@ -191,6 +221,18 @@ OF_RUNS: tuple[Quantity, ...] = (
                  "Mean cosine between the gradients of two samples of one class in the first hidden layer",
                  of=(("preactivation_grad_pair_correlation", 1.0),), layers="first"),
         ". There 1 is coherent, 0 shattered",
+    ),
+    *_ends(
+        Quantity("time_ratio", "decades",
+                 "log10 of the state's gradient norm at the first time step over that at the last, mean over layers",
+                 "time_gradients", _STATE, "log10", slice=Slice("first", over_lag="last"), better=Better.NEAR_ZERO)
+    ),
+    *_ends(
+        Quantity("horizon", "time steps",
+                 f"Smallest lag with under {100 * HORIZON:g} % of the state's gradient norm at lag 0, the least over "
+                 "layers",
+                 "time_gradients", _STATE, slice=Slice(horizon=HORIZON), take="min", better=Better.HIGHER),
+        ". Infinity where no recorded lag has so little",
     ),
     *_ends(
         Quantity("collapse_gap", "1", "One minus the mean cosine between two samples in the last hidden layer",

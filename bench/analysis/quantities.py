@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.learned import chance_accuracy, learned_accuracy, learned_loss, loss_decides
-from bench.analysis.tables import Indices, Reals, Rows, Tables
-from bench.quantities import ERROR_SHARE, LAYERED, LEARNED, OF_RUNS, Quantity
+from bench.analysis.slices import sliced
+from bench.analysis.tables import Indices, Reals, Rows, Tables, transformed
+from bench.quantities import ERROR_SHARE, LEARNED, OF_RUNS, SLICED, WITH_LAYERS, Quantity
 from bench.rules import LearnedRule, RuleSet, When, learned_rule
 from bench.schema import EventKind, RunStatus
 
@@ -52,7 +53,7 @@ class Measurements:
         self.runs = pd.Index(tables["runs"]["run_id"], name="run_id")
         self._tables = tables
         self._learned = learned or learned_rule()
-        self._rows: dict[tuple[str, str, object], Rows] = {}
+        self._rows: dict[tuple[str, object, object], Rows] = {}
         self._by_run: dict[Quantity, Reals] = {}
         self._by_step: dict[Quantity, Steps] = {}
         self._settled: set[str] = set()
@@ -122,23 +123,31 @@ class Measurements:
             raise KeyError(f"{quantity.name or quantity.of}: {quantity.table} was settled without it")
         table, split, step = quantity.table, quantity.split, quantity.step
         when: object = step if isinstance(step, int) or step in _ENDS else "each"
-        if (table, split, when) not in self._rows:
+        part = (quantity.of, quantity.slice, quantity.transform) if table in SLICED else split
+        if (table, part, when) not in self._rows:
             if when == "each":
-                frame = self._tables[table]
-                rows = Rows.of(frame[frame["split"] == split] if split else frame, self.runs)
+                self._rows[table, part, when] = Rows.of(self._frame(quantity), self.runs)
             else:
                 rows = self._recorded(replace(quantity, step="each"))
-                rows = rows.only(_at(rows, step))
-            self._rows[table, split, when] = rows
-        return self._rows[table, split, when]
+                self._rows[table, part, when] = rows.only(_at(rows, step))
+        return self._rows[table, part, when]
+
+    def _frame(self, quantity: Quantity) -> pd.DataFrame:
+        """The rows of a table that a quantity speaks of, one a run, step and layer."""
+        if quantity.table in SLICED:
+            return sliced(self._tables[quantity.table], quantity)
+        frame = self._tables[quantity.table]
+        return frame[frame["split"] == quantity.split] if quantity.split else frame
 
     def _values(self, rows: Rows, quantity: Quantity) -> Reals:
         """Each row's value."""
+        if quantity.table in SLICED:
+            return rows.column("value")
         above = [self._power(rows, *each) for each in quantity.of if each[1] > 0]
         below = [self._power(rows, *each) for each in quantity.of if each[1] < 0]
         with np.errstate(all="ignore"):
             values = np.multiply.reduce(above)
-            return _transformed(values / np.multiply.reduce(below) if below else values, quantity.transform)
+            return transformed(values / np.multiply.reduce(below) if below else values, quantity.transform)
 
     def _power(self, rows: Rows, name: str, power: float) -> Reals:
         if name == "learning_rate":
@@ -164,7 +173,7 @@ class Measurements:
 
     def _part_over_layers(self, rows: Rows, quantity: Quantity) -> Reals:
         values = self._values(rows, quantity)
-        if quantity.table not in LAYERED or not len(values):
+        if quantity.table not in WITH_LAYERS or not len(values):
             return values
         chosen = np.flatnonzero(rows.layers(quantity.layers))
         found = np.full(len(rows.starts), np.nan)
@@ -268,19 +277,6 @@ def _at(rows: Rows, step: int | str) -> np.ndarray:
         return np.asarray(rows.step == step)
     start, end = _ENDS[step]
     return np.asarray((rows.first & start) | (rows.last & end))
-
-
-def _transformed(values: Reals, transform: str) -> Reals:
-    match transform:
-        case "ln":
-            return np.asarray(np.log(values))
-        case "log10":
-            return np.asarray(np.log10(values))
-        case "square":
-            return np.asarray(np.square(values))
-        case "complement":
-            return 1.0 - values
-    return values
 
 
 def _taken(take: str, values: Reals, starts: Indices, group: Indices) -> Reals:

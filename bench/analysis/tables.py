@@ -161,6 +161,20 @@ class Rows:
         return np.repeat(np.add.reduceat(self._hidden.astype(np.int64), self.starts), self.sizes) + layer
 
 
+def transformed(values: Reals, transform: str) -> Reals:
+    """ln, log10, square or complement (1 less it) of each value; of `none` the values themselves."""
+    match transform:
+        case "ln":
+            return np.asarray(np.log(values))
+        case "log10":
+            return np.asarray(np.log10(values))
+        case "square":
+            return np.asarray(np.square(values))
+        case "complement":
+            return 1.0 - values
+    return values
+
+
 def positions(run_ids: pd.Series, runs: pd.Index) -> NDArray[np.int32]:
     """The position of each row's run in `runs`; -1 for one that is not there."""
     if isinstance(run_ids.dtype, pd.CategoricalDtype):

@@ -5,7 +5,7 @@ A censored or lost run has bounds where others have a value.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -243,6 +243,13 @@ def run_numbers(measured: Measurements, part: Part) -> pd.DataFrame:
 def _measured(measured: Measurements, number: Quantity, lost: pd.Series) -> pd.DataFrame:
     """value, low, high and censored, as far as the tables tell."""
     values = measured.of(number)
+    if number.counts_lags:
+        first = replace(number, name="", of=(("lag", 1.0),), slice=replace(number.slice, lag="first", horizon=None))
+        longest = measured.of(replace(first, take="mean"))
+        never = np.isinf(values)
+        stands = values.mask(never, longest)
+        known = pd.DataFrame({"value": stands, "low": stands, "high": stands.mask(never, np.inf)})
+        return known.assign(censored=never)
     if number.counts_steps:
         return _censor(values.replace(np.inf, np.nan), measured.run_column("steps"))
     if number.at_least is not None:

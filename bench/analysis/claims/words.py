@@ -9,7 +9,7 @@ from math import inf
 
 from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
 from bench.analysis.claims.units import AGAINST, OF
-from bench.quantities import HIDDEN, LAYERED, Quantity
+from bench.quantities import HIDDEN, WITH_LAYERS, Quantity, Slice
 from bench.schema import TABLES
 from bench.suite.claims import Cells, Claim, Part, Reduction
 from bench.text import exactly, listed, number, of, plural, region, spoken
@@ -102,7 +102,9 @@ def number_in_words(each: Quantity) -> str:
         return f"share of runs that end with {_accuracy(each)}"
     name = " over ".join(column for column, _ in each.of)
     name += f" ({each.split})" if each.split else ""
+    name = _in_time(name, each.slice)
     name = name if each.transform == "none" else f"{each.transform}({name})"
+    name = _along_time(name, each.slice)
     layers = _layers(each)
     if not each.counts_steps:
         step = f"at step {each.step}" if isinstance(each.step, int) else _STEPS[each.step]
@@ -113,8 +115,29 @@ def number_in_words(each: Quantity) -> str:
     return f"first step at which {layers}{name}{smooth} {limit}"
 
 
+def _in_time(name: str, part: Slice) -> str:
+    """The column at its time step, over that at another."""
+    if isinstance(part.lag, tuple):
+        return name
+    over = "" if part.over_lag is None else f" over that {_at_lag(part.over_lag)}"
+    return f"{name}{'' if part.lag is None else f' {_at_lag(part.lag)}'}{over}"
+
+
+def _along_time(name: str, part: Slice) -> str:
+    """What is made of a transformed column's time steps."""
+    if isinstance(part.lag, tuple):
+        name = f"slope of {name} against lags {part.lag[0]} to {part.lag[1]}"
+    if part.horizon is not None:
+        name = f"smallest lag with less than {100 * part.horizon:g} % of {name} at lag 0"
+    return f"{name} ({part.direction})" if part.direction else name
+
+
+def _at_lag(lag: int | str) -> str:
+    return f"at lag {lag}" if isinstance(lag, int) else f"at the {lag} time step"
+
+
 def _layers(each: Quantity) -> str:
-    if each.table not in LAYERED:
+    if each.table not in WITH_LAYERS:
         return ""
     if isinstance(each.layers, int):
         return f"layer {each.layers}'s "
@@ -201,11 +224,14 @@ def _unit(each: Quantity) -> str:
         return "share of runs"
     if each.counts_steps:
         return "updates"
-    unit = "1" if len(each.of) > 1 else TABLES[each.table].columns[each.of[0][0]].unit or "1"
+    if each.counts_lags:
+        return "time steps"
+    divided = len(each.of) > 1 or each.slice.over_lag is not None
+    unit = "1" if divided else TABLES[each.table].columns[each.of[0][0]].unit or "1"
     unit = {"none": unit, "ln": "ln", "log10": "decades", "square": "1" if unit == "1" else f"{unit}²"}[each.transform]
-    if each.table in LAYERED and isinstance(each.layers, tuple) and each.take == "slope":
+    if each.table in WITH_LAYERS and isinstance(each.layers, tuple) and each.take == "slope":
         unit += " per ln layer" if each.on == "ln_layer" else " per layer"
-    return unit
+    return f"{unit} per time step" if isinstance(each.slice.lag, tuple) else unit
 
 
 def verdict_counts(claims: Sequence[Judged]) -> dict[str, int]:

@@ -7,7 +7,8 @@ from itertools import pairwise
 from typing import Any
 
 from bench.errors import SuiteError, nearest
-from bench.factors import FACTORS, Choice, show
+from bench.factors import FACTORS, Choice, dataset_level, has_time, planned_moments, show
+from bench.quantities import Slice
 from bench.suite.cells import Cell, Levels, read_partial
 from bench.suite.claims.model import Cells
 from bench.suite.record import Record
@@ -112,5 +113,29 @@ class CellNames:
         if not recorded:
             raise SuiteError(f'{table} is never recorded here: change its [record] {table} = "never".')
         if step is not None and step not in recorded:
-            nearby = sorted(sorted(recorded, key=lambda each: abs(each - step))[:5])
-            raise SuiteError(f"step: {table} has none at {step}; the nearest are {', '.join(map(str, nearby))}.")
+            raise SuiteError(f"step: {table} has none at {step}; {_nearest(step, recorded)}.")
+
+    def check_lags(self, asked: Slice) -> None:
+        """Refuse lags that no cell keeps, where the lengths of all cells' sequences are known.
+
+        Raises:
+            SuiteError: a lag is none of them, or a slope has fewer than two; the message lists the nearest.
+        """
+        structures = [cell for cell in self._cells if has_time(cell["architecture"])]
+        levels = [dataset_level(cell["dataset"]) for cell in structures]
+        if not all(level is not None and level.shape for level in levels):
+            return
+        kept = sorted({moment.lag for cell in structures for _, moment in planned_moments(cell)})
+        for key in ("lag", "over_lag"):
+            lag = getattr(asked, key)
+            if isinstance(lag, int) and lag not in kept:
+                raise SuiteError(f"{key}: no time step with lag {lag} is kept; {_nearest(lag, kept)}.")
+        if isinstance(asked.lag, tuple):
+            low, high = asked.lag
+            if sum(low <= lag <= high for lag in kept) < 2:
+                raise SuiteError(f"lags: fewer than two are kept from {low} to {high}; {_nearest(low, kept)}.")
+
+
+def _nearest(wanted: int, known: Sequence[int]) -> str:
+    nearby = sorted(sorted(known, key=lambda each: abs(each - wanted))[:5])
+    return f"the nearest are {', '.join(map(str, nearby))}"

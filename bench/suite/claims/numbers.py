@@ -9,16 +9,19 @@ from pydantic import Field
 
 from bench.errors import SuiteError, during, nearest
 from bench.factors import show
-from bench.quantities import ACCURACY, LAYERED, QUANTITIES, Quantity
+from bench.quantities import ACCURACY, LAYERED, QUANTITIES, SLICED, WITH_LAYERS, Quantity, Slice
 from bench.suite.claims.file import Keys, validated
 
-# What a number can be read from: a row a run and step, and in some a layer.
-READABLE = (*LAYERED, "loss_curves", "evaluations")
+# What a number can be read from: a row a run and step, and in some a layer and what else is told apart within it.
+READABLE = (*LAYERED, "loss_curves", "evaluations", *SLICED)
 NAMED = tuple(name for name, each in QUANTITIES.items() if not each.per_step)
-_NOT_NUMBERS = ("run_id", "step", "layer_index", "layer_name", "split")
+_NOT_NUMBERS = ("run_id", "step", "layer_index", "layer_name", "split", "direction", "time", "lag")
+_IN_TIME = ("lag", "lags", "horizon")  # one of them says of which time step a number is
+_OF_TIME = ("over_lag", "direction")  # and these stand beside it
 
 Split = Literal["train", "validation"]
 Step = Literal["start", "end", "change", "mean", "min", "max"]
+Lag = Annotated[int, Field(ge=0)] | Literal["first", "last"]
 Take = Literal["mean", "median", "min", "max", "first_less_last", "slope"]
 
 
@@ -65,6 +68,28 @@ class ColumnTable(Keys):
             "or over all recorded steps.",
         ),
     ] = "end"
+    lag: Annotated[
+        Lag | None,
+        Field(
+            union_mode="left_to_right",
+            description="Of time_gradients: the time step with this lag; or the first or last that the layer takes.",
+        ),
+    ] = None
+    over_lag: Annotated[
+        Lag | None, Field(union_mode="left_to_right", description="Divide by the value there, before transform.")
+    ] = None
+    lags: Annotated[
+        list[int] | None,
+        Field(description="Of time_gradients: the slope of the transformed value against the lag, [from, to]."),
+    ] = None
+    horizon: Annotated[
+        float | None,
+        Field(gt=0.0, lt=1.0, description="Makes it the smallest lag with less than this share of that at lag 0."),
+    ] = None
+    direction: Annotated[
+        Literal["forward", "backward"] | None,
+        Field(description="Of time_gradients: left out, the mean over the directions of a layer."),
+    ] = None
     below: Annotated[float | None, Field(description="Makes it the first step with a value at or under this.")] = None
     above: Annotated[float | None, Field(description="Makes it the first step with a value at or over this.")] = None
     smooth: Annotated[int, Field(ge=1, description="With below or above: mean over so many recorded steps.")] = 1
@@ -108,7 +133,7 @@ def _named(name: str) -> Quantity:
 def _of_column(number: ColumnTable) -> Quantity:
     """The quantity without a name that a claim writes out."""
     table = _check_names(number)
-    for problem in (_layers_fit(number, table), _steps_fit(number)):
+    for problem in (_layers_fit(number, table), _steps_fit(number), _times_fit(number, table)):
         if problem:
             raise SuiteError(problem)
     if table != "evaluations" and "split" in number.model_fields_set:
@@ -120,6 +145,12 @@ def _of_column(number: ColumnTable) -> Quantity:
         of=((number.column, 1.0), *over),
         transform=number.transform,
         split=number.split if table == "evaluations" else "",
+        slice=Slice(
+            lag=number.lag if number.lags is None else (number.lags[0], number.lags[1]),
+            over_lag=number.over_lag,
+            horizon=number.horizon,
+            direction=number.direction or "",
+        ),
         layers=(number.layers[0], number.layers[1]) if isinstance(number.layers, list) else number.layers,
         take=number.take,
         on=number.on,
@@ -134,7 +165,7 @@ def _of_column(number: ColumnTable) -> Quantity:
 def _layers_fit(number: ColumnTable, table: str) -> str:
     written = number.model_fields_set
     told = sorted(written & {"layers", "take", "on"})
-    if table not in LAYERED:
+    if table not in WITH_LAYERS:
         return f"{told[0]}: {table} has no layers." if told else ""
     if number.layers == "head" and table != "gradient_norms":
         return f"layers: {table} has no head, only hidden layers."
@@ -162,9 +193,35 @@ def _steps_fit(number: ColumnTable) -> str:
     return ""
 
 
+def _times_fit(number: ColumnTable, table: str) -> str:
+    given = [key for key in _IN_TIME if getattr(number, key) is not None]
+    others = [key for key in _OF_TIME if getattr(number, key) is not None]
+    if table != "time_gradients":
+        told = [*given, *others]
+        return f"{told[0]}: only time_gradients has time steps, and {number.column} is in {table}." if told else ""
+    if len(given) != 1:
+        both = f"{' and '.join(given)}: give one of them" if given else "lag is missing"
+        return (
+            f"{both}: lag = 40 is one time step, lags = [10, 50] the slope between two, horizon = 0.01 where it ends."
+        )
+    if number.over_lag is not None and number.lag is None:
+        return f"over_lag: it belongs to lag, not {given[0]}."
+    if number.lags is not None and (len(number.lags) != 2 or not 0 <= number.lags[0] < number.lags[1]):
+        return f"lags: {show(number.lags)} is not [from, to], two whole numbers from 0 on, the larger last."
+    if number.horizon is not None and number.transform != "none":
+        return "transform: a horizon is a lag; ln = true beside the number takes its logarithm."
+    limited = number.below is not None or number.above is not None
+    if number.horizon is not None and (limited or number.step in ("change", "mean")):
+        return "step: a horizon may lie beyond the sequence; take it at a step, the start or the end."
+    return ""
+
+
 def _check_names(number: ColumnTable) -> str:
     """The table that holds the column."""
     tables = [table for table in READABLE if number.column in _columns(table)]
+    in_time = any(getattr(number, key) is not None for key in (*_IN_TIME, *_OF_TIME))
+    if number.table is None and len(tables) > 1:  # a time step, or its absence, says which
+        tables = [table for table in tables if (table == "time_gradients") == in_time] or tables
     if not tables:
         known = sorted({name for table in READABLE for name in _columns(table)})
         raise SuiteError(f"column: {show(number.column)} is not one. {nearest(number.column, known)}")

@@ -129,6 +129,7 @@ def _read_number(table: PartTable, cells: CellNames) -> Quantity:
     if number.table in RECORDED:
         with during("number:"):
             cells.check_recorded(number.table, number.step if isinstance(number.step, int) else None)
+            cells.check_lags(number.slice)
     if table.lost == "chance" and (number.at_least is not None or number.counts_steps or number.of != ACCURACY):
         raise SuiteError('lost: "chance" is an accuracy, and the number is none.')
     if (number.at_least is not None or number.counts_steps) and "lost" in table.model_fields_set:
