@@ -9,32 +9,40 @@ SMALLEST, LARGEST = 1e-12, 1e15
 UP, DOWN = 2.0**96, 2.0**-80
 
 
-def sample_norms(tensor: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """L2 norms of each sample's entries, of tensors [R, B, ...].
+def sample_norms(tensor: tf.Tensor, *, time_first: bool = False) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """L2 norms of each sample's entries, of tensors [R, B, ...], or [T, R, B, n] where `time_first`.
 
     In one pass of float32. A sample whose squares would leave float32 is multiplied by a power of two before, each by
     itself, so that no sample's norm depends on its neighbours: where no sample needs it, that pass is spared.
 
     Returns:
-        The multiplied samples [R, B, entries], their norms, and the factors by which norms are too large, [R, B, 1].
+        The multiplied samples [R, B, entries] or [T, R, B, n], their norms, and the factors by which norms are too
+        large, [R, B, 1].
     """
-    flat = tf.reshape(tensor, [*tensor.shape[:2], -1])
-    norms = tf.math.reduce_euclidean_norm(flat, axis=-1, keepdims=True)
+    flat = tensor if time_first else tf.reshape(tensor, [*tensor.shape[:2], -1])
+
+    def norms_of(samples: tf.Tensor) -> tf.Tensor:
+        found = tf.math.reduce_euclidean_norm(samples, axis=-1, keepdims=True)
+        return tf.math.reduce_euclidean_norm(found, axis=0) if time_first else found
+
+    norms = norms_of(flat)
     factors = tf.where(norms < SMALLEST, UP, tf.where(norms > LARGEST, DOWN, 1.0))
 
     def again() -> tuple[tf.Tensor, tf.Tensor]:
         scaled = flat * factors
-        return scaled, tf.math.reduce_euclidean_norm(scaled, axis=-1, keepdims=True)
+        return scaled, norms_of(scaled)
 
     scaled, norms = tf.cond(tf.reduce_all(tf.equal(factors, 1.0)), lambda: (flat, norms), again)
     return scaled, norms, factors
 
 
-def look(signal: list[tf.Tensor], measure: tf.Tensor, member: tf.Tensor | None) -> list[tf.Tensor]:
+def look(
+    signal: list[tf.Tensor], measure: tf.Tensor, member: tf.Tensor | None, *, time_first: bool = False
+) -> list[tf.Tensor]:
     """Of one layer's gradients [R, B, ...], what `measure_signal` makes its numbers of.
 
     Args:
-        signal: the gradients, the first of them for the pre-activation.
+        signal: the gradients, the first of them for the pre-activation; [T, R, B, n] where `time_first`.
         measure: a scalar flag; where it is false nothing is computed, and what is returned are zeros.
         member: whether a sample is of a class, as 0 and 1, [R, B, K]; None where there are no classes.
 
@@ -42,18 +50,31 @@ def look(signal: list[tf.Tensor], measure: tf.Tensor, member: tf.Tensor | None) 
         Norms and factors of `sample_norms` of each, [len, 2, R, B]; of the first, the sum over classes of
         |sum of its samples' directions|^2, [R] in float64.
     """
-    runs, samples = signal[0].shape[:2]
+    runs, samples = signal[0].shape[1:3] if time_first else signal[0].shape[:2]
 
     def looked() -> list[tf.Tensor]:
-        found = [sample_norms(gradients) for gradients in signal]
+        found = [sample_norms(gradients, time_first=time_first) for gradients in signal]
         norms = tf.stack([tf.stack([norm[..., 0], factor[..., 0]]) for _, norm, factor in found])
         if member is None:
             return [norms, tf.zeros([runs], tf.float64)]
         scaled, norm, _ = found[0]
-        sums = tf.matmul(member * tf.math.divide_no_nan(1.0, norm), scaled, transpose_a=True)  # [R, K, entries]
+        share = member * tf.math.divide_no_nan(1.0, norm)
+        if time_first:
+            return [norms, _directions_over_time(share, scaled)]
+        sums = tf.matmul(share, scaled, transpose_a=True)  # [R, K, entries]
         return [norms, tf.reduce_sum(tf.square(tf.cast(sums, tf.float64)), axis=[1, 2])]
 
     return tf.cond(measure, looked, lambda: [tf.zeros([len(signal), 2, runs, samples]), tf.zeros([runs], tf.float64)])
+
+
+def _directions_over_time(share: tf.Tensor, scaled: tf.Tensor) -> tf.Tensor:
+    """The same of samples [T, R, B, n], without an array in which a sample's time steps are side by side."""
+    steps, runs, samples, entries = scaled.shape
+    shares = tf.reshape(tf.tile(share[None], [steps, 1, 1, 1]), [steps * runs, samples, -1])
+    sums = tf.matmul(shares, tf.reshape(scaled, [steps * runs, samples, entries]), transpose_a=True)
+    norms = tf.cast(tf.math.reduce_euclidean_norm(sums, axis=-1), tf.float64)
+    by_step = tf.reduce_sum(tf.square(norms), axis=-1)
+    return tf.reduce_sum(tf.reshape(by_step, [steps, runs]), axis=0)
 
 
 def measure_signal(norms: tf.Tensor, directions: tf.Tensor, member: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:

@@ -13,14 +13,17 @@ from tests.cohorts import cohorts, train
 LABELS = np.array([0, 2, 0, 1, 2, 0, 2, 3])
 
 
-def correlation(gradients: Any, labels: np.ndarray = LABELS, classes: int = 5) -> np.ndarray:
+def correlation(gradients: Any, labels: np.ndarray = LABELS, classes: int = 5, steps: int = 0) -> np.ndarray:
+    """The entries in so many time steps, which come first; 0: without time."""
     import tensorflow as tf
 
     from bench.engine.signal import look, measure_signal
 
     g = tf.constant(np.asarray(gradients, np.float32)[None] if np.ndim(gradients) == 2 else gradients)
     member = tf.one_hot(np.tile(labels, (g.shape[0], 1)), classes)
-    norms, directions = look([g], tf.constant(value=True), member)
+    if steps:
+        g = tf.transpose(tf.reshape(g, [*g.shape[:2], steps, -1]), [2, 0, 1, 3])
+    norms, directions = look([g], tf.constant(value=True), member, time_first=steps > 0)
     return measure_signal(norms[None], directions[None], member)[1][0].numpy()
 
 
@@ -35,10 +38,11 @@ def gradients() -> np.ndarray:
     return np.random.default_rng(3).normal(size=(len(LABELS), 6)).astype(np.float32)
 
 
+@pytest.mark.parametrize("steps", [0, 3])
 @pytest.mark.parametrize("scale", [1.0, 1e-34, 1e30])
-def test_it_is_the_mean_over_pairs_of_one_class_at_any_scale(gradients: np.ndarray, scale: float) -> None:
+def test_it_is_the_mean_over_pairs_of_one_class_at_any_scale(gradients: np.ndarray, scale: float, steps: int) -> None:
     expected = by_pairs(gradients)
-    np.testing.assert_allclose(correlation(gradients * np.float32(scale)), [expected], rtol=1e-6)
+    np.testing.assert_allclose(correlation(gradients * np.float32(scale), steps=steps), [expected], rtol=3e-6)
     assert abs(expected) > 1e-3
 
 

@@ -275,8 +275,7 @@ def looked(in_time: Callable[[], Sequence[tf.Tensor]], samples: tuple[int, int],
     """
 
     def measured() -> list[tf.Tensor]:
-        by_sample = [tf.transpose(each, [1, 2, 0, 3]) for each in in_time()]
-        return look(by_sample, tf.constant(value=True), watch.member)
+        return look(list(in_time()), tf.constant(value=True), watch.member, time_first=True)
 
     nothing = [tf.zeros([2, 2, *samples]), tf.zeros([samples[0]], tf.float64)]
     return [each[None] for each in tf.cond(watch.measure, measured, lambda: nothing)]
