@@ -13,7 +13,7 @@ import pandas as pd
 from bench.analysis.curves import thinned
 from bench.analysis.estimates import with_lost_counted
 from bench.analysis.recipes import LOSS_MARGIN, RATE
-from bench.analysis.through_time import by_lag, horizons, lag_step, top_layer
+from bench.analysis.through_time import by_lag, horizons, kinds, lag_step, top_layer
 from bench.quantities import quantity
 from bench.report.axes import ALL, Axis
 from bench.report.blocks import Figure, Panel, Scale
@@ -123,7 +123,7 @@ def _moved(place: str, first: float, last: float, longest: int) -> str:
 
 
 def _best_and_worst(frames: Frames, runs: pd.DataFrame) -> list[tuple[str, str]]:
-    """Cells by the share that learned, then by their median score: the best and the worst two of each."""
+    """Cells by the share that learned, then by their median score: the best and the worst two, of different kinds."""
     own = frames.recipes.runs
     own = own[own["run_id"].isin(runs["run_id"])]
     if own.empty:
@@ -134,10 +134,14 @@ def _best_and_worst(frames: Frames, runs: pd.DataFrame) -> list[tuple[str, str]]
     ranked = pd.DataFrame({"learned": learned, "score": score}).sort_values(
         ["learned", "score"], ascending=False, kind="stable"
     )
-    keys = [str(key) for key in ranked.index]
-    best = keys[:MOST_MAPS] if len(keys) > 2 * MOST_MAPS - 1 else keys[:1]
-    worst = keys[-MOST_MAPS:] if len(keys) > 2 * MOST_MAPS - 1 else keys[1:][-1:]
-    return [*(("Best", key) for key in best), *(("Worst", key) for key in worst)]
+    by = kinds(frames.varied)
+    kind_of = {str(row["cell_key"]): tuple(str(row[name]) for name in by) for row in runs.to_dict("records")}
+    kind = pd.Series({key: kind_of[str(key)] for key in ranked.index})
+    each = MOST_MAPS if kind.nunique() >= 2 * MOST_MAPS else 1
+    best = [str(key) for key in kind[~kind.duplicated()].index[:each]]
+    left = kind[~kind.isin(kind[best])][::-1]
+    worst = [str(key) for key in left[~left.duplicated()].index[:each]] or [str(kind.index[-1])]
+    return [*(("Best", key) for key in best), *(("Worst", key) for key in worst[::-1] if key not in best)]
 
 
 def _reach(top: pd.DataFrame) -> tuple[float, float]:
