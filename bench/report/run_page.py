@@ -9,10 +9,10 @@ import pandas as pd
 
 from bench.analysis import evidence, findings, helping
 from bench.analysis.events import places
-from bench.analysis.recurrent import layered
+from bench.analysis.recurrent import layered, recurrent
 from bench.analysis.similar import Became, became, similar
 from bench.analysis.tables import Tables
-from bench.analysis.through_time import horizons, lags, top_layer
+from bench.analysis.through_time import IN_TIME, horizons, lags, top_layer
 from bench.factors import FACTORS, default_level, without_use
 from bench.quantities import OF_RUNS
 from bench.report.axes import level_label
@@ -118,8 +118,7 @@ def _what(frames: Frames, run: pd.Series, run_id: str) -> Section:
         ("of the best constant answer", number(chance)),
         ("steps", f"{of(int(run['steps_completed']), int(run['steps']))} completed"),
         ("parameters", integer(int(run["parameter_count"]))),
-        ("gradients at initialization", str(run["symptom_start"])),
-        ("gradients at the last recorded step", str(run["symptom_end"])),
+        *_symptoms(frames, run, run_id),
     )
     blocks: list[Block | None] = [Lead(Sentence(first, basis if cause is not None else ""))]
     if said:
@@ -130,6 +129,19 @@ def _what(frames: Frames, run: pd.Series, run_id: str) -> Section:
     error = run.get("error")
     blocks += [Code(str(error)) if isinstance(error, str) else None, Table("How it ended", (), facts)]
     return Section("what", "What became of it", "What", blocks_of(*blocks))
+
+
+def _symptoms(frames: Frames, run: pd.Series, run_id: str) -> tuple[tuple[str, str], ...]:
+    """What its gradients do: from layer to layer, and along time, each where it has them."""
+    own = frames.plain[frames.plain["run_id"] == run_id]
+    through = " from layer to layer" if recurrent(own).all() else ""
+    found = [
+        (f"gradients{through} at initialization", str(run["symptom_start"])),
+        (f"gradients{through} at the last recorded step", str(run["symptom_end"])),
+    ]
+    along = own[IN_TIME].iloc[0] if IN_TIME in own else None
+    timed = [("gradient along time at initialization", str(along) if isinstance(along, str) else "no symptom")]
+    return (*(found if layered(own).all() else []), *(timed if IN_TIME in own and recurrent(own).all() else []))
 
 
 def _similar(frames: Frames, run: pd.Series, run_id: str, home: str) -> Section | None:

@@ -80,7 +80,8 @@ def lead(found: Sequence[Kind]) -> Sentence:
     far, near = (f"{number(each.reach)} of" if isfinite(each.reach) else "all" for each in (best, worst))
     text = f"First gradients reach {far} {integer(longest)} steps back"
     if best.reach != worst.reach:
-        named = f"{text} with {best.name}; {number(worst.reach)} with {worst.name}"
+        names = (f"a {each.name}" if each.name.startswith("simple") else each.name for each in (best, worst))
+        named = f"{text} with {next(names)}; {number(worst.reach)} with {next(names)}"
         text = f"First gradients reach {near.removesuffix(' of')} to {text.partition('reach ')[2]}"
         text = named if len(named.split()) <= MOST_WORDS else text
     return Sentence(f"{text}.", basis)
