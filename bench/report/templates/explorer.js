@@ -249,7 +249,8 @@ async function showRun(id) {
   byId("run-name").textContent = id;
   if (k === undefined) { byId("run-body").hidden = true; byId("run-said").textContent = "There is no such run on this page."; section.focus(); section.scrollIntoView(); return; }
   byId("run-body").hidden = false;
-  byId("run-said").textContent = `${data.became[runs.became[k]]} (${data.score.title} ${shown(runs.score[k])}${data.score.bar}); by its gradients ${data.symptoms[runs.verdicts.symptom_start[k]]} at initialization, ${data.symptoms[runs.verdicts.symptom_end[k]]} at the last recorded step.`;
+  const gradients = structures.lag ? "" : `; by its gradients ${data.symptoms[runs.verdicts.symptom_start[k]]} at initialization, ${data.symptoms[runs.verdicts.symptom_end[k]]} at the last recorded step`;
+  byId("run-said").textContent = `${data.became[runs.became[k]]} (${data.score.title} ${shown(runs.score[k])}${data.score.bar})${gradients}.`;
   showCause(k);
   showSimilar(k);
   const usual = (name, level) => (data.baseline[name] === undefined || data.baseline[name] === level ? "" : `baseline ${data.baseline[name]}`);
