@@ -18,6 +18,7 @@ from bench.analysis import Outcome, estimate
 from bench.analysis.causes import ON_THE_WAY, RULES, Cause
 from bench.analysis.comparison import factor_columns
 from bench.analysis.events import places
+from bench.analysis.recurrent import layered
 from bench.analysis.similar import Became, became
 from bench.analysis.through_time import TABLE as TIME
 from bench.factors import without_use
@@ -26,12 +27,14 @@ from bench.report.axes import Axis, level_label
 from bench.report.blocks import Block, Section
 from bench.report.frames import Frames
 from bench.report.traces import Traces, traces
-from bench.rules import RulesChoice, Symptom
+from bench.rules import Symptom
 from bench.text import number, spoken
 
 CELL_RESPONSES = ("signal_ratio_start", "final_validation_accuracy")
 DIGITS = 4
 MANY_RUNS, MOST_SIGNS, FEW_SIGNS = 2000, 6, 2
+ALONG_TIME = ("time_ratio_start", "time_ratio_end", "horizon_start", "horizon_end")
+OF_DEPTH = (EXPLORED[1], "signal_ratio_start", "signal_ratio_end", "decay_rate_start", "decay_rate_end")
 # Rules on time are asked where it was recorded; a page without has none of them.
 OF_LAYERS = tuple(index for index, rule in enumerate(RULES) if rule.table != TIME)
 
@@ -50,15 +53,16 @@ def section(frames: Frames) -> Section:
     ordered = judged.sort_values(frames.varied, kind="stable") if axes else judged
     cells = ordered["cell_key"].drop_duplicates().tolist()
     found = traces(frames.tables, judged)
+    responses = (ALONG_TIME[0], EXPLORED[1]) if "lag" in found.structures else CELL_RESPONSES
     data = {
         "factors": [{"name": a.factor, "title": spoken(a.factor), "levels": list(a.levels)} for a in axes],
         "fixed": _fixed(judged, frames.varied),
         "outcomes": [each.value for each in Outcome],
         "symptoms": [each.value for each in Symptom],
         "sets": [{"name": rules.name, "title": rules.title} for rules in choice.sets[1:]],
-        "responses": [_response(name) for name in EXPLORED if name in judged],
-        "runs": _runs(judged, axes, cells, choice) | _ends(frames),
-        "cells": _cells(ordered, axes, cells),
+        "responses": [_response(name) for name in _explored(frames)],
+        "runs": _runs(frames, cells) | _ends(frames),
+        "cells": _cells(ordered, axes, cells, responses),
         "events": _events(frames.tables["divergence_events"], judged),
         "baseline": frames.recipes.baseline,
         "score": _score(frames),
@@ -80,7 +84,18 @@ def _fixed(judged: pd.DataFrame, varied: Sequence[str]) -> list[list[str]]:
     return [[spoken(name), level_label(first[name])] for name in factor_columns(judged) if name not in left_out]
 
 
-def _runs(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str], choice: RulesChoice) -> dict[str, Any]:
+def _explored(frames: Frames) -> list[str]:
+    """The responses, those that the scatter opens with first: of one recurrent layer what happens along time."""
+    known = [name for name in EXPLORED if name in frames.labelled]
+    if not len(frames.tables.get(TIME, ())):
+        return known
+    if layered(frames.plain).any():
+        return [*known, *ALONG_TIME]
+    return [ALONG_TIME[0], EXPLORED[1], *ALONG_TIME[1:], *(name for name in known if name not in OF_DEPTH)]
+
+
+def _runs(frames: Frames, cells: Sequence[str]) -> dict[str, Any]:
+    judged, axes, choice = frames.labelled, frames.axes, frames.choice
     symptom = {each.value: k for k, each in enumerate(Symptom)}
     outcome = {each.value: k for k, each in enumerate(Outcome)}
     verdicts = {"symptom_start": "symptom_start", "symptom_end": "symptom_end"}
@@ -93,7 +108,7 @@ def _runs(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str], choi
         "levels": {axis.factor: judged[axis.factor].cat.codes.tolist() for axis in axes},
         "outcome": judged["outcome"].map(outcome).astype(int).tolist(),
         "verdicts": {name: judged[column].map(symptom).astype(int).tolist() for name, column in verdicts.items()},
-        "responses": {name: _numbers(judged[name]) for name in EXPLORED if name in judged},
+        "responses": {name: _numbers(judged[name]) for name in _explored(frames)},
         "errors": {str(k): str(text) for k, text in enumerate(errors) if isinstance(text, str)},
     }
 
@@ -151,14 +166,16 @@ def _signs(frames: Frames) -> dict[str, Any]:
     }
 
 
-def _cells(judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str]) -> dict[str, Any]:
+def _cells(
+    judged: pd.DataFrame, axes: Sequence[Axis], cells: Sequence[str], responses: Sequence[str]
+) -> dict[str, Any]:
     """One entry a cell: its levels, how its runs ended, and medians in which every run counts."""
     by_cell = judged.groupby("cell_key", sort=False, observed=True)
     first = by_cell.head(1)
     outcomes = pd.crosstab(judged["cell_key"], judged["outcome"]).reindex(index=list(cells)).fillna(0).astype(int)
     medians = {
         name: estimate(judged, quantity(name), ["cell_key"]).set_index("cell_key").reindex(list(cells))["median"]
-        for name in CELL_RESPONSES
+        for name in responses
     }
     return {
         "key": list(cells),

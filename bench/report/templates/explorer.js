@@ -211,7 +211,7 @@ function buildTable() {
     ...factors.map((f) => ({ title: f.title, data: (c) => cells.levels[f.name][c], render: (value, kind) => (kind === "sort" || kind === "type" ? value : window.DataTable.render.text().display(f.levels[value])) })),
     { title: "runs", data: (c) => cells.runs[c] },
     ...["learned", "diverged", "failed"].map((name) => ({ title: name, data: (c) => cells.outcomes[name]?.[c] ?? 0 })),
-    { title: "signal ratio at start (decades)", data: (c) => number(cells.medians.signal_ratio_start[c]), render: (v, kind) => (kind === "display" ? shown(v) : v ?? -1e9) },
+    { title: `${structures.lag ? "time" : "signal"} ratio at start (decades)`, data: (c) => number(cells.medians[structures.lag ? "time_ratio_start" : "signal_ratio_start"][c]), render: (v, kind) => (kind === "display" ? shown(v) : v ?? -1e9) },
     { title: "final validation accuracy", data: (c) => number(cells.medians.final_validation_accuracy[c]), render: (v, kind) => (kind === "display" ? shown(v) : v ?? -1) },
     { title: "replicates", data: (c) => c, orderable: false, searchable: false, render: (c, kind) => (kind === "display" ? replicateLinks(c) : c) },
   ];
