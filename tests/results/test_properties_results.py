@@ -24,7 +24,7 @@ from bench.errors import BenchError, ResultsError
 from bench.plan import make_plan
 from bench.report import dump_report, write_report
 from bench.results import Manifest, Results, count_statuses, now, read_tables
-from bench.schema import ASKED, TABLES
+from bench.schema import ASKED, FACTOR_COLUMNS, TABLES
 from bench.suite import parse_suite
 from tests.cohorts import suite_text
 from tests.suite.mutations import examples, values
@@ -220,7 +220,7 @@ def test_every_measured_number_may_be_nan(sound: Path) -> None:
         for path in (folder / "tables").rglob("*.parquet"):
             table = pq.read_table(path)
             for index, field in enumerate(table.schema):
-                if field.type == pa.float64() and field.name != "learning_rate":
+                if field.type == pa.float64() and field.name not in FACTOR_COLUMNS:
                     table = table.set_column(index, field, pa.array([float("nan")] * len(table), field.type))
             pq.write_table(table, path)
         shutil.rmtree(folder / "digests")
