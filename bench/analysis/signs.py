@@ -168,12 +168,12 @@ def loss_too_large(records: Records, threshold: float) -> pd.DataFrame:
     """
     loss, naive = records.at_step("loss_curves", "loss", 0), records.of_run("naive_loss")
     naive = np.where(np.isnan(records.of_run("naive_accuracy")), naive, np.fmax(naive, np.log(2.0)))
-    naive *= [each.zero_loss if each is not None else 1.0 for each in records.datasets]
+    usual = threshold * np.array([each.zero_loss if each is not None else 1.0 for each in records.datasets])
     bad = records.broken
     loss[bad.loc[(bad["step"] == 0) & (bad["layer"] >= 0), "run"].to_numpy()] = np.nan
     with np.errstate(invalid="ignore"):
-        at = np.flatnonzero(loss >= threshold * naive)
-    return hits(at, np.zeros_like(at), NO_LAYER, loss[at] / naive[at], threshold)
+        at = np.flatnonzero(loss >= usual * naive)
+    return hits(at, np.zeros_like(at), NO_LAYER, loss[at] / naive[at], usual[at])
 
 
 def targets_out_of_range(records: Records, threshold: float) -> pd.DataFrame:

@@ -82,7 +82,10 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         if kind is DataKind.CLASSES_EACH and (vocabulary or x.ndim == 3):
             check_steps(f"{where}, {name} rows", x, y)
     if x_train.shape[1:] != x_validation.shape[1:]:
-        raise DataError(f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.")
+        hint = " Pad or cut sequences to one length." if vocabulary or x_train.ndim == 3 else ""
+        raise DataError(
+            f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.{hint}"
+        )
     samples = [x_train, x_validation]
     if vocabulary:
         samples = [x.astype(np.int32, copy=False) for x in samples]
@@ -211,7 +214,7 @@ def check_sample(choice: Choice, shape: tuple[int, ...], architecture: str) -> N
 
 def _hint_for_sequence(shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
-        return " One feature a step: save x[..., None]."
+        return " One feature a step: save x[..., None]. Tokens: the setting tokens says how many there are."
     return f" A row a step: save x.reshape(len(x), {shape[0]}, -1)." if len(shape) == 3 else ""
 
 

@@ -99,8 +99,8 @@ def check_tokens(where: str, x: np.ndarray, vocabulary: int) -> None:
     if wrong.any():
         row, step = map(int, np.argwhere(wrong)[0])
         raise DataError(
-            f"{where}: x holds {int(wrong.sum())} tokens outside 0 to {vocabulary - 1}, the first {int(x[row, step])} "
-            f"in row {row}, step {step} (counted from 0). The largest is {int(x.max())}: "
+            f"{where}: {int(wrong.sum())} of its tokens outside 0 to {vocabulary - 1}, the first {x[row, step]} in "
+            f"row {row}, step {step} (counted from 0). The largest is {int(x.max())}: "
             f"{_hint_for_tokens(x, vocabulary)}"
         )
 

@@ -296,6 +296,8 @@ def _task_is_not_scaled(dataset: Choice, preprocessing: Choice) -> str:
     level = dataset_level(dataset)
     if preprocessing.name == "standardize" or not (isinstance(level, TaskLevel) or (level and level.vocabulary)):
         return ""
+    if level.vocabulary:
+        return "tokens are symbols and have no scale; standardize leaves them as they are."
     return f"the sequences of {dataset.name} are left as they are drawn, whatever the preprocessing."
 
 

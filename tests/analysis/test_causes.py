@@ -108,7 +108,7 @@ CASES: list[tuple[Changes, str, str]] = [
     ({"evaluations": {"largest_answer_share": 1.0}, "runs": COPIED}, "majority answer", "share of 0.8"),
     ({"evaluations": {"largest_answer_share": 0.8, "loss": 0.35}, "runs": COPIED}, "too few steps", "step 9"),
     ({"loss_curves": {"step": 0, "loss": 2.3}, "evaluations": {"loss": 0.4}, "runs": ADDED}, "too few steps", "0.6"),
-    ({"loss_curves": {"step": 0, "loss": 12.0}, "runs": ADDED}, "values too large at the start", "loss 10.3 times"),
+    ({"loss_curves": {"step": 0, "loss": 12.0}, "runs": ADDED}, "values too large at the start", "loss 72 times"),
     ({"evaluations": {"loss": 16.5}, "runs": {"normalization": "batch_normalization(momentum=0.999)"}},
      "lagging moving averages", "step 9: loss in inference mode over training mode 33 (at least 2)"),
 ]  # fmt: skip

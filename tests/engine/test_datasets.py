@@ -339,7 +339,7 @@ def test_what_a_file_s_targets_ask_for_is_told_by_their_type_and_shape(
         (SERIES, np.ones((6, 1), int), 0, ["y (6, 1)", "A column: save y.ravel()"]),
         (SERIES, np.full((6, 4, 2), 0.5), 0, ["y is float64 of shape (6, 4, 2)", "numbers [rows] or [rows, k]"]),
         (WHOLE, np.arange(6) % 3, 23,
-         ["holds 1 tokens outside 0 to 22, the first 23 in row 5, step 3", "tokens = 24?"]),
+         ["1 of its tokens outside 0 to 22, the first 23 in row 5, step 3", "tokens = 24?"]),
         (WHOLE + 1, np.arange(6) % 3, 24, ["the first 24 in row 5", "number tokens from 0 on"]),
         (WHOLE - 2, np.arange(6) % 3, 24, ["the first -2 in row 0, step 0", "what is negative"]),
         (SERIES[:, :, 0], np.arange(6) % 3, 24, ["x is float64 of shape (6, 4)", "whole numbers [rows, steps]"]),

@@ -204,7 +204,7 @@ def test_digits_as_sequences_are_the_digits() -> None:
         ('dataset = [{ level = "adding", rows = 100 }]\nbatch_size = [101]', "adding has 100 training rows."),
         ('dataset = ["text"]', "text is tokens, numbers that stand for symbols, which mlp would take as sizes"),
         ('dataset = ["text"]\narchitecture = ["recurrent"]\npreprocessing = ["unit_mean_square"]',
-         "the sequences of text are left as they are drawn"),
+         "tokens are symbols and have no scale; standardize leaves them"),
         ('dataset = [{ level = "adding", lenght = 9 }]', '"lenght" is not a setting of adding. Did you mean "length"?'),
     ],
 )  # fmt: skip
