@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from bench.report.axes import Axis
 from bench.report.blocks import Figure, Panel, Scale
 from bench.report.charts import CHARTS
 from bench.report.render import draw_figure
+from bench.report.sections.onsets import _panels as panels_of
 
 COLUMNS = ["group", "row", "x", "state", "part", "runs"]
 ROWS = [
@@ -35,3 +37,11 @@ def test_the_legend_shows_each_state_and_one_line_without_names_is_drawn() -> No
     assert [name for name, _ in drawn.legend] == list(SCALE.series)
     assert len({swatch for _, swatch in drawn.legend}) == 3
     assert "all: vanishing at 4 (1 of 2)" in CHARTS["strip"](Panel("", rows), SCALE).text
+
+
+def test_panels_of_many_factors_are_those_that_were_run() -> None:
+    facets = [Axis(f"factor_{number}", ("a", "b", "c"), False) for number in range(24)]
+    rows = pd.DataFrame(ROWS, columns=COLUMNS)
+    named = pd.concat([rows.assign(**{axis.factor: level for axis in facets}) for level in "ba"], ignore_index=True)
+    assert [panel.title[:5] for panel in panels_of(named, facets, None)] == ["a · a", "b · b"]
+    assert [len(panel.rows) for panel in panels_of(named, (), None)] == [8]

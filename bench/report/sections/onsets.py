@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 
 import pandas as pd
 
@@ -78,13 +77,14 @@ def _order(axis: Axis | None) -> dict[str, int]:
 def _panels(named: pd.DataFrame, facets: Sequence[Axis], across: Axis | None) -> tuple[Panel, ...]:
     """A panel for each combination of the facets that was run, its lines in the order of the levels."""
     place = _order(across)
+    each = pd.DataFrame({axis.factor: named[axis.factor].astype(str) for axis in facets}, index=named.index)
+    # Those that were run, not the product: a suite of several architectures has millions that were not.
+    found = {tuple(levels) for levels in each.drop_duplicates().to_numpy()} if facets else {()}
+    if len(found) > MOST_PANELS:
+        return ()
     panels = []
-    for levels in product(*(axis.levels for axis in facets)):
-        own = named
-        for axis, level in zip(facets, levels, strict=True):
-            own = own[own[axis.factor].astype(str) == level]
-        if own.empty:
-            continue
+    for levels in sorted(found, key=lambda levels: [a.levels.index(b) for a, b in zip(facets, levels, strict=True)]):
+        own = named[(each == list(levels)).all(axis=1)] if facets else named
         own = own.assign(_row=own["row"].map(place) if across else 0)
         groups = own["group"].drop_duplicates().tolist()
         own = own.assign(_group=own["group"].map(groups.index)).sort_values(["_group", "_row"], kind="stable")
@@ -92,7 +92,7 @@ def _panels(named: pd.DataFrame, facets: Sequence[Axis], across: Axis | None) ->
             return ()
         title = " · ".join(axis.change(level) for axis, level in zip(facets, levels, strict=True))
         panels.append(Panel(title, own[["group", "row", "x", "state", "part", "runs"]].reset_index(drop=True)))
-    return tuple(panels) if len(panels) <= MOST_PANELS else ()
+    return tuple(panels)
 
 
 def _depth_title(named: pd.DataFrame, depth: Axis, facets: Sequence[Axis]) -> str:
