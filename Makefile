@@ -17,7 +17,7 @@ ONEDNN := 0 1
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
-.PHONY: help install bench quick textbook claims test quick-test full-test browser-test test-machines browser check schema causes speed speed-full drill clean
+.PHONY: help install bench quick textbook recurrent claims test quick-test full-test browser-test test-machines browser check schema causes speed speed-full drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -37,9 +37,13 @@ bench: install ## Run suites/default.toml and write its report (5 minutes on 2 c
 quick: install ## Run suites/quick.toml and write its report (about a minute)
 	$(BIN)/bench run suites/quick.toml
 
-textbook: install ## Put the textbook's twelve statements to the test (under 5 minutes on 2 cores)
+textbook: install ## Put the textbook's thirteen statements to the test (under 5 minutes on 2 cores)
 	$(BIN)/bench run suites/textbook.toml
 	$(BIN)/bench claims reports/textbook
+
+recurrent: install ## Ask recurrent networks: which cell and start for which lag (under 6 minutes on 2 cores)
+	$(BIN)/bench run suites/recurrent.toml
+	$(BIN)/bench claims reports/recurrent
 
 $(RAY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'

@@ -227,7 +227,10 @@ def test_a_claim_may_name_each_quantity_of_a_run_and_none_of_each_step() -> None
 
 # The language is enough for the literature.
 SUITES = Path(__file__).parents[2] / "suites"
-PAPERS = [*sorted((SUITES / "claims").glob("*.toml")), SUITES / "textbook.toml", SUITES / "default.toml"]
+PAPERS = [
+    *sorted((SUITES / "claims").glob("*.toml")),
+    *(SUITES / f"{name}.toml" for name in ("textbook", "recurrent", "default")),
+]
 
 
 @pytest.mark.parametrize("path", PAPERS, ids=lambda path: path.stem)
