@@ -47,7 +47,7 @@ learning_rate = 0.05
 STARTS = '[{ level = "orthogonal", gain = 1.2 }, { level = "identity", gain = 0.9 }, "glorot_uniform"]'
 CASES = [
     f'cell = ["simple"]\ndepth = [2]\noptimizer = ["adam"]\nrecurrent_initializer = {STARTS}',
-    'cell = ["lstm"]\ndepth = [1]\ngate_bias = ["unit_forget", { level = "chrono", t_max = 6 }]\n'
+    'cell = ["lstm"]\ndepth = [1]\ngate_bias = [{ level = "chrono", t_max = 6 }]\n'
     'optimizer = ["momentum"]\ntruncate = ["none", { level = "bptt", steps = 3 }]',
     'cell = ["gru"]\ndepth = [1]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]\n'
     'gate_bias = [{ level = "remember", value = 2.0 }]\n'
@@ -56,7 +56,7 @@ CASES = [
     'dataset = [{ level = "text", length = 5, rows = 200 }]',
     'cell = ["gru"]\ndepth = [1]\nnormalization = ["layer_normalization"]\noptimizer = ["adam"]\n'
     'bias_initializer = [{ level = "normal", stddev = 0.3 }]',
-    'cell = ["gru"]\ndepth = [1]\ndirection = ["bidirectional"]\ntruncate = ["none", { level = "bptt", steps = 4 }]\n'
+    'cell = ["gru"]\ndepth = [1]\ndirection = ["bidirectional"]\ntruncate = [{ level = "bptt", steps = 4 }]\n'
     'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]',
     'cell = ["simple"]\ndepth = [1]\n'
     'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]\n'
@@ -191,6 +191,21 @@ def test_a_bad_gradient_is_dated_by_the_step_that_it_comes_from() -> None:
         (Tensor.PREACTIVATION, 0, 1, None), (Tensor.WEIGHT, 0, 1, None), (Tensor.LOSS, None, 1, None),
     ):  # fmt: skip
         assert dated(Event(run, 3, EventKind.NAN, tensor, layer_index, None, None), times).time == time
+
+
+def test_two_directions_start_with_draws_of_their_own_and_cost_what_they_have() -> None:
+    levels = 'direction = ["bidirectional"]\nnormalization = ["layer_normalization"]\ngate_bias = ["chrono"]'
+    training = Training(cohort_of(f'cell = ["lstm"]\ndepth = [2]\n{levels}'))
+    weights = {role: v.numpy()[0, 0] for role, v in training.ensemble.stacks[1].weights.items()}
+    for role in ("kernel", "recurrent_kernel", "bias"):
+        one, other = weights[role], weights[f"{role}_2"]
+        assert one.shape == other.shape and (one != other).mean() > 0.4
+        if role == "recurrent_kernel":
+            np.testing.assert_allclose(other @ other.T, np.eye(UNITS), atol=1e-5)
+    assert (weights["gain"] == 1.0).all() and (weights["bias_2"].reshape(4, UNITS)[1] > 0.0).all()
+    costs = costs_of(training.cohort.structure, (LENGTH, FEATURES), 3)
+    assert costs.weights == sum(int(np.prod(kernel.shape[2:])) for kernel in training.ensemble.kernels)
+    assert (costs.layers, costs.length) == (2, 2 * LENGTH)
 
 
 def test_kernels_start_as_keras_draws_them_and_costs_count_them() -> None:

@@ -50,6 +50,8 @@ def _keys(plan: Plan) -> list[str]:
         ('[factors]\noptimizer = ["rmsprop"]\n', 0, "d4-relu-glorot_uniform-rmsprop-bea0caa993"),
         ('[factors]\noptimizer = [{ level = "adam", epsilon = 1e-7 }]\n', 0, "d4-relu-glorot_uniform-adam-894cc8e11c"),
         ('[factors]\noptimizer = ["adamw"]\n', 0, "d4-relu-glorot_uniform-adamw-1ae8b7c088"),
+        ('[factors]\ncell = ["gru"]\n[fixed]\narchitecture = "recurrent"\ndataset = "recall"\n', 0,
+         "recall-recurrent-d4-tanh-glorot_uniform-gru-orthogonal-unit_forget-92b179c4fa"),
         ('[factors]\noptimizer = [{ level = "adam", epsilon = 1e-8 }]\n', 0,
          "d4-relu-glorot_uniform-adam_epsilon_1e_08-cea8549123"),
         ('[factors]\nactivation = ["mine.shapes:snake"]\n[fixed]\ndataset = "mine:blobs"\n', 0,
