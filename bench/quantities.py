@@ -255,8 +255,8 @@ OF_RUNS: tuple[Quantity, ...] = (
     _best("best_validation_accuracy", "Highest validation accuracy over the recorded steps.", ACCURACY, "max"),
     _best("best_validation_loss", "Lowest validation loss over the recorded steps.", LOSS, "min"),
     Quantity("steps_to_accuracy", "updates",
-             "First recorded step with the validation score from which a run counts as learned: the accuracy halfway "
-             "from chance to 1, unless the suite moves it, or the loss where that decides (docs/rules.md). Infinity if "
+             "First recorded step with the validation score from which a run counts as learned: half the way "
+             "from chance to 1 unless the suite moves it, or a loss (docs/rules.md). Infinity if "
              "it never was: the run ended before, so it is censored.",
              "evaluations", ACCURACY, split="validation", step="first", above=LEARNED, lost=LostRule.WORST,
              better=Better.LOWER),

@@ -238,8 +238,8 @@ TABLES: dict[str, TableSpec] = {
         | _STEP
         | {
             "loss": _real(
-                "Data loss of the training batch before this step's update: cross-entropy, to smoothed labels where a "
-                "run has such; of values squared error, or what the run's loss says.",
+                "Data loss of the training batch before the update: cross-entropy (to smoothed labels where a run "
+                "has them), of values what the run's loss says.",
                 LOSS_UNIT,
             ),
             "global_grad_norm": _real("L2 norm of the whole gradient, penalty included, before clipping."),

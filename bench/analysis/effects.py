@@ -252,7 +252,7 @@ def _effects_of(frame: pd.DataFrame, factor: str, varied: Sequence[str], most: f
     place = (code, context * blocks + block)
     values, lost, present = np.full(shape, np.nan), np.zeros(shape, bool), np.zeros(shape, bool)
     values[place], lost[place], present[place] = frame["_value"], frame["_lost"], True
-    reference = names.index(absent_of(names))
+    reference = names.index(absent_of(names)) if names else 0
     rows: list[tuple[object, ...]] = []
     for level in range(len(names)):
         if level == reference:

@@ -17,7 +17,7 @@ from bench.rules import NAMES, Comparison, Condition, Rule, RuleSet, Symptom, Wh
 from bench.rules.choice import threshold_names
 from bench.schema import TABLES
 from bench.suite import parse_suite
-from tests.dry_results import SMALL, dry_results
+from tests.dry_results import RECURRENT, SMALL, dry_results
 
 RULES = [(name, rule) for name in NAMES for rule in rule_set(name).rules]
 
@@ -91,13 +91,14 @@ def test_every_threshold_is_a_published_one_with_a_name_of_its_own() -> None:
 
 
 def test_every_quantity_is_computed_from_the_tables() -> None:
-    tables = dry_results(SMALL).tables
-    found = Measurements(tables)
+    timed = RECURRENT + "\n[record]\ntime_gradients = { log_spaced = 3 }\n"
+    of_layers, of_time = (Measurements(dry_results(text).tables) for text in (SMALL, timed))
     unknown = {"milliseconds_per_step"}  # the dry engine takes no time
     for name, each in QUANTITIES.items():
         assert each.table in TABLES
+        found = of_time if each.table == "time_gradients" else of_layers
         values = found.by_step(each).values if each.per_step else found.by_run(each)
-        assert len(values) >= len(tables["runs"])
+        assert len(values) >= len(found.runs)
         assert name in unknown or not np.isnan(values).all(), name
 
 

@@ -95,7 +95,7 @@ def test_the_chapter_opens_with_its_figure_and_draws_loss_over_rate_by_clipping(
 
 def test_without_lags_the_chapter_says_so_and_without_recurrent_networks_there_is_none() -> None:
     assert section(frames(SMALL)) is None
-    bare = altered(RECURRENT, time_gradients=pd.DataFrame())
+    bare = altered(RECURRENT, time_gradients=frames(RECURRENT).tables["time_gradients"].iloc[:0])
     for given, word in ((bare, "[record]"), (planted(each_step=True), "every time step")):
         found = chapter(given)
         assert "time-lags" not in {figure.key for figure in found.of(Figure)}
