@@ -1,20 +1,25 @@
-"""How the memory of a worker grows from structure to structure.
+"""How the memory of a worker grows from structure to structure, and how near the plan's estimate is to its peak.
 
 Run as `python -m benchmarks.memory`: 120 tiny structures in one worker that is never recycled. Prints a row for each
-tenth structure. Needs /proc.
+tenth structure. `python -m benchmarks.memory recurrent`: a worker for each of 36 recurrent cohorts, its peak beside the
+plan's estimate; more words, such as `lstm 1000`, choose the rows that hold them. Needs /proc.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from bench.executors import child
 from bench.executors.child import Status
 from bench.executors.local import TENSORFLOW_ENVIRONMENT
-from bench.plan import Cohort, make_plan
+from bench.plan import Cohort, estimate_memory, make_plan
+from bench.plan.costs import ARRAYS_FACTOR, run_bytes
 from bench.suite import load_suite
 
 TRAIN = "bench.engine.train:train_cohort"
@@ -36,12 +41,71 @@ steps = 3
 """
 
 
-def main() -> None:
+RECURRENT = """
+[suite]
+name = "memory"
+question = "How much does a worker hold at most?"
+replicates = {runs}
+
+[factors]
+cell = ["{cell}"]
+
+[fixed]
+architecture = "recurrent"
+dataset = {{ level = {data}, rows = 1000 }}
+depth = 1
+width = {width}
+batch_size = 16
+steps = 3
+optimizer = "adam"
+"""
+DATA = {"last": '"recall", length = {length}', "each": '"copy_memory", items = 10, delay = {delay}'}
+ARRAYS_MIB = 500  # that a cohort is estimated to take
+
+
+def main(words: list[str]) -> None:
+    """Print a table."""
+    if words and words[0] == "recurrent":
+        _estimates(words[1:])
+    else:
+        _growth()
+
+
+def _estimates(words: list[str]) -> None:
+    """Print estimate and peak of recurrent cohorts."""
+    print(
+        "| cell | T | readout | width | runs | estimate, MiB | peak, MiB | ratio |\n|---|---|---|---|---|---|---|---|"
+    )
+    for cell, length, readout, width in product(("simple", "gru", "lstm"), (50, 200, 1000), DATA, (32, 128)):
+        said = f"| {cell} | {length} | {readout} | {width} |"
+        if not all(f" {word} " in said for word in words):
+            continue
+        data = DATA[readout].format(length=length, delay=length - 20)
+        text, runs = partial(RECURRENT.format, cell=cell, data=data, width=width), 1
+        for _ in range(2):  # the first says how many runs take ARRAYS_MIB
+            (cohort, *_) = _cohorts(text(runs=runs))
+            runs = max(1, min(64, round(ARRAYS_MIB * 2**20 / (ARRAYS_FACTOR * run_bytes(cohort.structure)))))
+        estimate, peak = estimate_memory(cohort) / 2**20, _peak(cohort) / 2**20
+        print(f"{said} {len(cohort.runs)} | {estimate:.0f} | {peak:.0f} | {estimate / peak:.2f} |", flush=True)
+
+
+def _peak(cohort: Cohort) -> int:
+    """Bytes that a new worker holds at most while it trains a cohort."""
+    worker = child.Child(TENSORFLOW_ENVIRONMENT)
+    answer = worker.call(TRAIN, cohort)
+    if answer.status is not Status.OK or worker.process is None:
+        raise RuntimeError(str(answer.value))
+    said = Path(f"/proc/{worker.process.pid}/status").read_text(encoding="ascii")
+    worker.close()
+    return int(said.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def _growth() -> None:
     """Print the worker's resident memory as it grows."""
     child.RECYCLE_AFTER, child.RECYCLE_GROWTH = 10**6, 2**60
     worker, began = child.Child(TENSORFLOW_ENVIRONMENT), time.perf_counter()
     print("| structures | MiB | seconds |\n|---|---|---|")
-    for count, cohort in enumerate(_cohorts(), 1):
+    for count, cohort in enumerate(_cohorts(SUITE), 1):
         answer = worker.call(TRAIN, cohort)
         if answer.status is not Status.OK or worker.process is None:
             raise RuntimeError(str(answer.value))
@@ -51,10 +115,10 @@ def main() -> None:
     worker.close()
 
 
-def _cohorts() -> tuple[Cohort, ...]:
+def _cohorts(suite: str) -> tuple[Cohort, ...]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory.toml"
-        path.write_text(SUITE, encoding="utf-8")
+        path.write_text(suite, encoding="utf-8")
         return make_plan(load_suite(path)).cohorts
 
 
@@ -64,4 +128,4 @@ def _resident(process: int) -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

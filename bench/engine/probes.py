@@ -23,17 +23,20 @@ STATISTICS = (
 
 
 def evaluate(ensemble: Ensemble, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Loss and, where there are classes, answer and accuracy (0 or 1) of each sample, [R, B], in inference mode.
+    """Loss and, where there are classes, each answer and whether it is right, in inference mode.
+
+    Of samples, [R, B], answers of steps [R, B, steps]; the loss as float64.
 
     Args:
         x: samples [B, ...], the same for every run.
         y: their targets [B, ...].
     """
     outputs, targets = ensemble.predict(x), ensemble.repeated(y)
-    found, answers = {"loss": ensemble.objective.losses(targets, outputs)}, ensemble.objective.answers(outputs)
-    if answers is not None:
+    found = {"loss": tf.cast(ensemble.objective.losses(targets, outputs), tf.float64)}
+    answers = ensemble.objective.answers(outputs)
+    if answers is not None:  # of long sequences there are many: they stay small
         found |= {"answer": answers, "accuracy": tf.equal(answers, targets)}
-    return {name: tf.cast(each, tf.float64) for name, each in found.items()}
+    return found
 
 
 def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float]) -> tf.Tensor:

@@ -55,8 +55,8 @@ def split_scores(found: Mapping[str, np.ndarray], y: np.ndarray, train_samples: 
     """The columns of `evaluations`, [R, 2]: of the training sample, and of the validation rows after it.
 
     Args:
-        found: `loss` of each run and sample, [R, B], and where there are classes `accuracy` (0 or 1) and `answer`, of
-            each target, [R, B] or [R, B, steps].
+        found: `loss` of each run and sample, [R, B], and where there are classes `accuracy` (true or false) and
+            `answer`, of each target, [R, B] or [R, B, steps].
         y: the samples' targets, [B, ...].
         train_samples: how many of them are the training sample.
     """
@@ -67,10 +67,11 @@ def split_scores(found: Mapping[str, np.ndarray], y: np.ndarray, train_samples: 
 
 def _scores(found: Scores, y: np.ndarray) -> Scores:
     found, y = {name: values.reshape(len(values), -1) for name, values in found.items()}, y.ravel()
+    if "accuracy" in found:
+        found["accuracy"] = found["accuracy"].astype(np.float64)
     scores: Scores = {name: found[name].mean(axis=1) for name in ("loss", "accuracy") if name in found}
     if "answer" in found:
         _, place, counts = np.unique(y, return_inverse=True, return_counts=True)
         scores["balanced_accuracy"] = found["accuracy"] @ (1.0 / (counts[place] * len(counts)))
-        answers = found["answer"].astype(np.int64)
-        scores["largest_answer_share"] = np.array([np.bincount(run).max() for run in answers]) / len(y)
+        scores["largest_answer_share"] = np.array([np.bincount(run).max() for run in found["answer"]]) / len(y)
     return scores

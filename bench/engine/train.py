@@ -24,15 +24,15 @@ from bench.engine.network import build_network
 from bench.engine.objective import Objective
 from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
-from bench.engine.recurrence import PROBED, TIME_COLUMNS
+from bench.engine.recurrence import TIME_COLUMNS
 from bench.engine.scores import naive_scores, split_scores
 from bench.engine.update import Update
+from bench.factors import AT_ONCE, FEWEST, LOOKED_STEPS
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
 PROBE_SAMPLES = 512  # a unit is called dead on no fewer (or on all training rows)
 FEW_SAMPLES = 2000  # validation rows that are looked at, at most
-AT_ONCE, FEWEST = 2**24, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
 
 
 def train_cohort(cohort: Cohort, reached: Callable[[int], None] = lambda step: None) -> dict[str, pa.Table]:
@@ -61,7 +61,7 @@ class Training:
         apply_lsuv(self.ensemble, cohort.runs, self.data.as_taken(self.data.probe_x))
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
-        looked = max(1, PROBED // network.length) if network.length else None  # as the layers would take of them
+        looked = max(1, LOOKED_STEPS // network.length) if network.length else None  # as the layers would take of them
         self.recorder = Recorder(
             cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count, self.ensemble.moments
         )
@@ -202,9 +202,14 @@ class Training:
 
     def _evaluate(self) -> dict[str, np.ndarray]:
         """What `evaluate` says of all samples that are looked at, [R, samples]."""
-        found = [self.evaluate(x, y) for x, y in self.data.judged]
-        count = len(self.data.truth)
-        return {name: np.concatenate([each[name].numpy() for each in found], axis=1)[:, :count] for name in found[0]}
+        values: dict[str, np.ndarray] = {}
+        count = 0
+        for x, y in self.data.judged:
+            found, count = {name: each.numpy() for name, each in self.evaluate(x, y).items()}, count + len(x)
+            for name, each in found.items():
+                rows = (len(each), len(x) * len(self.data.judged), *each.shape[2:])
+                values.setdefault(name, np.zeros(rows, each.dtype))[:, count - len(x) : count] = each
+        return {name: each[:, : len(self.data.truth)] for name, each in values.items()}
 
     def _jacobians(self, step: int) -> dict[str, np.ndarray]:
         """The Jacobians' columns; null at a step for which the suite does not ask."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from bench.factors.activations import ACTIVATION, ActivationLevel
 from bench.factors.architectures import (
     ARCHITECTURE,
+    AT_ONCE,
     DEPTH,
+    FEWEST,
+    LOOKED_STEPS,
     WIDTH,
     ArchitectureLevel,
     Costs,
@@ -46,12 +49,12 @@ from bench.factors.recurrence import (
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "ABSENT", "BACKWARD", "FACTORS", "FORWARD", "IN_TIME", "OF_TARGETS", "PLUGIN", "TOKENS", "ActivationLevel",
-    "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number",
-    "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of",
-    "costs_of", "dataset_level", "default_level", "directions_of", "has_time", "kept_distances", "level_name",
-    "misfit_in_time", "misfit_of_targets", "moments", "planned_moments", "read_label", "sample_kind", "show",
-    "without_use",
+    "ABSENT", "AT_ONCE", "BACKWARD", "FACTORS", "FEWEST", "FORWARD", "IN_TIME", "LOOKED_STEPS", "OF_TARGETS",
+    "PLUGIN", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel",
+    "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose",
+    "content_digest", "content_of", "costs_of", "dataset_level", "default_level", "directions_of", "has_time",
+    "kept_distances", "level_name", "misfit_in_time", "misfit_of_targets", "moments", "planned_moments", "read_label",
+    "sample_kind", "show", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

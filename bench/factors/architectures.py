@@ -8,12 +8,18 @@ from math import prod
 
 from bench.errors import nearest
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar
-from bench.factors.datasets import DATASET, TOKENS, DatasetLevel, a_kind
+from bench.factors.datasets import DATASET, TOKENS, DataKind, DatasetLevel, a_kind, dataset_level
 
 ACTIVATION_FLOATS = 8  # per unit of a dense layer, kept for the backward pass
 FLOPS_PER_WEIGHT = 6  # of a dense layer: two forward, four backward
 GATES = {"lstm": 4, "gru": 3}  # blocks of a cell's kernels; other cells have one
-GATE_FLOATS, STATE_FLOATS = 5, 8  # per unit and time step of a recurrent layer: of each gate, and beside them
+GATE_FLOATS, STATE_FLOATS = 3, 1  # per unit and time step of a recurrent layer: of each gate, and beside them
+ANSWER_FLOATS = 3  # where the head reads every state
+LOOKED_GATE_FLOATS, LOOKED_STATE_FLOATS = 2, 1  # the same of the layer whose activations are looked at
+
+# How much of recurrent networks is held at a time beside training steps, whatever the length.
+LOOKED_STEPS = 2**14  # samples times time steps whose activations are looked at, at most
+AT_ONCE, FEWEST = 2**24, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
 NORMALIZED_FLOATS = 1  # of each gate more, where its sums are normalized
 
 
@@ -27,6 +33,8 @@ class Costs:
         flops: operations for each sample and step.
         layers: hidden layers: rows of a measured step.
         length: steps that each layer takes one after the other.
+        looked: numbers of a run that a look at activations needs, where that may be more than a step does.
+        evaluated: numbers of a sample's pre-activations over time, where evaluations take few samples at a time.
     """
 
     weights: int
@@ -34,6 +42,8 @@ class Costs:
     flops: int
     layers: int
     length: int = 1
+    looked: int = 0
+    evaluated: int = 0
 
 
 def dense_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
@@ -50,9 +60,14 @@ def recurrent_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], out
     gates, ways = GATES.get(structure["cell"].name, 1), 2 if structure["direction"].name == "bidirectional" else 1
     weights = ways * gates * width * (features + width + (ways + 1) * width * (depth - 1))
     of_gate = GATE_FLOATS + (0 if structure["normalization"].is_none else NORMALIZED_FLOATS)
-    floats = ways * length * depth * width * (of_gate * gates + STATE_FLOATS)
-    head = ways * width * outputs
-    return Costs(weights + head, floats, FLOPS_PER_WEIGHT * (length * weights + head), depth, ways * length)
+    data = dataset_level(structure["dataset"])
+    each = data is not None and data.asks is DataKind.CLASSES_EACH  # then one head answers at every step
+    floats = ways * length * width * (depth * (of_gate * gates + STATE_FLOATS) + (ANSWER_FLOATS if each else 0))
+    head = ways * width * (outputs // length if each else outputs)
+    looked = ways * max(length, LOOKED_STEPS) * width * (LOOKED_GATE_FLOATS * gates + LOOKED_STATE_FLOATS)
+    flops = FLOPS_PER_WEIGHT * (length * weights + head * (length if each else 1))
+    evaluated = length * width * gates
+    return Costs(weights + head, floats, flops, depth, ways * length, looked, evaluated)
 
 
 @dataclass(frozen=True)

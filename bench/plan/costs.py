@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from math import log10, prod
 
-from bench.factors import Choice, Costs, costs_of, dataset_level, planned_moments
+from bench.factors import AT_ONCE, FEWEST, Choice, Costs, DataKind, TaskLevel, costs_of, dataset_level, planned_moments
+from bench.factors.datasets import VALIDATION_ROWS
 from bench.plan.model import Cohort
 from bench.suite import Cell
 
@@ -98,7 +99,8 @@ ACTIVATIONS = Call(0.4, 0.03, 0.25, 0.025, 0.14, 11.0, 4.0, 0.0)
 NORMALIZED = {"none": 0.0, "batch_normalization": 0.5}  # of what others cost
 SHALLOW, SHALLOW_LAYERS = 0.6, 2  # a first call where hardly any layer is like another, times one of the others
 FIRST_NORMALIZED, FIRST_SKIPPING, UNROLLED_LAYERS = 1.9, 1.5, 16
-EVALUATED, LOOKED_AT = 872, 512  # samples: of digits; other data have up to 2512
+EVALUATED, LOOKED_AT = 872, 512  # samples: of digits
+MOST_EVALUATED = 1536  # of tasks; of other data up to 2512
 REPORT, REPORT_RUNS = 3.0, 3.0  # first calls of the probe: at all, and times the square of log10 of the runs
 JACOBIAN_OPERATIONS = 400.0  # of the four decompositions of a layer, times its width cubed
 
@@ -106,6 +108,8 @@ JACOBIAN_OPERATIONS = 400.0  # of the four decompositions of a layer, times its 
 WORKER_BYTES = 800 * 2**20
 ARRAYS_FACTOR = 2
 DATA_COPIES = 3  # of a dataset: as drawn, as numpy holds it and as TensorFlow does; 3.2 and 3.5 measured of recall
+EVALUATION_COPIES = 3  # of pre-activations over time
+ANSWER_BYTES = 11  # of each sample and step that is evaluated: the answer, whether it is right, and copies
 WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
 FLOAT_BYTES = 4
 # Of a dataset that only the data can describe: taken as large as an MNIST image.
@@ -196,11 +200,15 @@ def makespan(seconds: Iterable[float], free: Iterable[float]) -> float:
 def estimate_memory(cohort: Cohort) -> int:
     """How many bytes of memory a worker holds at most while it trains a cohort, TensorFlow included."""
     level = dataset_level(cohort.structure["dataset"])
-    numbers = 0 if level is None else level.train_rows * prod(level.shape)
+    numbers = 0
+    if level is not None:
+        rows = level.train_rows + (VALIDATION_ROWS if isinstance(level, TaskLevel) else 0)
+        numbers = rows * prod(level.shape)
     if level is not None and level.vocabulary:
         numbers *= 2  # a target a step is as much as a token a step
-    arrays = ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure, cohort.costs)
-    return WORKER_BYTES + arrays + DATA_COPIES * FLOAT_BYTES * numbers
+    looks = bool(cohort.schedules.get("activations"))
+    arrays = ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure, cohort.costs, looks=looks)
+    return WORKER_BYTES + max(arrays, _evaluated_bytes(cohort)) + DATA_COPIES * FLOAT_BYTES * numbers
 
 
 def estimate_rows(cohort: Cohort) -> dict[str, int]:
@@ -223,10 +231,32 @@ def estimate_bytes(cohort: Cohort) -> int:
     return COHORT_FILE_BYTES + sum(ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
 
 
-def run_bytes(structure: Cell, costs: Costs | None = None) -> int:
-    """Bytes of a run's weights and of what the backward pass needs; `costs` as a `Cohort` has them."""
+def run_bytes(structure: Cell, costs: Costs | None = None, *, looks: bool = True) -> int:
+    """Bytes of a run's weights, and of what the backward pass or a look at activations needs.
+
+    Args:
+        costs: as a `Cohort` has them.
+        looks: whether activations are looked at.
+    """
     costs = costs or _costs(structure)
-    return FLOAT_BYTES * (WEIGHT_COPIES * costs.weights + size(structure, "batch_size") * costs.activations)
+    numbers = max(size(structure, "batch_size") * costs.activations, costs.looked if looks else 0)
+    return FLOAT_BYTES * (WEIGHT_COPIES * costs.weights + numbers)
+
+
+def _evaluated_bytes(cohort: Cohort) -> int:
+    """Bytes that an evaluation holds where it takes few samples at a time, and of answers at each step."""
+    numbers = _costs_of(cohort).evaluated * len(cohort.runs)
+    if not numbers or not cohort.schedules.get("evaluations"):
+        return 0
+    data = dataset_level(cohort.structure["dataset"])
+    steps = data.shape[0] if data is not None and data.asks is DataKind.CLASSES_EACH else 0
+    answers = ANSWER_BYTES * len(cohort.runs) * MOST_EVALUATED * steps
+    return FLOAT_BYTES * EVALUATION_COPIES * numbers * _samples_at_once(numbers) + answers
+
+
+def _samples_at_once(numbers: int) -> int:
+    """How many samples an evaluation takes at a time that makes so many pre-activations of each."""
+    return min(MOST_EVALUATED, max(FEWEST, AT_ONCE // numbers))
 
 
 def size(choices: Cell, factor: str) -> int:

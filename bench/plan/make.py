@@ -55,7 +55,7 @@ def _cohorts(suite: Suite, runs: Iterable[Run]) -> tuple[Cohort, ...]:
         steps, timed = at = size(structure, "steps"), has_time(structure["architecture"])
         if at not in schedules:
             schedules[at] = suite.schedules(steps, has_time=timed)
-        for part in _parts(group, _cohort_size(structure)):
+        for part in _parts(group, _cohort_size(structure, looks=bool(schedules[at].get("activations")))):
             digest = _digest([[run.run_id for run in part], schedules[at]])
             cohorts.append(Cohort(f"{_slug(structure, GRAPH_FACTORS)}-{digest}", suite.name, part, schedules[at]))
     return tuple(sorted(cohorts, key=estimate_seconds, reverse=True))
@@ -68,8 +68,8 @@ def _parts(runs: Sequence[Run], limit: int) -> list[tuple[Run, ...]]:
     return [tuple(runs[start:end]) for start, end in pairwise(bounds)]
 
 
-def _cohort_size(structure: Cell) -> int:
-    return max(1, min(MAX_COHORT_RUNS, COHORT_BYTES // run_bytes(structure)))
+def _cohort_size(structure: Cell, *, looks: bool) -> int:
+    return max(1, min(MAX_COHORT_RUNS, COHORT_BYTES // run_bytes(structure, looks=looks)))
 
 
 def _meaning(cell: Cell, seed: int) -> dict[str, object]:

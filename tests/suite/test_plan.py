@@ -178,6 +178,7 @@ def test_cohorts_come_longest_first(plan: PlanOf) -> None:
     assert [cohort.structure["depth"].value for cohort in cohorts] == [32, 32, 8, 8, 2, 2]
 
 
+ONE = "[factors]\nlearning_rate = [0.1]\n"
 RATES = f"[factors]\nlearning_rate = {[round(0.001 * step, 3) for step in range(1, 151)]}\n"
 
 
@@ -204,6 +205,32 @@ def test_memory_splits_before_the_cap_does(plan: PlanOf) -> None:
     assert max(sizes) <= most
     assert max(sizes) - min(sizes) <= 1
     assert len(sizes) == -(-300 // most)
+
+
+@pytest.mark.parametrize(
+    ("batch", "record", "numbers"),
+    [
+        (16, "", 2**14 * 32 * (2 * 4 + 1)),  # a look at activations takes so many samples times steps of any length
+        (16, 'activations = "never"\n', 16 * 200 * 32 * (3 * 4 + 1)),
+        (256, "", 256 * 200 * 32 * (3 * 4 + 1)),
+    ],
+)
+def test_recurrent_memory_is_that_of_a_step_or_of_a_look(plan: PlanOf, batch: int, record: str, numbers: int) -> None:
+    fixed = f'architecture = "recurrent"\ncell = "lstm"\nwidth = 32\ndepth = 1\nbatch_size = {batch}\n'
+    body = f'{ONE}[fixed]\n{fixed}dataset = {{ level = "recall", length = 200 }}\n[record]\n{record}'
+    one = plan(body, replicates=32).cohorts[0]
+    weights = 4 * 32 * (10 + 32) + 32 * 8
+    data = 3 * 4 * (10_000 + 1024) * 200 * 10
+    held = 2 * len(one.runs) * 4 * (4 * weights + numbers)
+    assert planning.estimate_memory(one) == 800 * 2**20 + held + data
+
+
+def test_evaluations_of_long_sequences_are_counted(plan: PlanOf) -> None:
+    fixed = 'architecture = "recurrent"\ncell = "gru"\nwidth = 16\ndepth = 1\nbatch_size = 2\n'
+    body = f'{ONE}[fixed]\n{fixed}dataset = {{ level = "recall", length = 1000 }}\n[record]\nactivations = "never"\n'
+    short, many = (plan(body, replicates=runs).cohorts[0] for runs in (1, 100))
+    held = [planning.estimate_memory(each) - planning.estimate_memory(short) for each in (short, many)]
+    assert held[1] == 4 * 3 * 1000 * 3 * 16 * (100 * 32 - 2**24 // (1000 * 3 * 16))  # no fewer than 32 samples of each
 
 
 def test_a_cohort_key_changes_with_its_runs_and_with_what_is_recorded(plan: PlanOf) -> None:

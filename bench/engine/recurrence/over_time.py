@@ -26,9 +26,7 @@ from bench.engine.recurrence.timed import columns_at, measured_at
 from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look
 from bench.engine.stacks import LayerStack
-from bench.factors import FORWARD, Moment
-
-PROBED = 2**14  # samples times time steps whose activations are looked at, at most
+from bench.factors import FORWARD, LOOKED_STEPS, Moment
 
 
 @dataclass
@@ -261,7 +259,7 @@ class RecurrentPass:
 
 def fewer(carry: Carry) -> Carry:
     """As many samples [R, B, T, ...] as are looked at."""
-    return None, carry[1][:, : max(1, PROBED // carry[1].shape[2])]
+    return None, carry[1][:, : max(1, LOOKED_STEPS // carry[1].shape[2])]
 
 
 def looked(in_time: Callable[[], Sequence[tf.Tensor]], samples: tuple[int, int], watch: Watch) -> list[tf.Tensor]:
