@@ -255,9 +255,9 @@ OF_RUNS: tuple[Quantity, ...] = (
     _best("best_validation_accuracy", "Highest validation accuracy over the recorded steps.", ACCURACY, "max"),
     _best("best_validation_loss", "Lowest validation loss over the recorded steps.", LOSS, "min"),
     Quantity("steps_to_accuracy", "updates",
-             "First recorded step with the validation score from which a run counts as learned: half the way "
-             "from chance to 1 unless the suite moves it, or a loss (docs/rules.md). Infinity if "
-             "it never was: the run ended before, so it is censored.",
+             "First recorded step with the validation score from which a run counts as learned. Of accuracy "
+             "it is halfway from chance to 1 unless the suite moves it; where the loss decides see docs/rules.md. "
+             "Infinity if it never was: the run ended before, so it is censored.",
              "evaluations", ACCURACY, split="validation", step="first", above=LEARNED, lost=LostRule.WORST,
              better=Better.LOWER),
     Quantity("steps_to_divergence", "updates",
