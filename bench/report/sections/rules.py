@@ -6,6 +6,7 @@ import pandas as pd
 
 from bench.analysis import agreement, alarms, areas, at_best, detection, equal_rates, sweep
 from bench.analysis.agreement import GATE_ALONE, UNGATED, WHOLE
+from bench.analysis.recurrent import recurrent
 from bench.quantities import QUANTITIES
 from bench.report.blocks import Figure, Fold, Lead, Panel, Scale, Section, Sentence, Sentences, Table, Text, blocks_of
 from bench.report.frames import Frames
@@ -37,6 +38,8 @@ def section(frames: Frames) -> Section:
         "Tools that watch training raise an alarm by rules of their own. Here each set of rules judges every "
         "run, with the thresholds that its authors published. Each alarm is compared with what became of the run. "
     )
+    if recurrent(judged).any():
+        intro += "None of them asks what gradients do along time. "
     blocks = blocks_of(
         Lead(_lead(found, titles)),
         _points(found, titles, len(asked)),

@@ -19,12 +19,12 @@ from bench.report.frames import Frames
 from bench.report.sections.time_figures import clipping_figure, lag_figure, map_figure
 from bench.report.sections.time_kinds import Kind, kinds_of, per_network, within
 from bench.schema import RunStatus
-from bench.text import integer, listed, number, of, plural, ratio, sentence, signed
+from bench.text import integer, number, of, plural, ratio, sentence, signed
 from bench.theory.lags import Law
 
 ID = "time"
 MOST_WORDS = 25
-MOST_ROWS = 24
+MOST_ROWS, MOST_NAMED = 24, 4
 LAWS = {
     Law.CHI: "growth per step, χ", Law.RADIUS: "spectral radius", Law.ARCSINE: "arcsine law",
     Law.GATES: "sum over gates",
@@ -73,18 +73,25 @@ def section(frames: Frames) -> Section | None:
 
 def lead(found: Sequence[Kind]) -> Sentence:
     """How far back the first gradients of the best and of the worst kind reach, in at most 25 words."""
-    best, worst, longest = found[0], found[-1], max(each.longest for each in found)
+    best, worst = found[0], found[-1]
     networks = sum(len(each.starts) for each in found)
     lost = sum(int((each.runs["status"] != RunStatus.COMPLETED).sum()) for each in found)
     basis = f"{RULE}; medians over replicates, {plural(networks, 'network')}, {plural(lost, 'run')} later lost"
-    far, near = (f"{number(each.reach)} of" if isfinite(each.reach) else "all" for each in (best, worst))
-    text = f"First gradients reach {far} {integer(longest)} steps back"
-    if best.reach != worst.reach:
+    text = f"First gradients reach {_back(best)} steps back"
+    if (best.reach, best.longest) != (worst.reach, worst.longest):
+        near = number(worst.reach) if worst.longest == best.longest and isfinite(worst.reach) else _back(worst)
         names = (f"a {each.name}" if each.name.startswith("simple") else each.name for each in (best, worst))
-        named = f"{text} with {next(names)}; {number(worst.reach)} with {next(names)}"
-        text = f"First gradients reach {near.removesuffix(' of')} to {text.partition('reach ')[2]}"
+        named = f"{text} with {next(names)}; {near} with {next(names)}"
+        text = f"First gradients reach {near} to {text.partition('reach ')[2]}"
         text = named if len(named.split()) <= MOST_WORDS else text
     return Sentence(f"{text}.", basis)
+
+
+def _back(kind: Kind) -> str:
+    """`all 39`, `24 of 39`."""
+    return (
+        f"{number(kind.reach)} of {integer(kind.longest)}" if isfinite(kind.reach) else f"all {integer(kind.longest)}"
+    )
 
 
 def _learned(runs: pd.DataFrame) -> Sentence:
@@ -109,8 +116,8 @@ def _beyond(each: pd.DataFrame) -> Sentence | None:
             f"{of(hits, int(short.sum()), 'network')} whose first horizon is shorter than the sequence learned"
         )
     if (~short).any():
-        rest = of(far, int((~short).sum()))
-        parts.append(f"{rest} whose is not" if parts else f"{rest} networks learned; the horizon of none is shorter")
+        rest = of(far, int((~short).sum()), "" if parts else "network")
+        parts.append(f"{rest} whose is not" if parts else f"{rest} learned; no horizon is shorter than the sequence")
     basis = f"learned: more than half of a network's runs; {plural(int(each['lost'].sum()), 'lost run')} did not"
     return Sentence(f"{', and '.join(parts)}.", basis) if parts else None
 
@@ -178,12 +185,18 @@ def theory_table(found: Sequence[Kind]) -> Table:
         else:
             told = LAWS[each.theory.law], each.theory.holds
         reasons.setdefault(told, []).append(each.name)
-    rows = tuple((listed(names, 3), law, sentence(why)) for (law, why), names in reasons.items())
+    rows = tuple((_several(names), law, sentence(why)) for (law, why), names in reasons.items())
     note = (
         "Of inputs theory reads their size, as measured, and whether most steps are blanks; else it takes them to be "
         "independent from step to step."
     )
     return Table("What theory says of them", ("network", "law", "holds for, or why not"), rows, (), note)
+
+
+def _several(names: Sequence[str]) -> str:
+    """Names that hold commas themselves."""
+    more = len(names) - MOST_NAMED
+    return "; ".join(names[:MOST_NAMED]) + (f"; and {integer(more)} more" if more > 0 else "")
 
 
 def _decades_told(each: Kind) -> str:

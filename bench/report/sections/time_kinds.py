@@ -86,7 +86,7 @@ def kinds_of(frames: Frames, runs: pd.DataFrame, rows: pd.DataFrame) -> list[Kin
         told = predicted(run, int(own_starts["longest"].max()), int(features.get(ids[0], 0)), squares)
         cell = axes["cell"].change(levels["cell"]) if "cell" in levels else ""
         found.append(Kind(kind_words(levels, axes), cell, start_words(levels, axes), levels, own_starts, told, own))
-    return sorted(found, key=lambda each: -each.reach)
+    return sorted(found, key=lambda each: (-each.reach, -each.longest))
 
 
 def kind_words(levels: Mapping[str, str], axes: Mapping[str, Axis]) -> str:
