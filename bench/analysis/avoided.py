@@ -5,7 +5,7 @@ docs/rules.md states the rule: who is a candidate, what is shortened, how three 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -72,21 +72,21 @@ def _size(terms: Terms) -> int:
     return sum(len(levels) for _, levels in terms)
 
 
-def _bad(frame: pd.DataFrame, factors: Sequence[str]) -> set[tuple[Pairs, str]]:
+def _bad(frame: pd.DataFrame, factors: Sequence[str]) -> dict[tuple[Pairs, str], None]:
     """Levels and pairs of levels at a depth with which hardly a run trains; no pair of which one alone will do."""
-    found: set[tuple[Pairs, str]] = set()
+    found: dict[tuple[Pairs, str], None] = {}  # in order: of equal ways the first is named, in every process
     for names in [*((each,) for each in factors), *combinations(factors, 2)]:
         shares = frame.groupby([*names, "depth"], observed=True)["trained"].agg(["mean", "size"])
         for key in shares.index[(shares["mean"] <= MOST_TRAINED) & (shares["size"] >= FEWEST_RUNS)]:
             *values, depth = key
             terms = tuple(zip(names, map(str, values), strict=True))
             if len(terms) == 1 or not any(((term,), str(depth)) in found for term in terms):
-                found.add((terms, str(depth)))
+                found[terms, str(depth)] = None
     return found
 
 
 def _merged(
-    bad: set[tuple[Pairs, str]], levels: Mapping[str, Sequence[str]], depths: Sequence[str]
+    bad: Iterable[tuple[Pairs, str]], levels: Mapping[str, Sequence[str]], depths: Sequence[str]
 ) -> Iterator[tuple[Terms, tuple[str, ...]]]:
     """Each with the depths at which it holds, then with the levels of its first factor that fail at the same ones."""
     where: dict[Pairs, list[str]] = {}
