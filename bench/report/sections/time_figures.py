@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
 from math import floor, isfinite
 
 import numpy as np
@@ -190,14 +189,11 @@ def clipping_figure(frames: Frames, runs: pd.DataFrame) -> Figure | None:
 
 
 def _clipping_panels(cells: pd.DataFrame, others: Sequence[Axis]) -> Iterator[Panel]:
-    """A panel for each network that was trained with and without clipping."""
-    axes = {axis.factor: axis for axis in others}
-    for levels in product(*(axis.levels for axis in others)):
-        own = cells
-        for axis, level in zip(others, levels, strict=True):
-            own = own[own[axis.factor].astype(str) == level]
+    """A panel for each network that was trained with and without clipping, in the order of the levels."""
+    axes, by = {axis.factor: axis for axis in others}, [axis.factor for axis in others]
+    for _, own in cells.groupby(by, observed=True, sort=True) if by else [((), cells)]:
         if own[CLIPPING].nunique() > 1:
-            words = kind_words({axis.factor: level for axis, level in zip(others, levels, strict=True)}, axes)
+            words = kind_words({name: str(own[name].iloc[0]) for name in by}, axes)
             names = ["median", "lower", "upper", "lost", "runs"]
             rows = own[names].assign(series=own[CLIPPING].astype(str), rate=own["_rate"])
             yield Panel(words, rows.reset_index(drop=True))
