@@ -157,16 +157,33 @@ def test_quantities_of_a_hand_made_run() -> None:
 
 def test_the_error_on_training_rows_is_over_that_of_the_best_constant_answer() -> None:
     runs = pd.DataFrame(
-        {"run_id": ["classes", "values"], "dataset": ["c", "v"], "naive_accuracy": [0.6, np.nan],
-         "naive_loss": [0.7, 4.0]}
+        {"run_id": ["classes", "values", "each"], "dataset": ["c", "v", "copy_memory"],
+         "naive_accuracy": [0.6, np.nan, 0.8], "naive_loss": [0.7, 4.0, 0.4]}
     )  # fmt: skip
     scores = pd.DataFrame(
-        {"run_id": ["classes", "classes", "values", "classes"], "step": [0, 9, 9, 9],
-         "split": ["train", "train", "train", "validation"], "accuracy": [0.1, 0.9, np.nan, 0.2],
-         "loss": [9.0, 500.0, 3.0, 9.0]}
+        {"run_id": ["classes", "classes", "values", "classes", "each"], "step": [0, 9, 9, 9, 9],
+         "split": ["train", "train", "train", "validation", "train"], "accuracy": [0.1, 0.9, np.nan, 0.2, 0.95],
+         "loss": [9.0, 500.0, 3.0, 9.0, 0.2]}
     )  # fmt: skip
     found = Measurements({"runs": runs, "evaluations": scores})
-    np.testing.assert_allclose(found.by_run(QUANTITIES["training_error_share"]), [0.25, 0.75])
+    np.testing.assert_allclose(found.by_run(QUANTITIES["training_error_share"]), [0.25, 0.75, 0.5])
+
+
+def test_the_first_step_that_learned_is_told_by_the_accuracy_or_where_it_decides_by_the_loss() -> None:
+    runs = pd.DataFrame(
+        {"run_id": ["classes", "values", "each", "none"], "dataset": ["c", "v", "copy_memory", "copy_memory"],
+         "naive_accuracy": [0.6, np.nan, 0.8, 0.8], "naive_loss": [0.7, 4.0, 0.4, 0.4], "status": "completed"}
+    )  # fmt: skip
+    steps, each = [0, 5, 9], {
+        "classes": ([0.7, 0.8, 0.9], [9.0] * 3), "values": ([np.nan] * 3, [3.0, 1.9, 1.0]),
+        "each": ([0.8, 0.97, 0.99], [0.4, 0.06, 0.03]), "none": ([0.97] * 3, [0.06] * 3),
+    }  # fmt: skip
+    scores = pd.concat(
+        pd.DataFrame({"run_id": run, "step": steps, "split": "validation", "accuracy": right, "loss": loss})
+        for run, (right, loss) in each.items()
+    )
+    found = Measurements({"runs": runs, "evaluations": scores})
+    np.testing.assert_array_equal(found.by_run(QUANTITIES["steps_to_accuracy"]), [5, 5, 9, np.inf])
 
 
 # A suite's choice
