@@ -7,10 +7,15 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
+from bench.analysis import remedies
 from bench.report.blocks import Figure, Lead, Section, Sentences, Table
 from bench.report.frames import Frames
 from bench.report.page import folded
+from bench.report.run_page import run_page
+from bench.report.sections.explorer import Explorer
+from bench.report.sections.explorer import section as explorer_section
 from bench.report.sections.through_time import section
+from tests.cohorts import of_run
 from tests.dry_results import RECURRENT, SMALL, dry_results
 from tests.report.pages import altered, frames
 
@@ -100,3 +105,26 @@ def test_without_lags_the_chapter_says_so_and_without_recurrent_networks_there_i
         found = chapter(given)
         assert "time-lags" not in {figure.key for figure in found.of(Figure)}
         assert any(word in str(block) for block in found.blocks)
+
+
+def test_the_explorer_and_a_run_show_lags_in_the_place_of_one_layer() -> None:
+    given = planted()
+    (explorer,) = explorer_section(given).of(Explorer)
+    assert explorer.data["responses"][0]["name"] == "time_ratio_start"
+    structures = explorer.data["structures"]
+    assert structures["lag"] and structures["shared"][0]["layers"] == list(LAGS)
+    assert "gradient vanishes through time" in explorer.data["signs"]["causes"]
+    run_id = str(given.plain.loc[given.plain["gate_bias"] == "unit_forget", "run_id"].iloc[0])
+    own = of_run(dict(given.tables), run_id)
+    page = run_page(given, own, run_id)
+    assert "gradients" not in page and page["time"].figure("course-time").kind == "lag_map"
+    assert "Over 1 % of the gradient is left for 19 steps at step 0" in page["time"].of(Lead)[0].sentence.text
+    facts = dict(page["what"].of(Table)[-1].rows)
+    assert facts["gradient along time at initialization"] == "vanishing through time"
+
+
+def test_remedies_know_runs_by_what_their_gradient_does_along_time() -> None:
+    given = planted()
+    runs = given.labelled.assign(outcome="not_learned").where(given.labelled["learning_rate"] != "0.01", given.labelled)
+    found = remedies(runs, given.varied, given.tables["timings"])
+    assert {"vanishing through time", "exploding through time"} <= set(found["pathology"])
