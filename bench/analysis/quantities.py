@@ -206,7 +206,8 @@ class Measurements:
                 starts = np.flatnonzero(rows.first)
                 found[rows.run[starts]] = _taken(quantity.step, values, starts, rows.run)
             case "change":
-                found[rows.run[rows.last]] = values[rows.last] - values[rows.first]
+                with np.errstate(invalid="ignore"):  # a logarithm of 0 at both ends has no change
+                    found[rows.run[rows.last]] = values[rows.last] - values[rows.first]
             case "area":
                 _put_area(found, rows, values)
             case "rise":
