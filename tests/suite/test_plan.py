@@ -327,3 +327,24 @@ def test_estimated_seconds_are_right_within_one_and_a_half(plan: PlanOf) -> None
     long = plan("[factors]\ndepth = [1, 2]\n[fixed]\nsteps = 2000\n", replicates=2).cohorts
     rates = Rates(4.0, 1.306, 2.894e-3, 6.39e10, 7.8e8)
     assert 12.8 / 1.5 < sum(estimate_seconds(cohort, rates) for cohort in long) < 1.5 * 12.8
+
+
+# The processor's seconds of recurrent cohorts, from the first call, plain step, measured step, evaluation and look at
+# activations of each, timed one by one on another day: (cell, time steps, width, runs, batch) to 300 steps of a suite.
+IN_TIME = Rates(5.0, 0.92, 1.256e-3, 8.07e10, 1.06e9)
+TOOK_IN_TIME = {
+    ("simple", 50, 32, 24, 32): 9.5, ("lstm", 20, 16, 6, 32): 4.1, ("lstm", 50, 32, 24, 32): 27.6,
+    ("gru", 200, 32, 12, 32): 37.1, ("gru", 50, 64, 24, 64): 75.4, ("lstm", 50, 64, 24, 64): 87.7,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", TOOK_IN_TIME)
+def test_estimated_seconds_of_recurrent_cohorts_are_too(plan: PlanOf, sizes: tuple[str, int, int, int, int]) -> None:
+    cell, length, width, runs, batch = sizes
+    (cohort,) = plan(
+        f'[factors]\ncell = ["{cell}"]\n[fixed]\narchitecture = "recurrent"\nwidth = {width}\ndepth = 1\nsteps = 300\n'
+        f'batch_size = {batch}\noptimizer = "momentum"\ndataset = {{ level = "recall", length = {length} }}\n',
+        replicates=runs,
+    ).cohorts
+    found = estimate_seconds(cohort, IN_TIME)
+    assert TOOK_IN_TIME[sizes] / 1.5 < found < 1.5 * TOOK_IN_TIME[sizes]
