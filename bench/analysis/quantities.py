@@ -13,7 +13,7 @@ from bench.analysis.slices import sliced
 from bench.analysis.tables import Indices, Reals, Rows, Tables, transformed
 from bench.quantities import ERROR_SHARE, LEARNED, OF_RUNS, SLICED, WITH_LAYERS, Quantity
 from bench.rules import LearnedRule, RuleSet, When, learned_rule
-from bench.schema import EventKind, RunStatus
+from bench.schema import EventKind, RunStatus, conform
 
 SPLITS = ("train", "validation")
 _ENDS = {"start": (True, False), "end": (False, True), "change": (True, True)}
@@ -134,8 +134,9 @@ class Measurements:
 
     def _frame(self, quantity: Quantity) -> pd.DataFrame:
         """The rows of a table that a quantity speaks of, one a run, step and layer."""
-        if quantity.table in SLICED:
-            return sliced(self._tables[quantity.table], quantity)
+        if quantity.table in SLICED:  # a cohort that was not asked for the table has none
+            held = self._tables.get(quantity.table)
+            return sliced(conform(quantity.table, {}).to_pandas() if held is None else held, quantity)
         frame = self._tables[quantity.table]
         return frame[frame["split"] == quantity.split] if quantity.split else frame
 
