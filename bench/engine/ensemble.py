@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from bench.engine.dropout import Dropout
 from bench.engine.lifting import lifted, vectorize
 from bench.engine.network import Network
 from bench.engine.objective import Objective
@@ -84,6 +86,7 @@ class Ensemble:
         head: the stacked head; its leading axis of blocks has length 1.
         steps: how many steps they will be trained for: the longer, the more layers are worth unrolling.
         settings: what the runs' levels say.
+        dropout: what training drops behind hidden layers, and behind each stage with a pass of its own; None: nothing.
     """
 
     network: Network
@@ -92,17 +95,20 @@ class Ensemble:
     head: LayerStack
     steps: int
     settings: RunSettings
+    dropout: Dropout | None = None
 
     def __post_init__(self) -> None:
         streamed = any(stage.block.skips for stage in self.network.stages)
         unrolled = self.network.depth <= (MOST_LAYERS if self.runs * self.steps >= MANY_STEPS else FEW_LAYERS)
-        stages = zip(self.network.stages, self.stages, strict=True)
-        self.passes: list[Pass] = [
-            stage.own_pass(stage, stacks, self.settings)
-            if stage.own_pass
-            else StagePass(stage, stacks, streamed, unrolled)
-            for stage, stacks in stages
-        ]
+        self.passes: list[Pass] = []
+        self._ends: list[int] = []  # of each pass the last layer, counted from the input
+        below = 0
+        for stage, stacks in zip(self.network.stages, self.stages, strict=True):
+            drop = partial(_drop, self.dropout, below) if self.dropout else None
+            own = stage.own_pass and stage.own_pass(stage, stacks, self.settings)
+            self.passes.append(own or StagePass(stage, stacks, streamed, unrolled, drop))
+            below += stage.count * len(stage.block.layers)
+            self._ends.append(below - 1)
         self._lifted_head = lifted(self._head_gradients)
         smoothing = self.settings.number("label_smoothing", 0.0)
         self._smoothing = [] if smoothing is None else [smoothing]
@@ -160,8 +166,9 @@ class Ensemble:
         """
         carry: Carry = (None, x)
         saved = []
-        for stage in self.passes:
+        for stage, end in zip(self.passes, self._ends, strict=True):
             carry, kept = stage.forward(carry)
+            carry = self._dropped(carry, stage, end)
             saved.append(kept)
         weights = [v.value[0] for v in self.head.trainable]
         loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y, self._smoothing)
@@ -169,12 +176,18 @@ class Ensemble:
         classes = self.objective.classes
         watch = Watch(measure, tf.one_hot(y, classes) if classes else None, timed)
         found: list[StageGradients] = []
-        for stage, kept in zip(reversed(self.passes), reversed(saved), strict=True):
-            ends, gradients = stage.backward(kept, ends, watch)
+        for stage, end, kept in reversed(list(zip(self.passes, self._ends, saved, strict=True))):
+            ends, gradients = stage.backward(kept, self._dropped(ends, stage, end), watch)
             found.insert(0, gradients)
         flat = [g for stage in found for layer in stage.weights for g in layer] + [g[None] for g in d_head]
         signal = _signal([stage.signal for stage in found], d_logits, watch)
         return BatchGradients(loss, flat, saved, logits, signal, found)
+
+    def _dropped(self, carry: Carry, stage: Pass, layer: int) -> Carry:
+        """What dropout leaves behind a pass of an architecture's own, or of the gradients for it."""
+        if self.dropout is None or isinstance(stage, StagePass):
+            return carry
+        return carry[0], self.dropout(carry[1], layer)
 
     def assign_states(self, saved: list[Any]) -> None:
         """The moving averages after a batch become the ensemble's."""
@@ -199,6 +212,11 @@ class Ensemble:
         weights = [v.value[0] for v in self.head.trainable]
         head = self.network.head
         return vectorize(lambda w, h: head.stateless_call(list(w), [], h)[0], weights, carry[1])
+
+
+def _drop(dropout: Dropout, below: int, h: tf.Tensor, layer: Any) -> tf.Tensor:
+    """What is left of h behind a layer that is counted from so many below it."""
+    return dropout(h, below + layer)
 
 
 def _signal(stages: list[list[tf.Tensor]], d_logits: tf.Tensor, watch: Watch) -> Signal:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from bench.engine.critical import bias_choice, kernel_choice
+from bench.engine.dropout import Dropout
 from bench.engine.ensemble import Ensemble
 from bench.engine.network import Network
 from bench.engine.objective import Objective
@@ -70,7 +71,10 @@ def initial_ensemble(
     head = network.head.trainable_variables
     stacked_head = LayerStack(stack(head, _affine_values(network, network.head, runs, [HEAD])), [], [])
     steps = int(runs[0].choices["steps"].value or 0)
-    return Ensemble(network, objective, stages, stacked_head, steps, RunSettings(runs, graph_runs))
+    settings = RunSettings(runs, graph_runs)
+    rates = settings.number("dropout", 0.0)
+    dropout = None if rates is None else Dropout(rates, [derive_seed(run.seed, "dropout", 0) for run in runs])
+    return Ensemble(network, objective, stages, stacked_head, steps, settings, dropout)
 
 
 def _affine_values(

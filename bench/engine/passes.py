@@ -190,12 +190,16 @@ class StageGradients:
 
 @dataclass
 class StagePass:
-    """The passes through one stage. `streamed` says whether the network has skip connections anywhere."""
+    """The passes through one stage. `streamed` says whether the network has skip connections anywhere.
+
+    `drop` is what training leaves of h behind a layer of the stage, counted from 0, or of the gradient for it.
+    """
 
     stage: Stage
     stacks: list[LayerStack]
     streamed: bool
     unrolled: bool
+    drop: Callable[[tf.Tensor, Any], tf.Tensor] | None = None
 
     def __post_init__(self) -> None:
         self.blocks = Blocks(self.stage.count, self.unrolled or self.stage.count == 1)
@@ -210,9 +214,11 @@ class StagePass:
 
         def body(i: Any, s: Any, h: Any, kept: Any, states: Any) -> Any:
             entered, hs, zs, new_states = s, [], [], []
-            for layer, run, arrays, kept_states in zip(layers, self._forward[training], weights, states, strict=True):
+            given = zip(layers, self._forward[training], weights, states, strict=True)
+            for j, (layer, run, arrays, kept_states) in enumerate(given):
                 hs.append(h)
                 z, s, h, state = run(*_inputs(layer, read(arrays, i), h, entered))
+                h = self.drop(h, i * len(layers) + j) if self.drop and training else h
                 zs.append(z)
                 new_states.append(write(kept_states, i, state))
             if training:
@@ -236,6 +242,7 @@ class StagePass:
             found, sums = list(found), list(sums)
             leaving: list[Any] = [ds] if self.streamed else []
             for j in reversed(range(len(layers))):
+                dh = self.drop(dh, i * len(layers) + j) if self.drop else dh
                 args = _inputs(layers[j], read(weights[j], i), saved.h[j].read(i), read(saved.stream, i))
                 given = (*args, saved.z[j].read(i), dh, leaving)
                 dh, grads, measured, entering = self._backward[j](given, watch)

@@ -110,6 +110,8 @@ class Training:
         """One step of all runs, as arrays; where it broke an alive run's numbers, with `facts` (see `diagnose`)."""
         measured = tf.constant(self.recorder.wants("gradient_norms", step))
         given = (tf.constant(indices), tf.constant(self.recorder.alive), measured, self._timed_at(step))
+        if self.ensemble.dropout:
+            self.ensemble.dropout.step.assign(step)
         clock = {0: "trace_seconds", self.steps: "measure_seconds"}.get(step, "train_seconds")
         with self._timed(clock):
             broken = step == self.steps and self._broken()

@@ -36,7 +36,7 @@ from bench.factors.datasets import (
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.losses import LABEL_SMOOTHING, LOSS, OF_TARGETS, misfit_of_targets
 from bench.factors.moments import BACKWARD, FORWARD, Moment, directions_of, kept_distances, moments, planned_moments
-from bench.factors.optimizers import BATCH_SIZE, CLIPPING, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
+from bench.factors.optimizers import BATCH_SIZE, CLIPPING, DROPOUT, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
 from bench.factors.recurrence import (
     CELL,
     DIRECTION,
@@ -62,6 +62,6 @@ FACTORS: dict[str, Factor] = {
     for factor in (
         DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER,
         NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, LOSS, LABEL_SMOOTHING,
-        CLIPPING, REGULARIZATION, OPTIMIZER, LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
+        CLIPPING, REGULARIZATION, DROPOUT, OPTIMIZER, LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

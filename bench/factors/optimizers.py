@@ -1,4 +1,4 @@
-"""What makes an update of a gradient: optimizer, clipping, regularization; learning rate, batch size, steps."""
+"""What makes an update of a gradient: optimizer, clipping, what regularizes; learning rate, batch size, steps."""
 
 from __future__ import annotations
 
@@ -92,6 +92,12 @@ REGULARIZATION = Factor(
             settings={"limit": above_zero(3.0, "Largest L2 norm of a unit's weights.")},
         ),
     ),
+)  # fmt: skip
+
+DROPOUT = Factor(
+    "dropout",
+    "Share of each hidden layer's outputs that training sets to 0, as a Keras Dropout layer behind it.",
+    Place.RUN, default=0, later=True, number=Number(float, minimum=0.0, maximum=0.99),
 )  # fmt: skip
 
 LEARNING_RATE = Factor(

@@ -19,7 +19,7 @@ NORMALIZATIONS = (
 MLP = "mlp"
 READ = (
     "depth", "width", "activation", "initializer", "bias_initializer", "normalization", "skip",
-    "batch_size",
+    "batch_size", "dropout",
 )  # fmt: skip
 
 
@@ -108,6 +108,8 @@ def network_of(
         if isinstance(own, Nonlinearity)
         else activation(choices["activation"].name, dict(choices["activation"].settings))
     )
+    if choices["dropout"].value:
+        raise BenchError("The theory does not cover dropout.")
     normalization = choices["normalization"]
     if normalization.name not in NORMALIZATIONS:
         raise BenchError(f'The theory knows nothing of the normalization "{normalization.name}".')

@@ -53,10 +53,10 @@ def test_a_cohort_that_was_not_asked_for_a_table_has_no_file_of_it(results: Resu
 
 
 def test_runs_from_before_a_factor_have_its_absent_treatment(results: Results) -> None:
-    tables = tables_of("a")
-    results.write("a", tables | {"runs": tables["runs"].drop_columns(["cell", "loss", "label_smoothing", "error"])})
+    tables, absent = tables_of("a"), {"cell": "none", "loss": "auto", "label_smoothing": 0.0, "dropout": 0.0}
+    results.write("a", tables | {"runs": tables["runs"].drop_columns([*absent, "error"])})
     runs = read_tables(results.folder)["runs"]
-    assert [runs[name].tolist() for name in ("cell", "loss", "label_smoothing")] == [["none"], ["auto"], [0.0]]
+    assert {name: runs[name].tolist() for name in absent} == {name: [level] for name, level in absent.items()}
     assert runs["error"].isna().all()
 
 

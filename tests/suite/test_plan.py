@@ -143,10 +143,10 @@ def test_a_key_is_what_the_levels_mean_not_how_they_are_written(plan: PlanOf) ->
 def test_a_new_factor_that_is_absent_renames_no_run(plan: PlanOf, monkeypatch: pytest.MonkeyPatch) -> None:
     before = [run.run_id for run in plan(GRID).runs]
     levels = (Level("none", "Nothing.", "Baseline"), Level("half", "Half.", "Nobody 2000"))
-    dropout = Factor("dropout", "Units left out.", Place.RUN, default="none", levels=levels)
-    monkeypatch.setitem(FACTORS, "dropout", dropout)
+    noise = Factor("noise", "What is added to the inputs.", Place.RUN, default="none", levels=levels)
+    monkeypatch.setitem(FACTORS, "noise", noise)
     assert [run.run_id for run in plan(GRID).runs] == before
-    assert [run.run_id for run in plan(GRID + '[fixed]\ndropout = "half"\n').runs] != before
+    assert [run.run_id for run in plan(GRID + '[fixed]\nnoise = "half"\n').runs] != before
 
 
 def test_keys_are_short_and_safe_as_file_names(plan: PlanOf) -> None:

@@ -119,7 +119,7 @@ def test_one_file_under_two_paths_is_one_level(load: Load, tmp_path: Path) -> No
         (GRID.replace("= 2", "= true", 1), "[suite] replicates: true is not a whole number."),
         (GRID.replace("= 2", "= 2.0", 1), "[suite] replicates: 2.0 is not a whole number."),
         (GRID.replace("= 2", "= 2\nseed = -1", 1), "[suite] seed: -1 is not allowed: it must be at l"),
-        (GRID.replace("depth", "dropout"), '[factors] dropout: "dropout" is not a factor. Known: dataset, '),
+        (GRID.replace("depth", "colour"), '[factors] colour: "colour" is not a factor. Known: dataset, '),
         (GRID.replace('"probe"', '"größe"'), "it names files: A to Z, a to z, digits, _ and -"),
         (HEAD + CLIPPINGS + '[[include]]\nclipping = "global_norm"\ndepth = 2',
          '[[include]] 1: clipping: "global_norm" may be global_norm or global_norm(threshold=5) here. '

@@ -99,6 +99,7 @@ def test_a_users_own_activation_takes_the_level_s_place() -> None:
         ({"activation": "tnh"}, SuiteError, 'activation: "tnh" is not a level. Did you mean "tanh"'),
         ({"initializer": "random_normal(stdev=1)"}, SuiteError, "initializer: .*stddev"),
         ({"initializer": "orthogonal(gain=big)"}, SuiteError, "gain of orthogonal"),
+        ({"dropout": 0.2}, BenchError, "does not cover dropout"),
         ({"normalization": "outside:Norm"}, BenchError, "knows nothing of the normalization"),
         ({"activation": "outside:snake"}, BenchError, "No formula is known"),
         ({"depth": "many"}, SuiteError, "depth"),
