@@ -141,10 +141,11 @@ def _grown(found: Sequence[Kind]) -> list[Sentence]:
         return []
     most = max(grown, key=lambda each: float(each.starts["peak"].median()))
     lag, times = most.starts["peak_lag"].median(), 10.0 ** min(float(most.starts["peak"].median()), 300.0)
-    text = (
-        f"In {of(len(grown), len(found), 'kind')} of network the first gradient grows through time, most with "
-        f"{most.name}: {ratio(times)} at lag {number(float(lag))}."
-    )
+    head = f"In {of(len(grown), len(found), 'kind')} of network the first gradient grows through time"
+    end = f"{ratio(times)} at lag {number(float(lag))}."
+    text = f"{head}, most with {most.name}: {end}"
+    if len(text.split()) > MOST_WORDS:
+        text = f"{head}, up to {end}"
     return [Sentence(text, "the largest gradient at any lag over that at lag 0, more than ten times as large")]
 
 

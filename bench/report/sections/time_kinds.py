@@ -98,7 +98,7 @@ def kind_words(levels: Mapping[str, str], axes: Mapping[str, Axis]) -> str:
 def start_words(levels: Mapping[str, str], axes: Mapping[str, Axis]) -> str:
     """The same of all factors but the cell; "" where nothing is left."""
     return ", ".join(
-        axes[name].change(level)
+        axes[name].change(level).replace("(", " (")  # where a long name may break
         for name, level in levels.items()
         if name != "cell" and level != "none" and not (name == "gate_bias" and levels.get("cell") == "simple")
     )
