@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.drills import disks, power, processes
-from benchmarks.drills.scene import Scene
+from benchmarks.drills import disks, poison, power, processes
+from benchmarks.drills.scene import RECURRENT, TRAINED, Scene
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Drill:
     act: Callable[[Scene, Path, int], processes.Losses]
     times: int
     folders: int
-    trained: bool = False
+    networks: str = ""  # the suite of networks that are really trained; empty: the dry one
 
 
 DRILLS = (
@@ -41,8 +41,12 @@ DRILLS = (
     Drill("altered", "one byte of parquet files altered at random places", disks.alter_files, 20, 5),
     Drill("flipped", "one bit of any file of the results flipped at random", disks.flip_bits, 200, 5),
     Drill("power", "the power failed, as the disk may be left", power.fail, 60, 1),
-    Drill("driver-trained", "as the first, networks really trained", processes.kill_driver, 3, 1, trained=True),
-    Drill("worker-trained", "as the second, networks really trained", processes.kill_worker, 2, 2, trained=True),
+    Drill("driver-trained", "as the first, networks really trained", processes.kill_driver, 3, 1, TRAINED),
+    Drill("worker-trained", "as the second, networks really trained", processes.kill_worker, 2, 2, TRAINED),
+    Drill("driver-recurrent", "as the first, recurrent networks, some lost", processes.kill_driver, 3, 1, RECURRENT),
+    Drill("worker-recurrent", "as the second, the same recurrent networks", processes.kill_worker, 2, 1, RECURRENT),
+    Drill("one-recurrent", "the same recurrent networks again, in one worker", processes.one_worker, 1, 1, RECURRENT),
+    Drill("poison", "lost recurrent runs beside sound ones, and apart", poison.neighbours, 1, 1, RECURRENT),
 )
 
 
@@ -52,14 +56,14 @@ def main(wanted: list[str]) -> int:
     worst = 0
     print("| drill | folders | disturbances | lost or other than undisturbed | seconds |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory(prefix="drill-") as folder:
-        scenes: dict[bool, Scene] = {}
+        scenes: dict[str, Scene] = {}
         for drill in chosen:
-            if drill.trained not in scenes:
-                name = "trained" if drill.trained else "dry"
-                scenes[drill.trained] = Scene(Path(folder) / name, trained=drill.trained).prepare()
+            if drill.networks not in scenes:
+                name = Path(folder) / f"scene-{len(scenes)}"
+                scenes[drill.networks] = Scene(name, bool(drill.networks), drill.networks).prepare()
             began = time.monotonic()
             try:
-                losses, lost = _carry_out(drill, scenes[drill.trained])
+                losses, lost = _carry_out(drill, scenes[drill.networks])
             except PermissionError as error:
                 losses, lost = [], f"not done: {error}"
             worst = max(worst, int(any(losses)))

@@ -69,6 +69,13 @@ def interrupt(scene: Scene, out: Path, times: int) -> Losses:
     return [wrong or scene.lost(out)]
 
 
+def one_worker(scene: Scene, out: Path, times: int) -> Losses:
+    """Run again with one worker: the tables are those that two made."""
+    driver = scene.start(out, "--workers", "1")
+    said = driver.communicate()[1]
+    return [f"exit code {driver.returncode}: {said[-300:]}" if driver.returncode else scene.differs(out)]
+
+
 def two_drivers(scene: Scene, out: Path, times: int) -> Losses:
     """Start drivers on one folder at once: one works, the others say that it does."""
     drivers = [scene.start(out) for _ in range(times)]

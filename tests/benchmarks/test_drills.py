@@ -24,7 +24,7 @@ SIGNALS = ("worker", "frozen", "once", "twice", "two")
 BRIEF = [
     pytest.param(drill, marks=[pytest.mark.full] if drill.name in SIGNALS else [], id=drill.name)
     for drill in DRILLS
-    if not drill.trained
+    if not drill.networks
 ]
 
 
