@@ -97,7 +97,7 @@ def test_a_driver_that_is_stopped_before_anything_ended_claims_no_results(
     def stopped(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bench.commands.run.make_plan", stopped)
+    monkeypatch.setattr("bench.commands.run.planned", stopped)
     done = bench("run", tiny.suite.path, "--dry", "--out", tiny.folder / "out")
     assert done.returncode == 130
     assert done.stderr == f"Stopped. Nothing had ended, and {tiny.folder / 'out'} holds no results.\n"
