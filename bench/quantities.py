@@ -18,7 +18,7 @@ ALL_LAYERS = "all"  # the head too
 EACH = "each"  # one number per recorded step: what rules look at
 LEARNED = "learned"  # the accuracy from which a run counts as learned
 LAYERED = ("activations", "gradient_norms")  # tables with layers, in the order in which reading them takes least room
-SLICED = ("time_gradients",)  # tables with several rows a layer, of which a `Slice` makes one number
+SLICED = ("time_gradients", "parameter_groups")  # tables with several rows a layer, of which a `Slice` makes one number
 WITH_LAYERS = (*LAYERED, *SLICED)
 WHOLE_RUN = ("runs", "timings", "divergence_events")  # tables without recorded steps: a lost run is in them too
 SHARES = ("accuracy", "balanced_accuracy", "largest_answer_share", "clipped")  # beside those named fractions
@@ -55,12 +55,14 @@ class Slice:
         over_lag: divide by the value there, before the transform.
         horizon: makes it the smallest lag with less than this share of the value at lag 0; infinity if there is none.
         direction: forward or backward; "" for the mean over the layer's directions.
+        group: of `parameter_groups`.
     """
 
     lag: int | str | tuple[int, int] | None = None
     over_lag: int | str | None = None
     horizon: float | None = None
     direction: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)

@@ -232,6 +232,26 @@ TABLES: dict[str, TableSpec] = {
             ),
         },
     ),
+    "parameter_groups": TableSpec(
+        "run, step, layer (the head included), group of its parameters",
+        _RUN_ID
+        | _STEP
+        | _LAYER
+        | {
+            "group": _text(
+                "kernel, recurrent_kernel, bias, gain (what a normalization multiplies by), and of an LSTM gate_i, "
+                "gate_f, gate_c, gate_o, of a GRU gate_z, gate_r, gate_h: that gate's columns of kernel, recurrent "
+                "kernel and bias together. Both directions of a layer are one."
+            ),
+            "grad_norm": _real("L2 norm of d(data loss)/d(the group), before clipping, no penalties."),
+            "weight_norm": _real("L2 norm of the group before the update."),
+            "update_norm": _real("L2 norm of the change that this step's update makes to the group."),
+            "second_moment_root": _real(
+                "Mean over the group of the root of Adam's second moment, corrected, after the update: near epsilon "
+                "the update falls below the learning rate. Null for optimizers that are not Adam."
+            ),
+        },
+    ),
     "loss_curves": TableSpec(
         "run, step",
         _RUN_ID
@@ -310,7 +330,7 @@ TABLES: dict[str, TableSpec] = {
 }
 
 
-ASKED = ("time_gradients",)  # tables of cohorts alone whose suite names them in [record]
+ASKED = ("time_gradients", "parameter_groups")  # tables of cohorts alone whose suite names them in [record]
 
 
 def recorded(table: str, asked: Container[str]) -> bool:

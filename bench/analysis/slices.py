@@ -18,11 +18,16 @@ KEYS = ["run_id", "step", "layer_index"]
 
 
 def sliced(frame: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
-    """One row for each run, step and layer, with a `value`."""
+    """One row for each run, step and layer, with a `value`; of a table with the head, with its `layer_name`."""
     if frame.empty:
         return frame[KEYS].assign(value=np.zeros(0))
     values = np.multiply.reduce([frame[name].to_numpy(np.float64) ** power for name, power in quantity.of])
     own = frame[KEYS].assign(value=values)
+    if quantity.table == "parameter_groups":
+        last = frame.groupby("run_id", observed=True, sort=False)["layer_index"].transform("max")
+        own = own.assign(value=_of(own["value"], quantity.transform))
+        own = own.assign(layer_name=np.where(frame["layer_index"] == last, "head", "hidden"))
+        return own[frame["group"] == quantity.slice.group]
     return _over_time(own.assign(direction=frame["direction"], time=frame["time"], lag=frame["lag"]), quantity)
 
 

@@ -44,6 +44,7 @@ def show_run(folder: Path, run_id: str) -> None:
     _show_events(own)
     _show_curves(own)
     _show_lags(own)
+    _show_groups(own)
     _show_quantities(judged)
 
 
@@ -89,6 +90,16 @@ def _show_curves(own: dict[str, pd.DataFrame]) -> None:
         at = norms[norms["step"] == step].sort_values("layer_index")
         with np.errstate(divide="ignore"):
             _curve(at["layer_index"], np.log10(at["preactivation_grad_norm"]))
+
+
+def _show_groups(own: dict[str, pd.DataFrame]) -> None:
+    """The gradient's norm of each group of parameters, a line a layer, at the first and the last recorded step."""
+    rows = own["parameter_groups"]
+    for step in dict.fromkeys([rows["step"].min(), rows["step"].max()]) if len(rows) else []:
+        print(f"gradient norm by group of parameters, step {step}")
+        for layer, at in rows[rows["step"] == step].groupby("layer_index"):
+            told = zip(at["group"], at["grad_norm"], strict=True)
+            print(printable(f"  layer {layer}: " + ", ".join(f"{group} {number(norm)}" for group, norm in told)))
 
 
 def _show_lags(own: dict[str, pd.DataFrame]) -> None:

@@ -38,7 +38,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from bench.engine.dry_time import time_gradients
-from bench.factors import FACTORS, ActivationLevel, Choice
+from bench.factors import FACTORS, ActivationLevel, Choice, planned_groups
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, TABLES, EventKind, RunStatus, Tensor, conform
 
@@ -141,8 +141,9 @@ def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
         "divergence_events": _divergence_events(cohort, batch),
         "timings": conform("timings", {"cohort": [cohort.key], "runs": [len(cohort.runs)], "steps": [batch.steps]}),
     }
-    if "time_gradients" in cohort.schedules:
-        made["time_gradients"] = _time_gradients(cohort, batch)
+    for table, rows in {"time_gradients": _time_gradients, "parameter_groups": _parameter_groups}.items():
+        if table in cohort.schedules:
+            made[table] = rows(cohort, batch)
     return made
 
 
@@ -294,6 +295,23 @@ def _time_gradients(cohort: Cohort, batch: _Batch) -> pa.Table:
     run, step = batch.rows(cohort.schedules["time_gradients"])
     growth = batch.growth[run] * batch.kept(run, step)
     return time_gradients(cohort, run, step, batch.signal(run, step)[:, :-1], growth)
+
+
+def _parameter_groups(cohort: Cohort, batch: _Batch) -> pa.Table:
+    """A group's gradient is that of its layer's weights; Adam's root is a hundredth of it."""
+    run, step = at = batch.rows(cohort.schedules["parameter_groups"])
+    told = planned_groups(cohort.structure)
+    norms = np.sqrt(batch.signal(run, step))[:, [layer for layer, _ in told]].ravel()
+    adam = {"second_moment_root": norms / 100.0} if cohort.structure["optimizer"].name in ("adam", "adamw") else {}
+    return _rows(
+        "parameter_groups", batch, at, len(told),
+        layer_index=np.tile([layer for layer, _ in told], len(run)),
+        group=np.tile([name for _, name in told], len(run)),
+        grad_norm=norms,
+        weight_norm=np.ones(norms.size),
+        update_norm=BASE_RATE * norms,
+        **adam,
+    )  # fmt: skip
 
 
 def _loss_curves(cohort: Cohort, batch: _Batch) -> pa.Table:

@@ -117,7 +117,8 @@ class Pass(Protocol):
     """What takes all runs through a stage. What is saved is its own affair, but for `states`.
 
     One that goes along a sequence may have two attributes more: `moments`, the time steps (`bench.factors.Moment`) of
-    which its backward pass tells `StageGradients.over_time`, and `lacks`, those of the columns that mean nothing there.
+    which its backward pass tells `StageGradients.over_time`, and `lacks`, those of the columns that mean nothing there;
+    one whose kernels hold gates side by side may have their names as `gates`.
 
     Attributes:
         stage, stacks: the stage, and the stacked weights of each layer of its block.

@@ -24,6 +24,7 @@ class Recorder:
 
     Attributes:
         moments: the time steps of which `time_gradients` tells, in the order of their rows.
+        groups: layer and name of each row of `parameter_groups`.
         facts: columns of `runs` that the data alone decide, such as the best constant answer's loss.
         ended: for each run the last step that has rows.
     """
@@ -33,6 +34,7 @@ class Recorder:
     weight_counts: list[int]
     parameter_count: int
     moments: list[TimedLayer] = field(default_factory=list)
+    groups: list[tuple[int, str]] = field(default_factory=list)
     rows: dict[str, list[tuple[int, dict[str, np.ndarray]]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
@@ -65,6 +67,10 @@ class Recorder:
             "gradient_norms": self._long("gradient_norms", self._layers(head=True)),
             "activations": self._long("activations", self._layers(head=False)),
             "time_gradients": self._long("time_gradients", self._over_time()),
+            "parameter_groups": self._long(
+                "parameter_groups",
+                {n: np.array([group[k] for group in self.groups]) for k, n in enumerate(("layer_index", "group"))},
+            ),
             "loss_curves": self._long("loss_curves", {}),
             "evaluations": self._long("evaluations", {"split": np.array(["train", "validation"])}),
             "divergence_events": self._events(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from math import ceil
@@ -16,6 +16,7 @@ from bench.engine.batches import batches, sample_rows
 from bench.engine.datasets import Dataset, check_batch, load
 from bench.engine.divergence import Event, bad_times, dated, diagnose, locate
 from bench.engine.ensemble import Ensemble
+from bench.engine.groups import GROUP_COLUMNS, group_columns, group_rows, groups_of
 from bench.engine.initial import initial_ensemble
 from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_columns
 from bench.engine.kernels import KERNEL_COLUMNS, kernel_columns
@@ -31,6 +32,7 @@ from bench.factors import AT_ONCE, FEWEST, LOOKED_STEPS
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
+NOTHING: Mapping[str, tf.Tensor] = {}
 PROBE_SAMPLES = 512  # a unit is called dead on no fewer (or on all training rows)
 FEW_SAMPLES = 2000  # validation rows that are looked at, at most
 
@@ -61,10 +63,12 @@ class Training:
         apply_lsuv(self.ensemble, cohort.runs, self.data.as_taken(self.data.probe_x))
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
+        self.groups = groups_of(self.ensemble)
         looked = max(1, LOOKED_STEPS // network.length) if network.length else None  # as the layers would take of them
         self.recorder = Recorder(
-            cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count, self.ensemble.moments
-        )
+            cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count,
+            self.ensemble.moments, [(layer, name) for layer, name, _ in group_rows(self.groups)],
+        )  # fmt: skip
         judged = self.data.truth[self.data.train_samples :]
         self.recorder.facts = {
             "targets": str(data.kind),
@@ -109,7 +113,7 @@ class Training:
     def _take(self, step: int, indices: np.ndarray) -> dict[str, np.ndarray]:
         """One step of all runs, as arrays; where it broke an alive run's numbers, with `facts` (see `diagnose`)."""
         measured = tf.constant(self.recorder.wants("gradient_norms", step))
-        given = (tf.constant(indices), tf.constant(self.recorder.alive), measured, self._timed_at(step))
+        given = (tf.constant(indices), tf.constant(self.recorder.alive), measured, self._asked(step))
         if self.ensemble.dropout:
             self.ensemble.dropout.step.assign(step)
         clock = {0: "trace_seconds", self.steps: "measure_seconds"}.get(step, "train_seconds")
@@ -121,10 +125,11 @@ class Training:
                 found = {name: value.numpy() for name, value in self.careful_step(*given).items()}
         return found
 
-    def _timed_at(self, step: int) -> tf.Tensor | None:
-        """Whether the columns over time are measured at a step; None: at none."""
-        asked = "time_gradients" in self.cohort.schedules and bool(self.recorder.moments)
-        return tf.constant(self.recorder.wants("time_gradients", step)) if asked else None
+    def _asked(self, step: int) -> dict[str, tf.Tensor]:
+        """Of each table that the suite had to ask for, whether it is measured at a step."""
+        ready = {"time_gradients": bool(self.recorder.moments), "parameter_groups": True}
+        asked = [table for table, fit in ready.items() if fit and table in self.cohort.schedules]
+        return {table: tf.constant(self.recorder.wants(table, step)) for table in asked}
 
     def _broken(self) -> bool:
         """Whether an alive run has a weight that is not finite."""
@@ -139,7 +144,7 @@ class Training:
         indices: tf.Tensor,
         alive: tf.Tensor,
         measure: tf.Tensor,
-        timed: tf.Tensor | None = None,
+        asked: Mapping[str, tf.Tensor] = NOTHING,
         *,
         careful: bool,
     ) -> dict[str, tf.Tensor]:
@@ -152,12 +157,13 @@ class Training:
             indices: each run's rows, [R, B].
             alive: the runs whose trouble is news, [R].
             measure: whether the columns of `gradient_norms` are wanted; they mean nothing otherwise.
-            timed: whether those of `time_gradients` are; None in a cohort that records none.
+            asked: whether those of `time_gradients` and `parameter_groups` are; each is left out in a cohort that
+                records none.
             careful: whether every tensor is looked at.
         """
         ensemble = self.ensemble
         x, y = self.data.as_taken(tf.gather(self.data.x, indices)), tf.gather(self.data.y, indices)
-        batch = ensemble.gradients(x, y, measure, timed)
+        batch = ensemble.gradients(x, y, measure, asked.get("time_gradients"))
         penalized = self.update.penalized(batch.gradients)
         gradients, norms = self.update.clip(penalized)
         found = {"loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed}
@@ -171,12 +177,17 @@ class Training:
             lambda: [tf.zeros([0, *kernel.shape[1:]]) for kernel in kernels],
         )
 
+        every, grouped = [variable.value for variable in ensemble.variables], asked.get("parameter_groups")
+        all_before = [] if grouped is None else tf.cond(
+            grouped, lambda: [tf.identity(v) for v in every], lambda: [tf.zeros([0, *v.shape[1:]]) for v in every]
+        )  # fmt: skip
+
         def update() -> tf.Tensor:
             self.update.apply(gradients)
             ensemble.assign_states(batch.saved)
             return tf.constant(value=True)
 
-        with tf.control_dependencies([*looked, *before]):
+        with tf.control_dependencies([*looked, *before, *all_before]):
             updated = update() if careful else tf.cond(found["trouble"], lambda: tf.constant(value=False), update)
         with tf.control_dependencies([updated]):
             columns = tf.cond(
@@ -184,12 +195,27 @@ class Training:
                 lambda: kernel_columns(ensemble, batch.gradients, before),
                 lambda: tf.zeros([len(KERNEL_COLUMNS), ensemble.network.depth + 1, ensemble.runs], tf.float64),
             )
+            if grouped is not None:
+                found["groups"] = self._group_columns(grouped, batch.gradients, all_before)
         found |= dict(zip(KERNEL_COLUMNS, tf.unstack(columns, len(KERNEL_COLUMNS)), strict=True))
         found["preactivation_grad_norm"] = batch.signal.preactivation
         found["activation_grad_norm"] = batch.signal.activation
         found["preactivation_grad_pair_correlation"] = batch.signal.correlation
         over_time = {} if batch.over_time is None else {"over_time": batch.over_time}
         return found | over_time | dict(zip(("facts", "times"), looked, strict=careful))
+
+    def _group_columns(self, grouped: tf.Tensor, gradients: list[tf.Tensor], before: list[tf.Tensor]) -> tf.Tensor:
+        """`GROUP_COLUMNS`, [rows, columns, R], after the update; zeros where `grouped` is false."""
+        groups, variables = self.groups, self.ensemble.variables
+
+        def columns() -> tf.Tensor:
+            old = [tf.ensure_shape(each, variable.shape) for each, variable in zip(before, variables, strict=True)]
+            new = [tf.identity(variable.value) for variable in variables]
+            found = group_columns(groups, gradients, old, new, self.update.second_moments())
+            return tf.gather(found, [row for *_, row in group_rows(groups)])
+
+        shape = [len(group_rows(groups)), len(GROUP_COLUMNS), self.ensemble.runs]
+        return tf.cond(grouped, columns, lambda: tf.zeros(shape, tf.float64))
 
     def _look(self, step: int) -> None:
         """Evaluate and probe where the suite asks for it."""
@@ -234,6 +260,12 @@ class Training:
             self.recorder.add("gradient_norms", step, columns)
         if self.recorder.wants("time_gradients", step) and "over_time" in found:
             self.recorder.add("time_gradients", step, self._time_columns(found["over_time"]))
+
+        if self.recorder.wants("parameter_groups", step):
+            columns = {name: found["groups"][:, k].T for k, name in enumerate(GROUP_COLUMNS)}
+            if not self.update.has_moments:
+                del columns["second_moment_root"]
+            self.recorder.add("parameter_groups", step, columns)
 
     def _time_columns(self, found: np.ndarray) -> dict[str, np.ndarray]:
         """The columns over time, each [R, moments], null where a cell has no such thing, of [moments, columns, R]."""

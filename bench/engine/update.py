@@ -73,6 +73,19 @@ class Update:
                 given = _clip_first(len(gradients) - rest, RULES[name], given, variables, limit)
         return given.gradients, Norms(total(norms), total(given.norms), given.changed)
 
+    @property
+    def has_moments(self) -> bool:
+        """Whether the optimizer is Adam, or AdamW."""
+        return isinstance(self.optimizer, keras.optimizers.Adam)
+
+    def second_moments(self) -> list[tf.Tensor] | None:
+        """Adam's second moments of the variables so far, corrected for their start at 0; None of other optimizers."""
+        if not self.has_moments:
+            return None
+        steps = tf.cast(self.optimizer.iterations.value, tf.float32)
+        share = 1.0 - tf.pow(tf.constant(self.optimizer.beta_2, tf.float32), steps)
+        return [velocity.value / share for velocity in self.optimizer._velocities]
+
     def apply(self, gradients: list[tf.Tensor]) -> None:
         """Update every run's weights, then bound them where a run asks for it."""
         rates = self._rates()

@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from heapq import heapify, heapreplace
 from math import log10, prod
 
-from bench.factors import AT_ONCE, FEWEST, Choice, Costs, DataKind, TaskLevel, costs_of, dataset_level, planned_moments
+from bench.factors import (
+    AT_ONCE,
+    FEWEST,
+    Choice,
+    Costs,
+    DataKind,
+    TaskLevel,
+    costs_of,
+    dataset_level,
+    planned_groups,
+    planned_moments,
+)
 from bench.factors.architectures import GATES, LOOKED_STEPS
 from bench.factors.datasets import VALIDATION_ROWS
 from bench.plan.model import Cohort
@@ -129,6 +140,7 @@ ROW_BYTES = {
     "gradient_norms": 52,
     "activations": 44,
     "time_gradients": 60,
+    "parameter_groups": 40,
     "loss_curves": 22,
     "evaluations": 18,
     "divergence_events": 30,
@@ -177,6 +189,7 @@ class Estimate:
             "evaluations": (EVALUATION_IN_TIME, MOST_EVALUATED) if in_time else (EVALUATION, EVALUATED),
             "activations": (ACTIVATIONS_IN_TIME if in_time else ACTIVATIONS, looked_at),
             "time_gradients": (TIMED, batch),
+            "parameter_groups": (NORMS_IN_TIME if in_time else NORMS, batch),
         }
         used = [step, *(call for table, (call, _) in calls.items() if cohort.schedules.get(table))]
         first = sum(call.first + call.first_layer * min(layers, UNROLLED_LAYERS) for call in used)
@@ -229,6 +242,7 @@ def estimate_rows(cohort: Cohort) -> dict[str, int]:
         "gradient_norms": depth + 1,
         "activations": depth,
         "time_gradients": len(planned_moments(cohort.structure)),
+        "parameter_groups": len(planned_groups(cohort.structure)),
         "loss_curves": 1,
         "evaluations": 2,
     }

@@ -39,6 +39,7 @@ KEYS = {
     "gradient_norms": ("run_id", "step", "layer_index"),
     "activations": ("run_id", "step", "layer_index"),
     "time_gradients": ("run_id", "step", "layer_index", "direction", "time"),
+    "parameter_groups": ("run_id", "step", "layer_index", "group"),
     "loss_curves": ("run_id", "step"),
     "evaluations": ("run_id", "step", "split"),
     "divergence_events": ("run_id", "step", "kind", "tensor"),

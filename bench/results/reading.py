@@ -22,7 +22,13 @@ MOST_COUNTED = 2**31 - 1
 MOST_KEYS = 2**62
 NARROWER: Mapping[str, tuple[type, ...]] = {"i": (np.int16, np.int32), "f": (np.float32,)}
 SAMPLE = 1000  # rows that tell at once that a column needs its 64 bits
-REPEATED = ("run_id", "layer_name", "split", "direction")  # read as categories: many rows hold few different words
+REPEATED = (
+    "run_id",
+    "layer_name",
+    "split",
+    "direction",
+    "group",
+)  # read as categories: many rows hold few different words
 
 
 def read_tables(

@@ -11,8 +11,8 @@ from bench.factors import show
 WORDS = ("every_step", "never")
 RULES = ("every", "log_spaced", "at")
 # A training gradient belongs to the update it makes, so its last step is one before that of the final network.
-BEFORE_UPDATE = ("gradient_norms", "time_gradients", "loss_curves")
-ASKED = ("jacobians", "time_gradients")  # what is measured only where a suite asks for it
+BEFORE_UPDATE = ("gradient_norms", "time_gradients", "parameter_groups", "loss_curves")
+ASKED = ("jacobians", "time_gradients", "parameter_groups")  # what is measured only where a suite asks for it
 MAX_RECORDED = 1_000_000  # steps of a run in one table
 _HOW = '"every_step", "never", { every = 10 }, { log_spaced = 20 } or { at = [0, 10, "last"] }'
 
@@ -64,6 +64,7 @@ class Record:
     evaluations: Schedule = Schedule("log_spaced", 10)
     jacobians: Schedule = Schedule("never")
     time_gradients: Schedule = Schedule("never")
+    parameter_groups: Schedule = Schedule("never")
 
     def schedules(self, steps: int, *, has_time: bool = True) -> dict[str, tuple[int, ...]]:
         """The recorded steps of each table in a run of `steps` updates; those of `ASKED` only where they are asked for.

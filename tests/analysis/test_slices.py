@@ -13,7 +13,7 @@ import pytest
 from bench.analysis.claims.words import part_in_words, unit_of
 from bench.analysis.quantities import measure
 from bench.errors import SuiteError
-from bench.factors import planned_moments
+from bench.factors import planned_groups, planned_moments
 from bench.plan import make_plan
 from bench.suite import Suite
 from tests.analysis.claims_tables import run_numbers, runs_of, suite_of, tables_of
@@ -150,6 +150,43 @@ def test_a_rule_on_time_steps_is_said_in_words_with_its_unit() -> None:
 def test_what_no_row_can_tell_is_refused_with_the_nearest(keys: str, says: str) -> None:
     with pytest.raises(SuiteError, match=re.escape(says)):
         suite(f'number = {{ column = "state_grad_norm"{", " if keys else ""}{keys} }}\nleast = 0')
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        ('column = "second_moment_root", group = "gate_f"', 2.0),
+        ('column = "second_moment_root", group = "kernel", layers = "head"', 20.0),
+        ('column = "update_norm", over = "weight_norm", group = "gate_f", layers = 1, transform = "log10"', -1.0),
+    ],
+)
+def test_a_group_of_parameters_has_a_number_a_layer(keys: str, value: float) -> None:
+    fixed = FIXED.replace("{more}", "").replace("time_gradients", "parameter_groups")
+    found = suite_of('cell = ["lstm", "gru"]', f"number = {{ {keys} }}\nleast = 0", fixed=fixed, replicates=1)
+    rows = [
+        {
+            "run_id": run.run_id, "step": step, "layer_index": layer, "group": group, "weight_norm": 10.0 * (1 + layer),
+            "second_moment_root": 1.0 + layer + len(group) - 5 if layer < 2 else 20.0, "update_norm": 1.0 + layer,
+        }
+        for run in make_plan(found).runs for step in (0, 59) for layer, group in planned_groups(run.choices)
+    ]  # fmt: skip
+    tables = tables_of(runs_of(found), parameter_groups=pd.DataFrame(rows))
+    numbers = run_numbers(tables, found.claims[0].parts[0])["value"]
+    assert numbers.iloc[0] == pytest.approx(value + (0.5 if "gate_f" in keys and "root" in keys else 0.0))
+    assert math.isnan(numbers.iloc[1]) == ("gate_f" in keys)
+    assert "(gate f)" in part_in_words(found.claims[0].parts[0]) or "gate_f" not in keys
+
+
+def test_what_is_no_group_is_refused_with_the_nearest() -> None:
+    said = {
+        'column = "grad_norm"': "group is missing: which of kernel, recurrent_kernel, bias, gain, gate_i",
+        'column = "grad_norm", group = "gate_forget"': 'group: "gate_forget" is not one. Did you mean',
+        'column = "std", group = "kernel"': "group: only parameter_groups has any, and std is in activations",
+        'column = "update_norm", group = "kernel", lag = 0': "lag: only time_gradients has time steps",
+    }
+    for keys, says in said.items():
+        with pytest.raises(SuiteError, match=re.escape(says)):
+            suite(f"number = {{ {keys} }}\nleast = 0")
 
 
 def test_time_steps_are_of_that_table_alone_and_must_be_recorded() -> None:

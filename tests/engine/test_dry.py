@@ -164,11 +164,12 @@ def test_a_run_does_not_depend_on_its_neighbours_and_replicates_differ() -> None
 @pytest.mark.parametrize(("cell", "per_step"), [("simple", TIME_SHARE), ("lstm", GATED_SHARE)])
 def test_the_state_gradient_has_the_growth_of_the_formula_by_lag(cell: str, per_step: float) -> None:
     fixed = f'architecture = "recurrent"\ndataset = {{ level = "recall", length = 50 }}\ndepth = 2\ncell = "{cell}"'
-    record = EVALUATED + "time_gradients = { at = [0, 7] }\n"
+    record = EVALUATED + "time_gradients = { at = [0, 7] }\nparameter_groups = { at = [0] }\n"
     (cohort,) = cohorts('initializer = ["he_normal"]', f"{fixed}\nsteps = 10", 2, record)
     made = train_cohort(cohort)
     assert made["time_gradients"].schema.equals(TABLES["time_gradients"].arrow, check_metadata=True)
     assert made["time_gradients"].num_rows == estimate_rows(cohort)["time_gradients"] == 2 * 2 * 2 * 13
+    assert made["parameter_groups"].num_rows == estimate_rows(cohort)["parameter_groups"] > 0
     rows = made["time_gradients"].to_pandas()
     top = rows[(rows["step"] == 0) & (rows["layer_index"] == 1)]
     decades = np.log10(top["state_grad_norm"].to_numpy())

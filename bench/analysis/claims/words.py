@@ -129,7 +129,8 @@ def _along_time(name: str, part: Slice) -> str:
         name = f"slope of {name} against lags {part.lag[0]} to {part.lag[1]}"
     if part.horizon is not None:
         name = f"smallest lag with less than {100 * part.horizon:g} % of {name} at lag 0"
-    return f"{name} ({part.direction})" if part.direction else name
+    apart = part.direction or part.group.replace("_", " ")
+    return f"{name} ({apart})" if apart else name
 
 
 def _at_lag(lag: int | str) -> str:

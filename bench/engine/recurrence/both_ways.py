@@ -69,6 +69,11 @@ class BothWaysPass:
         return [moment for way in self.ways for moment in way.moments]
 
     @property
+    def gates(self) -> tuple[str, ...]:
+        """See `passes.Pass`."""
+        return self.ways[0].gates
+
+    @property
     def lacks(self) -> tuple[str, ...]:
         """See `passes.Pass`."""
         return self.ways[0].lacks

@@ -18,6 +18,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bench.factors import GATE_GROUPS
+
 State = tuple[Any, ...]  # of tensors
 
 
@@ -69,6 +71,7 @@ class Cell(ABC):
         blocks: of each block of z, which block of the kernel (with its bias) and which of the recurrent kernel make it;
             the first `gates` are all that depend on x_t, in the kernel's order.
         kept: tensors that a step keeps for the backward pass; u comes on top where phi's slope needs it.
+        gate_names: of the kernels' blocks, as tables have them; none of a cell without gates.
         keeper: which of them is the gate that keeps the state; None where there is none.
     """
 
@@ -77,6 +80,7 @@ class Cell(ABC):
     states: int
     blocks: tuple[tuple[int | None, int | None], ...]
     kept: int
+    gate_names: tuple[str, ...] = ()
     keeper: int | None = None
 
     @abstractmethod
@@ -126,7 +130,7 @@ class LongShortTerm(Cell):
 
     keras_layer, gates, states, kept = keras.layers.LSTM, 4, 2, 5
     blocks = ((0, 0), (1, 1), (2, 2), (3, 3))
-    keeper = 1
+    gate_names, keeper = GATE_GROUPS["lstm"], 1
 
     def step(self, phi: Phi, z: tf.Tensor, state: State) -> tuple[State, State]:
         """See `Cell`."""
@@ -163,7 +167,7 @@ class Gated(Cell):
 
     keras_layer, gates, states, kept = keras.layers.GRU, 3, 1, 4
     blocks = ((0, 0), (1, 1), (2, None), (None, 2))
-    keeper = 0
+    gate_names, keeper = GATE_GROUPS["gru"], 0
 
     def step(self, phi: Phi, z: tf.Tensor, state: State) -> tuple[State, State]:
         """See `Cell`."""

@@ -182,6 +182,11 @@ class RecurrentPass:
         return tf.stack([forward, tf.where(back < 0, -1, saved.shape[1] - 1 - back)])[:, None]
 
     @property
+    def gates(self) -> tuple[str, ...]:
+        """See `passes.Pass`."""
+        return self.cell.gate_names
+
+    @property
     def lacks(self) -> tuple[str, ...]:
         """See `passes.Pass`."""
         cell = ("cell_grad_norm",) if self.cell.states == 1 else ()

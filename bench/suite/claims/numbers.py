@@ -8,14 +8,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import show
+from bench.factors import GROUPS, show
 from bench.quantities import ACCURACY, LAYERED, QUANTITIES, SLICED, WITH_LAYERS, Quantity, Slice
 from bench.suite.claims.file import Keys, validated
 
 # What a number can be read from: a row a run and step, and in some a layer and what else is told apart within it.
 READABLE = (*LAYERED, "loss_curves", "evaluations", *SLICED)
 NAMED = tuple(name for name, each in QUANTITIES.items() if not each.per_step)
-_NOT_NUMBERS = ("run_id", "step", "layer_index", "layer_name", "split", "direction", "time", "lag")
+_NOT_NUMBERS = ("run_id", "step", "layer_index", "layer_name", "split", "direction", "time", "lag", "group")
 _IN_TIME = ("lag", "lags", "horizon")  # one of them says of which time step a number is
 _OF_TIME = ("over_lag", "direction")  # and these stand beside it
 
@@ -90,6 +90,7 @@ class ColumnTable(Keys):
         Literal["forward", "backward"] | None,
         Field(description="Of time_gradients: left out, the mean over the directions of a layer."),
     ] = None
+    group: Annotated[str | None, Field(description="Of parameter_groups: which, such as kernel or gate_f.")] = None
     below: Annotated[float | None, Field(description="Makes it the first step with a value at or under this.")] = None
     above: Annotated[float | None, Field(description="Makes it the first step with a value at or over this.")] = None
     smooth: Annotated[int, Field(ge=1, description="With below or above: mean over so many recorded steps.")] = 1
@@ -133,7 +134,12 @@ def _named(name: str) -> Quantity:
 def _of_column(number: ColumnTable) -> Quantity:
     """The quantity without a name that a claim writes out."""
     table = _check_names(number)
-    for problem in (_layers_fit(number, table), _steps_fit(number), _times_fit(number, table)):
+    for problem in (
+        _layers_fit(number, table),
+        _steps_fit(number),
+        _times_fit(number, table),
+        _group_fits(number, table),
+    ):
         if problem:
             raise SuiteError(problem)
     if table != "evaluations" and "split" in number.model_fields_set:
@@ -150,6 +156,7 @@ def _of_column(number: ColumnTable) -> Quantity:
             over_lag=number.over_lag,
             horizon=number.horizon,
             direction=number.direction or "",
+            group=number.group or "",
         ),
         layers=(number.layers[0], number.layers[1]) if isinstance(number.layers, list) else number.layers,
         take=number.take,
@@ -167,7 +174,7 @@ def _layers_fit(number: ColumnTable, table: str) -> str:
     told = sorted(written & {"layers", "take", "on"})
     if table not in WITH_LAYERS:
         return f"{told[0]}: {table} has no layers." if told else ""
-    if number.layers == "head" and table != "gradient_norms":
+    if number.layers == "head" and table not in ("gradient_norms", "parameter_groups"):
         return f"layers: {table} has no head, only hidden layers."
     if isinstance(number.layers, list):
         if len(number.layers) != 2:
@@ -216,12 +223,23 @@ def _times_fit(number: ColumnTable, table: str) -> str:
     return ""
 
 
+def _group_fits(number: ColumnTable, table: str) -> str:
+    if table != "parameter_groups":
+        told = f"group: only parameter_groups has any, and {number.column} is in {table}."
+        return "" if number.group is None else told
+    if number.group is None:
+        return f"group is missing: which of {', '.join(GROUPS)}."
+    return "" if number.group in GROUPS else f"group: {show(number.group)} is not one. {nearest(number.group, GROUPS)}"
+
+
 def _check_names(number: ColumnTable) -> str:
     """The table that holds the column."""
     tables = [table for table in READABLE if number.column in _columns(table)]
-    in_time = any(getattr(number, key) is not None for key in (*_IN_TIME, *_OF_TIME))
-    if number.table is None and len(tables) > 1:  # a time step, or its absence, says which
-        tables = [table for table in tables if (table == "time_gradients") == in_time] or tables
+    if number.table is None and len(tables) > 1:  # a time step or a group, or their absence, says which
+        timed = any(getattr(number, key) is not None for key in (*_IN_TIME, *_OF_TIME))
+        meant = "parameter_groups" if number.group is not None else "time_gradients" if timed else ""
+        plain = [table for table in tables if table not in SLICED]
+        tables = [meant] if meant in tables else plain or tables
     if not tables:
         known = sorted({name for table in READABLE for name in _columns(table)})
         raise SuiteError(f"column: {show(number.column)} is not one. {nearest(number.column, known)}")
