@@ -22,10 +22,7 @@ from bench.theory.weights import weight_law
 
 OF_DATA = ["dataset", "preprocessing"]
 RESET = 0.75  # of the recurrent part's share of a GRU: the reset gate, about a half, lets a quarter through in one of 3
-# What the formulas leave out, beside what `bench.theory` refuses itself; of each factor what it may be.
-PLAIN = {
-    "normalization": "none", "dropout": "none", "truncate": "none", "bias_initializer": "zeros",
-}  # fmt: skip
+LEFT_OUT = ("normalization", "dropout", "truncate", "bias_initializer")  # beside what `bench.theory` refuses itself
 
 
 def input_mean_squares(tables: Tables) -> dict[tuple[object, ...], float]:
@@ -55,7 +52,7 @@ def predicted(
         features: of its inputs; 0 where they are not known.
         squares: what `input_mean_squares` returned.
     """
-    other = next((name for name, plain in PLAIN.items() if str(run.get(name, plain)) != plain), "")
+    other = next((name for name in LEFT_OUT if run.get(name, FACTORS[name].default) != FACTORS[name].default), "")
     if other:
         return f"The formulas know nothing of {other} {run[other]}."
     if float(str(run["depth"])) > 1:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import remedies
+from bench.analysis.time_theory import predicted
 from bench.report.blocks import Figure, Lead, Section, Sentences, Table
 from bench.report.frames import Frames
 from bench.report.page import folded
@@ -15,6 +16,7 @@ from bench.report.run_page import run_page
 from bench.report.sections.explorer import Explorer
 from bench.report.sections.explorer import section as explorer_section
 from bench.report.sections.through_time import section
+from bench.theory.lags import LagProfile
 from tests.cohorts import of_run
 from tests.dry_results import RECURRENT, SMALL, dry_results
 from tests.report.pages import altered, frames
@@ -128,3 +130,16 @@ def test_remedies_know_runs_by_what_their_gradient_does_along_time() -> None:
     runs = given.labelled.assign(outcome="not_learned").where(given.labelled["learning_rate"] != "0.01", given.labelled)
     found = remedies(runs, given.varied, given.tables["timings"])
     assert {"vanishing through time", "exploding through time"} <= set(found["pathology"])
+
+
+def test_theory_stands_beside_what_it_covers_and_says_what_it_does_not() -> None:
+    plain = {
+        "cell": "simple", "width": 32, "depth": 1, "activation": "tanh", "initializer": "glorot_uniform",
+        "recurrent_initializer": "orthogonal", "gate_bias": "unit_forget", "dataset": "adding",
+        "preprocessing": "standardize", "normalization": "none", "truncate": "none", "bias_initializer": "zeros",
+        "dropout": 0.0,
+    }  # fmt: skip
+    squares = {("adding", "standardize"): 0.3}
+    assert isinstance(predicted(plain, 40, 2, squares), LagProfile)
+    for name, value in (("dropout", 0.1), ("truncate", "bptt"), ("normalization", "layer_normalization")):
+        assert predicted(plain | {name: value}, 40, 2, squares) == f"The formulas know nothing of {name} {value}."
