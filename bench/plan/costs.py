@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from heapq import heapify, heapreplace
-from math import log10, prod
+from math import ceil, log10, prod
 
 from bench.factors import (
     AT_ONCE,
@@ -78,6 +78,7 @@ class Call:
         passes: elementwise work, in passes over all units (of a recurrent layer all gates', at each time step) of all
             samples; `normalized` more with a normalization.
         weight_passes: the same over all weights.
+        answer_passes: the same over what a head says of all samples at each time step, where it answers at each.
     """
 
     first: float
@@ -88,15 +89,18 @@ class Call:
     passes: float
     normalized: float
     weight_passes: float
+    answer_passes: float = 0.0
 
-    def seconds(self, cohort: Cohort, rates: Rates, samples: int) -> float:
-        """Each call but the first, with so many samples a run."""
+    def seconds(self, cohort: Cohort, rates: Rates, samples: int, parts: int = 1) -> float:
+        """Each call but the first, with so many samples a run, in so many parts one after the other."""
         structure, costs, runs = cohort.structure, _costs_of(cohort), len(cohort.runs)
         passes = self.passes + NORMALIZED.get(structure["normalization"].name, 1.0) * self.normalized
         turns, gates = costs.layers * costs.length, GATES.get(structure["cell"].name, 1)
         numbers = passes * samples * size(structure, "width") * gates * turns + self.weight_passes * costs.weights
+        if self.answer_passes:
+            numbers += self.answer_passes * samples * _answers(structure)[1]
         return (
-            rates.step_seconds * (self.calls + self.layer_calls * turns)
+            rates.step_seconds * parts * (self.calls + self.layer_calls * turns)
             + runs * self.products * samples * costs.flops / rates.flops_per_second
             + runs * numbers / rates.numbers_per_second
         )
@@ -110,11 +114,12 @@ TIMED = Call(0.2, 0.0, 0.2, 0.01, 0.5, 0.0, 0.0, 0.0)  # of one that looks at si
 EVALUATION = Call(0.11, 0.0, 0.55, 0.022, 0.14, 1.3, 2.6, 0.0)
 ACTIVATIONS = Call(0.4, 0.03, 0.25, 0.025, 0.14, 11.0, 4.0, 0.0)
 # The same of recurrent layers, fitted to 17 cohorts of 4 to 24 runs of all cells, 20 to 1,000 time steps, widths 16 to
-# 128 and one or two layers: most calls are right within a factor of 1.25. What a normalization adds is a guess.
-STEP_IN_TIME = Call(1.0, 0.55, 1.1, 0.032, 0.68, 7.5, 5.0, 3.0)
+# 128 and one or two layers: most calls are right within a factor of 1.25. What a normalization adds is a guess. Of 9 of
+# 1 to 24 runs, two of them with an answer at each step: what each part of an evaluation and each look dispatches.
+STEP_IN_TIME = Call(1.0, 0.55, 1.1, 0.032, 0.68, 7.5, 5.0, 3.0, 25.0)
 NORMS_IN_TIME = Call(0.0, 0.0, 0.6, 0.001, 0.0, 2.7, 0.0, 3.0)
-EVALUATION_IN_TIME = Call(0.2, 0.0, 3.5, 0.0, 0.19, 2.7, 1.5, 0.0)
-ACTIVATIONS_IN_TIME = Call(0.5, 0.0, 2.8, 0.001, 0.0, 14.5, 1.5, 0.0)
+EVALUATION_IN_TIME = Call(0.2, 0.0, 1.5, 0.022, 0.19, 2.7, 1.5, 0.0, 25.0)
+ACTIVATIONS_IN_TIME = Call(0.5, 0.0, 2.8, 0.025, 0.0, 14.5, 1.5, 0.0)
 NORMALIZED = {"none": 0.0, "batch_normalization": 0.5}  # of what others cost
 SHALLOW, SHALLOW_LAYERS = 0.6, 2  # a first call where hardly any layer is like another, times one of the others
 FIRST_NORMALIZED, FIRST_SKIPPING, UNROLLED_LAYERS = 1.9, 1.5, 16
@@ -197,7 +202,10 @@ class Estimate:
         first *= 1.0 if structure["normalization"].is_none else FIRST_NORMALIZED
         first *= 1.0 if structure["skip"].is_none else FIRST_SKIPPING
         start = rates.trace_seconds * first
-        recorded = {table: call.seconds(cohort, rates, samples) for table, (call, samples) in calls.items()}
+        parts = {"evaluations": _parts(costs.evaluated * len(cohort.runs))}
+        recorded = {
+            table: call.seconds(cohort, rates, samples, parts.get(table, 1)) for table, (call, samples) in calls.items()
+        }
         return cls(start, step.seconds(cohort, rates, batch), recorded | {"jacobians": jacobians}, cohort)
 
     def seconds(self, step: int | None = None) -> float:
@@ -273,10 +281,19 @@ def _evaluated_bytes(cohort: Cohort) -> int:
     numbers = _costs_of(cohort).evaluated * len(cohort.runs)
     if not numbers or not cohort.schedules.get("evaluations"):
         return 0
-    data = dataset_level(cohort.structure["dataset"])
-    steps = data.shape[0] if data is not None and data.asks is DataKind.CLASSES_EACH else 0
-    answers = ANSWER_BYTES * len(cohort.runs) * MOST_EVALUATED * steps
+    answers = ANSWER_BYTES * len(cohort.runs) * MOST_EVALUATED * _answers(cohort.structure)[0]
     return FLOAT_BYTES * EVALUATION_COPIES * numbers * _samples_at_once(numbers) + answers
+
+
+def _answers(structure: Cell) -> tuple[int, int]:
+    """Of a sample, the time steps at which a head answers and the numbers that it says; 0 where it answers once."""
+    data = dataset_level(structure["dataset"])
+    return (data.shape[0], data.outputs) if data is not None and data.asks is DataKind.CLASSES_EACH else (0, 0)
+
+
+def _parts(numbers: int) -> int:
+    """How many parts an evaluation takes one after the other, by these pre-activations of a sample in all runs."""
+    return ceil(MOST_EVALUATED / _samples_at_once(numbers)) if numbers else 1
 
 
 def _samples_at_once(numbers: int) -> int:

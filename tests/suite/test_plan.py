@@ -13,7 +13,7 @@ import pytest
 from bench import plan as planning
 from bench.errors import DataError
 from bench.factors import FACTORS, Factor, Level, Place
-from bench.plan import COHORT_BYTES, MAX_COHORT_RUNS, Plan, Rates, estimate_seconds, make_plan, makespan
+from bench.plan import COHORT_BYTES, MAX_COHORT_RUNS, Estimate, Plan, Rates, estimate_seconds, make_plan, makespan
 from bench.schema import TABLES
 from bench.suite import load_suite
 from bench.suite.load import SHIPPED
@@ -349,3 +349,29 @@ def test_estimated_seconds_of_recurrent_cohorts_are_too(plan: PlanOf, sizes: tup
     ).cohorts
     found = estimate_seconds(cohort, IN_TIME)
     assert TOOK_IN_TIME[sizes] / 1.5 < found < 1.5 * TOOK_IN_TIME[sizes]
+
+
+# The processor's seconds of an evaluation and of a look at activations, 1,000 time steps: (task, cell, width, runs).
+# An evaluation takes its samples in 6, 48, 3 and 18 parts; copy_memory answers at each step. Plans once said a third.
+LONG = Rates(6.66, 0.855, 1.167e-3, 8.92e10, 1.307e9)
+TOOK_LONG = {
+    ("recall", "simple", 16, 4): (0.44, 0.042), ("recall", "lstm", 32, 8): (4.6, 0.173),
+    ("copy_memory", "gru", 8, 1): (0.57, 0.062), ("copy_memory", "simple", 32, 6): (2.9, 0.089),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", TOOK_LONG)
+def test_estimated_seconds_of_measuring_long_sequences_are_right_within_two(
+    plan: PlanOf, sizes: tuple[str, str, int, int]
+) -> None:
+    task, cell, width, runs = sizes
+    length = "delay = 980" if task == "copy_memory" else "length = 1000"
+    (cohort,) = plan(
+        f'[factors]\ncell = ["{cell}"]\n[fixed]\narchitecture = "recurrent"\nwidth = {width}\ndepth = 1\n'
+        f'dataset = {{ level = "{task}", {length} }}\n',
+        replicates=runs,
+    ).cohorts
+    evaluation, look = TOOK_LONG[sizes]
+    recorded = Estimate.of(cohort, LONG).recorded
+    assert evaluation / 1.5 < recorded["evaluations"] < 1.5 * evaluation
+    assert look / 2 < recorded["activations"] < 2 * look
