@@ -228,6 +228,19 @@ def test_all_runs_lost_decide_that_none_learned_and_nothing_else() -> None:
     assert (learned.verdict, learned.parts[0].effect, loss.verdict) == (SUPPORTED, 0.0, INCONCLUSIVE)
 
 
+@pytest.mark.parametrize(
+    ("factors", "sides", "said"),
+    [("", "", "1 of 1 networks"), (f"{PAIR}\n", SIDES, "2 of 2 networks")],
+)
+def test_a_best_level_on_the_edge_names_its_network_only_where_there_are_two(
+    factors: str, sides: str, said: str
+) -> None:
+    suite = suite_of(f"{factors}learning_rate = [0.01, 0.1]", f'{LOSS}{sides}best = "learning_rate"\nleast = 0')
+    (edge,) = _losses(suite, lambda runs: runs["learning_rate"])[0].parts[0].edges
+    named = "initializer he_normal at 0.01; initializer glorot_uniform at 0.01." if sides else "0.01."
+    assert edge.startswith(f"The best learning_rate of {said} is on the edge") and edge.endswith(f"beyond: {named}")
+
+
 def test_every_rule_is_said_in_words() -> None:
     suite = suite_of(
         f"{PAIR}\nlearning_rate = [0.01, 0.1]", f'{LOSS}{SIDES}best = "learning_rate"\nleast = 0.5\nlost = 9'

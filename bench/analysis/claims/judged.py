@@ -90,12 +90,19 @@ class JudgedPart:
     def edges(self) -> tuple[str, ...]:
         """Per tuned factor, a sentence on networks whose best level is the smallest or largest tried, if any."""
         said = []
+        sides = dict(zip(("of", "against"), self.sides, strict=False)) if len(self.sides) > 1 else {}
         for factor, rows in self.best.groupby("factor", sort=False):
             on_edge = rows[rows["on_edge"].astype(bool)]
-            named = "; ".join(f"{row.network or row.side} at {row.level}" for row in on_edge.itertuples())
+            named = "; ".join(
+                f"{name} at {level}" if name else str(level)
+                for name, level in (
+                    (network or sides.get(side, ""), level)
+                    for side, network, level in zip(on_edge["side"], on_edge["network"], on_edge["level"], strict=True)
+                )
+            )
             if len(on_edge):
                 said.append(
-                    f"{len(on_edge)} of {len(rows)} networks have their best {factor} on the edge of the levels tried, "
+                    f"The best {factor} of {len(on_edge)} of {len(rows)} networks is on the edge of the levels tried, "
                     f"so that a better one may lie beyond: {named}."
                 )
         return tuple(said)

@@ -10,7 +10,7 @@ from math import inf
 from bench.analysis.claims.judged import Counts, Judged, JudgedPart, Verdict
 from bench.analysis.claims.units import AGAINST, OF
 from bench.quantities import HIDDEN, WITH_LAYERS, Quantity, Slice
-from bench.schema import TABLES
+from bench.schema import LOSS_UNIT, TABLES
 from bench.suite.claims import Cells, Claim, Part, Reduction
 from bench.text import exactly, listed, number, of, plural, region, spoken
 
@@ -247,9 +247,14 @@ def tally(counts: Mapping[str, int]) -> str:
     return f"{plural(sum(counts.values()), 'claim')}: {parts}"
 
 
+def unit_said(unit: str) -> str:
+    """What follows a number: ` decades`; "" without a unit, and of a loss, whose unit the numbers' note says."""
+    return "" if unit in ("1", LOSS_UNIT) else f" {unit}"
+
+
 def effect(part: JudgedPart) -> str:
     """`difference −0.31 decades [−0.4, −0.2]`."""
-    unit = "" if part.unit == "1" or "share" in part.scale else f" {part.unit}"
+    unit = "" if "share" in part.scale else unit_said(part.unit)
     return f"{_SCALES[part.scale]}{number(part.effect)}{unit} [{number(part.low)}, {number(part.high)}]"
 
 

@@ -180,7 +180,7 @@ def _told(part: JudgedPart) -> str:
     decades, _, per = part.unit.partition(" per ")
     if decades == "decades" and abs(part.effect) < MOST_DECADES:
         return ratio(10.0**part.effect, 3) + (f" per {per.replace('depth', 'layer')}" if per else "")
-    unit = "" if part.unit in ("1", "share of runs") else f" {part.unit}"
+    unit = "" if part.unit == "share of runs" else words.unit_said(part.unit)
     sign = "× " if part.scale == "ratio" else "+" if "difference" in part.scale and part.effect > 0.0 else ""
     return f"{sign}{number(part.effect)}{unit}"
 
