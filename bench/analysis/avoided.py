@@ -49,6 +49,9 @@ def ways_to_fail(runs: pd.DataFrame, levels: Mapping[str, Sequence[str]], causes
         causes: what `causes_of` found: `run_id`, `cause`, `layer`, `step`.
     """
     factors = [name for name in levels if name not in ("depth", "dataset")]
+    if "steps" in levels:
+        longer = runs["steps"].astype(float) > 1.0  # one update is there to measure the start: it cannot fail to train
+        runs = runs[longer] if longer.any() else runs
     depths = tuple(levels.get("depth", ())) or ("",)
     frame = pd.DataFrame({name: runs[name].astype(str) for name in factors}, index=runs.index)
     frame["depth"] = runs["depth"].astype(str) if "depth" in levels else ""

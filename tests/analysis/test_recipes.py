@@ -84,3 +84,12 @@ def test_the_commonest_ways_to_fail_are_said_in_as_few_levels_as_will_do() -> No
     (way,) = ways_to_fail(made.runs, {k: LEVELS[k] for k in ("depth", "activation", "normalization", "skip")}, causes)
     assert (way.terms, way.depths) == ((("activation", ("relu",)), ("skip", ("none",))), ("32",))
     assert (way.trained, way.runs, way.mechanism, way.layer) == (0, 6, "vanishing gradient", 3)
+
+
+def test_a_single_update_is_no_way_to_fail() -> None:
+    made = found(*(cell(GOOD if skip else POOR, skip=skip or "none") for skip in ("", "residual")))
+    causes = made.runs[["run_id"]].assign(cause="too few steps", layer=3, step=0)
+    levels = {"skip": LEVELS["skip"], "steps": ("1", "60")}
+    for steps, ways in ((60, 1), (1, 0)):
+        runs = made.runs.assign(steps=(made.runs["skip"] == "none").map({True: steps, False: 60}))
+        assert len(ways_to_fail(runs, levels, causes)) == ways
