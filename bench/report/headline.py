@@ -5,6 +5,7 @@ Every clause follows from the recipes' rows; the last ones give way where there 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.analysis import Outcome
@@ -20,7 +21,7 @@ WORDS = {
     "group_normalization": "group normalization", "rms_normalization": "RMS normalization",
     "residual": "a skip connection", "l1": "an L1 penalty", "l2": "an L2 penalty",
     "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD",
-    "simple": "a simple cell", "lstm": "LSTM", "gru": "GRU",
+    "simple": "a simple cell", "lstm": "LSTM", "gru": "GRU", "bptt": "truncated back-propagation",
 }  # fmt: skip
 NAMED = {"gate_bias": "gate bias", "recurrent_initializer": "recurrent"}  # levels that need their factor's name
 KERAS = {
@@ -28,6 +29,7 @@ KERAS = {
     "regularization": "none", "optimizer": "adam", RATE: "0.001",
 }  # fmt: skip
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+LONG_NUMBER = re.compile(r"(?<![\w.])\d{1,3}\.\d{5,}(?![\w.])")  # that a reader needs no more than four digits of
 FIRST_WORDS = 14  # kept for the first clause
 MANY = 3  # names are listed up to so many
 
@@ -37,6 +39,11 @@ def layers(depth: str) -> str:
     return f"{depth} layer{'' if depth == '1' else 's'}" if depth else ""
 
 
+def treatment(factor: str) -> str:
+    """What a network goes without that has `none` of a factor, as a noun: `truncation`, `clipping`."""
+    return {"truncate": "truncation"}.get(factor, spoken(factor))
+
+
 def level_words(factor: str, level: str, known: Sequence[str] = ()) -> str:
     """A level by its name where that is enough: with its settings only where another of `known` has the same name."""
     name = level_name(level)
@@ -44,11 +51,17 @@ def level_words(factor: str, level: str, known: Sequence[str] = ()) -> str:
     if factor in FACTORS and FACTORS[factor].number is not None:
         return {"depth": layers(level), RATE: f"rate {level}"}.get(factor, f"{spoken(factor)} {level}")
     if name == "none":
-        return {"skip": "no skip connection"}.get(factor, f"no {spoken(factor)}")
+        return {"skip": "no skip connection"}.get(factor, f"no {treatment(factor)}")
     if factor == "clipping" and not shared:
         return "clipping" if len({each for each in known if each != "none"}) <= 1 else f"clipping by {spoken(name)}"
-    said = level if shared and level != name else WORDS.get(name, name)
+    said = _few_digits(level, known) if shared and level != name else WORDS.get(name, name)
     return f"{NAMED[factor]} {said}" if factor in NAMED else said
+
+
+def _few_digits(level: str, known: Sequence[str]) -> str:
+    """`random_normal(stddev=0.3162)` for ten digits more, unless another level would have the same name."""
+    short = {each: LONG_NUMBER.sub(lambda found: f"{float(found[0]):.4g}", each) for each in known}
+    return level if list(short.values()).count(short.get(level, level)) > 1 else short.get(level, level)
 
 
 class Words:

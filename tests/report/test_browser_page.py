@@ -60,6 +60,7 @@ def test_axe_finds_nothing(claiming: Report, visit: Visit, theme: str, width: in
 @pytest.mark.parametrize("width", [360, 768, 1280, 1600])
 def test_nothing_is_wider_than_the_window(claiming: Report, visit: Visit, width: int, theme: str) -> None:
     page = visit(claiming, "", width, color_scheme=theme)
+    page.locator(".avoid a").first.evaluate("a => a.append(' with random_normal(stddev=0.31622776601683794)')")
     root = page.evaluate("[document.scrollingElement.scrollWidth, document.scrollingElement.clientWidth]")
     assert root[0] <= root[1]
     assert (

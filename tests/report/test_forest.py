@@ -52,5 +52,5 @@ def test_a_change_has_a_sign_one_beyond_the_axis_lies_at_its_end_and_one_not_kno
 
 def test_a_long_name_leaves_room_for_its_numbers_and_many_rows_are_told_in_part() -> None:
     drawing = drawn([(f"{k} {'x' * 60}", "", 0.5, 0.4, 0.6, "12/24") for k in range(9)], SHARES)
-    assert f">0 {'x' * 38}…<" in drawing.svg and "; and 3 more." in drawing.text
+    assert f">0 {'x' * 36}…<" in drawing.svg and "; and 3 more." in drawing.text
     assert len(drawing.svg) < 12_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bench.factors import without_use
 from bench.report.blocks import Table
+from bench.report.headline import level_words
 from bench.report.sections.answer import First
 from bench.report.sections.explorer import Explorer
 from tests.dry_results import RECURRENT, SMALL
@@ -40,3 +41,10 @@ def test_cells_and_gates_have_names_of_their_own() -> None:
     (first,) = page(RECURRENT).of(First)
     assert [row.name for row in first.rows] == ["LSTM", "GRU"]
     assert "gate bias unit_forget" in first.baseline
+
+
+def test_a_level_is_said_in_few_digits_unless_two_would_be_one() -> None:
+    long, near, other = (f"random_normal(stddev={each})" for each in ("0.31622776601683794", "0.31622", "0.03"))
+    assert level_words("initializer", long, [long, other]) == "random_normal(stddev=0.3162)"
+    assert level_words("initializer", long, [long, near]) == long
+    assert level_words("truncate", "none", ["none", "bptt"]) == "no truncation"

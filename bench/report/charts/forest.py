@@ -14,7 +14,7 @@ from bench.text import number, shortened, signed
 
 WIDTH, FOOT = 3.1, 0.62  # inches; the foot holds the heading, ticks and label
 ROW, ROW_SERIES = 0.34, 0.39  # a row's height, without and with series
-LETTERS = 46  # characters that a row's name and numbers have together
+LETTERS = 44  # characters that a row's name and numbers have together
 MOST_SAID = 6
 SHARE = (0.0, 1.0)  # the limits of a share, which is said in percent
 STEPS = (1, 2, 2.5, 5, 10)  # between ticks

@@ -12,6 +12,7 @@ from bench.report.charts.canvas import DASHES, MUTED, SERIES, Drawing, canvas, f
 
 WIDTH, HEIGHT = 2.9, 2.1
 DOT = 2.2  # points: a predicted value
+LABELLED, LABEL_HEIGHT = 0.85, 0.14  # from where on, and how high, `1 %` stands, as shares of the axes
 CROSS = 5.0  # points: a rate at which runs were lost
 
 
@@ -25,9 +26,11 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
     with canvas(WIDTH, HEIGHT) as (figure, axes):
         if low <= LEFT_DECADES:
             axes.axhline(LEFT_DECADES, color=MUTED, lw=0.9, ls=(0, (4, 2)), zorder=1)
+            ends = panel.rows[panel.rows["lag"] >= LABELLED * scale.x_limits[1]]["median"]
+            crossed = ends.between(LEFT_DECADES, LEFT_DECADES + LABEL_HEIGHT * (high - low)).any()
             axes.annotate(
-                "1 %", (1.0, LEFT_DECADES), xycoords=axes.get_yaxis_transform(), xytext=(-2, 2),
-                textcoords="offset points", ha="right", va="bottom", fontsize=8, color=MUTED,
+                "1 %", (1.0, LEFT_DECADES), xycoords=axes.get_yaxis_transform(), xytext=(-2, -2 if crossed else 2),
+                textcoords="offset points", ha="right", va="top" if crossed else "bottom", fontsize=8, color=MUTED,
             )  # fmt: skip
         for index, series in enumerate(scale.series):
             own = panel.rows[panel.rows["series"] == series].sort_values("lag", kind="stable")

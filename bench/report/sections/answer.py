@@ -13,7 +13,7 @@ from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recip
 from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, blocks_of, numbers
 from bench.report.frames import Frames
-from bench.report.headline import Words, headline, layers, level_words
+from bench.report.headline import Words, headline, layers, level_words, treatment
 from bench.report.sections.avoid import Avoided, avoided, avoided_table, went_wrong
 from bench.report.sections.overall import bigram_words, overall
 from bench.report.sections.why import Why, causes_found, commonest, why_sentences, why_table
@@ -189,7 +189,7 @@ def _trained(found: Recipes, frames: Frames) -> tuple[str, ...]:
 
 def _baseline(found: Recipes, words: Words) -> str:
     said = [words.level(name, level) for name, level in found.baseline.items() if level != "none"]
-    absent = [spoken(name) for name, level in found.baseline.items() if level == "none"]
+    absent = [treatment(name) for name, level in found.baseline.items() if level == "none"]
     said += [f"no {listed(absent).replace(' and ', ' or ')}"] if absent else []
     name = "Keras's defaults" if words.keras else "the baseline"
     return f"{name} ({', '.join(said)})" if said else name

@@ -9,10 +9,10 @@ from urllib.parse import quote
 
 from bench.analysis.avoided import WAYS, Way
 from bench.report.blocks import Table
-from bench.report.headline import Words, layers
+from bench.report.headline import Words, layers, treatment
 from bench.report.sections.why import ID as CAUSES
 from bench.report.sections.why import IN_TIME, Why, with_article
-from bench.text import listed, number, of, spoken
+from bench.text import listed, number, of
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def words_of(way: Way, words: Words) -> str:
         if factor == words.found.ask:
             head = said
         elif levels == ("none",):
-            without.append("a skip connection" if factor == "skip" else spoken(factor))
+            without.append("a skip connection" if factor == "skip" else treatment(factor))
         else:
             given.append(said)
     parts = [head or "Any network", _depths(way.depths, words.found.depths)]
