@@ -14,6 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from bench.report.blocks import Panel, Scale
 from bench.report.charts.canvas import GRID, INK, SERIES, Drawing, canvas, finish, stacked
+from bench.schema import LOSS_UNIT
 from bench.text import number, region
 
 WIDTH, ROW, FOOT = 4.0, 0.5, 0.5  # inches; the foot holds ticks and label
@@ -38,8 +39,7 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
         if against:
             _draw_rows(axes[0], upper, groups[0])
             _ticks(axes[0], _limits(upper))
-            unit = upper["unit"].iloc[0]
-            axes[0].set_xlabel(f"number of each replicate{f' ({unit})' if unit != '1' else ''}")
+            axes[0].set_xlabel(f"number of each replicate{_unit(upper['unit'].iloc[0])}")
         last = axes[-1]
         limits = _limits(lower)
         _draw_region(last, lower, limits, len(groups[-1]))
@@ -90,7 +90,7 @@ def _series(rows: pd.DataFrame) -> list[pd.DataFrame]:
 
 def _label(rows: pd.DataFrame) -> str:
     compare, unit = rows["compare"].iloc[0], rows["unit"].iloc[-1]
-    said = compare if unit == "1" or "share" in compare else f"{compare} ({unit})"
+    said = compare if "share" in compare else f"{compare}{_unit(unit)}"
     return f"{said}; shaded: claimed, {_claimed(rows)}"
 
 
@@ -203,3 +203,8 @@ def _text(panel: Panel) -> str:
     shown = f"{number(effect['value'])} [{number(effect['low'])}, {number(effect['high'])}]"
     parts.append(f"{effect['series']}: {shown}; claimed {_claimed(rows)}")
     return f"{panel.title + '. ' if panel.title else ''}{'; '.join(parts)}."
+
+
+def _unit(unit: str) -> str:
+    """` (decades)`; "" without a unit, and of a loss, whose unit is longer than the axis."""
+    return "" if unit in ("1", LOSS_UNIT) else f" ({unit})"

@@ -13,7 +13,7 @@ from bench.report.blocks import Figure, Lead, Scale, Section, Sentence
 from bench.report.frames import Frames
 from bench.report.sections.gradients import BANDS
 from bench.schema import RunStatus
-from bench.text import integer, listed, of, plural, spoken
+from bench.text import integer, listed, of, plural, sentence, spoken
 
 MOST_SAID = 5
 LOSS_CEILING = 3.0  # times the largest median of the first step: beyond it a curve is off the chart
@@ -33,11 +33,12 @@ def learned_sentence(judged: pd.DataFrame, layout: LineLayout) -> Sentence:
     runs, where = layout.usual(layout.grouped(judged))
     counts = _learned(runs, layout)
     layers = runs["depth"].astype(str).unique()
-    at = f"At {plural(int(float(layers[0])), 'layer')}" if len(layers) == 1 else "At all depths"
+    one = judged["depth"].astype(str).eq("1").all()  # where no network is deep, depth goes without saying
+    at = "" if one else f"At {plural(int(float(layers[0])), 'layer')} " if len(layers) == 1 else "At all depths "
     lost = int((runs["status"] != RunStatus.COMPLETED).sum())
     basis = f"{plural(len(runs), 'run')}, {integer(lost)} lost (a lost run did not learn); {layout.held_words}"
-    text = f"{at} {_told(counts)}{f', with {where}' if where else ''}."
-    return Sentence(text, basis, "")
+    text = f"{at}{_told(counts)}{f', with {where}' if where else ''}"
+    return Sentence(sentence(text), basis, "")
 
 
 def _told(counts: Mapping[str, tuple[int, int]]) -> str:
