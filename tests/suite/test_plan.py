@@ -352,7 +352,8 @@ def test_estimated_seconds_of_recurrent_cohorts_are_too(plan: PlanOf, sizes: tup
 
 
 # The processor's seconds of an evaluation and of a look at activations, 1,000 time steps: (task, cell, width, runs).
-# An evaluation takes its samples in 6, 48, 3 and 18 parts; copy_memory answers at each step. Plans once said a third.
+# An evaluation takes its samples in 6, 48, 3 and 18 parts; copy_memory answers at each step. Plans said 0.2 to 0.9
+# of it before parts and answers counted.
 LONG = Rates(6.66, 0.855, 1.167e-3, 8.92e10, 1.307e9)
 TOOK_LONG = {
     ("recall", "simple", 16, 4): (0.44, 0.042), ("recall", "lstm", 32, 8): (4.6, 0.173),
