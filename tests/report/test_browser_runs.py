@@ -59,7 +59,8 @@ def test_settings_verdicts_and_responses_are_the_tables(mixed: Report, visit: Vi
     assert settings.pop("replicate") == [str(run["replicate"]), "", ""]
     assert settings["learning rate"] == ["0.01", "fixed", ""]
     for name, (level, kind, _) in settings.items():
-        assert (level, kind) == (str(mixed.tables["runs"][name.replace(" ", "_")].iloc[0]), "fixed")
+        held = mixed.tables["runs"][name.replace(" ", "_")].iloc[0]
+        assert (level, kind) == (f"{held:g}" if isinstance(held, float) else str(held), "fixed")
     assert rows_of(page, "run-verdicts") == {title: [run[column]] for title, column in SETS.items()}
     responses = rows_of(page, "run-responses")
     units = {each.name.replace("_", " "): each.unit for each in OF_RUNS}
@@ -102,8 +103,7 @@ def test_the_curves_are_the_tables(mixed: Report, visit: Visit) -> None:
     looked = accuracies[(accuracies["split"] == "validation") & accuracies["loss"].map(math.isfinite)]
     for split, expected in {"training batch": losses, "validation": looked.set_index("step")["loss"]}.items():
         told = [
-            re.match(rf"step: (\d+); loss.*; split: {split}; loss: ([\d.,e+−-]+)$", label)
-            for label in marks(page, "run-loss")
+            re.match(rf"step: (\d+); loss: ([\d.,e+−-]+); split: {split}$", label) for label in marks(page, "run-loss")
         ]
         shown = {int(t[1]): read(t[2]) for t in told if t}
         assert shown.keys() == set(expected.index)
