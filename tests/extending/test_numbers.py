@@ -18,7 +18,7 @@ ANCHORS = {  # where the blocks of a quantity go, in order
     "A quantity": [
         ("bench/quantities.py", '    Quantity("milliseconds_per_step"'),
         ("bench/schema.py", '            "large_fraction": _real('),
-        ("bench/engine/probes.py", '    "large_fraction", "pair_correlation",'),
+        ("bench/engine/probes.py", '    "nonpositive_fraction", "large_fraction", "pair_correlation",'),
         ("bench/engine/probes.py", "            _share(tf.abs(u) >= LARGE_INPUT"),
     ]
 }
