@@ -16,7 +16,8 @@ from bench.analysis.recurrent import recurrent
 from bench.analysis.tables import Tables
 from bench.errors import BenchError
 from bench.factors import FACTORS, DatasetLevel, level_name, read_label
-from bench.theory.cells import BLOCKS, RecurrentCell, recurrent_cell_of
+from bench.factors.recurrence import GATES
+from bench.theory.cells import RecurrentCell, recurrent_cell_of
 from bench.theory.lags import LagProfile, lag_profile
 from bench.theory.weights import weight_law
 
@@ -96,13 +97,13 @@ def _features(run: Mapping[str, object], kernels: pd.DataFrame) -> int:
         return 0
     width, count = int(str(run["width"])), float(kernels.loc[str(run["run_id"]), "weight_count"])
     sides = 2 if str(run.get("direction", "forward")) == "bidirectional" else 1
-    return max(0, round(count / (sides * BLOCKS[str(run["cell"])] * width) - width))
+    return max(0, round(count / (sides * GATES[str(run["cell"])] * width) - width))
 
 
 def _input_weight_variance(run: Mapping[str, object], cell: RecurrentCell, features: int) -> float:
     """n_in Var(W)."""
     initializer = read_label(FACTORS["initializer"], run["initializer"])
-    return float(weight_law(initializer, features, BLOCKS[cell.cell] * cell.width).variance)
+    return float(weight_law(initializer, features, GATES[cell.cell] * cell.width).variance)
 
 
 def _input_variance(run: Mapping[str, object], looks: pd.DataFrame, kernels: pd.DataFrame) -> tuple[float, bool] | None:
@@ -116,7 +117,7 @@ def _input_variance(run: Mapping[str, object], looks: pd.DataFrame, kernels: pd.
     except BenchError:
         return None
     look = looks.loc[str(run["run_id"])]
-    blocks = BLOCKS[cell.cell]
+    blocks = GATES[cell.cell]
     bias = float(np.sum(cell.weights * (cell.keep_bias**2 + (cell.write_bias**2 if blocks == 4 else 0.0)))) / blocks
     state = float(look["mean"]) ** 2 + float(look["std"]) ** 2
     kept = (RESET if cell.cell == "gru" else 1.0) * cell.weight_variance * state

@@ -36,15 +36,18 @@ from bench.factors.datasets import (
 from bench.factors.groups import BIAS, GAIN, GATE_GROUPS, GROUPS, KERNEL, RECURRENT_KERNEL, planned_groups
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.losses import LABEL_SMOOTHING, LOSS, OF_TARGETS, misfit_of_targets
-from bench.factors.moments import BACKWARD, FORWARD, Moment, directions_of, kept_distances, moments, planned_moments
+from bench.factors.moments import Moment, kept_distances, moments, planned_moments
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, DROPOUT, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
 from bench.factors.recurrence import (
+    BACKWARD,
     CELL,
     DIRECTION,
+    FORWARD,
     GATE_BIAS,
     IN_TIME,
     RECURRENT_INITIALIZER,
     TRUNCATE,
+    directions_of,
     misfit_in_time,
 )
 from bench.factors.schedules import SCHEDULE, WARMUP

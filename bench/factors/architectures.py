@@ -9,10 +9,10 @@ from math import prod
 from bench.errors import nearest
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar
 from bench.factors.datasets import DATASET, TOKENS, DataKind, DatasetLevel, a_kind, dataset_level
+from bench.factors.recurrence import GATES, directions_of
 
 ACTIVATION_FLOATS = 8  # per unit of a dense layer, kept for the backward pass
 FLOPS_PER_WEIGHT = 6  # of a dense layer: two forward, four backward
-GATES = {"lstm": 4, "gru": 3}  # blocks of a cell's kernels; other cells have one
 GATE_FLOATS, STATE_FLOATS = 3, 1  # per unit and time step of a recurrent layer: of each gate, and beside them
 ANSWER_FLOATS = 3  # where the head reads every state
 LOOKED_GATE_FLOATS, LOOKED_STATE_FLOATS = 2, 1  # the same of the layer whose activations are looked at
@@ -57,7 +57,7 @@ def recurrent_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], out
     """Of recurrent layers of equal width over sequences (time steps, features), and a head on the last state."""
     depth, width = (int(structure[name].value or 0) for name in ("depth", "width"))
     length, features = (shape[0], prod(shape[1:])) if shape else (1, 1)
-    gates, ways = GATES.get(structure["cell"].name, 1), 2 if structure["direction"].name == "bidirectional" else 1
+    gates, ways = GATES.get(structure["cell"].name, 1), len(directions_of(structure))
     weights = ways * gates * width * (features + width + (ways + 1) * width * (depth - 1))
     of_gate = GATE_FLOATS + (0 if structure["normalization"].is_none else NORMALIZED_FLOATS)
     data = dataset_level(structure["dataset"])

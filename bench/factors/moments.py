@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from bench.factors.architectures import has_time
 from bench.factors.base import Choice
 from bench.factors.datasets import DataKind, dataset_level
+from bench.factors.recurrence import FORWARD, directions_of
 
-FORWARD, BACKWARD = "forward", "backward"
 UNKNOWN_LENGTH = 28  # of data that only the data can describe, as an MNIST image's rows
 
 
@@ -58,11 +58,6 @@ def moments(
         for distance in kept_distances(length)
         for time in ((length - 1 - distance) if direction == FORWARD else distance,)
     )
-
-
-def directions_of(structure: Mapping[str, Choice]) -> tuple[str, ...]:
-    """In which directions each recurrent layer of a structure goes."""
-    return (FORWARD, BACKWARD) if structure["direction"].name == "bidirectional" else (FORWARD,)
 
 
 def planned_moments(structure: Mapping[str, Choice]) -> list[tuple[int, Moment]]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bench.factors.base import Choice, Factor, Level, Place, Setting, above_zero
 from bench.factors.initializers import INITIALIZER
 
 IN_TIME = ("truncate", "gate_bias")  # factors with levels that must fit the length of the sequences
 SHORTEST = 2  # chrono's times are drawn between 1 and t_max - 1
+GATES = {"simple": 1, "lstm": 4, "gru": 3}  # blocks of a cell's kernels, [units, gates x units]
+FORWARD, BACKWARD = "forward", "backward"
 
 CELL = Factor(
     "cell", "What a recurrent layer computes at each time step.", Place.GRAPH, default="none",
@@ -101,3 +105,8 @@ def misfit_in_time(factor: str, choice: Choice, length: int) -> str:
             f'{{ level = "chrono", t_max = {SHORTEST + 1} }} gives it one.'
         )
     return ""
+
+
+def directions_of(structure: Mapping[str, Choice]) -> tuple[str, ...]:
+    """In which directions each recurrent layer of a structure goes."""
+    return (FORWARD, BACKWARD) if structure["direction"].name == "bidirectional" else (FORWARD,)

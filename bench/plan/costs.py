@@ -24,8 +24,9 @@ from bench.factors import (
     planned_groups,
     planned_moments,
 )
-from bench.factors.architectures import GATES, LOOKED_STEPS
+from bench.factors.architectures import LOOKED_STEPS
 from bench.factors.datasets import VALIDATION_ROWS
+from bench.factors.recurrence import GATES
 from bench.plan.model import Cohort
 from bench.suite import Cell
 

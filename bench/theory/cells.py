@@ -16,13 +16,12 @@ import numpy as np
 
 from bench.errors import BenchError, SuiteError, during
 from bench.factors import FACTORS, Choice, Factor, read_label
-from bench.factors.recurrence import CELL, GATE_BIAS, RECURRENT_INITIALIZER
+from bench.factors.recurrence import CELL, GATE_BIAS, GATES, RECURRENT_INITIALIZER
 from bench.theory.activations import Array, Nonlinearity, activation
 from bench.theory.describe import choice_of
 from bench.theory.quadrature import legendre
 from bench.theory.weights import weight_law
 
-BLOCKS = {"simple": 1, "lstm": 4, "gru": 3}
 CHRONO_NODES = 16  # of the uniform law of chrono's times
 
 UNCOVERED = {
@@ -91,7 +90,7 @@ def recurrent_cell_of(levels: Mapping[str, object], length: int | None = None) -
     if initializer.name == "identity":
         variance, kernel = float(initializer.setting("gain")) ** 2, "identity"
     else:
-        variance = weight_law(initializer, width, width * BLOCKS[cell]).variance
+        variance = weight_law(initializer, width, width * GATES[cell]).variance
         kernel = "orthogonal" if initializer.name == "orthogonal" else "independent"
     return RecurrentCell(cell, phi, width, variance, kernel, keep, write, weights, memory)
 

@@ -7,10 +7,10 @@ import numpy as np
 
 from bench.errors import SuiteError
 from bench.factors import Choice
+from bench.factors.recurrence import GATES
 
 # Blocks of Keras's kernels: the gate whose large bias keeps the state, and the one that lets new in, if it is another.
 KEEPING = {"lstm": (1, 0), "gru": (0, None)}
-GATES = {"simple": 1, "lstm": 4, "gru": 3}
 
 
 def identity_kernel(choice: Choice, shape: tuple[int, ...]) -> np.ndarray:
