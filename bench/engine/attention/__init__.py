@@ -1,0 +1,1 @@
+"""Attention: what happens between queries, keys and values, for all runs at once."""
