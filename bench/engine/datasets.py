@@ -89,7 +89,7 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
     samples = [x_train, x_validation]
     if vocabulary:
         samples = [x.astype(np.int32, copy=False) for x in samples]
-    elif isinstance(level, TaskLevel):
+    elif isinstance(level, TaskLevel) and not level.scaled:
         samples = [x.astype(np.float32, copy=False) for x in samples]
     else:
         by_feature = x_train.ndim == 3 and (level is None or choice.name == "npz")

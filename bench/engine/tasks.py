@@ -1,7 +1,7 @@
-"""Tasks on sequences: samples [rows, steps, features] that a rule draws, and digits read as sequences.
+"""Tasks on sequences: samples [rows, steps, features] or tokens [rows, steps] by a rule, and digits as sequences.
 
-Symbols are one-hot. Each draw has a seed of its own and belongs to the task, not to a suite: all replicates see the
-same rows, each in its own order, and the validation rows do not depend on how many rows train.
+Symbols are one-hot or tokens. Each draw has a seed of its own and belongs to the task, not to a suite: all replicates
+see the same rows, each in its own order, and the validation rows do not depend on how many rows train.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 
 TRAIN_SEED, VALIDATION_SEED, ORDER_SEED = 0, 1, 2
 PLACES = ((1, 2), (4, 5))  # tenths of a sequence between which the symbols of temporal_order stand
+BLOCK = 8192  # rows of all keys that are shuffled at once
 FOLDS, OF_TRAINING = 20, 0.8  # parts of the text; of each so much trains, and the rest validates
 
 
@@ -35,7 +36,7 @@ def adding(length: int, rows: int) -> Arrays:
             x[np.arange(count), rng.integers(low, high, count), 1] = 1.0
         return x, (x[..., 0] * x[..., 1]).sum(axis=1)
 
-    return _both(draw, rows)
+    return both(draw, rows)
 
 
 def recall(length: int, symbols: int, rows: int) -> Arrays:
@@ -50,7 +51,7 @@ def recall(length: int, symbols: int, rows: int) -> Arrays:
         shown[:, 0], shown[:, -1] = rng.integers(0, symbols, count), query
         return _one_hot(shown, symbols + 2), shown[:, 0]
 
-    return _both(draw, rows)
+    return both(draw, rows)
 
 
 def copy_memory(delay: int, items: int, symbols: int, rows: int) -> Arrays:
@@ -68,7 +69,7 @@ def copy_memory(delay: int, items: int, symbols: int, rows: int) -> Arrays:
         shown[:, items + delay - 1] = go
         return _one_hot(shown, symbols + 2), answers
 
-    return _both(draw, rows)
+    return both(draw, rows)
 
 
 def temporal_order(length: int, rows: int) -> Arrays:
@@ -85,7 +86,7 @@ def temporal_order(length: int, rows: int) -> Arrays:
             shown[np.arange(count), rng.integers(low * length // 10, high * length // 10, count)] = 4 + each
         return _one_hot(shown, 6), 2 * pair[0] + pair[1]
 
-    return _both(draw, rows)
+    return both(draw, rows)
 
 
 def parity(length: int, rows: int) -> Arrays:
@@ -98,7 +99,55 @@ def parity(length: int, rows: int) -> Arrays:
         minus = rng.integers(0, 2, (count, length))
         return (1.0 - 2.0 * minus[..., None]).astype(np.float32), minus.sum(axis=1) % 2
 
-    return _both(draw, rows)
+    return both(draw, rows)
+
+
+def associative_recall(pairs: int, symbols: int, rows: int) -> Arrays:
+    """The value that stood behind a key: tokens k v k v ... k v q [rows, 2 pairs + 1] and v's class [rows].
+
+    Keys are the tokens 0 to `symbols` - 1, no two of a sample alike; values the next `symbols`, drawn independently
+    and asked for by number from 0 (after Ba et al. 2016, whose keys are letters and whose values digits). Whoever
+    knows which values were shown and not which is whose is right as often as the commonest of them.
+    """
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        blocks = [min(BLOCK, count - start) for start in range(0, count, BLOCK)]
+        keys = np.concatenate([rng.permuted(np.tile(range(symbols), (b, 1)), axis=1)[:, :pairs] for b in blocks])
+        values, asked = rng.integers(0, symbols, (count, pairs)), rng.integers(0, pairs, count)
+        shown = np.empty((count, 2 * pairs + 1), np.int32)
+        shown[:, :-1:2], shown[:, 1::2] = keys, symbols + values
+        every = np.arange(count)
+        shown[:, -1] = keys[every, asked]
+        return shown, values[every, asked]
+
+    return both(draw, rows)
+
+
+def reverse(length: int, symbols: int, rows: int) -> Arrays:
+    """A sequence and, at its own steps, the sequence backwards: tokens [rows, length], both.
+
+    At each step all `symbols` are equally likely, and its own token says nothing: ln(symbols) without attention.
+    """
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        shown = rng.integers(0, symbols, (count, length), np.int32)
+        return shown, shown[:, ::-1].copy()
+
+    return both(draw, rows)
+
+
+def sort(length: int, symbols: int, rows: int) -> Arrays:
+    """A sequence and, at its own steps, the sequence in order: tokens [rows, length], both.
+
+    The answer at step i is the i-th of `length` draws in order: at most v if i + 1 of them are, by the binomial
+    distribution. The best constant's loss is the entropy of that, mean over steps.
+    """
+
+    def draw(rng: np.random.Generator, count: int) -> tuple[np.ndarray, np.ndarray]:
+        shown = rng.integers(0, symbols, (count, length), np.int32)
+        return shown, np.sort(shown, axis=1)
+
+    return both(draw, rows)
 
 
 def text(length: int, rows: int) -> Arrays:
@@ -145,7 +194,7 @@ def digits_pixels(permuted: bool) -> tuple[np.ndarray, np.ndarray]:
     return x.reshape(-1, 64)[:, order, None], y
 
 
-def _both(draw: Draw, rows: int) -> Arrays:
+def both(draw: Draw, rows: int) -> Arrays:
     """The training rows and the validation rows of a task."""
     train = draw(np.random.default_rng(TRAIN_SEED), rows)
     return *train, *draw(np.random.default_rng(VALIDATION_SEED), VALIDATION_ROWS)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from hashlib import file_digest
 from math import prod
 from pathlib import Path
+from typing import NamedTuple
 
 from bench.factors.base import Choice, Factor, Level, Place, Scalar, Setting
 from bench.factors.topics import SYMBOLS, TOPICS, bigram_entropy, topics_digest
@@ -16,7 +17,14 @@ MOST_NUMBERS = 2**28  # of a task's samples, of 4 bytes each: 1 GiB
 VALIDATION_ROWS = 1024  # of a task: one draw, the same whatever `rows` is
 LONGEST = 1000  # steps of a task's sequence
 TOKENS = "tokens"  # the kind of a sample that is whole numbers standing for symbols, one a step
-Sizes = tuple[tuple[int, ...], int]  # of one sample, and the number of classes, or of values a row
+
+
+class Sizes(NamedTuple):
+    """Of a task: one sample's shape, the number of classes, or of values a row, and of tokens where samples are."""
+
+    shape: tuple[int, ...]
+    classes: int
+    vocabulary: int = 0
 
 
 class DataKind(StrEnum):
@@ -52,6 +60,7 @@ class DatasetLevel(Level):
     run must get below instead. `zero_loss` is the loss of an answer of 0, near which networks start, over the best
     constant's, where it is known. With `steps_alike` no step of a sample differs from another by its place, so that the
     best constant answer is one for all steps. `blanks` says that most steps are one blank symbol: inputs that stay.
+    With `causal` what is asked at a step stands in the input at later ones, which a network must not look at there.
     """
 
     shape: tuple[int, ...] = ()
@@ -65,6 +74,7 @@ class DatasetLevel(Level):
     zero_loss: float = 1.0
     steps_alike: bool = False
     blanks: bool = False
+    causal: bool = False
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -98,25 +108,34 @@ class DatasetLevel(Level):
 
 @dataclass(frozen=True)
 class TaskLevel(DatasetLevel):
-    """A task whose sequences are drawn by a rule, as many as `rows` says; they are left as the rule makes them.
+    """A task whose samples are drawn by a rule, as many as `rows` says.
 
-    `sizes` has those of its settings; the fields hold those of the defaults.
+    Sequences are left as the rule makes them; images are scaled as any are (`scaled`). `sizes` has those of its
+    settings; the fields hold those of the defaults. `objects` says why its settings do not go together.
     """
 
-    sizes: Callable[[Mapping[str, Scalar]], Sizes] = lambda settings: ((), 0)
+    sizes: Callable[[Mapping[str, Scalar]], Sizes] = lambda settings: Sizes((), 0)
+    objects: Callable[[Mapping[str, Scalar]], str] = lambda settings: ""
+
+    @property
+    def scaled(self) -> bool:
+        """Whether its samples are scaled as `preprocessing` says."""
+        return self.kind == "image"
 
     def sized(self, settings: Mapping[str, Scalar]) -> DatasetLevel:
         """The level with the sizes that these settings give it."""
-        shape, classes = self.sizes(settings)
-        return replace(self, shape=shape, classes=classes, train_rows=int(settings["rows"]))
+        shape, classes, vocabulary = self.sizes(settings)
+        rows = int(settings["rows"])
+        return replace(self, shape=shape, classes=classes, vocabulary=vocabulary, train_rows=rows)
 
-    def too_large(self, settings: Mapping[str, Scalar]) -> str:
-        """Why so many samples of such a size cannot be drawn; empty where they can."""
+    def objection(self, settings: Mapping[str, Scalar]) -> str:
+        """Why samples of such settings, or so many, cannot be drawn; empty where they can."""
         sized = self.sized(settings)
         most = MOST_NUMBERS // prod(sized.shape) - VALIDATION_ROWS
         if sized.train_rows <= most:
-            return ""
-        return f"so many sequences of {sized.shape} take over 1 GiB: rows can be {most} at most."
+            return self.objects(settings)
+        what = "images" if self.kind == "image" else "sequences"
+        return f"so many {what} of {sized.shape} take over 1 GiB: rows can be {most} at most."
 
 
 def dataset_level(choice: Choice) -> DatasetLevel | None:
@@ -126,7 +145,7 @@ def dataset_level(choice: Choice) -> DatasetLevel | None:
 
 
 _ROWS = Setting(
-    10_000, "Training sequences that are drawn; rows / batch_size steps see none twice.", minimum=100, maximum=1_000_000
+    10_000, "Training samples that are drawn; rows / batch_size steps see none twice.", minimum=100, maximum=1_000_000
 )  # fmt: skip
 
 
@@ -137,12 +156,27 @@ def _drawn(length: int, least: int, **more: Setting) -> dict[str, Setting]:
 
 def _with_blank_and_query(settings: Mapping[str, Scalar]) -> Sizes:
     symbols = int(settings["symbols"])
-    return (int(settings["length"]), symbols + 2), symbols
+    return Sizes((int(settings["length"]), symbols + 2), symbols)
 
 
 def _copied(settings: Mapping[str, Scalar]) -> Sizes:
     delay, items, symbols = (int(settings[name]) for name in ("delay", "items", "symbols"))
-    return (delay + 2 * items, symbols + 2), symbols + 1
+    return Sizes((delay + 2 * items, symbols + 2), symbols + 1)
+
+
+def _rearranged(settings: Mapping[str, Scalar]) -> Sizes:
+    symbols = int(settings["symbols"])
+    return Sizes((int(settings["length"]),), symbols, symbols)
+
+
+def _paired(settings: Mapping[str, Scalar]) -> Sizes:
+    symbols = int(settings["symbols"])
+    return Sizes((2 * int(settings["pairs"]) + 1,), symbols, 2 * symbols)
+
+
+def _keys_differ(settings: Mapping[str, Scalar]) -> str:
+    pairs, symbols = int(settings["pairs"]), int(settings["symbols"])
+    return "" if pairs <= symbols else f"{pairs} pairs have different keys: symbols must be {pairs} or more."
 
 
 _COPIED = {
@@ -151,6 +185,8 @@ _COPIED = {
     "symbols": Setting(8, "How many symbols there are.", minimum=2, maximum=64),
     "rows": _ROWS,
 }
+
+_SYMBOLS = Setting(16, "How many symbols there are.", minimum=2, maximum=256)
 
 DATASET = Factor(
     "dataset", "The data that the networks classify.", Place.GRAPH, default="digits", plugins=True,
@@ -176,7 +212,7 @@ DATASET = Factor(
             "adding", "The sum of two marked numbers; each step is a number from U(0, 1) and a mark, one in each half.",
             "Hochreiter & Schmidhuber 1997", target="bench.engine.tasks:adding", shape=(50, 2), classes=1,
             train_rows=10_000, asks=DataKind.VALUES, learned_share=0.9, zero_loss=7.0, settings=_drawn(50, 2),
-            sizes=lambda settings: ((int(settings["length"]), 2), 1),
+            sizes=lambda settings: Sizes((int(settings["length"]), 2), 1),
         ),
         TaskLevel(
             "recall", "The symbol of the first step, asked for at the last; blanks in between.",
@@ -193,18 +229,51 @@ DATASET = Factor(
         TaskLevel(
             "temporal_order", "Which of X and Y stood at two places, in this order, among four other symbols.",
             "Hochreiter & Schmidhuber 1997", target="bench.engine.tasks:temporal_order", shape=(20, 6), classes=4,
-            train_rows=10_000, settings=_drawn(20, 10), sizes=lambda settings: ((int(settings["length"]), 6), 4),
+            train_rows=10_000, settings=_drawn(20, 10), sizes=lambda settings: Sizes((int(settings["length"]), 6), 4),
         ),
         TaskLevel(
             "parity", "Whether the number of -1 among steps of -1 and 1 is odd: no part of them tells anything.",
             "Minsky & Papert 1969", target="bench.engine.tasks:parity", shape=(10, 1), classes=2, train_rows=10_000,
-            settings=_drawn(10, 2), sizes=lambda settings: ((int(settings["length"]), 1), 2),
+            settings=_drawn(10, 2), sizes=lambda settings: Sizes((int(settings["length"]), 1), 2),
         ),
         TaskLevel(
             "text", "Each next character of windows of CPython's own help texts; characters are tokens.",
             "Karpathy 2015", target="bench.engine.tasks:text", shape=(32,), classes=SYMBOLS, train_rows=10_000,
             asks=DataKind.CLASSES_EACH, vocabulary=SYMBOLS, learned_loss=bigram_entropy, steps_alike=True,
-            settings=_drawn(32, 2), sizes=lambda settings: ((int(settings["length"]),), SYMBOLS),
+            causal=True, settings=_drawn(32, 2),
+            sizes=lambda settings: Sizes((int(settings["length"]),), SYMBOLS, SYMBOLS),
+        ),
+        TaskLevel(
+            "associative_recall", "The value of the last token, a key, among pairs of a key and a value shown before.",
+            "Ba et al. 2016", target="bench.engine.tasks:associative_recall", shape=(17,), classes=16,
+            train_rows=10_000, vocabulary=32, sizes=_paired, objects=_keys_differ,
+            settings={
+                "pairs": Setting(8, "Pairs of a key and a value; no key comes twice.", minimum=3, maximum=256),
+                "symbols": Setting(16, "How many keys there are, and how many values.", minimum=3, maximum=256),
+                "rows": _ROWS,
+            },
+        ),
+        TaskLevel(
+            "reverse", "The sequence backwards, answered at its own steps; symbols are tokens.",
+            "after Sutskever, Vinyals & Le 2014", target="bench.engine.tasks:reverse", shape=(16,), classes=16,
+            train_rows=10_000, asks=DataKind.CLASSES_EACH, vocabulary=16, learned_share=0.9, steps_alike=True,
+            sizes=_rearranged, settings=_drawn(16, 2, symbols=_SYMBOLS),
+        ),
+        TaskLevel(
+            "sort", "The sequence in order, answered at its own steps; symbols are tokens.",
+            "after Graves, Wayne & Danihelka 2014", target="bench.engine.tasks:sort", shape=(16,), classes=16,
+            train_rows=10_000, asks=DataKind.CLASSES_EACH, vocabulary=16, learned_share=0.9,
+            sizes=_rearranged, settings=_drawn(16, 2, symbols=_SYMBOLS),
+        ),
+        TaskLevel(
+            "shapes", "Outlines of a disc, a square, a cross or a triangle, 5 to 11 pixels large, at random places.",
+            "this project", target="bench.engine.shapes:shapes", shape=(16, 16, 1), classes=4, train_rows=10_000,
+            sizes=lambda settings: Sizes((int(settings["size"]), int(settings["size"]), 1), 4),
+            settings={
+                "size": Setting(16, "Pixels of an image's side.", minimum=11, maximum=128),
+                "noise": Setting(0.2, "Standard deviation of what is added to each pixel.", minimum=0.0, maximum=10.0),
+                "rows": _ROWS,
+            },
         ),
         DatasetLevel(
             "breast_cancer", "30 measurements of cell nuclei in 2 classes, shipped with scikit-learn.",

@@ -287,17 +287,19 @@ def _batch_fits_data(dataset: Choice, batch_size: Choice) -> str:
     return f"{data.name} has {data.train_rows} training rows."
 
 
-def _task_fits_memory(dataset: Choice) -> str:
+def _task_can_be_drawn(dataset: Choice) -> str:
     level = FACTORS["dataset"].level(dataset.name)
-    return level.too_large(dict(dataset.settings)) if isinstance(level, TaskLevel) else ""
+    return level.objection(dict(dataset.settings)) if isinstance(level, TaskLevel) else ""
 
 
 def _task_is_not_scaled(dataset: Choice, preprocessing: Choice) -> str:
     level = dataset_level(dataset)
-    if preprocessing.name == "standardize" or not (isinstance(level, TaskLevel) or (level and level.vocabulary)):
+    if preprocessing.name == "standardize" or level is None:
         return ""
     if level.vocabulary:
         return "tokens are symbols and have no scale; standardize leaves them as they are."
+    if not isinstance(level, TaskLevel) or level.scaled:
+        return ""
     return f"the sequences of {dataset.name} are left as they are drawn, whatever the preprocessing."
 
 
@@ -348,7 +350,7 @@ _NETWORKS = (
     "cell", "recurrent_initializer", "gate_bias", "direction", "truncate", "normalization", "skip", "initializer",
 )  # fmt: skip
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
-    (("dataset",), _task_fits_memory),
+    (("dataset",), _task_can_be_drawn),
     (("dataset", "preprocessing"), _task_is_not_scaled),
     (("dataset", "architecture"), _data_fits_network),
     *((("architecture", factor), _of_network(factor)) for factor in _NETWORKS),

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from scipy.special import entr
+from scipy.stats import binom
 
 from bench.analysis import Outcome, judge
 from bench.engine.datasets import describe, load, load_raw
@@ -35,7 +36,7 @@ activations = "never"
 evaluations = { at = [0, "last"] }
 """
 TASKS = [level.name for level in FACTORS["dataset"].levels if isinstance(level, TaskLevel)]
-RULED = [name for name in TASKS if name != "text"]  # whose targets follow from the sample alone
+RULED = [name for name in TASKS if name not in ("text", "shapes")]  # whose targets follow from the sample alone
 
 
 def dataset(name: str, **settings: object) -> Choice:
@@ -89,6 +90,21 @@ def _parity(x: np.ndarray) -> np.ndarray:
     return (np.prod(x[..., 0], axis=1) < 0).astype(int)
 
 
+def _recalled(x: np.ndarray) -> np.ndarray:
+    keys, values, symbols = x[:, :-1:2], x[:, 1::2], 16 if x.shape[1] == 17 else 5
+    assert keys.min() == 0 and keys.max() == symbols - 1 == values.min() - 1 and values.max() == 2 * symbols - 1
+    assert (np.diff(np.sort(keys, axis=1), axis=1) > 0).all()
+    asked = keys == x[:, -1:]
+    assert (asked.sum(axis=1) == 1).all() and asked.any(axis=0).all()
+    return values[asked] - symbols
+
+
+def _sorted_entropy(length: int, symbols: int) -> float:
+    """Mean over i of the entropy of the i-th of `length` draws in order, in nats."""
+    least = binom.sf(np.arange(length)[:, None], length, np.arange(1, symbols + 1) / symbols)
+    return float(entr(np.diff(least, axis=1, prepend=0.0)).sum(axis=1).mean())
+
+
 # What a task's samples say of their targets; the best constant answer's loss, in nats or squared; the digest of the
 # validation rows, which never change.
 RULES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, dict[str, object], str]] = {
@@ -97,6 +113,9 @@ RULES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, dict[str, obje
     "copy_memory": (_copy_memory, 4 * math.log(5) / 15, {"delay": 7, "items": 4, "symbols": 5}, "32981577417a5ddc"),
     "temporal_order": (_temporal_order, math.log(4), {"length": 37}, "0ffb0d79ae892886"),
     "parity": (_parity, math.log(2), {"length": 7}, "5cc69b1fe795af55"),
+    "associative_recall": (_recalled, math.log(5), {"pairs": 3, "symbols": 5}, "1c20aadbbe50730f"),
+    "reverse": (lambda x: x[:, ::-1], math.log(5), {"length": 7, "symbols": 5}, "954380bb4f1c54c3"),
+    "sort": (lambda x: np.sort(x, axis=1), _sorted_entropy(7, 5), {"length": 7, "symbols": 5}, "dd7fa0d0472ca309"),
 }
 
 
@@ -107,10 +126,11 @@ def test_targets_follow_from_the_samples_and_the_naive_loss_is_the_rule_s(name: 
     for choice in (dataset(name), dataset(name, **settings, rows=3000)):
         level, data = dataset_level(choice), load(choice, "standardize")
         assert isinstance(level, TaskLevel)
-        assert (level.shape, level.classes, level.train_rows) == (data.shape, data.classes, len(data.x_train))
-        assert (level.kind, level.asks, len(data.x_validation)) == ("sequence", data.kind, 1024)
+        assert (level.input_shape, level.classes, level.train_rows) == (data.shape, data.classes, len(data.x_train))
+        kind, numbers = ("tokens", np.int32) if data.vocabulary else ("sequence", np.float32)
+        assert (level.kind, level.asks, len(data.x_validation)) == (kind, data.kind, 1024)
         for x, y in ((data.x_train, data.y_train), (data.x_validation, data.y_validation)):
-            assert x.dtype == np.float32 and len(np.unique(x.reshape(len(x), -1), axis=0)) > 1
+            assert x.dtype == numbers and len(np.unique(x.reshape(len(x), -1), axis=0)) > 1
             np.testing.assert_allclose(y.ravel(), rule(x).ravel(), rtol=1e-6)
     fresh = naive_scores(data.kind, np.concatenate([data.y_train, data.y_validation]))["naive_loss"]
     assert fresh == pytest.approx(naive, rel=0.06)  # four standard errors of a variance from 4000 draws of adding
@@ -156,6 +176,44 @@ def test_text_is_windows_whose_targets_are_the_next_characters_and_validation_sh
     assert describe(choice).startswith(
         "text(length=20, rows=300): 300 training and 1024 validation rows of (20,) tokens of 97"
     )
+
+
+def _kind_shown(image: np.ndarray) -> int:
+    """Which outline stands in an image without noise: what is lit of the square around it tells."""
+    rows, columns = (np.flatnonzero(image.any(axis=axis)) for axis in (1, 0))
+    side = len(rows)
+    assert side == len(columns) and 5 <= side <= 11 and set(np.unique(image).tolist()) == {0.0, 1.0}
+    box = image[np.ix_(rows, columns)]
+    corners = box[[0, 0, -1, -1], [0, -1, 0, -1]].tolist()
+    kind = {(0, 0, 0, 0): 0, (1, 1, 1, 1): 1, (0, 0, 1, 1): 3}[tuple(map(int, corners))]
+    bars = box.all(axis=0).any() and box.all(axis=1).any() and box.sum() == 2 * side - 1
+    return 2 if bars else kind
+
+
+def test_shapes_are_outlines_of_four_kinds_and_sizes_at_all_places_and_noise_is_added() -> None:
+    x, y, again, _ = load_raw(dataset("shapes", size=12, noise=0.0, rows=2000))
+    assert [_kind_shown(image) for image in x[..., 0]] == y.tolist()
+    assert np.bincount(y).min() > 400 and x.any(axis=0).all() and x.shape[1:] == (12, 12, 1)
+    noisy = load_raw(dataset("shapes", size=12, noise=0.5, rows=2000))
+    assert np.array_equal(noisy[1], y) and np.std(noisy[2] - again) == pytest.approx(0.5, rel=0.02)
+    choice = dataset("shapes")
+    assert dataset_level(choice) == FACTORS["dataset"].level("shapes")
+    data = load(choice, "unit_mean_square")
+    assert (data.shape, data.classes, len(data.x_train)) == ((16, 16, 1), 4, 10_000)
+    np.testing.assert_allclose(np.square(data.x_validation).mean(axis=(1, 2, 3)), 1.0, rtol=1e-5)
+    naive = naive_scores(data.kind, np.concatenate([data.y_train, data.y_validation]))["naive_loss"]
+    assert naive == pytest.approx(math.log(4), rel=1e-3)
+
+
+def test_a_guess_among_the_values_shown_has_not_learned_which_is_whose() -> None:
+    times = np.arange(9)  # how often one of 16 values is among 8: docs/suites.md has the entropy of such a guess
+    assert 16 * (binom.pmf(times, 8, 1 / 16) * entr(times / 8)).sum() == pytest.approx(1.80, abs=0.005)
+    assert _sorted_entropy(16, 16) == pytest.approx(1.77, abs=0.005)
+    for pairs, symbols in ((3, 3), (3, 16), (8, 16)):
+        x, y, *_ = load_raw(dataset("associative_recall", pairs=pairs, symbols=symbols, rows=4000))
+        counts = (x[:, 1:-1:2, None] == np.arange(symbols, 2 * symbols)).sum(axis=1)
+        guessed = (counts.argmax(axis=1) == y).mean()
+        assert 1 / symbols + 0.1 < guessed < (1 + 1 / symbols) / 2  # half of the way from chance to 1
 
 
 def test_another_python_s_text_makes_other_runs_and_is_refused_where_the_suite_was_read(
@@ -205,6 +263,14 @@ def test_digits_as_sequences_are_the_digits() -> None:
         ('dataset = ["text"]', "text is tokens, numbers that stand for symbols, which mlp would take as sizes"),
         ('dataset = ["text"]\narchitecture = ["recurrent"]\npreprocessing = ["unit_mean_square"]',
          "tokens are symbols and have no scale; standardize leaves them"),
+        ('dataset = [{ level = "associative_recall", pairs = 20 }]',
+         "20 pairs have different keys: symbols must be 20 or more."),
+        ('dataset = [{ level = "associative_recall", pairs = 2 }]', "2 is not allowed: it must be at least 3"),
+        ('dataset = [{ level = "sort", symbols = 1 }]', "symbols of sort: 1 is not allowed: it must be at least 2"),
+        ('dataset = [{ level = "shapes", size = 10 }]', "size of shapes: 10 is not allowed: it must be at least 11"),
+        ('dataset = [{ level = "shapes", noise = -1 }]', "noise of shapes: -1 is not allowed: it must be at least 0"),
+        ('dataset = [{ level = "shapes", size = 128, rows = 100_000 }]',
+         "so many images of (128, 128, 1) take over 1 GiB: rows can be 15360 at most."),
         ('dataset = [{ level = "adding", lenght = 9 }]', '"lenght" is not a setting of adding. Did you mean "length"?'),
     ],
 )  # fmt: skip
