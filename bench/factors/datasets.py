@@ -60,7 +60,7 @@ class DatasetLevel(Level):
     run must get below instead. `zero_loss` is the loss of an answer of 0, near which networks start, over the best
     constant's, where it is known. With `steps_alike` no step of a sample differs from another by its place, so that the
     best constant answer is one for all steps. `blanks` says that most steps are one blank symbol: inputs that stay.
-    With `causal` what is asked at a step stands in the input at later ones, which a network must not look at there.
+    With `next_tokens` the answer at each step is the token that comes next, which no answer may see.
     """
 
     shape: tuple[int, ...] = ()
@@ -74,7 +74,7 @@ class DatasetLevel(Level):
     zero_loss: float = 1.0
     steps_alike: bool = False
     blanks: bool = False
-    causal: bool = False
+    next_tokens: bool = False
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -240,8 +240,8 @@ DATASET = Factor(
             "text", "Each next character of windows of CPython's own help texts; characters are tokens.",
             "Karpathy 2015", target="bench.engine.tasks:text", shape=(32,), classes=SYMBOLS, train_rows=10_000,
             asks=DataKind.CLASSES_EACH, vocabulary=SYMBOLS, learned_loss=bigram_entropy, steps_alike=True,
-            causal=True, settings=_drawn(32, 2),
-            sizes=lambda settings: Sizes((int(settings["length"]),), SYMBOLS, SYMBOLS),
+            next_tokens=True,
+            settings=_drawn(32, 2), sizes=lambda settings: Sizes((int(settings["length"]),), SYMBOLS, SYMBOLS),
         ),
         TaskLevel(
             "associative_recall", "The value of the last token, a key, among pairs of a key and a value shown before.",
