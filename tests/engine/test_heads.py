@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench.engine.attention.heads import Heads, causal
+from bench.engine.attention.heads import Heads, attend, attend_back, causal
 from bench.engine.attention.query_key import QueryKey, first_gain, query_key_of
 from bench.engine.attention.seen import ATTENTION_COLUMNS, KERNELS, head_columns
 from bench.errors import DataError
@@ -38,15 +38,13 @@ def test_it_is_what_keras_computes(masked: bool) -> None:
     x, pulled = noise(RUNS, SAMPLES, TOKENS, WIDE), noise(RUNS, SAMPLES, TOKENS, WIDE, seed=1)
     kernels = [noise(RUNS, WIDE, WIDE, seed=k + 2) for k in range(4)]
     biases = [noise(RUNS, WIDE, seed=k + 6) for k in range(4)]
-    heads = Heads(HEADS, EACH**-0.5, causal(TOKENS) if masked else None)
+    heads = Heads(HEADS, TOKENS, causal(TOKENS) if masked else ())
     flat = tf.reshape(x, [RUNS, -1, WIDE])
-    q, k, v = (tf.reshape(flat @ w + b[:, None], x.shape) for w, b in zip(kernels[:3], biases, strict=False))
-    out, kept = heads.attend(q, k, v)
-    made = tf.reshape(out, flat.shape) @ kernels[3] + biases[3][:, None]
-    d_out = tf.reshape(tf.reshape(pulled, flat.shape) @ tf.transpose(kernels[3], [0, 2, 1]), x.shape)
-    d_each, _ = heads.back(kept, d_out)
-    mine = [tf.matmul(flat, tf.reshape(d, flat.shape), transpose_a=True) for d in d_each]
-    mine.append(tf.matmul(tf.reshape(out, flat.shape), tf.reshape(pulled, flat.shape), transpose_a=True))
+    q, k, v = (flat @ w + b[:, None] for w, b in zip(kernels[:3], biases, strict=False))
+    out, kept = attend(heads, q, k, v)
+    made, d_made = out @ kernels[3] + biases[3][:, None], tf.reshape(pulled, flat.shape)
+    d_each, _ = attend_back(heads, kept, d_made @ tf.transpose(kernels[3], [0, 2, 1]))
+    mine = [tf.matmul(flat, each, transpose_a=True) for each in d_each] + [tf.matmul(out, d_made, transpose_a=True)]
     for run in range(RUNS):
         layer = keras_attention([w[run].numpy() for w in kernels], [b[run].numpy() for b in biases])
         with tf.GradientTape() as tape:
@@ -79,11 +77,11 @@ def expected_logits(choice: Choice, q: Any, k: Any, gains: list[Any]) -> Any:
 
 @pytest.mark.parametrize("choice", LEVELS, ids=lambda choice: choice.name)
 def test_each_variant_is_its_formula_and_its_way_back_the_tapes(choice: Choice) -> None:
-    q, k, v, pulled = (noise(RUNS, SAMPLES, TOKENS, WIDE, seed=s, scale=2.0) for s in range(4))
-    heads = Heads(HEADS, EACH**-0.5, causal(TOKENS), query_key_of(choice, EACH, TOKENS))
+    q, k, v, pulled = (noise(RUNS, SAMPLES * TOKENS, WIDE, seed=s, scale=2.0) for s in range(4))
+    heads = Heads(HEADS, TOKENS, causal(TOKENS), query_key=query_key_of(choice, EACH, TOKENS))
     learned = [each.start + noise(RUNS, *each.shape, seed=9) / 4 for each in heads.query_key.learned]
-    out, kept = heads.attend(q, k, v, learned)
-    d_each, d_learned = heads.back(kept, pulled, learned)
+    out, kept = attend(heads, q, k, v, learned)
+    d_each, d_learned = attend_back(heads, kept, pulled, learned)
     visible = np.tri(TOKENS, dtype=bool)
     for run in range(RUNS):
         given, gains = [each[run] for each in (q, k, v)], [each[run] for each in learned]
@@ -99,17 +97,18 @@ def test_each_variant_is_its_formula_and_its_way_back_the_tapes(choice: Choice) 
 
 
 def test_measurements_are_their_definitions() -> None:
-    q, k, v = (noise(RUNS, SAMPLES, TOKENS, WIDE, seed=s) for s in range(3))
+    q, k, v = (noise(RUNS, SAMPLES * TOKENS, WIDE, seed=s) for s in range(3))
     gradients = {name: noise(RUNS, WIDE, WIDE, seed=s + 3) for s, name in enumerate(KERNELS)}
-    for visible in (None, causal(TOKENS)):
-        heads = Heads(HEADS, 0.7, visible)
-        _, kept = heads.attend(q, k, v)
+    for visible in ((), causal(TOKENS)):
+        heads = Heads(HEADS, TOKENS, visible, inverse=True)
+        _, kept = attend(heads, q, k, v)
         rows = head_columns(heads, kept, gradients).numpy()
         assert rows.shape == (HEADS, len(ATTENTION_COLUMNS), RUNS)
-        sees = np.ones((TOKENS, TOKENS), bool) if visible is None else visible
+        sees = np.tri(TOKENS, dtype=bool) if visible else np.ones((TOKENS, TOKENS), bool)
         for head, run in np.ndindex(HEADS, RUNS):
             part = slice(head * EACH, (head + 1) * EACH)
-            scores = np.einsum("bqn,bkn->bqk", *(np.asarray(x[run, ..., part], np.float64) for x in (q, k))) * 0.7
+            own = [np.reshape(x[run, :, part], (SAMPLES, TOKENS, EACH)).astype(np.float64) for x in (q, k)]
+            scores = np.einsum("bqn,bkn->bqk", *own) / EACH
             entropies, shares, largest = [], [], []
             for sample, query in np.ndindex(SAMPLES, TOKENS):
                 logits = scores[sample, query, sees[query]]
@@ -127,18 +126,20 @@ def test_measurements_are_their_definitions() -> None:
 
 
 def test_one_key_that_takes_all_has_no_entropy_and_equal_keys_have_it_all() -> None:
-    zero, gradients = tf.zeros([1, 1, TOKENS, WIDE]), {name: tf.zeros([1, WIDE, WIDE]) for name in KERNELS}
-    heads = Heads(HEADS, 1.0)
-    alike = head_columns(heads, heads.attend(zero, zero, zero)[1], gradients)[0, :5, 0]
+    zero, gradients = tf.zeros([1, TOKENS, WIDE]), {name: tf.zeros([1, WIDE, WIDE]) for name in KERNELS}
+    heads = Heads(HEADS, TOKENS, inverse=True)
+    alike = head_columns(heads, attend(heads, zero, zero, zero)[1], gradients)[0, :5, 0]
     np.testing.assert_allclose(alike, [np.log(TOKENS), 1.0, 0.0, 0.0, 1 / TOKENS], 1e-6)
-    one = tf.concat([tf.ones([1, 1, 1, WIDE]), zero[:, :, 1:]], axis=2)
-    taken = head_columns(heads, heads.attend(zero + 100.0, one, zero)[1], gradients)[0, :5, 0]
-    np.testing.assert_allclose(taken, [0.0, 0.0, 400.0, 160.0, 1.0], 1e-6, 1e-30)
+    one = tf.concat([tf.ones([1, 1, WIDE]), zero[:, 1:]], axis=1)
+    taken = head_columns(heads, attend(heads, zero + 100.0, one, zero)[1], gradients)[0, :5, 0]
+    np.testing.assert_allclose(taken, [0.0, 0.0, 100.0, 40.0, 1.0], 1e-6, 1e-30)
 
 
 def test_a_query_that_sees_no_key_is_refused() -> None:
-    with pytest.raises(DataError, match="the query at position 2 sees no key"):
-        Heads(HEADS, 1.0, causal(3) & np.array([True, True, False])[:, None])
+    first, *rest = causal(3)
+    with pytest.raises(DataError, match="the token at place 0 sees no key"):
+        Heads(HEADS, 3, ((False,) * 3, *rest))
+    assert Heads(HEADS, 3, (first, *rest)) == Heads(HEADS, 3, causal(3))
 
 
 def test_the_cosines_scale_starts_where_henry_2020_has_it() -> None:

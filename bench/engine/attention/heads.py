@@ -1,7 +1,7 @@
 """Attention of all runs at once, written out: scores, mask, softmax and output, and the way back by hand.
 
-Shapes: R runs, B samples, T tokens, d numbers a token; h heads of n = d / h numbers each, side by side as Keras
-flattens them. Scores and weights are [R, B, h, T, T], the last axis the keys.
+Shapes: R runs, B samples, T tokens, d numbers a token; h heads of n = d / h units each, side by side as Keras
+flattens them. Queries, keys and values are [R, B * T, d]; scores and weights [R, B, h, T, T], the last axis the keys.
 Source: Vaswani et al. 2017 (arXiv:1706.03762), section 3.2; it agrees with Keras's `MultiHeadAttention`.
 """
 
@@ -16,18 +16,20 @@ import tensorflow as tf
 from bench.engine.attention.query_key import QueryKey
 from bench.errors import DataError
 
+Mask = tuple[tuple[bool, ...], ...]
 # What the way back needs: queries times the scale, keys, values and weights; q and k as given where they are prepared.
 Kept = tuple[tf.Tensor, ...]
 
 
 @dataclass(frozen=True)
 class Heads:
-    """The heads of a layer.
+    """What attention depends on beside its inputs.
 
     Attributes:
-        count: how many there are.
-        scale: what multiplies the product of a query and a key.
-        visible: whether a query (first axis) sees a key, [T, T]; None: each sees all.
+        count: how many heads there are.
+        length: T.
+        visible: whether a query (first) sees a key, T x T; empty: each sees all.
+        inverse: whether logits are scaled by 1 / n; by 1 / sqrt(n) otherwise.
         query_key: what becomes of queries, keys and their product.
 
     Raises:
@@ -35,83 +37,106 @@ class Heads:
     """
 
     count: int
-    scale: float
-    visible: np.ndarray | None = None
+    length: int
+    visible: Mask = ()
+    inverse: bool = False
     query_key: QueryKey = field(default_factory=QueryKey)
 
     def __post_init__(self) -> None:
-        if self.visible is not None and not self.visible.any(axis=1).all():
-            blind = int(np.flatnonzero(~self.visible.any(axis=1))[0])
-            raise DataError(f"the query at position {blind} sees no key: its weights would be 0 / 0.")
+        blind = [place for place, keys in enumerate(self.visible) if not any(keys)]
+        if blind:
+            raise DataError(
+                f"the token at place {blind[0]} sees no key, so that its weights are 0 / 0: let it see itself."
+            )
 
-    def attend(
-        self, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, learned: Sequence[tf.Tensor] = ()
-    ) -> tuple[tf.Tensor, Kept]:
-        """What the tokens are given, [R, B, T, d], of their queries, keys and values, [R, B, T, d] each.
-
-        Args:
-            learned: of each of `query_key.learned` one tensor [R, ...].
-        """
-        q, k, v = (self._split(each) for each in (q, k, v))
-        given = () if self.query_key.prepare is None else (q, k)
-        if self.query_key.prepare is not None:
-            q, k = self.query_key.prepare(q, k, learned)
-        q = q if self.query_key.rescales else q * self.scale
-        weights = tf.nn.softmax(self._seen(self._capped(tf.matmul(q, k, transpose_b=True))))
-        return self._joined(tf.matmul(weights, v)), (q, k, v, weights, *given)
-
-    def back(
-        self, kept: Kept, out: tf.Tensor, learned: Sequence[tf.Tensor] = ()
-    ) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
-        """From the gradient for what `attend` gave, [R, B, T, d], to those for q, k, v and for what is learned.
-
-        With weights w = softmax(l), dl = w (dw - sum over keys of w dw).
-        """
-        q, k, v, weights = kept[:4]
-        out = self._split(out)
-        d_v = tf.matmul(weights, out, transpose_a=True)
-        d_logits = weights * tf.matmul(out, v, transpose_b=True)
-        d_logits -= weights * tf.reduce_sum(d_logits, axis=-1, keepdims=True)
-        cap = self.query_key.cap
-        if cap is not None:
-            d_logits *= 1.0 - tf.square(tf.tanh(tf.matmul(q, k, transpose_b=True) / cap))
-        d_q, d_k = tf.matmul(d_logits, k), tf.matmul(d_logits, q, transpose_a=True)
-        d_q = d_q if self.query_key.rescales else d_q * self.scale
-        d_learned: list[tf.Tensor] = []
-        if self.query_key.prepare is not None:
-            given, gains = list(kept[4:]), list(learned)
-            with tf.GradientTape() as tape:
-                tape.watch([given, gains])
-                ready = self.query_key.prepare(given[0], given[1], gains)
-            (d_q, d_k), d_learned = tape.gradient(ready, [given, gains], [d_q, d_k])
-        return [self._joined(each) for each in (d_q, d_k, d_v)], d_learned
-
-    def scores(self, kept: Kept) -> tf.Tensor:
-        """Products of queries and keys times the scale, before cap and mask, [R, B, h, T, T]."""
-        return tf.matmul(kept[0], kept[1], transpose_b=True)
-
-    def logits(self, kept: Kept) -> tf.Tensor:
-        """What the softmax is taken of, [R, B, h, T, T]."""
-        return self._seen(self._capped(self.scores(kept)))
-
-    def _capped(self, scores: tf.Tensor) -> tf.Tensor:
-        cap = self.query_key.cap
-        return scores if cap is None else cap * tf.tanh(scores / cap)
-
-    def _seen(self, logits: tf.Tensor) -> tf.Tensor:
-        return logits if self.visible is None else tf.where(self.visible, logits, logits.dtype.min)
-
-    def _split(self, x: tf.Tensor) -> tf.Tensor:
-        """From [R, B, T, d] to [R, B, h, T, n]."""
-        runs, samples, tokens, wide = x.shape
-        return tf.transpose(tf.reshape(x, [runs, samples, tokens, self.count, wide // self.count]), [0, 1, 3, 2, 4])
-
-    def _joined(self, x: tf.Tensor) -> tf.Tensor:
-        """From [R, B, h, T, n] to [R, B, T, d]."""
-        runs, samples, _, tokens, wide = x.shape
-        return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4]), [runs, samples, tokens, self.count * wide])
+    @property
+    def seen(self) -> np.ndarray:
+        """Whether a query sees a key, [T, T]."""
+        return np.array(self.visible) if self.visible else np.ones((self.length, self.length), bool)
 
 
-def causal(tokens: int) -> np.ndarray:
-    """Whether a query sees a key where it sees itself and what came before, [T, T]."""
-    return np.tri(tokens, dtype=bool)
+def causal(length: int) -> Mask:
+    """What a token sees that sees itself and those before it."""
+    return tuple(tuple(bool(key <= query) for key in range(length)) for query in range(length))
+
+
+def attend(
+    heads: Heads, q: tf.Tensor, k: tf.Tensor, v: tf.Tensor, learned: Sequence[tf.Tensor] = ()
+) -> tuple[tf.Tensor, Kept]:
+    """What the heads say, [R, B * T, d], of queries, keys and values.
+
+    Args:
+        learned: of each of `query_key.learned` one tensor [R, ...].
+    """
+    q, k, v = (_apart(heads, each) for each in (q, k, v))
+    given, prepare = (), heads.query_key.prepare
+    if prepare is not None:
+        given, (q, k) = (q, k), prepare(q, k, learned)
+    if not heads.query_key.rescales:
+        q = q * _scale(heads, q)
+    weights = tf.nn.softmax(_masked(heads, _capped(heads, tf.matmul(q, k, transpose_b=True))))
+    return _together(tf.matmul(weights, v)), (q, k, v, weights, *given)
+
+
+def attend_back(
+    heads: Heads, kept: Kept, given: tf.Tensor, learned: Sequence[tf.Tensor] = ()
+) -> tuple[list[tf.Tensor], list[tf.Tensor]]:
+    """From the gradient for what the heads say, [R, B * T, d], to those for q, k, v and for what is learned.
+
+    With weights w = softmax(l), dl = w (dw - sum over keys of w dw).
+    """
+    q, k, v, weights = kept[:4]
+    given = _apart(heads, given)
+    d_v = tf.matmul(weights, given, transpose_a=True)
+    d_logits = weights * tf.matmul(given, v, transpose_b=True)
+    d_logits -= weights * tf.reduce_sum(d_logits, axis=-1, keepdims=True)
+    if heads.query_key.cap is not None:
+        d_logits *= 1.0 - tf.square(tf.tanh(scores(kept) / heads.query_key.cap))
+    d_q, d_k = tf.matmul(d_logits, k), tf.matmul(d_logits, q, transpose_a=True)
+    if not heads.query_key.rescales:
+        d_q = d_q * _scale(heads, q)
+    d_learned: list[tf.Tensor] = []
+    if heads.query_key.prepare is not None:
+        sources, gains = list(kept[4:]), list(learned)
+        with tf.GradientTape() as tape:
+            tape.watch([sources, gains])
+            ready = heads.query_key.prepare(sources[0], sources[1], gains)
+        (d_q, d_k), d_learned = tape.gradient(ready, [sources, gains], [d_q, d_k])
+    return [_together(each) for each in (d_q, d_k, d_v)], d_learned
+
+
+def scores(kept: Kept) -> tf.Tensor:
+    """Products of queries and keys times the scale, before cap and mask, [R, B, h, T, T]."""
+    return tf.matmul(kept[0], kept[1], transpose_b=True)
+
+
+def logits(heads: Heads, kept: Kept) -> tf.Tensor:
+    """What the softmax is taken of, [R, B, h, T, T]."""
+    return _masked(heads, _capped(heads, scores(kept)))
+
+
+def _scale(heads: Heads, q: tf.Tensor) -> float:
+    units = float(q.shape[-1])
+    return 1.0 / units if heads.inverse else units**-0.5
+
+
+def _capped(heads: Heads, products: tf.Tensor) -> tf.Tensor:
+    cap = heads.query_key.cap
+    return products if cap is None else cap * tf.tanh(products / cap)
+
+
+def _masked(heads: Heads, products: tf.Tensor) -> tf.Tensor:
+    return tf.where(heads.seen, products, products.dtype.min) if heads.visible else products
+
+
+def _apart(heads: Heads, x: tf.Tensor) -> tf.Tensor:
+    """From [R, B * T, d] to [R, B, h, T, n]."""
+    runs, tokens, width = x.shape
+    split = [runs, tokens // heads.length, heads.length, heads.count, width // heads.count]
+    return tf.transpose(tf.reshape(x, split), [0, 1, 3, 2, 4])
+
+
+def _together(x: tf.Tensor) -> tf.Tensor:
+    """From [R, B, h, T, n] to [R, B * T, d]."""
+    runs, samples, count, length, units = x.shape
+    return tf.reshape(tf.transpose(x, [0, 1, 3, 2, 4]), [runs, samples * length, count * units])

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from bench.engine.attention.heads import Heads, Kept
+from bench.engine.attention.heads import Heads, Kept, logits, scores
 from bench.engine.clipping import variable_norms
 
 KERNELS = ("query_kernel", "key_kernel", "value_kernel", "output_kernel")
@@ -30,23 +30,21 @@ def head_columns(heads: Heads, kept: Kept, gradients: Mapping[str, tf.Tensor]) -
 
     Args:
         heads: the layer's.
-        kept: what `Heads.attend` kept.
+        kept: what `attend` kept.
         gradients: of the loss for the kernels of `KERNELS`, [R, d, d], heads side by side.
     """
-    weights, scores = kept[3], heads.scores(kept)
-    tokens = weights.shape[-1]
-    visible = np.ones((tokens, tokens), bool) if heads.visible is None else heads.visible
-    entropy = -_wide(tf.reduce_sum(tf.math.multiply_no_nan(tf.nn.log_softmax(heads.logits(kept)), weights), axis=-1))
+    weights, products, visible = kept[3], scores(kept), heads.seen
+    entropy = -_wide(tf.reduce_sum(tf.math.multiply_no_nan(tf.nn.log_softmax(logits(heads, kept)), weights), axis=-1))
     share = visible.sum(axis=1) > 1
     of_share = np.where(share, 1.0 / np.log(np.maximum(visible.sum(axis=1), 2)), 0.0) / max(share.sum(), 1)
-    seen = _wide(tf.where(visible, scores, 0.0))
+    seen = _wide(tf.where(visible, products, 0.0))
     pairs = float(visible.sum()) * weights.shape[1]
     mean = tf.reduce_sum(seen, axis=[1, 3, 4], keepdims=True) / pairs
     spread = tf.reduce_sum(tf.where(visible, tf.square(seen - mean), 0.0), axis=[1, 3, 4]) / pairs
     columns = [
         tf.reduce_mean(entropy, axis=[1, 3]),
         tf.reduce_sum(tf.reduce_mean(entropy, axis=1) * of_share, axis=-1) + (0.0 if share.any() else np.nan),
-        _wide(tf.reduce_max(tf.where(visible, scores, scores.dtype.min), axis=[1, 3, 4])),
+        _wide(tf.reduce_max(tf.where(visible, products, products.dtype.min), axis=[1, 3, 4])),
         tf.sqrt(spread),
         tf.reduce_mean(_wide(tf.reduce_max(weights, axis=-1)), axis=[1, 3]),
     ]
