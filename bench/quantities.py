@@ -18,10 +18,15 @@ ALL_LAYERS = "all"  # the head too
 EACH = "each"  # one number per recorded step: what rules look at
 LEARNED = "learned"  # the accuracy from which a run counts as learned
 LAYERED = ("activations", "gradient_norms")  # tables with layers, in the order in which reading them takes least room
-SLICED = ("time_gradients", "parameter_groups")  # tables with several rows a layer, of which a `Slice` makes one number
+# Tables with several rows a layer, of which a `Slice` makes one number.
+SLICED = ("time_gradients", "attention", "positions", "parameter_groups")
 WITH_LAYERS = (*LAYERED, *SLICED)
 WHOLE_RUN = ("runs", "timings", "divergence_events")  # tables without recorded steps: a lost run is in them too
-SHARES = ("accuracy", "balanced_accuracy", "largest_answer_share", "clipped")  # beside those named fractions
+# Between 0 and 1, beside those named fractions.
+SHARES = (
+    "accuracy", "balanced_accuracy", "largest_answer_share", "clipped", "skipped", "entropy_share", "max_weight",
+    "rank_residual",
+)  # fmt: skip
 ACCURACY = (("accuracy", 1.0),)
 LOSS = (("loss", 1.0),)
 HORIZON = 0.01  # the share of a gradient that is left where it ends
@@ -56,6 +61,10 @@ class Slice:
         horizon: makes it the smallest lag with less than this share of the value at lag 0; infinity if there is none.
         direction: forward or backward; "" for the mean over the layer's directions.
         group: of `parameter_groups`.
+        head: of `attention`, one of the heads, or how all become one number: mean, min or max.
+        place: of `positions`, a row and a column, counted from the end where negative; or corner, edge or center, the
+            mean over those; "" for the mean over all.
+        over_place: divide by the value there, before the transform.
     """
 
     lag: int | str | tuple[int, int] | None = None
@@ -63,6 +72,9 @@ class Slice:
     horizon: float | None = None
     direction: str = ""
     group: str = ""
+    head: int | str = "mean"
+    place: tuple[int, int] | str = ""
+    over_place: tuple[int, int] | str = ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +146,9 @@ class Quantity:
         """How far apart two runs' numbers can be: 1 for shares, which lie between 0 and 1, else infinity."""
         ((name, power),) = self.of if len(self.of) == 1 else (("", 0.0),)
         plain = power == 1.0 and self.transform == "none" and self.take in ("mean", "median", "min", "max")
-        plain = plain and self.slice.over_lag is None and not isinstance(self.slice.lag, tuple) and not self.counts_lags
+        part = self.slice
+        plain = plain and part.over_lag is None and not part.over_place and not isinstance(part.lag, tuple)
+        plain = plain and not self.counts_lags
         return 1.0 if plain and (name in SHARES or name.endswith("_fraction")) else math.inf
 
     @property

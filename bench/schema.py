@@ -183,6 +183,18 @@ TABLES: dict[str, TableSpec] = {
                 "normalization before it."
             ),
             "pair_correlation": _real("Mean cosine between the h of two probe samples; 1 is collapse."),
+            "token_cosine": _real(
+                "Mean cosine between two tokens of a sample, in the stream that leaves a transformer's sub-layer. This "
+                "and the next two are null without tokens."
+            ),
+            "token_distance": _real(
+                "1 less that cosine, computed of tokens whose common part is taken off first, so that it does not end "
+                "where float32 tells no cosine from 1."
+            ),
+            "rank_residual": _real(
+                "What is left of the stream X of a sample without the mean of its tokens, |X - 1 mean| / |X| in "
+                "Frobenius norms; 0 where all tokens are one."
+            ),
             "layer_jacobian_singular_value_mean": _real(
                 "Mean singular value of dh/d(h of the layer below), over a few probe samples. This and the next two "
                 "are null unless [record] asks for jacobians, and with a normalization or a skip connection."
@@ -232,6 +244,42 @@ TABLES: dict[str, TableSpec] = {
             ),
         },
     ),
+    "attention": TableSpec(
+        "run, step, sub-layer with attention (32 of them at most, evenly), head (16 at most)",
+        _RUN_ID
+        | _STEP
+        | {
+            "layer_index": _count("Sub-layer, 0 nearest the input: 2b is the attention of block b."),
+            "head": _count("Head, from 0, by its place among the kernels' columns."),
+            "entropy": _real("Mean over samples and queries of -sum a ln a, a a query's weights.", "nat"),
+            "entropy_share": _real(
+                "The same mean of each entropy over ln of the keys that its query sees, which is its largest: 1 is "
+                "uniform, 0 one key. A query that sees one key is left out."
+            ),
+            "max_logit": _real("Largest of q k scale over samples and visible pairs, before mask or cap."),
+            "logit_std": _real("Standard deviation of those same logits."),
+            "max_weight": _real("Mean over samples and queries of a query's largest weight."),
+            "query_grad_norm": _real("L2 norm of d(data loss)/d(the head's columns of the query kernel)."),
+            "key_grad_norm": _real("The same of the key kernel."),
+            "value_grad_norm": _real("The same of the value kernel."),
+            "output_grad_norm": _real("The same of the head's rows of the output kernel."),
+        },
+    ),
+    "positions": TableSpec(
+        "run, step, convolutional layer (16 at most, evenly), position that is kept: all of 8 x 8 or of a sequence of "
+        "64, of more those near a border and in the middle",
+        _RUN_ID
+        | _STEP
+        | {
+            "layer_index": _count("Convolutional layer, 0 nearest the input."),
+            "row": _count("Row of the layer's output, from 0; 0 of a sequence."),
+            "column": _count("Column of it, from 0; of a sequence its place."),
+            "mean_square": _real("Mean of z squared over the batch's samples and channels."),
+            "preactivation_grad_norm": _real(
+                "Root mean square over samples of the L2 norm over channels of B d(loss)/dz there."
+            ),
+        },
+    ),
     "parameter_groups": TableSpec(
         "run, step, layer (the head included), group of its parameters",
         _RUN_ID
@@ -241,7 +289,8 @@ TABLES: dict[str, TableSpec] = {
             "group": _text(
                 "kernel, recurrent_kernel, bias, gain (what a normalization multiplies by), and of an LSTM gate_i, "
                 "gate_f, gate_c, gate_o, of a GRU gate_z, gate_r, gate_h: that gate's columns of kernel, recurrent "
-                "kernel and bias together. Both directions of a layer are one."
+                "kernel and bias together. Both directions of a layer are one. Of a transformer query, key, value, "
+                "output, ff_in, ff_out, each kernel with its bias, and embedding, of tokens and positions together."
             ),
             "grad_norm": _real("L2 norm of d(data loss)/d(the group), before clipping, no penalties."),
             "weight_norm": _real("L2 norm of the group before the update."),
@@ -265,6 +314,17 @@ TABLES: dict[str, TableSpec] = {
             "global_grad_norm": _real("L2 norm of the whole gradient, penalty included, before clipping."),
             "clipped_grad_norm": _real("The same after clipping: what the optimizer was given."),
             "clipped": Column(pa.bool_(), "", "Whether clipping changed the gradient at this step."),
+            "loss_scale": _real(
+                "What the loss was multiplied by before the gradient was taken, and that divided by after; null where "
+                "nothing scales it."
+            ),
+            "skipped": Column(
+                pa.bool_(), "", "Whether the step made no update, as a scaled gradient was not finite; null likewise."
+            ),
+            "log_z_square": _real(
+                "Mean over the batch of the square of ln Z, Z the sum of the exponentials of a head's logits: what "
+                "z_loss multiplies; null without classes, or where no transformer is."
+            ),
         },
     ),
     "evaluations": TableSpec(
@@ -330,7 +390,8 @@ TABLES: dict[str, TableSpec] = {
 }
 
 
-ASKED = ("time_gradients", "parameter_groups")  # tables of cohorts alone whose suite names them in [record]
+# Tables of cohorts alone whose suite names them in [record].
+ASKED = ("time_gradients", "attention", "positions", "parameter_groups")
 
 
 def recorded(table: str, asked: Container[str]) -> bool:

@@ -1,4 +1,4 @@
-"""Tables with rows within a layer, its time steps or groups of parameters: from those rows to one number a layer.
+"""Tables with rows within a layer, of time steps, heads, positions or groups: from those rows to one number a layer.
 
 What a quantity says of them (`bench.quantities.Slice`) is done first, and then its layers and steps as in any table.
 """
@@ -28,7 +28,53 @@ def sliced(frame: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
         own = own.assign(value=_of(own["value"], quantity.transform))
         own = own.assign(layer_name=np.where(frame["layer_index"] == last, "head", "hidden"))
         return own[frame["group"] == quantity.slice.group]
+    if quantity.table == "attention":
+        return _of_heads(own.assign(head=frame["head"]), quantity)
+    if quantity.table == "positions":
+        return _of_places(own.assign(row=frame["row"], column=frame["column"]), quantity)
     return _over_time(own.assign(direction=frame["direction"], time=frame["time"], lag=frame["lag"]), quantity)
+
+
+def _of_heads(rows: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
+    """One head's, or the mean, the smallest or the largest of all."""
+    rows = rows.assign(value=_of(rows["value"], quantity.transform))
+    head = quantity.slice.head
+    if isinstance(head, int):
+        return rows.loc[rows["head"] == head, [*KEYS, "value"]]
+    return rows.groupby(KEYS, observed=True, sort=False)["value"].agg(head).reset_index()
+
+
+def _of_places(rows: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
+    """The mean over the positions that are meant."""
+    layers = rows.groupby(["run_id", "layer_index"], observed=True, sort=False)[["row", "column"]].transform("max")
+    rows = rows.assign(last_row=layers["row"], last_column=layers["column"])
+    found = _at_place(rows, quantity.slice.place)
+    if quantity.slice.over_place:
+        with np.errstate(all="ignore"):
+            found = found / _at_place(rows, quantity.slice.over_place)
+    return _of(found, quantity.transform).rename("value").reset_index()
+
+
+def _at_place(rows: pd.DataFrame, place: tuple[int, int] | str) -> pd.Series:
+    """The mean over a place's positions, by run, step and layer."""
+    if isinstance(place, tuple):
+        row, column = (
+            each if each >= 0 else rows[last] + 1 + each
+            for each, last in zip(place, ("last_row", "last_column"), strict=True)
+        )
+        rows = rows[(rows["row"] == row) & (rows["column"] == column)]
+    elif place:
+        ends = {axis: rows[axis].eq(0) | rows[axis].eq(rows[f"last_{axis}"]) for axis in ("row", "column")}
+        image = rows["last_row"] > 0  # of a sequence every end is a corner, and there is one row
+        middle = [(2 * rows[axis] - rows[f"last_{axis}"]).abs() <= 1 for axis in ("row", "column")]
+        corner = ends["row"] & ends["column"]
+        meant = {
+            "corner": corner,
+            "edge": (ends["row"] | ends["column"]) & ~corner & image,
+            "center": middle[0] & middle[1],
+        }
+        rows = rows[meant[place]]
+    return rows.groupby(KEYS, observed=True, sort=False)["value"].mean()
 
 
 def _over_time(rows: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:

@@ -155,10 +155,16 @@ class Rows:
         return chosen
 
     def _index(self, layer: int) -> Indices | int:
-        """The index in each row's block of a hidden layer that may be counted from the end."""
+        """The index in each row's block of a hidden layer that may be counted from the end.
+
+        Of a table that has not all layers it counts those that are there.
+        """
         if layer >= 0 or not len(self.starts):
             return layer
-        return np.repeat(np.add.reduceat(self._hidden.astype(np.int64), self.starts), self.sizes) + layer
+        hidden = np.add.reduceat(self._hidden.astype(np.int64), self.starts)  # the head, if any, comes last
+        inside = hidden + layer >= 0
+        found = np.where(inside, self.layer[self.starts + np.where(inside, hidden + layer, 0)], -1)
+        return np.repeat(found, self.sizes)
 
 
 def transformed(values: Reals, transform: str) -> Reals:

@@ -37,6 +37,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from bench.engine.dry_inside import attention, positions
 from bench.engine.dry_time import time_gradients
 from bench.factors import FACTORS, ActivationLevel, Choice, planned_groups
 from bench.plan import Cohort
@@ -141,7 +142,11 @@ def train_cohort(cohort: Cohort) -> dict[str, pa.Table]:
         "divergence_events": _divergence_events(cohort, batch),
         "timings": conform("timings", {"cohort": [cohort.key], "runs": [len(cohort.runs)], "steps": [batch.steps]}),
     }
-    for table, rows in {"time_gradients": _time_gradients, "parameter_groups": _parameter_groups}.items():
+    asked = {
+        "time_gradients": _time_gradients, "attention": _attention, "positions": _positions,
+        "parameter_groups": _parameter_groups,
+    }  # fmt: skip
+    for table, rows in asked.items():
         if table in cohort.schedules:
             made[table] = rows(cohort, batch)
     return made
@@ -295,6 +300,19 @@ def _time_gradients(cohort: Cohort, batch: _Batch) -> pa.Table:
     run, step = batch.rows(cohort.schedules["time_gradients"])
     growth = batch.growth[run] * batch.kept(run, step)
     return time_gradients(cohort, run, step, batch.signal(run, step)[:, :-1], growth)
+
+
+def _attention(cohort: Cohort, batch: _Batch) -> pa.Table:
+    run, step = at = batch.rows(cohort.schedules["attention"])
+    learned = batch.learns[run].astype(np.float64) * step / batch.steps
+    doubled = batch.diverges[run].astype(np.float64) * np.minimum(step, 1000)
+    return attention(cohort, at, np.sqrt(batch.signal(run, step)), learned, doubled)
+
+
+def _positions(cohort: Cohort, batch: _Batch) -> pa.Table:
+    run, step = at = batch.rows(cohort.schedules["positions"])
+    square = 10.0 ** (2.0 * batch.growth[run][:, None] * np.arange(batch.depth))
+    return positions(cohort, at, batch.signal(run, step)[:, :-1], square)
 
 
 def _parameter_groups(cohort: Cohort, batch: _Batch) -> pa.Table:

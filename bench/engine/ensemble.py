@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +24,7 @@ from bench.factors import Moment
 # each run 6 to 15 microseconds a step (docs/performance.md), which pays when runs times steps are many.
 FEW_LAYERS, MOST_LAYERS = 16, 256
 MANY_STEPS = 10_000
+NOTHING: Mapping[str, tf.Tensor] = {}
 
 
 @dataclass
@@ -157,12 +159,12 @@ class Ensemble:
         return tf.concat([*rows, values[-1]], axis=0)
 
     def gradients(
-        self, x: tf.Tensor, y: tf.Tensor, measure: tf.Tensor, timed: tf.Tensor | None = None
+        self, x: tf.Tensor, y: tf.Tensor, measure: tf.Tensor, asked: Mapping[str, tf.Tensor] = NOTHING
     ) -> BatchGradients:
         """Losses and gradients of every run on its own batch, x [R, B, ...] and y [R, B, ...], in training mode.
 
-        `measure` and `timed`, scalars, say whether the signal and the columns over time are to be measured; of a cohort
-        that never has the latter, `timed` is None. No variable is assigned to, see `assign_states`.
+        `measure`, a scalar, says whether the signal is to be measured, `asked` the same of each table on what is within
+        layers; a cohort that never records one has none of it. No variable is assigned to, see `assign_states`.
         """
         carry: Carry = (None, x)
         saved = []
@@ -174,7 +176,10 @@ class Ensemble:
         loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y, self._smoothing)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
         classes = self.objective.classes
-        watch = Watch(measure, tf.one_hot(y, classes) if classes else None, timed)
+        watch = Watch(
+            measure, tf.one_hot(y, classes) if classes else None,
+            asked.get("time_gradients"), asked.get("attention"), asked.get("positions"),
+        )  # fmt: skip
         found: list[StageGradients] = []
         for stage, end, kept in reversed(list(zip(self.passes, self._ends, saved, strict=True))):
             ends, gradients = stage.backward(kept, self._dropped(ends, stage, end), watch)

@@ -13,7 +13,7 @@ from bench.engine.clipping import Tensors, variable_norms
 from bench.engine.ensemble import Ensemble
 from bench.engine.kernels import total_norm
 from bench.engine.stacks import kind_of_role
-from bench.factors import BIAS, GAIN, KERNEL, RECURRENT_KERNEL
+from bench.factors import BIAS, EMBEDDING, GAIN, KERNEL, PROJECTIONS, RECURRENT_KERNEL
 
 GROUP_COLUMNS = ("grad_norm", "weight_norm", "update_norm", "second_moment_root")
 GAINS = ("gain", "gamma", "scale", "length")  # as Keras and this project name what a normalization multiplies by
@@ -95,13 +95,17 @@ def _of_stack(
         members.setdefault(name, []).append((place, 0, 1))
         for block, gate in enumerate(gates if name != GAIN else ()):
             members.setdefault(gate, []).append((place, block, len(gates)))
-    order = [KERNEL, RECURRENT_KERNEL, BIAS, GAIN, *gates]
+    order = [KERNEL, RECURRENT_KERNEL, BIAS, GAIN, *gates, *PROJECTIONS, EMBEDDING]
     return [Group(name, layers, tuple(members[name])) for name in order if name in members]
 
 
 def _name(variable: keras.Variable) -> str:
     """The group of a variable [N, R, ...]; empty where it is in none, such as the offset of a normalization."""
     role = kind_of_role(variable.name)
+    if (projection := role.removesuffix("_kernel").removesuffix("_bias")) in PROJECTIONS:
+        return projection
+    if role.endswith(EMBEDDING):
+        return EMBEDDING
     if role.endswith(KERNEL):
         return RECURRENT_KERNEL if role.endswith(RECURRENT_KERNEL) else KERNEL
     if role in GAINS and len(variable.shape) > 2:  # a branch's learned scale is one number

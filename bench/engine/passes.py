@@ -30,12 +30,15 @@ class Watch(NamedTuple):
 
     Attributes:
         measure, member: whether the signal is, and of which class each sample is: see `signal.look`.
-        timed: whether the columns over time are; None in a cohort that never records them.
+        timed, attention, positions: whether the columns over time are, those of heads and those of positions; each
+            None in a cohort that never records them.
     """
 
     measure: tf.Tensor
     member: tf.Tensor | None
     timed: tf.Tensor | None = None
+    attention: tf.Tensor | None = None
+    positions: tf.Tensor | None = None
 
 
 class Entries:
@@ -118,7 +121,9 @@ class Pass(Protocol):
 
     One that goes along a sequence may have two attributes more: `moments`, the time steps (`bench.factors.Moment`) of
     which its backward pass tells `StageGradients.over_time`, and `lacks`, those of the columns that mean nothing there;
-    one whose kernels hold gates side by side may have their names as `gates`.
+    one whose kernels hold gates side by side may have their names as `gates`. One whose layers attend has `heads`, how
+    many, and `attended`, those of the stage's layers, and tells `StageGradients.attention`; one whose layers have
+    positions has `places`, their rows and columns, 1 row of a sequence, and tells `StageGradients.positions`.
 
     Attributes:
         stage, stacks: the stage, and the stacked weights of each layer of its block.
@@ -181,12 +186,16 @@ class StageGradients:
         in_time: gives, where layers have time steps, the gradients for pre-activations and states, each [T, R, ...].
         over_time: of a pass with `moments`, `TIME_COLUMNS` at each, [moments, columns, R] in float64; zeros when they
             were not asked for, None where nobody ever asks.
+        attention: likewise of a pass with `heads`, `inside.ATTENTION_COLUMNS`, [attended, heads, columns, R].
+        positions: likewise of one with `places`, `inside.POSITION_COLUMNS`, [N * layers, rows * columns, 2, R].
     """
 
     weights: list[list[tf.Tensor]]
     signal: list[tf.Tensor]
     in_time: Callable[[], Sequence[tf.Tensor]] = tuple
     over_time: tf.Tensor | None = None
+    attention: tf.Tensor | None = None
+    positions: tf.Tensor | None = None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 
 from bench.engine.divergence import Event
 from bench.engine.ensemble import TimedLayer
+from bench.engine.inside import Inside
 from bench.plan import Cohort
 from bench.schema import RunStatus, conform, recorded
 
@@ -24,6 +26,7 @@ class Recorder:
 
     Attributes:
         moments: the time steps of which `time_gradients` tells, in the order of their rows.
+        inside: what is kept of heads and of positions, by table.
         groups: layer and name of each row of `parameter_groups`.
         facts: columns of `runs` that the data alone decide, such as the best constant answer's loss.
         ended: for each run the last step that has rows.
@@ -34,6 +37,7 @@ class Recorder:
     weight_counts: list[int]
     parameter_count: int
     moments: list[TimedLayer] = field(default_factory=list)
+    inside: Mapping[str, Inside] = field(default_factory=dict)
     groups: list[tuple[int, str]] = field(default_factory=list)
     rows: dict[str, list[tuple[int, dict[str, np.ndarray]]]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -67,10 +71,8 @@ class Recorder:
             "gradient_norms": self._long("gradient_norms", self._layers(head=True)),
             "activations": self._long("activations", self._layers(head=False)),
             "time_gradients": self._long("time_gradients", self._over_time()),
-            "parameter_groups": self._long(
-                "parameter_groups",
-                {n: np.array([group[k] for group in self.groups]) for k, n in enumerate(("layer_index", "group"))},
-            ),
+            **{table: self._long(table, _keys(each.keys, each.rows)) for table, each in self.inside.items()},
+            "parameter_groups": self._long("parameter_groups", _keys(("layer_index", "group"), self.groups)),
             "loss_curves": self._long("loss_curves", {}),
             "evaluations": self._long("evaluations", {"split": np.array(["train", "validation"])}),
             "divergence_events": self._events(),
@@ -141,3 +143,8 @@ class Recorder:
             "value": [event.value for event in events],
             "limit": [event.limit for event in events],
         }
+
+
+def _keys(names: Sequence[str], rows: Sequence[Sequence[object]]) -> dict[str, np.ndarray]:
+    """What tells rows within a layer apart, name by name."""
+    return {name: np.array([row[k] for row in rows]) for k, name in enumerate(names)}

@@ -15,9 +15,10 @@ import tensorflow as tf
 from bench.engine.batches import batches, sample_rows
 from bench.engine.datasets import Dataset, check_batch, load
 from bench.engine.divergence import Event, bad_times, dated, diagnose, locate
-from bench.engine.ensemble import Ensemble
+from bench.engine.ensemble import NOTHING, Ensemble
 from bench.engine.groups import GROUP_COLUMNS, group_columns, group_rows, groups_of
 from bench.engine.initial import initial_ensemble
+from bench.engine.inside import heads_of, positions_of
 from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_columns
 from bench.engine.kernels import KERNEL_COLUMNS, kernel_columns
 from bench.engine.lsuv import apply_lsuv
@@ -32,7 +33,6 @@ from bench.factors import AT_ONCE, FEWEST, LOOKED_STEPS
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
-NOTHING: Mapping[str, tf.Tensor] = {}
 PROBE_SAMPLES = 512  # a unit is called dead on no fewer (or on all training rows)
 FEW_SAMPLES = 2000  # validation rows that are looked at, at most
 
@@ -65,9 +65,10 @@ class Training:
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         self.groups = groups_of(self.ensemble)
         looked = max(1, LOOKED_STEPS // network.length) if network.length else None  # as the layers would take of them
+        self.inside = {"attention": heads_of(self.ensemble.passes), "positions": positions_of(self.ensemble.passes)}
         self.recorder = Recorder(
             cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count,
-            self.ensemble.moments, [(layer, name) for layer, name, _ in group_rows(self.groups)],
+            self.ensemble.moments, self.inside, [(layer, name) for layer, name, _ in group_rows(self.groups)],
         )  # fmt: skip
         judged = self.data.truth[self.data.train_samples :]
         self.recorder.facts = {
@@ -128,6 +129,7 @@ class Training:
     def _asked(self, step: int) -> dict[str, tf.Tensor]:
         """Of each table that the suite had to ask for, whether it is measured at a step."""
         ready = {"time_gradients": bool(self.recorder.moments), "parameter_groups": True}
+        ready |= {table: bool(each.rows) for table, each in self.inside.items()}
         asked = [table for table, fit in ready.items() if fit and table in self.cohort.schedules]
         return {table: tf.constant(self.recorder.wants(table, step)) for table in asked}
 
@@ -157,13 +159,13 @@ class Training:
             indices: each run's rows, [R, B].
             alive: the runs whose trouble is news, [R].
             measure: whether the columns of `gradient_norms` are wanted; they mean nothing otherwise.
-            asked: whether those of `time_gradients` and `parameter_groups` are; each is left out in a cohort that
-                records none.
+            asked: whether those of each table that must be asked for are; one is left out in a cohort that records
+                none.
             careful: whether every tensor is looked at.
         """
         ensemble = self.ensemble
         x, y = self.data.as_taken(tf.gather(self.data.x, indices)), tf.gather(self.data.y, indices)
-        batch = ensemble.gradients(x, y, measure, asked.get("time_gradients"))
+        batch = ensemble.gradients(x, y, measure, asked)
         penalized = self.update.penalized(batch.gradients)
         gradients, norms = self.update.clip(penalized)
         found = {"loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed}
@@ -201,8 +203,10 @@ class Training:
         found["preactivation_grad_norm"] = batch.signal.preactivation
         found["activation_grad_norm"] = batch.signal.activation
         found["preactivation_grad_pair_correlation"] = batch.signal.correlation
-        over_time = {} if batch.over_time is None else {"over_time": batch.over_time}
-        return found | over_time | dict(zip(("facts", "times"), looked, strict=careful))
+        within = {table: each.gather(batch.stages) for table, each in self.inside.items()}
+        within["over_time"] = batch.over_time
+        found |= {name: each for name, each in within.items() if each is not None}
+        return found | dict(zip(("facts", "times"), looked, strict=careful))
 
     def _group_columns(self, grouped: tf.Tensor, gradients: list[tf.Tensor], before: list[tf.Tensor]) -> tf.Tensor:
         """`GROUP_COLUMNS`, [rows, columns, R], after the update; zeros where `grouped` is false."""
@@ -260,7 +264,10 @@ class Training:
             self.recorder.add("gradient_norms", step, columns)
         if self.recorder.wants("time_gradients", step) and "over_time" in found:
             self.recorder.add("time_gradients", step, self._time_columns(found["over_time"]))
-
+        for table, each in self.inside.items():
+            if self.recorder.wants(table, step) and table in found:
+                columns = {name: found[table][:, k].T for k, name in enumerate(each.columns)}
+                self.recorder.add(table, step, columns)
         if self.recorder.wants("parameter_groups", step):
             columns = {name: found["groups"][:, k].T for k, name in enumerate(GROUP_COLUMNS)}
             if not self.update.has_moments:

@@ -33,8 +33,27 @@ from bench.factors.datasets import (
     dataset_level,
     sample_kind,
 )
-from bench.factors.groups import BIAS, GAIN, GATE_GROUPS, GROUPS, KERNEL, RECURRENT_KERNEL, planned_groups
+from bench.factors.groups import (
+    BIAS,
+    EMBEDDING,
+    GAIN,
+    GATE_GROUPS,
+    GROUPS,
+    KERNEL,
+    PROJECTIONS,
+    RECURRENT_KERNEL,
+    planned_groups,
+    sublayer_kinds,
+)
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
+from bench.factors.inside import (
+    inner_tables,
+    kept_heads,
+    kept_layers,
+    kept_positions,
+    planned_heads,
+    planned_positions,
+)
 from bench.factors.losses import LABEL_SMOOTHING, LOSS, OF_TARGETS, misfit_of_targets
 from bench.factors.moments import Moment, kept_distances, moments, planned_moments
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, DROPOUT, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
@@ -53,13 +72,14 @@ from bench.factors.recurrence import (
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "ABSENT", "AT_ONCE", "BACKWARD", "BIAS", "FACTORS", "FEWEST", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IN_TIME",
-    "KERNEL", "LOOKED_STEPS", "OF_TARGETS", "PLUGIN", "RECURRENT_KERNEL", "TOKENS", "ActivationLevel",
-    "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place",
-    "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of", "costs_of",
-    "dataset_level", "default_level", "directions_of", "has_time", "kept_distances", "level_name", "misfit_in_time",
-    "misfit_of_targets", "moments", "planned_groups", "planned_moments", "read_label", "sample_kind", "show",
-    "without_use",
+    "ABSENT", "AT_ONCE", "BACKWARD", "BIAS", "EMBEDDING", "FACTORS", "FEWEST", "FORWARD", "GAIN", "GATE_GROUPS",
+    "GROUPS", "IN_TIME", "KERNEL", "LOOKED_STEPS", "OF_TARGETS", "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS",
+    "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment",
+    "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest",
+    "content_of", "costs_of", "dataset_level", "default_level", "directions_of", "has_time", "inner_tables",
+    "kept_distances", "kept_heads", "kept_layers", "kept_positions", "level_name", "misfit_in_time",
+    "misfit_of_targets", "moments", "planned_groups", "planned_heads", "planned_moments", "planned_positions",
+    "read_label", "sample_kind", "show", "sublayer_kinds", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

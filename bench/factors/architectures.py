@@ -83,6 +83,8 @@ class ArchitectureLevel(Level):
         refused: levels of other factors that it cannot train, and why.
         only: of each such factor the one level that it can train beside none, and why no other.
         has_time: whether its layers go along a sequence step by step.
+        has_heads: whether its sub-layers attend, with heads.
+        has_positions: whether its layers have outputs at each position of an image or a sequence, and no time.
     """
 
     accepts: tuple[str, ...] = ()
@@ -92,6 +94,8 @@ class ArchitectureLevel(Level):
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
     only: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     has_time: bool = False
+    has_heads: bool = False
+    has_positions: bool = False
 
     def objection(self, factor: str, choice: Choice) -> str:
         """Why this network cannot be made with a factor's choice; empty where it can."""

@@ -22,7 +22,9 @@ from bench.factors import (
     costs_of,
     dataset_level,
     planned_groups,
+    planned_heads,
     planned_moments,
+    planned_positions,
 )
 from bench.factors.architectures import LOOKED_STEPS
 from bench.factors.datasets import VALIDATION_ROWS
@@ -112,6 +114,7 @@ class Call:
 STEP = Call(1.0, 0.015, 0.7, 0.033, 0.74, 4.0, 14.0, 3.0)
 NORMS = Call(0.0, 0.0, 0.15, 0.0, 0.0, 6.0, 0.0, 3.0)  # of a step that measures them
 TIMED = Call(0.2, 0.0, 0.2, 0.01, 0.5, 0.0, 0.0, 0.0)  # of one that looks at single time steps
+INSIDE = Call(0.1, 0.0, 0.2, 0.01, 0.0, 4.0, 0.0, 0.0)  # of one that looks at heads or positions: a guess
 EVALUATION = Call(0.11, 0.0, 0.55, 0.022, 0.14, 1.3, 2.6, 0.0)
 ACTIVATIONS = Call(0.4, 0.03, 0.25, 0.025, 0.14, 11.0, 4.0, 0.0)
 # The same of recurrent layers, fitted to 17 cohorts of 4 to 24 runs of all cells, 20 to 1,000 time steps, widths 16 to
@@ -146,6 +149,8 @@ ROW_BYTES = {
     "gradient_norms": 52,
     "activations": 44,
     "time_gradients": 60,
+    "attention": 60,
+    "positions": 20,
     "parameter_groups": 40,
     "loss_curves": 22,
     "evaluations": 18,
@@ -195,6 +200,8 @@ class Estimate:
             "evaluations": (EVALUATION_IN_TIME, MOST_EVALUATED) if in_time else (EVALUATION, EVALUATED),
             "activations": (ACTIVATIONS_IN_TIME if in_time else ACTIVATIONS, looked_at),
             "time_gradients": (TIMED, batch),
+            "attention": (INSIDE, batch),
+            "positions": (INSIDE, batch),
             "parameter_groups": (NORMS_IN_TIME if in_time else NORMS, batch),
         }
         used = [step, *(call for table, (call, _) in calls.items() if cohort.schedules.get(table))]
@@ -251,6 +258,8 @@ def estimate_rows(cohort: Cohort) -> dict[str, int]:
         "gradient_norms": depth + 1,
         "activations": depth,
         "time_gradients": len(planned_moments(cohort.structure)),
+        "attention": len(planned_heads(cohort.structure)),
+        "positions": len(planned_positions(cohort.structure)),
         "parameter_groups": len(planned_groups(cohort.structure)),
         "loss_curves": 1,
         "evaluations": 2,

@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 
 from bench.errors import DataError
-from bench.factors import FACTORS, Choice, choose, has_time
+from bench.factors import FACTORS, Choice, choose, inner_tables
 from bench.plan.costs import estimate_seconds, run_bytes, size
 from bench.plan.model import GRAPH_FACTORS, Cohort, Plan, Run
 from bench.suite import Cell, Suite
@@ -48,13 +48,13 @@ def _cohorts(suite: Suite, runs: Iterable[Run]) -> tuple[Cohort, ...]:
     for run in runs:
         # One object stands for each level of a suite, so identity is equality, and quicker.
         by_structure.setdefault(tuple(id(run.choices[name]) for name in GRAPH_FACTORS), []).append(run)
-    schedules: dict[tuple[int, bool], dict[str, tuple[int, ...]]] = {}
+    schedules: dict[tuple[int, frozenset[str]], dict[str, tuple[int, ...]]] = {}
     cohorts = []
     for group in by_structure.values():
         structure = group[0].choices
-        steps, timed = at = size(structure, "steps"), has_time(structure["architecture"])
+        at = size(structure, "steps"), inner_tables(structure)
         if at not in schedules:
-            schedules[at] = suite.schedules(steps, has_time=timed)
+            schedules[at] = suite.schedules(*at)
         for part in _parts(group, _cohort_size(structure, looks=bool(schedules[at].get("activations")))):
             digest = _digest([[run.run_id for run in part], schedules[at]])
             cohorts.append(Cohort(f"{_slug(structure, GRAPH_FACTORS)}-{digest}", suite.name, part, schedules[at]))

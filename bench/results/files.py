@@ -39,6 +39,8 @@ KEYS = {
     "gradient_norms": ("run_id", "step", "layer_index"),
     "activations": ("run_id", "step", "layer_index"),
     "time_gradients": ("run_id", "step", "layer_index", "direction", "time"),
+    "attention": ("run_id", "step", "layer_index", "head"),
+    "positions": ("run_id", "step", "layer_index", "row", "column"),
     "parameter_groups": ("run_id", "step", "layer_index", "group"),
     "loss_curves": ("run_id", "step"),
     "evaluations": ("run_id", "step", "split"),

@@ -16,19 +16,14 @@ from bench.quantities import LAYERED
 from bench.results.files import DONE_MARK, KEYS, MAX_REASON, CohortFiles
 from bench.schema import TABLES, RunStatus
 
-COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index", "time", "lag")
+COUNTS = ("replicate", "depth", "steps_completed", "step", "layer_index", "time", "lag", "head", "row", "column")
 Reduce = Callable[[dict[str, pd.DataFrame], str], pd.DataFrame]
 MOST_COUNTED = 2**31 - 1
 MOST_KEYS = 2**62
 NARROWER: Mapping[str, tuple[type, ...]] = {"i": (np.int16, np.int32), "f": (np.float32,)}
 SAMPLE = 1000  # rows that tell at once that a column needs its 64 bits
-REPEATED = (
-    "run_id",
-    "layer_name",
-    "split",
-    "direction",
-    "group",
-)  # read as categories: many rows hold few different words
+# Read as categories: many rows hold few different words.
+REPEATED = ("run_id", "layer_name", "split", "direction", "group")
 
 
 def read_tables(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import FACTORS, Choice, choose, content_digest, content_of, has_time, show
+from bench.factors import FACTORS, Choice, choose, content_digest, content_of, inner_tables, show
 from bench.rules import RulesChoice, choose_rules
 from bench.suite.cells import (
     OWN,
@@ -27,7 +27,7 @@ from bench.suite.claims.cells import CellNames
 from bench.suite.claims.model import Claim
 from bench.suite.claims.read import read_claims
 from bench.suite.file import SuiteFile, parse, read_text
-from bench.suite.record import Record, read_record
+from bench.suite.record import EVERY, Record, read_record
 from bench.suite.report import ReportTable, read_report
 
 _PACKAGE = Path(__file__).parents[1]
@@ -68,9 +68,9 @@ class Suite:
         choices = self.factors.get("dataset") or (self.fixed["dataset"],)
         return {content_of(choice): choice.digest for choice in choices if choice.digest}
 
-    def schedules(self, steps: int, *, has_time: bool = True) -> dict[str, tuple[int, ...]]:
+    def schedules(self, steps: int, inner: Container[str] = EVERY) -> dict[str, tuple[int, ...]]:
         """For each recorded table, its steps in a run of `steps` updates, ascending; see `Record.schedules`."""
-        return self.record.schedules(steps, has_time=has_time)
+        return self.record.schedules(steps, inner)
 
 
 def load_suite(path: Path, *, plugins: bool = True) -> Suite:
@@ -113,7 +113,7 @@ def _build(file: SuiteFile, text: str, path: Path, digest_of: Callable[[str], st
     check_combinations(cells)
     check_size(len(cells), file.suite.replicates)
     steps = max(int(cell["steps"].value or 0) for cell in cells)
-    record = read_record(file.record, steps, has_time=any(has_time(cell["architecture"]) for cell in cells))
+    record = read_record(file.record, steps, frozenset().union(*map(inner_tables, cells)))
     return Suite(
         **file.suite.model_dump(),
         factors=levels.varied,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, fields
 
 from bench.errors import SuiteError, during, nearest
@@ -11,8 +11,16 @@ from bench.factors import show
 WORDS = ("every_step", "never")
 RULES = ("every", "log_spaced", "at")
 # A training gradient belongs to the update it makes, so its last step is one before that of the final network.
-BEFORE_UPDATE = ("gradient_norms", "time_gradients", "parameter_groups", "loss_curves")
-ASKED = ("jacobians", "time_gradients", "parameter_groups")  # what is measured only where a suite asks for it
+BEFORE_UPDATE = ("gradient_norms", "time_gradients", "attention", "positions", "parameter_groups", "loss_curves")
+# What is measured only where a suite asks for it.
+ASKED = ("jacobians", "time_gradients", "attention", "positions", "parameter_groups")
+# What a network must have for a table on what is within its layers, and who has it.
+NEEDED = {
+    "time_gradients": ("time steps", "recurrent"),
+    "attention": ("heads", "transformer"),
+    "positions": ("positions", "conv"),
+}
+EVERY = frozenset(NEEDED)
 MAX_RECORDED = 1_000_000  # steps of a run in one table
 _HOW = '"every_step", "never", { every = 10 }, { log_spaced = 20 } or { at = [0, 10, "last"] }'
 
@@ -64,15 +72,17 @@ class Record:
     evaluations: Schedule = Schedule("log_spaced", 10)
     jacobians: Schedule = Schedule("never")
     time_gradients: Schedule = Schedule("never")
+    attention: Schedule = Schedule("never")
+    positions: Schedule = Schedule("never")
     parameter_groups: Schedule = Schedule("never")
 
-    def schedules(self, steps: int, *, has_time: bool = True) -> dict[str, tuple[int, ...]]:
+    def schedules(self, steps: int, inner: Container[str] = EVERY) -> dict[str, tuple[int, ...]]:
         """The recorded steps of each table in a run of `steps` updates; those of `ASKED` only where they are asked for.
 
-        `has_time`: whether the network has time steps; without, `time_gradients` is left out.
+        `inner`: those of `NEEDED` that the network can fill (`bench.factors.inner_tables`); others are left out.
         """
         found = {table: getattr(self, table).steps(last_step(table, steps)) for table in RECORDED}
-        left = [table for table in ASKED if not found[table] or (table == "time_gradients" and not has_time)]
+        left = [table for table in ASKED if not found[table] or (table in NEEDED and table not in inner)]
         for table in left:
             del found[table]  # a cohort's key hashes what is here, and those of suites that do not ask were without
         return found
@@ -86,10 +96,10 @@ def last_step(table: str, steps: int) -> int:
     return steps - 1 if table in BEFORE_UPDATE else steps
 
 
-def read_record(written: Mapping[str, object], steps: int, *, has_time: bool = True) -> Record:
+def read_record(written: Mapping[str, object], steps: int, inner: Container[str] = EVERY) -> Record:
     """The `[record]` of a suite whose longest run has `steps` updates.
 
-    `has_time`: whether any of its networks has time steps.
+    `inner`: those of `NEEDED` that any of its networks can fill.
 
     Raises:
         SuiteError: a key is not a table, its value is not a schedule, one that lists too many steps, or the table is
@@ -102,11 +112,12 @@ def read_record(written: Mapping[str, object], steps: int, *, has_time: bool = T
         with during(f"[record] {table}:"):
             schedules[table] = _read_schedule(value, last_step(table, steps))
     record = Record(**schedules)
-    if record.time_gradients.rule != "never" and not has_time:
-        raise SuiteError(
-            "[record] time_gradients: no network of this suite has time steps. Leave it out, or train "
-            'architecture = "recurrent".'
-        )
+    for table, (needed, architecture) in NEEDED.items():
+        if getattr(record, table).rule != "never" and table not in inner:
+            raise SuiteError(
+                f"[record] {table}: no network of this suite has {needed}. Leave it out, or train "
+                f'architecture = "{architecture}".'
+            )
     _check_jacobians(record, steps)
     for table in RECORDED:
         schedule = getattr(record, table)

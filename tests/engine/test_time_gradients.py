@@ -116,7 +116,9 @@ def test_every_column_is_that_of_keras_cells_under_a_tape(factors: str) -> None:
     x, y = training.data.x[:BATCH], training.data.y[:BATCH]
     runs = len(training.cohort.runs)
     given = (tf.tile(each[None], [runs] + [1] * len(each.shape)) for each in (x, y))
-    found = training.ensemble.gradients(*given, tf.constant(value=False), tf.constant(value=True)).over_time.numpy()
+    found = training.ensemble.gradients(
+        *given, tf.constant(value=False), {"time_gradients": tf.constant(value=True)}
+    ).over_time.numpy()
     told = training.ensemble.moments
     for index in range(runs):
         expected = Unrolled(training, index).columns(x.numpy(), y.numpy())

@@ -253,6 +253,7 @@ def test_estimated_rows_and_bytes(plan: PlanOf) -> None:
     rows = planning.estimate_rows(cohort)
     assert rows == {
         "runs": 2, "gradient_norms": 2 * 2 * 4, "activations": 2 * 11 * 3, "time_gradients": 0,
+            "attention": 0, "positions": 0,
         "parameter_groups": 0, "loss_curves": 2 * 10,
         "evaluations": 2 * 1 * 2, "divergence_events": 0, "timings": 1,
     }  # fmt: skip

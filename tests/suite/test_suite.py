@@ -292,10 +292,13 @@ def test_gradients_end_one_step_before_the_network_does(load: Load) -> None:
     assert suite.record.activations == Record().activations
 
 
-def test_the_gradient_over_time_is_recorded_where_networks_have_time_and_refused_elsewhere(load: Load) -> None:
+def test_what_is_within_layers_is_recorded_where_networks_have_it_and_refused_elsewhere(load: Load) -> None:
     asked = '[record]\ntime_gradients = { at = [0, "last"] }\n'
     with pytest.raises(SuiteError, match=r'time_gradients: no network of this suite has time steps.*"recurrent"'):
         load(GRID + asked)
+    for table, needed in {"attention": 'heads.*"transformer"', "positions": 'positions.*"conv"'}.items():
+        with pytest.raises(SuiteError, match=f"{table}: no network of this suite has {needed}"):
+            load(GRID + f'[record]\n{table} = "every_step"\n')
     both = load(
         HEAD + '[factors]\narchitecture = ["mlp", "recurrent"]\n[fixed]\ndataset = "digits_rows"\nsteps = 9\n' + asked
     )

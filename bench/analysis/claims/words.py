@@ -35,6 +35,7 @@ _STEPS = {
     "min": "at its lowest over the recorded steps",
     "max": "at its highest over the recorded steps",
 }
+_HEADS = {"mean": "mean over heads", "min": "its lowest over heads", "max": "its highest over heads"}
 MARKS: Mapping[Verdict, str] = {Verdict.SUPPORTED: "✓", Verdict.REFUTED: "✗", Verdict.INCONCLUSIVE: "?"}
 MOST_NAMED = 4  # networks of which a sentence names the best level
 _COUNTED = {
@@ -102,7 +103,7 @@ def number_in_words(each: Quantity) -> str:
         return f"share of runs that end with {_accuracy(each)}"
     name = " over ".join(column for column, _ in each.of)
     name += f" ({each.split})" if each.split else ""
-    name = _in_time(name, each.slice)
+    name = _in_place(_in_time(name, each.slice), each)
     name = name if each.transform == "none" else f"{each.transform}({name})"
     name = _along_time(name, each.slice)
     layers = _layers(each)
@@ -121,6 +122,23 @@ def _in_time(name: str, part: Slice) -> str:
         return name
     over = "" if part.over_lag is None else f" over that {_at_lag(part.over_lag)}"
     return f"{name}{'' if part.lag is None else f' {_at_lag(part.lag)}'}{over}"
+
+
+def _in_place(name: str, each: Quantity) -> str:
+    """The column of its head, or at its position, over that at another."""
+    part = each.slice
+    if each.table == "attention":
+        head = f"head {part.head}" if isinstance(part.head, int) else _HEADS[part.head]
+        return f"{name} ({head})"
+    over = f" over that {_at_place(part.over_place)}" if part.over_place else ""
+    return f"{name}{f' {_at_place(part.place)}' if part.place else ''}{over}"
+
+
+def _at_place(place: tuple[int, int] | str) -> str:
+    """A row and a column are counted from 0, or from the end."""
+    if isinstance(place, tuple):
+        return f"at row {place[0]}, column {place[1]}"
+    return {"corner": "at the corners", "edge": "at the edges", "center": "at the center"}[place]
 
 
 def _along_time(name: str, part: Slice) -> str:

@@ -7,7 +7,17 @@ from itertools import pairwise
 from typing import Any
 
 from bench.errors import SuiteError, nearest
-from bench.factors import FACTORS, Choice, dataset_level, has_time, planned_moments, show
+from bench.factors import (
+    FACTORS,
+    Choice,
+    dataset_level,
+    has_time,
+    inner_tables,
+    planned_heads,
+    planned_moments,
+    planned_positions,
+    show,
+)
 from bench.quantities import Slice
 from bench.suite.cells import Cell, Levels, read_partial
 from bench.suite.claims.model import Cells
@@ -134,6 +144,43 @@ class CellNames:
             low, high = asked.lag
             if sum(low <= lag <= high for lag in kept) < 2:
                 raise SuiteError(f"lags: fewer than two are kept from {low} to {high}; {_nearest(low, kept)}.")
+
+    def check_heads(self, asked: Slice) -> None:
+        """Refuse a head that no cell has.
+
+        Raises:
+            SuiteError: it is none of them; the message lists the nearest.
+        """
+        kept = sorted({head for cell in self._cells for _, head in planned_heads(cell)})
+        if isinstance(asked.head, int) and asked.head not in kept:
+            raise SuiteError(f"head: none with the number {asked.head} is kept; {_nearest(asked.head, kept)}.")
+
+    def check_places(self, asked: Slice) -> None:
+        """Refuse positions that no cell keeps, where the sizes of all cells' samples are known.
+
+        Raises:
+            SuiteError: a position is none of them; the message lists those rows and columns that are kept.
+        """
+        structures = [cell for cell in self._cells if "positions" in inner_tables(cell)]
+        levels = [dataset_level(cell["dataset"]) for cell in structures]
+        if not all(level is not None and level.shape for level in levels):
+            return
+        by_layer: dict[tuple[int, int], set[tuple[int, int]]] = {}
+        for number, cell in enumerate(structures):
+            for layer, row, column in planned_positions(cell):
+                by_layer.setdefault((number, layer), set()).add((row, column))
+        for key, place in (("position", asked.place), ("over_position", asked.over_place)):
+            if isinstance(place, tuple) and not any(_has(kept, place) for kept in by_layer.values()):
+                kept = max(by_layer.values(), key=len, default=set())
+                rows, columns = (", ".join(map(str, sorted({each[axis] for each in kept}))) for axis in (0, 1))
+                raise SuiteError(f"{key}: [{place[0]}, {place[1]}] is not kept. Rows: {rows}; columns: {columns}.")
+
+
+def _has(kept: set[tuple[int, int]], place: tuple[int, int]) -> bool:
+    """Whether a position is among a layer's, of which the last are there."""
+    ends = [max(each[axis] for each in kept) for axis in (0, 1)]
+    row, column = (at if at >= 0 else end + 1 + at for at, end in zip(place, ends, strict=True))
+    return (row, column) in kept
 
 
 def _nearest(wanted: int, known: Sequence[int]) -> str:

@@ -15,13 +15,18 @@ from bench.suite.claims.file import Keys, validated
 # What a number can be read from: a row a run and step, and in some a layer and what else is told apart within it.
 READABLE = (*LAYERED, "loss_curves", "evaluations", *SLICED)
 NAMED = tuple(name for name, each in QUANTITIES.items() if not each.per_step)
-_NOT_NUMBERS = ("run_id", "step", "layer_index", "layer_name", "split", "direction", "time", "lag", "group")
+_NOT_NUMBERS = (
+    "run_id", "step", "layer_index", "layer_name", "split", "direction", "time", "lag", "group", "head",
+    "row", "column",
+)  # fmt: skip
 _IN_TIME = ("lag", "lags", "horizon")  # one of them says of which time step a number is
 _OF_TIME = ("over_lag", "direction")  # and these stand beside it
+_OF_PLACE = ("position", "over_position")
 
 Split = Literal["train", "validation"]
 Step = Literal["start", "end", "change", "mean", "min", "max"]
 Lag = Annotated[int, Field(ge=0)] | Literal["first", "last"]
+Place = list[int] | Literal["corner", "edge", "center"]
 Take = Literal["mean", "median", "min", "max", "first_less_last", "slope"]
 
 
@@ -91,6 +96,24 @@ class ColumnTable(Keys):
         Field(description="Of time_gradients: left out, the mean over the directions of a layer."),
     ] = None
     group: Annotated[str | None, Field(description="Of parameter_groups: which, such as kernel or gate_f.")] = None
+    head: Annotated[
+        Annotated[int, Field(ge=0)] | Literal["mean", "min", "max"] | None,
+        Field(
+            union_mode="left_to_right",
+            description="Of attention: one head; or the mean, smallest or largest over all. Left out: the mean.",
+        ),
+    ] = None
+    position: Annotated[
+        Place | None,
+        Field(
+            union_mode="left_to_right",
+            description="Of positions: [row, column], -1 the last; or the mean over corners, edges (without them) or "
+            "the center. Left out: over all.",
+        ),
+    ] = None
+    over_position: Annotated[
+        Place | None, Field(union_mode="left_to_right", description="Divide by the value there, before transform.")
+    ] = None
     below: Annotated[float | None, Field(description="Makes it the first step with a value at or under this.")] = None
     above: Annotated[float | None, Field(description="Makes it the first step with a value at or over this.")] = None
     smooth: Annotated[int, Field(ge=1, description="With below or above: mean over so many recorded steps.")] = 1
@@ -139,6 +162,8 @@ def _of_column(number: ColumnTable) -> Quantity:
         _steps_fit(number),
         _times_fit(number, table),
         _group_fits(number, table),
+        _head_fits(number, table),
+        _place_fits(number, table),
     ):
         if problem:
             raise SuiteError(problem)
@@ -157,6 +182,9 @@ def _of_column(number: ColumnTable) -> Quantity:
             horizon=number.horizon,
             direction=number.direction or "",
             group=number.group or "",
+            head="mean" if number.head is None else number.head,
+            place=_place(number.position),
+            over_place=_place(number.over_position),
         ),
         layers=(number.layers[0], number.layers[1]) if isinstance(number.layers, list) else number.layers,
         take=number.take,
@@ -232,12 +260,36 @@ def _group_fits(number: ColumnTable, table: str) -> str:
     return "" if number.group in GROUPS else f"group: {show(number.group)} is not one. {nearest(number.group, GROUPS)}"
 
 
+def _head_fits(number: ColumnTable, table: str) -> str:
+    if number.head is None or table == "attention":
+        return ""
+    return f"head: only attention has any, and {number.column} is in {table}."
+
+
+def _place_fits(number: ColumnTable, table: str) -> str:
+    for key in _OF_PLACE:
+        place = getattr(number, key)
+        if place is not None and table != "positions":
+            return f"{key}: only positions has any, and {number.column} is in {table}."
+        if isinstance(place, list) and len(place) != 2:
+            return f"{key}: {show(place)} is not [row, column]; of a sequence the row is 0."
+    return ""
+
+
+def _place(written: Place | None) -> tuple[int, int] | str:
+    return (written[0], written[1]) if isinstance(written, list) else written or ""
+
+
 def _check_names(number: ColumnTable) -> str:
     """The table that holds the column."""
     tables = [table for table in READABLE if number.column in _columns(table)]
-    if number.table is None and len(tables) > 1:  # a time step or a group, or their absence, says which
-        timed = any(getattr(number, key) is not None for key in (*_IN_TIME, *_OF_TIME))
-        meant = "parameter_groups" if number.group is not None else "time_gradients" if timed else ""
+    if number.table is None and len(tables) > 1:  # a time step, a group or the like, or their absence, says which
+        telling = {
+            "parameter_groups": ("group",), "time_gradients": (*_IN_TIME, *_OF_TIME), "attention": ("head",),
+            "positions": _OF_PLACE,
+        }  # fmt: skip
+        told = [name for name, keys in telling.items() if any(getattr(number, key) is not None for key in keys)]
+        meant = told[0] if told else ""
         plain = [table for table in tables if table not in SLICED]
         tables = [meant] if meant in tables else plain or tables
     if not tables:

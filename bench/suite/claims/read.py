@@ -130,6 +130,8 @@ def _read_number(table: PartTable, cells: CellNames) -> Quantity:
         with during("number:"):
             cells.check_recorded(number.table, number.step if isinstance(number.step, int) else None)
             cells.check_lags(number.slice)
+            cells.check_heads(number.slice)
+            cells.check_places(number.slice)
     if table.lost == "chance" and (number.at_least is not None or number.counts_steps or number.of != ACCURACY):
         raise SuiteError('lost: "chance" is an accuracy, and the number is none.')
     if (number.at_least is not None or number.counts_steps) and "lost" in table.model_fields_set:
