@@ -13,7 +13,7 @@ from enum import IntEnum, StrEnum
 import numpy as np
 import pandas as pd
 
-from bench.analysis import signs
+from bench.analysis import among_tokens, signs
 from bench.analysis.signs import Records
 from bench.analysis.tables import Tables
 from bench.analysis.through_time import GROWN, LEFT_DECADES
@@ -26,7 +26,7 @@ COLUMNS = ("run_id", "cause", "layer", "step", "value", "threshold")
 READ = {
     "activations": (
         "mean", "std", "unit_std", "preactivation_mean_square", "dead_fraction", "nonpositive_fraction",
-        "saturated_fraction", "pair_correlation",
+        "saturated_fraction", "pair_correlation", "token_distance",
     ),
     "gradient_norms": (
         "layer_name", "preactivation_grad_norm", "weight_norm", "update_norm", "weight_grad_zero_fraction",
@@ -46,6 +46,8 @@ class Cause(StrEnum):
     DEAD = "dead units"
     SATURATED = "saturated units"
     BLOWN = "values too large at the start"
+    ONE_KEY = "attention on one key"
+    TOKENS_ALIKE = "tokens alike"
     UNDERFLOW = "gradient underflow"
     VANISHING = "vanishing gradient"
     EXPLODING = "exploding gradient"
@@ -115,6 +117,12 @@ RULES: tuple[Rule, ...] = (
          "root mean square of the pre-activations {value} (at least {threshold})"),
     Rule(Cause.BLOWN, Stage.BY_STEP, "loss_curves", signs.loss_too_large, 10.0,
          "loss {value} times the best constant answer's (at least {threshold})"),
+    Rule(Cause.ONE_KEY, Stage.BY_STEP, among_tokens.TABLE, among_tokens.one_key, 0.1,
+         "entropy of the attention over the largest possible {value} (at most {threshold})",
+         "query_key layer_normalized, l2_normalized or sigma_reparam; attention_gain below 1; warmup"),
+    Rule(Cause.TOKENS_ALIKE, Stage.BY_STEP, _ACTIVE, among_tokens.tokens_alike, 1e-3,
+         "1 less the mean cosine of two tokens {value} (below {threshold})",
+         "block pre_norm or damped; sublayers both; fewer blocks"),
     Rule(Cause.UNDERFLOW, Stage.BY_STEP, "gradient_norms", _first(*_ZEROS, start=True), 1.0,
          "share of exact zeros in the kernel's gradient {value} (at least {threshold})"),
     Rule(Cause.VANISHING, Stage.BY_STEP, "gradient_norms", signs.ratios, -1.5,

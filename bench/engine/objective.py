@@ -68,6 +68,15 @@ class Objective:
             each = tf.where(smoothing > 0.0, (1.0 - smoothing) * each + smoothing * alike, each)
         return each if self.kind is DataKind.CLASSES else tf.reduce_mean(each, axis=-1)
 
+    def log_z_squares(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Each sample's (ln Z)^2, Z the sum of its logits' exponentials, mean over its steps, of outputs as `losses`.
+
+        Source: de Brebisson & Vincent 2016 (arXiv:1604.08859); Wortsman et al. 2023 (arXiv:2309.14322), as z-loss.
+        """
+        each = self.kind is DataKind.CLASSES_EACH
+        squares = tf.square(tf.reduce_logsumexp(self._by_step(outputs) if each else outputs, axis=-1))
+        return tf.reduce_mean(squares, axis=-1) if each else squares
+
     def _errors(self, y: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """What each error in values [..., B, k] costs."""
         if self.loss.name not in ("mean_absolute_error", "huber"):

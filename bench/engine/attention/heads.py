@@ -69,7 +69,8 @@ def attend(
         learned: of each of `query_key.learned` one tensor [R, ...].
     """
     q, k, v = (_apart(heads, each) for each in (q, k, v))
-    given, prepare = (), heads.query_key.prepare
+    given: Kept = ()
+    prepare = heads.query_key.prepare
     if prepare is not None:
         given, (q, k) = (q, k), prepare(q, k, learned)
     if not heads.query_key.rescales:
