@@ -10,7 +10,7 @@ from bench.errors import DataError, ExecutorError, SuiteError
 from bench.executors.child import Status
 from bench.executors.driver import Executor
 from bench.executors.local import LocalExecutor, default_workers, run_cohorts
-from bench.factors import FACTORS, IN_TIME, OF_TARGETS, Choice, DatasetLevel
+from bench.factors import FACTORS, IN_SPACE, IN_TIME, OF_TARGETS, Choice, DatasetLevel
 from bench.plan import Cohort
 from bench.suite import load_suite
 from bench.text import plural
@@ -50,7 +50,7 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
         SuiteError: a plugin cannot be used, perhaps a dataset too. The message names all of them.
     """
     datasets: dict[Choice, tuple[int, tuple[str, ...]]] = {}
-    fitting: dict[Choice, dict[tuple[str, Choice], None]] = {}
+    fitting: dict[Choice, dict[tuple[str, object], None]] = {}
     plugins: dict[tuple[str, Choice], None] = {}
     for cohort in cohorts:
         dataset, batch_size = cohort.structure["dataset"], int(cohort.structure["batch_size"].value or 0)
@@ -59,7 +59,11 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
             largest, networks = datasets.get(dataset, (0, ()))
             named = tuple(dict.fromkeys((*networks, cohort.structure["architecture"].name)))
             datasets[dataset] = max(largest, batch_size), named
-            levels = ((name, run.choices[name]) for run in cohort.runs for name in (*IN_TIME, *OF_TARGETS))
+            levels: list[tuple[str, object]] = [
+                (name, run.choices[name]) for run in cohort.runs for name in (*IN_TIME, *OF_TARGETS)
+            ]
+            if cohort.structure["architecture"].name == "conv":
+                levels.append(("conv", tuple(cohort.structure[name] for name in IN_SPACE)))
             fitting.setdefault(dataset, {}).update(dict.fromkeys(levels))
         for run in cohort.runs:
             plugins |= {each: None for each in run.choices.items() if ":" in each[1].name and each[0] != "dataset"}

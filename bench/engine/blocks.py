@@ -23,6 +23,8 @@ class Layer:
             activation phi(u), the h that the next layer reads, and what a later skip connection adds: s, or u
             where the path itself is normalized.
         activation: phi, elementwise.
+        convolves: whether a unit is a filter, at many positions of a sample by the same weights: dead where it is at
+            all of them. TensorFlow has no convolution with a kernel for each run, so runs take it one by one.
 
     In a stage with a pass of its own the halves only bring variables: they may be any Keras layers that are built.
     """
@@ -30,6 +32,7 @@ class Layer:
     affine: keras.layers.Layer
     response: keras.layers.Layer
     activation: keras.layers.Layer
+    convolves: bool = False
 
     @property
     def takes_stream(self) -> bool:
@@ -77,12 +80,14 @@ class Network:
     """The stages in order, and the head that maps the last h to the outputs.
 
     `flattens`: samples come as vectors; otherwise as they are. `length`: time steps of a sample that is a sequence.
+    `positions`: of a sample at which layers have their units, more than once: 0 where there is one alone.
     """
 
     stages: tuple[Stage, ...]
     head: keras.Model
     flattens: bool = True
     length: int = 0
+    positions: int = 0
 
     @property
     def depth(self) -> int:

@@ -18,6 +18,7 @@ from bench.engine.targets import architecture_level, resolve
 from bench.errors import BenchError, DataError
 from bench.factors import (
     FACTORS,
+    IN_SPACE,
     IN_TIME,
     OF_TARGETS,
     TOKENS,
@@ -29,6 +30,7 @@ from bench.factors import (
     content_digest,
     content_of,
     dataset_level,
+    misfit_in_space,
     misfit_in_time,
     misfit_of_targets,
     sample_kind,
@@ -172,7 +174,7 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
 
     Args:
         asked: the dataset's choice, the batch's size, the architectures, and (factor, choice) of whatever must fit the
-            length of its sequences, or what it asks for.
+            length of its sequences, or what it asks for; of a convolutional network ("conv", choices of `IN_SPACE`).
 
     Raises:
         DataError: it cannot be used; the message says why.
@@ -183,6 +185,10 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
     for name in architectures:
         check_sample(choice, data.shape, name)
     for factor, level in levels:
+        if factor == "conv":
+            if misfit := misfit_in_space(dict(zip(IN_SPACE, level, strict=True)), data.shape):
+                raise DataError(f'dataset "{choice.label}": {misfit}')
+            continue
         check = misfit_in_time(factor, level, data.shape[0]) if factor in IN_TIME else ""
         misfit = check or (misfit_of_targets(factor, level, data.kind) if factor in OF_TARGETS else "")
         if misfit:

@@ -41,3 +41,27 @@ class WeightNormalizedDense(keras.layers.Dense):
         """Map [batch, fan_in] to [batch, units]."""
         norm = ops.sqrt(ops.sum(ops.square(self.kernel), axis=0) + keras.config.epsilon())
         return ops.matmul(inputs, self.kernel * (self.length / norm)) + self.bias
+
+
+@keras.saving.register_keras_serializable("gradtrial")
+class CircularPadding(keras.layers.Layer):
+    """Puts what stands at the opposite edge around positions, so that a convolution without padding keeps their number.
+
+    As Keras's `same` does with zeros: kernel - 1 positions an axis, the odd one of an even kernel's behind the others.
+    """
+
+    def __init__(self, kernel_size: int, **settings: Any) -> None:
+        """For kernels of so many positions along each axis."""
+        super().__init__(**settings)
+        self.kernel_size = kernel_size
+
+    def call(self, inputs: Any) -> Any:
+        """Map [batch, positions..., channels] to the same with kernel_size - 1 more positions along each axis."""
+        before = (self.kernel_size - 1) // 2
+        behind = self.kernel_size - 1 - before
+        for axis in range(1, len(inputs.shape) - 1):
+            index = [slice(None)] * len(inputs.shape)
+            first, last = list(index), list(index)
+            first[axis], last[axis] = slice(behind), slice(inputs.shape[axis] - before, None)
+            inputs = ops.concatenate([inputs[tuple(last)], inputs, inputs[tuple(first)]], axis=axis)
+        return inputs

@@ -13,6 +13,16 @@ def vectorize(function: Callable[..., Any], *args: Any) -> Any:
     return tf.vectorized_map(lambda packed: function(*packed), args)
 
 
+def one_by_one(function: Callable[..., Any], like: Any, *args: Any) -> Any:
+    """What `vectorize` does, run after run: for what TensorFlow has no form for many runs at once of, or none as quick.
+
+    Args:
+        like: of each tensor that the function returns its shape, without runs.
+    """
+    specs = tf.nest.map_structure(tf.TensorSpec, like)
+    return tf.map_fn(lambda packed: function(*packed), args, parallel_iterations=1, fn_output_signature=specs)
+
+
 def lifted(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function of one run for all runs at once, see `traced_once`."""
     return traced_once(lambda *args: vectorize(function, *args))

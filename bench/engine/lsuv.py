@@ -29,21 +29,19 @@ def apply_lsuv(ensemble: Ensemble, runs: Sequence[Run], x: tf.Tensor) -> None:
     iterations = np.array([_setting(c, "max_iterations") for c in choices])
     s = h = ensemble.repeated(x)
     for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
-        forwards = [_traced(forward_layer(layer, True)) for layer in stage.block.layers]
+        forwards = [tf.function(forward_layer(layer, True), autograph=False) for layer in stage.block.layers]
         for block in range(stage.count):
             entered = s
             for layer, stack, forward in zip(stage.block.layers, stacks, forwards, strict=True):
                 stream = [entered] if layer.takes_stream else []
                 s, h = _settle(stack, block, _bind(forward, h, stream), (chosen, tolerance, iterations))
     head = ensemble.network.head
-    forward = _traced(
-        lambda weights, _response, _state, h, _stream: (head.stateless_call(list(weights), [], h)[0], h, h, [])
-    )
+
+    @tf.function(autograph=False)
+    def forward(weights: Any, _response: Any, _state: Any, h: Any, _stream: Any) -> Any:
+        return vectorize(lambda weights, h: head.stateless_call(list(weights), [], h)[0], weights, h), h, h, []
+
     _settle(ensemble.head, 0, _bind(forward, h, []), (chosen, tolerance, iterations))
-
-
-def _traced(function: Callable[..., Any]) -> Callable[..., Any]:
-    return tf.function(lambda *args: vectorize(function, *args), autograph=False)
 
 
 def _setting(choice: Choice, name: str) -> float:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 from bench.engine.blocks import Layer, Stage
-from bench.engine.lifting import lifted, traced_once, vectorize
+from bench.engine.lifting import lifted, one_by_one, traced_once, vectorize
 from bench.engine.signal import look
 from bench.engine.stacks import LayerStack
 
@@ -318,15 +318,15 @@ class StagePass:
 # Cohorts whose layers are the same objects (see `architectures.mlp`) share what was traced for them.
 @lru_cache(maxsize=128)
 def _lifted_forward(layer: Layer, training: bool) -> Callable[..., Any]:
-    return lifted(forward_layer(layer, training))
+    return traced_once(forward_layer(layer, training))
 
 
 @lru_cache(maxsize=128)
 def _lifted_backward(layer: Layer) -> Callable[..., Any]:
-    """`backward_layer` for all runs, with what is found in its signal."""
+    """`backward_layer`, with what is found in its signal."""
 
     def run(given: Any, watch: Watch) -> Any:
-        below, gradients, signal, stream = vectorize(backward_layer(layer), *given)
+        below, gradients, signal, stream = backward_layer(layer)(*given)
         return below, gradients, look(signal, watch.measure, watch.member), stream
 
     return traced_once(run)
@@ -336,12 +336,11 @@ def _lifted_backward(layer: Layer) -> Callable[..., Any]:
 def _lifted_look(layer: Layer, of: Callable[..., tf.Tensor]) -> Callable[..., Any]:
     """A layer for all runs, traced once: (its variables, h, [stream]) to the next h and stream, and what `of` says."""
 
-    def taps(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
-        z, _ = layer.affine.stateless_call(affine, [], h)
+    def taps(response: Any, state: Any, z: Any, stream: Any) -> Any:
         return respond(layer, (response, state), [z, *stream], True)[0]
 
-    def run(*given: Any) -> Any:
-        pre, u, phi, h, s = vectorize(taps, *given)
+    def run(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
+        pre, u, phi, h, s = vectorize(taps, response, state, preactivations(layer, affine, h), stream)
         return h, s, of(pre, u, phi)
 
     return traced_once(run)
@@ -369,37 +368,57 @@ def _inputs(layer: Layer, weights: Any, h: Any, stream: Any) -> tuple[Any, ...]:
 
 
 def forward_layer(layer: Layer, training: bool) -> Callable[..., Any]:
-    """One layer for one run: (weights, state, h, [stream]) to z, the next stream, the next h and the new state."""
+    """One layer for all runs: (weights, state, h, [stream]) to z, the next stream, the next h and the new state."""
+
+    def of_run(response: Any, state: Any, z: Any, stream: Any) -> Any:
+        (_, _, _, h, leaving), new_state = respond(layer, (response, state), [z, *stream], training)
+        return leaving, h, new_state
 
     def forward(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
-        z, _ = layer.affine.stateless_call(affine, [], h)
-        (_, _, _, h, leaving), new_state = respond(layer, (response, state), [z, *stream], training)
-        return z, leaving, h, new_state
+        z = preactivations(layer, affine, h)
+        return z, *vectorize(of_run, response, state, z, stream)
 
     return forward
 
 
 def backward_layer(layer: Layer) -> Callable[..., Any]:
-    """One layer's backward pass for one run, from the saved z.
+    """One layer's backward pass for all runs, from the saved z.
 
     It maps (weights, state, h below, [stream], z, gradient for h above, [gradient for the stream above]) to the
     gradients for h below, for the trainable variables, for (s, phi), and for [stream].
     """
 
-    def backward(affine: Any, response: Any, state: Any, h: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
+    def of_response(response: Any, state: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
         with tf.GradientTape() as tape:
             tape.watch([z, stream, response])
             (s, _, phi, above, leaving), _ = respond(layer, (response, state), [z, *stream], True)
         sources = {"z": z, "response": list(response), "signal": [s, phi], "stream": list(stream)}
         zero = tf.UnconnectedGradients.ZERO
-        found = tape.gradient([above, *([leaving] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
+        return tape.gradient([above, *([leaving] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
+
+    def of_affine(affine: Any, h: Any, dz: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch([h, affine])
-            z_again, _ = layer.affine.stateless_call(affine, [], h)
-        below, d_affine = tape.gradient(z_again, [h, list(affine)], found["z"], unconnected_gradients=zero)
+            z, _ = layer.affine.stateless_call(affine, [], h)
+        return tape.gradient(z, [h, list(affine)], dz, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def backward(affine: Any, response: Any, state: Any, h: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
+        found = vectorize(of_response, response, state, stream, z, dh, ds)
+        like = [h.shape[1:], [variable.shape[1:] for variable in affine]]
+        below, d_affine = _over_runs(layer, of_affine, like, affine, h, found["z"])
         return below, [*d_affine, *found["response"]], found["signal"], found["stream"]
 
     return backward
+
+
+def preactivations(layer: Layer, affine: Any, h: tf.Tensor) -> tf.Tensor:
+    """What a layer's affine half makes of h in all runs, [R, B, ...]; its variables are [R, ...]."""
+    like = tf.TensorShape([h.shape[1], *layer.affine.output_shape[1:]])
+    return _over_runs(layer, lambda affine, h: layer.affine.stateless_call(affine, [], h)[0], like, affine, h)
+
+
+def _over_runs(layer: Layer, function: Callable[..., Any], like: Any, *args: Any) -> Any:
+    return one_by_one(function, like, *args) if layer.convolves else vectorize(function, *args)
 
 
 def respond(layer: Layer, variables: tuple[Any, Any], inputs: list[Any], training: bool) -> Any:

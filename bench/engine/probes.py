@@ -58,11 +58,13 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
 
 @lru_cache(maxsize=128)
 def _statistics_of(layer: Layer, slope: float) -> Callable[..., tf.Tensor]:
-    return partial(_layer_statistics, layer.activation, slope)
+    return partial(_layer_statistics, layer, slope)
 
 
-def _layer_statistics(activation: keras.layers.Layer, slope: float, s: Any, u: Any, phi: Any) -> tf.Tensor:
+def _layer_statistics(layer: Layer, slope: float, s: Any, u: Any, phi: Any) -> tf.Tensor:
     """The statistics of one layer, [9, R], from its s, u and phi, each [R, B, ...]."""
+    activation = layer.activation
+    over = list(range(1, len(u.shape) - 1)) if layer.convolves else [1]
     with tf.GradientTape() as tape:
         tape.watch(u)
         value = activation(u)
@@ -79,7 +81,7 @@ def _layer_statistics(activation: keras.layers.Layer, slope: float, s: Any, u: A
             tf.sqrt(tf.reduce_mean(_wide(tf.math.reduce_variance(scaled, -1, True)) / _wide(factors) ** 2, [1, 2])),
             _mean_square(*sample_norms(s)),
             _share(derivative < SATURATION_FRACTION * slope),
-            _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=1)),
+            _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=over)),
             _share(phi <= 0.0),
             _share(tf.abs(u) >= LARGE_INPUT),
             _pair_correlation(scaled, norms),

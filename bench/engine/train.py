@@ -29,7 +29,7 @@ from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
 from bench.engine.recurrence import TIME_COLUMNS
 from bench.engine.scores import naive_scores, split_scores
 from bench.engine.update import Update
-from bench.factors import AT_ONCE, FEWEST, LOOKED_STEPS
+from bench.factors import AT_ONCE, FEWEST, LOOKED_POSITIONS, LOOKED_STEPS
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
 
@@ -65,6 +65,7 @@ class Training:
         slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
         self.groups = groups_of(self.ensemble)
         looked = max(1, LOOKED_STEPS // network.length) if network.length else None  # as the layers would take of them
+        looked = max(1, LOOKED_POSITIONS // network.positions) if network.positions else looked
         self.inside = {"attention": heads_of(self.ensemble.passes), "positions": positions_of(self.ensemble.passes)}
         self.recorder = Recorder(
             cohort, network.layer_names(), _weight_counts(self.ensemble), network.parameter_count,
@@ -356,11 +357,12 @@ class _Losses:
 
 
 def _samples_at_once(ensemble: Ensemble, shape: tuple[int, ...]) -> int | None:
-    """How many sequences an evaluation takes at a time; None: all, where samples are no sequences."""
-    if not ensemble.network.length:
+    """How many samples an evaluation takes at a time; None: all, where layers have their units once."""
+    network = ensemble.network
+    if not (spread := network.length or network.positions):
         return None
     widest = max(shape[-1], *(kernel.shape[-1] for kernel in ensemble.kernels))
-    return max(FEWEST, AT_ONCE // (ensemble.runs * ensemble.network.length * widest))
+    return max(FEWEST, AT_ONCE // (ensemble.runs * spread * widest))
 
 
 def _weight_counts(ensemble: Ensemble) -> list[int]:

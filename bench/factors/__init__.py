@@ -8,6 +8,7 @@ from bench.factors.architectures import (
     AT_ONCE,
     DEPTH,
     FEWEST,
+    LOOKED_POSITIONS,
     LOOKED_STEPS,
     WIDTH,
     ArchitectureLevel,
@@ -20,6 +21,17 @@ from bench.factors.architectures import (
 from bench.factors.base import ABSENT, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
 from bench.factors.blocks import NORMALIZATION, SKIP
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
+from bench.factors.convolution import (
+    DOWNSAMPLE,
+    HEAD_POOL,
+    IN_SPACE,
+    KERNEL_SIZE,
+    PADDING,
+    halves_before,
+    layers_of_blocks,
+    misfit_in_space,
+    sizes_of_layers,
+)
 from bench.factors.datasets import (
     DATASET,
     PREPROCESSING,
@@ -73,20 +85,22 @@ from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
     "ABSENT", "AT_ONCE", "BACKWARD", "BIAS", "EMBEDDING", "FACTORS", "FEWEST", "FORWARD", "GAIN", "GATE_GROUPS",
-    "GROUPS", "IN_TIME", "KERNEL", "LOOKED_STEPS", "OF_TARGETS", "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS",
-    "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment",
-    "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest",
-    "content_of", "costs_of", "dataset_level", "default_level", "directions_of", "has_time", "inner_tables",
-    "kept_distances", "kept_heads", "kept_layers", "kept_positions", "level_name", "misfit_in_time",
-    "misfit_of_targets", "moments", "planned_groups", "planned_heads", "planned_moments", "planned_positions",
-    "read_label", "sample_kind", "show", "sublayer_kinds", "without_use",
+    "GROUPS", "IN_SPACE", "IN_TIME", "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS", "OF_TARGETS", "PLUGIN",
+    "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
+    "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
+    "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level",
+    "directions_of", "halves_before", "has_time", "inner_tables", "kept_distances", "kept_heads", "kept_layers",
+    "kept_positions", "layers_of_blocks", "level_name", "misfit_in_space", "misfit_in_time", "misfit_of_targets",
+    "moments", "planned_groups", "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind",
+    "show", "sizes_of_layers", "sublayer_kinds", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {
     factor.name: factor
     for factor in (
         DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER,
-        NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, LOSS, LABEL_SMOOTHING,
-        CLIPPING, REGULARIZATION, DROPOUT, OPTIMIZER, LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
+        NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, KERNEL_SIZE, PADDING,
+        DOWNSAMPLE, HEAD_POOL, LOSS, LABEL_SMOOTHING, CLIPPING, REGULARIZATION, DROPOUT, OPTIMIZER, LEARNING_RATE,
+        WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

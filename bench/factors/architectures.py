@@ -8,6 +8,7 @@ from math import prod
 
 from bench.errors import nearest
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar
+from bench.factors.convolution import CONVOLUTION, sizes_of_layers
 from bench.factors.datasets import DATASET, TOKENS, DataKind, DatasetLevel, a_kind, dataset_level
 from bench.factors.recurrence import GATES, directions_of
 
@@ -17,8 +18,9 @@ GATE_FLOATS, STATE_FLOATS = 3, 1  # per unit and time step of a recurrent layer:
 ANSWER_FLOATS = 3  # where the head reads every state
 LOOKED_GATE_FLOATS, LOOKED_STATE_FLOATS = 2, 1  # the same of the layer whose activations are looked at
 
-# How much of recurrent networks is held at a time beside training steps, whatever the length.
+# How much of recurrent and convolutional networks is held at a time beside training steps, whatever the length.
 LOOKED_STEPS = 2**14  # samples times time steps whose activations are looked at, at most
+LOOKED_POSITIONS = 2**15  # samples times positions of convolutions, the same
 AT_ONCE, FEWEST = 2**24, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
 NORMALIZED_FLOATS = 1  # of each gate more, where its sums are normalized
 
@@ -70,6 +72,17 @@ def recurrent_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], out
     return Costs(weights + head, floats, flops, depth, ways * length, looked, evaluated)
 
 
+def convolutional_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
+    """Of convolutions with equally many filters over samples (positions..., channels), and a head on the last."""
+    depth, width, kernel = (int(structure[name].value or 0) for name in ("depth", "width", "kernel_size"))
+    spans = kernel ** (len(shape) - 1)
+    positions = [prod(sizes) for sizes in sizes_of_layers(structure, shape)]
+    kernels = [spans * width * (width if layer else shape[-1]) for layer in range(depth)]
+    head = width * outputs * (positions[-1] if structure["head_pool"].name == "flatten" else 1)
+    flops = FLOPS_PER_WEIGHT * (head + sum(count * size for count, size in zip(positions, kernels, strict=True)))
+    return Costs(sum(kernels) + head, ACTIVATION_FLOATS * width * sum(positions), flops, depth)
+
+
 @dataclass(frozen=True)
 class ArchitectureLevel(Level):
     """A kind of network, the kinds of samples it takes (`DatasetLevel.kind`) and what it costs.
@@ -89,7 +102,7 @@ class ArchitectureLevel(Level):
 
     accepts: tuple[str, ...] = ()
     costs: Callable[[Mapping[str, Choice], tuple[int, ...], int], Costs] = dense_costs
-    defaults: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Scalar] = field(default_factory=dict)
     unused: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
     only: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -102,7 +115,7 @@ class ArchitectureLevel(Level):
         if factor in self.unused and not choice.is_none:
             return self.unused[factor]
         if factor in self.defaults and choice.is_none:
-            return f"{self.name} needs one; {self.defaults[factor]} is Keras's own."
+            return f"{self.name} needs one; {self.defaults[factor]} is its default."
         if factor in self.only and not choice.is_none and choice.name != self.only[factor][0]:
             return f"{self.name} has {self.only[factor][0]} alone: {self.only[factor][1]}"
         return self.refused.get((factor, choice.name), "")
@@ -137,16 +150,35 @@ def has_time(architecture: Choice) -> bool:
     return level.has_time if isinstance(level, ArchitectureLevel) else True
 
 
+def _of_recurrent(layers: str) -> dict[str, str]:
+    """The factors that recurrent networks alone have, for other layers."""
+    names = ("cell", "recurrent_initializer", "gate_bias", "direction", "truncate")
+    return dict.fromkeys(names, f"{layers} layers have no state; recurrent ones have.")
+
+
+def _of_convolutional(layers: str) -> dict[str, str]:
+    """The factors that convolutional networks alone have, for other layers."""
+    names = [factor.name for factor in CONVOLUTION]
+    return dict.fromkeys(names, f"{layers} layers have no kernel that moves over positions; conv has.")
+
+
 ARCHITECTURE = Factor(
     "architecture", "The kind of network.", Place.GRAPH, default="mlp", plugins=True,
     levels=(
         ArchitectureLevel(
             "mlp", "Fully connected layers of equal width; inputs are flattened.", "Rumelhart, Hinton & Williams 1986",
             target="bench.engine.architectures.mlp:build", accepts=("vector", "sequence", "image"),
-            unused=dict.fromkeys(
-                ("cell", "recurrent_initializer", "gate_bias", "direction", "truncate"),
-                "dense layers have no state; recurrent ones have.",
-            ),
+            unused=_of_recurrent("dense") | _of_convolutional("dense"),
+        ),
+        ArchitectureLevel(
+            "conv", "Convolutions with equally many filters over a sequence or an image, and a dense head.",
+            "LeCun et al. 1998; Simonyan & Zisserman 2015",
+            target="bench.engine.architectures.conv:build", accepts=("sequence", "image"), costs=convolutional_costs,
+            defaults={"kernel_size": 3, "padding": "same", "head_pool": "global_average"},
+            unused=_of_recurrent("convolutional"),
+            refused={
+                ("normalization", "weight_normalization"): "it is of dense kernels here.",
+            },
         ),
         ArchitectureLevel(
             "recurrent", "Stacked recurrent layers of equal width over a sequence; the head reads the last state.",
@@ -157,7 +189,7 @@ ARCHITECTURE = Factor(
                 "cell": "simple", "activation": "tanh", "recurrent_initializer": "orthogonal",
                 "gate_bias": "unit_forget",
             },
-            unused={
+            unused=_of_convolutional("recurrent") | {
                 "skip": "recurrent layers have no blocks to go around; lstm and gru carry their state past them.",
             },
             only={

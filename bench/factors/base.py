@@ -78,7 +78,7 @@ class Factor:
     """A controlled input. Catalogued factors have `levels`; numeric ones have a `number`.
 
     A number that came `later` than runs, with a default that is what there was before, is left out of keys at that
-    default, as levels in `ABSENT` are.
+    default, as levels in `ABSENT` are. At its `absent` number the network has no such thing, as at a level `none`.
     """
 
     name: str
@@ -89,6 +89,7 @@ class Factor:
     number: Number | None = None
     plugins: bool = False  # also takes `module:name` from outside the project
     later: bool = False
+    absent: int | None = None
 
     def level(self, name: str) -> Level | None:
         """The level of that name, or None."""

@@ -26,7 +26,8 @@ def choose(factor: Factor, written: object) -> Choice:
     """
     if factor.number is not None:
         value = _number(written, factor.number.kind, factor.number)
-        return Choice(_word(value), value=value, label=_word(value))
+        name = "none" if value == factor.absent else _word(value)
+        return Choice(name, value=value, label=_word(value))
     if isinstance(written, str):
         return _choose_level(factor, written, {})
     if isinstance(written, Mapping):

@@ -9,14 +9,17 @@ from math import prod
 from bench.errors import SuiteError, during, nearest
 from bench.factors import (
     FACTORS,
+    IN_SPACE,
     IN_TIME,
     OF_TARGETS,
     ActivationLevel,
     ArchitectureLevel,
     Choice,
+    Scalar,
     TaskLevel,
     choose,
     dataset_level,
+    misfit_in_space,
     misfit_in_time,
     misfit_of_targets,
     show,
@@ -141,11 +144,11 @@ def read_partial(levels: Levels, written: Mapping[str, object], *, add: bool) ->
     return part
 
 
-def own_level(factor: str, architecture: Choice) -> str:
+def own_level(factor: str, architecture: Choice) -> Scalar:
     """The level of a factor that no suite names: the architecture's, or the factor's own default."""
     network = FACTORS["architecture"].level(architecture.name)
     own = network.defaults if isinstance(network, ArchitectureLevel) else {}
-    return own.get(factor, str(FACTORS[factor].default))
+    return own.get(factor, FACTORS[factor].default)
 
 
 def _read_levels(levels: Levels, factor: str, written: object, *, add: bool) -> tuple[Choice, ...]:
@@ -227,9 +230,12 @@ def check_combinations(cells: Iterable[Cell]) -> None:
             seen.add(pair)
             broken = rule(*choices)
             if broken:
-                named = " and ".join(
-                    f"{factor} {choice.label}" for factor, choice in zip(factors, choices, strict=True)
-                )
+                told = [
+                    f"{factor} {choice.label}"
+                    for factor, choice in zip(factors, choices, strict=True)
+                    if len(factors) < 3 or not choice.is_none
+                ]
+                named = " and ".join(told) if len(told) < 3 else f"{', '.join(told[:-1])} and {told[-1]}"
                 if len(choices) == 1:
                     raise SuiteError(f"{named}: {broken}")
                 raise SuiteError(
@@ -271,6 +277,14 @@ def _fits_length(factor: str) -> Callable[[Choice, Choice], str]:
         return misfit_in_time(factor, choice, data.steps) if data is not None and data.steps else ""
 
     return objection
+
+
+def _fits_positions(architecture: Choice, dataset: Choice, *levels: Choice) -> str:
+    """Whether a convolutional network's kernels fit a sample, halved as often as it is, where its shape is known."""
+    data = dataset_level(dataset)
+    if architecture.name != "conv" or data is None or data.kind not in ("sequence", "image"):
+        return ""
+    return misfit_in_space(dict(zip(IN_SPACE, levels, strict=True)), data.input_shape)
 
 
 def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
@@ -347,7 +361,8 @@ def _schedule_falls(learning_rate: Choice, schedule: Choice) -> str:
 
 
 _NETWORKS = (
-    "cell", "recurrent_initializer", "gate_bias", "direction", "truncate", "normalization", "skip", "initializer",
+    "cell", "recurrent_initializer", "gate_bias", "direction", "truncate", "kernel_size", "padding", "downsample",
+    "head_pool", "normalization", "skip", "initializer",
 )  # fmt: skip
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("dataset",), _task_can_be_drawn),
@@ -356,6 +371,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     *((("architecture", factor), _of_network(factor)) for factor in _NETWORKS),
     (("cell", "gate_bias"), _cell_has_gates),
     *((("dataset", factor), _fits_length(factor)) for factor in IN_TIME),
+    (("architecture", "dataset", *IN_SPACE), _fits_positions),
     *((("dataset", factor), _fits_targets(factor)) for factor in OF_TARGETS),
     (("dataset", "batch_size"), _batch_fits_data),
     (("architecture", "normalization"), _normalizes_before),

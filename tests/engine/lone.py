@@ -35,6 +35,7 @@ CLIPPING = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_cli
 
 def pair_correlation(g: np.ndarray, y: np.ndarray) -> float:
     """Mean cosine over the pairs of one class, each pair by itself; samples without a gradient are in none."""
+    g = g.reshape(len(g), -1)
     alive = (g != 0).any(axis=1)
     g, y = g[alive].astype(np.float64), y[alive]
     unit = g / np.linalg.norm(g, axis=1, keepdims=True)
@@ -74,26 +75,38 @@ class Lone:
     output, `inner` the input of every activation, then the output of each.
     """
 
-    def __init__(self, run: Run, features: int, classes: int) -> None:
+    def __init__(self, run: Run, shape: tuple[int, ...], classes: int) -> None:
         self.choices = run.choices
         self.denses: list[Any] = []
         self.responses: list[Any] = []
-        inputs = keras.Input((features,))
+        inputs = keras.Input(shape)
         taps, h, stream = [], inputs, None
         skip = self._settings("skip").get("layers", 0)
         blocks = -(-(int(self._number("depth")) - 1) // skip) if skip else 0
         for index in range(int(self._number("depth"))):
-            z = self._dense(int(self._number("width")))(h)
+            h, stream = self._before(index, h, stream)
+            z = self._affine(int(self._number("width")))(h)
             if skip and index > 0 and (index % skip == 0 or index == self._number("depth") - 1):
                 z = stream + self._branch(z, blocks)
             taps.append(z)
             h = self._respond(z)
             if skip and index % skip == 0:
                 stream = self.responses[-1][0] if self.choices["skip"].name == "residual_post_norm" else z
-        logits = self._dense(classes, head=True)(h)
+        logits = self._dense(classes, head=True)(self._pooled(h))
         self.model = keras.Model(inputs, [logits, *taps, *(h for _, h in self.responses)])
         self.inner = keras.Model(inputs, [end for ends in zip(*self.responses, strict=True) for end in ends])
         self.optimizer = self._optimizer()
+
+    def _before(self, index: int, h: Any, stream: Any) -> tuple[Any, Any]:
+        """What a layer reads, and the stream around its block, before anything is computed of them."""
+        return h, stream
+
+    def _affine(self, units: int) -> Any:
+        return self._dense(units)
+
+    def _pooled(self, h: Any) -> Any:
+        """What the head reads."""
+        return h
 
     def _number(self, factor: str) -> float:
         return float(self.choices[factor].value or 0)
@@ -101,14 +114,19 @@ class Lone:
     def _settings(self, factor: str) -> dict[str, Any]:
         return dict(self.choices[factor].settings)
 
-    def _dense(self, units: int, *, head: bool = False) -> Any:
+    def _rules(self, axes: int) -> dict[str, Any]:
+        """What Keras is told to do with a kernel of so many axes."""
         rule, settings = self.choices["regularization"].name, self._settings("regularization")
         extra: dict[str, Any] = {}
         if rule in ("l1", "l2"):
             kind = {"l1": keras.regularizers.L1, "l2": keras.regularizers.L2}[rule]
             extra["kernel_regularizer"] = kind(settings["strength"])
         if rule == "max_norm":
-            extra["kernel_constraint"] = keras.constraints.MaxNorm(settings["limit"], axis=0)
+            extra["kernel_constraint"] = keras.constraints.MaxNorm(settings["limit"], axis=list(range(axes - 1)))
+        return extra
+
+    def _dense(self, units: int, *, head: bool = False) -> Any:
+        extra = self._rules(2)
         weight_normalized = self.choices["normalization"].name == "weight_normalization" and not head
         self.denses.append(WeightNormalized(units) if weight_normalized else keras.layers.Dense(units, **extra))
         return self.denses[-1]
@@ -223,7 +241,7 @@ class Lone:
         head = {id(v) for v in self.denses[-1].trainable_variables}
 
         def clip(g: np.ndarray, w: np.ndarray) -> np.ndarray:
-            axis = 0 if g.ndim > 1 else None
+            axis = tuple(range(g.ndim - 1)) or None
             norm = np.linalg.norm(g, axis=axis, keepdims=True)
             bound = limit * np.maximum(np.linalg.norm(w, axis=axis, keepdims=True), 1e-3)
             return np.where(norm > bound, g * bound / np.maximum(norm, 1e-6), g).astype(np.float32)

@@ -102,8 +102,11 @@ def test_a_cohort_trains_as_lone_keras_models_do(factors: str, steps: int) -> No
     assert factors != RULES or clipped == {"value", "norm", "global_norm", "adaptive"}
 
 
-def compare(cohort: Cohort) -> set[str]:
-    """Assert that all columns are equal; the rules that clipped a gradient by much."""
+def compare(cohort: Cohort, kind: type | None = None) -> set[str]:
+    """Assert that all columns are equal; the rules that clipped a gradient by much.
+
+    `kind` is of the lone networks, `Lone` or one that does more.
+    """
     from bench.engine.batches import batches
     from bench.engine.train import Training
     from tests.engine.lone import Lone
@@ -111,7 +114,7 @@ def compare(cohort: Cohort) -> set[str]:
     training = Training(cohort)
     data = training.data
     x, y = data.x.numpy(), data.y.numpy()
-    lones = [_lone(Lone, training, index) for index in range(len(cohort.runs))]
+    lones = [_lone(kind or Lone, training, index) for index in range(len(cohort.runs))]
     tables = {name: table.to_pandas() for name, table in training.run().items()}
     assert set(tables["runs"]["status"]) == {"completed"}
     rows = list(batches(cohort.runs, len(y), training.batch, training.steps))
@@ -162,7 +165,7 @@ def compare(cohort: Cohort) -> set[str]:
 def _lone(kind: type, training: object, index: int):
     """The lone model of a run, with the run's initial kernels and biases."""
     ensemble = training.ensemble  # type: ignore[attr-defined]
-    lone = kind(training.cohort.runs[index], training.data.x.shape[1], ensemble.head.kernel.shape[-1])  # type: ignore[attr-defined]
+    lone = kind(training.cohort.runs[index], training.data.x.shape[1:], ensemble.head.kernel.shape[-1])  # type: ignore[attr-defined]
     layers = [
         [variable.numpy()[block, index] for variable in stack.affine]
         for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True)

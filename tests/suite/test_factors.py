@@ -20,9 +20,9 @@ LEVELS = [(factor, level) for factor in FACTORS.values() for level in factor.lev
 def test_order_of_factors_and_what_shares_a_graph() -> None:
     assert list(FACTORS) == [
         "dataset", "preprocessing", "architecture", "depth", "width", "activation", "initializer", "bias_initializer",
-        "normalization", "skip", "cell", "recurrent_initializer", "gate_bias", "direction", "truncate", "loss",
-        "label_smoothing", "clipping", "regularization", "dropout", "optimizer", "learning_rate", "warmup", "schedule",
-        "batch_size", "steps",
+        "normalization", "skip", "cell", "recurrent_initializer", "gate_bias", "direction", "truncate",
+        "kernel_size", "padding", "downsample", "head_pool", "loss", "label_smoothing", "clipping", "regularization",
+        "dropout", "optimizer", "learning_rate", "warmup", "schedule", "batch_size", "steps",
     ]  # fmt: skip
     on_the_run_axis = {name for name, factor in FACTORS.items() if factor.place is Place.RUN}
     assert on_the_run_axis == {

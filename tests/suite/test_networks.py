@@ -78,7 +78,7 @@ def test_each_architecture_has_its_own_levels_of_what_no_suite_names(text: str, 
         ),
         (FIXED + 'initializer = "lsuv"', "a recurrent layer has one a time step"),
         (FIXED + 'initializer = "critical"', "recurrent_initializer has a gain"),
-        (FIXED + 'cell = "none"', "recurrent needs one; simple is Keras's own"),
+        (FIXED + 'cell = "none"', "recurrent needs one; simple is its default"),
         (
             FIXED + 'gate_bias = "chrono"',
             "cell simple and gate_bias chrono do not go together: a simple cell has no gat",
@@ -105,3 +105,47 @@ def test_what_a_network_cannot_do_is_refused_with_the_reason(text: str, says: st
     with pytest.raises(SuiteError) as caught:
         suite(HEAD + text)
     assert says in str(caught.value)
+
+
+CONV = '[fixed]\narchitecture = "conv"\n'
+HALVED = 'downsample = { level = "stride", every = 2 }\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "[fixed]\nkernel_size = 3",
+            "architecture mlp and kernel_size 3 do not go together: dense layers have no kernel",
+        ),
+        ('[fixed]\npadding = "same"', "dense layers have no kernel that moves over positions; conv has"),
+        (FIXED + 'downsample = "stride"', "recurrent layers have no kernel that moves over positions"),
+        (CONV + "kernel_size = 0", "conv needs one; 3 is its default"),
+        (CONV + 'cell = "lstm"', "convolutional layers have no state; recurrent ones have"),
+        (CONV + 'dataset = "wine"', "is a vector, and conv takes a sequence or an image. "),
+        (CONV + 'dataset = "text"', "which conv would take as sizes; recurrent takes them one-hot"),
+        (
+            CONV + "kernel_size = 9",
+            "architecture conv, dataset digits, kernel_size 9 and depth 4 do not go together: samples have 8 x 8 "
+            "positions: kernel_size can be 8 at most.",
+        ),
+        (CONV + 'dataset = "mnist1d"\nkernel_size = 41', "samples have 40 positions: kernel_size can be 40 at most"),
+        (
+            CONV + HALVED + "kernel_size = 5",
+            "kernel_size 5, downsample stride and depth 4 do not go together: the kernel of 5 is larger than "
+            "the 4 x 4 positions of layer 3: every must be 3 at least at depth 4, or the depth 3 at most.",
+        ),
+        (CONV + HALVED + 'skip = { level = "residual", layers = 3 }', "every must be 3 times a whole number"),
+    ],
+)
+def test_what_does_not_fit_convolutions_is_refused_with_the_nearest_that_does(text: str, says: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        suite(HEAD + text)
+    assert says in str(caught.value)
+
+
+def test_an_image_of_one_position_is_not_halved() -> None:
+    pooled = CONV + 'kernel_size = 1\ndownsample = { level = "average_pool", every = 1 }\n'
+    suite(HEAD + pooled + "depth = 5")
+    with pytest.raises(SuiteError, match="the 1 x 1 positions before layer 5 cannot be halved: every must be 2 at le"):
+        suite(HEAD + pooled + "depth = 6")

@@ -1,0 +1,79 @@
+"""What a layer makes of its pre-activation: skip connection, normalization and activation, as one Keras model.
+
+From z, and the stream where a block ends, it computes s = z (plus the stream), u = norm(s) and h = phi(u); with the
+normalization after the activation u = s and h = norm(phi(s)). The skip connection thus runs over pre-activations: the
+identity path is clean, as in He et al. 2016b (arXiv:1603.05027), and a block changes the stream by F = W phi(norm(s)).
+With `residual_post_norm` the stream is u instead of s: s_{l+1} = u_l + W phi(u_l), the order of Vaswani et al. 2017
+(arXiv:1706.03762).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from bench.engine.activations import make_activation
+from bench.engine.layers import BranchScale
+from bench.engine.targets import target_of
+from bench.factors import FACTORS, Choice
+
+Structure = Mapping[str, Choice]
+Branch = Callable[[Any], Any]
+Entering = tuple[tuple[int, ...], Branch]  # the shape of a stream, and what makes it one of another shape
+
+
+def number(structure: Structure, factor: str) -> int:
+    """The whole number that a structure has for a factor."""
+    return int(structure[factor].value or 0)
+
+
+def is_known(of_block: tuple[tuple[str, Choice], ...]) -> bool:
+    """Whether none of these choices comes from outside, where a name may stand for something else tomorrow."""
+    return all(choice.value is not None or FACTORS[name].level(choice.name) for name, choice in of_block)
+
+
+def branch_of(skip: Choice, blocks: int) -> Branch:
+    """What multiplies the output of each of so many blocks before the skip connection adds it."""
+    if skip.name == "residual_scaled":
+        return lambda z: BranchScale()(z)
+    if skip.name == "residual_damped":
+        factor = float(skip.setting("scale")) / blocks ** float(skip.setting("exponent"))
+        return lambda z: keras.layers.Rescaling(factor)(z)
+    return lambda z: z
+
+
+def make_response(
+    structure: Structure, shape: tuple[int, ...], branch: Branch | None, entering: Entering | None = None
+) -> tuple[keras.Model, keras.layers.Layer]:
+    """From z, and the stream where a branch ends, to (s, u, phi, h, what leaves as the stream); and the activation.
+
+    Args:
+        shape: of a sample's z.
+        branch: what multiplies z before the stream is added; None where no block ends.
+        entering: the stream's shape and what brings it to that of z; None where it has it.
+    """
+    z = keras.Input(shape)
+    inputs, s = [z], z
+    if branch is not None:
+        before, shrink = entering or (shape, lambda stream: stream)
+        stream = keras.Input(before)
+        inputs.append(stream)
+        s = keras.layers.Add()([shrink(stream), branch(z)])
+    activation = make_activation(structure["activation"])
+    normalize, position = _normalization(structure["normalization"])
+    u = normalize(s) if position == "before" else s
+    phi = activation(u)
+    h = normalize(phi) if position == "after" else phi
+    leaving = u if structure["skip"].name == "residual_post_norm" else s
+    return keras.Model(inputs, [s, u, phi, h, leaving]), activation
+
+
+def _normalization(choice: Choice) -> tuple[Any, str]:
+    """The normalization layer and its position; (no layer, "") where there is none."""
+    if choice.name in ("none", "weight_normalization"):
+        return None, ""
+    settings = dict(choice.settings)
+    position = str(settings.pop("position", "before"))
+    return target_of("normalization", choice)(**settings), position

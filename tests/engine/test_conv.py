@@ -1,0 +1,72 @@
+"""Convolutional cohorts are held to lone Keras models made of Keras's own layers."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from bench.engine.probes import STATISTICS
+from bench.engine.train import Training
+from bench.factors import costs_of
+from tests.cohorts import EVALUATED, cohorts
+from tests.engine.lone_conv import LoneConv
+from tests.engine.test_engine_parity import compare
+
+STEPS = 2
+FIXED = {
+    "architecture": '"conv"', "depth": 3, "width": 4, "learning_rate": 0.02, "optimizer": '"momentum"',
+    "batch_size": 16, "steps": STEPS,
+}  # fmt: skip
+CASES = [
+    'padding = ["circular"]\nskip = ["residual"]\ndepth = [6]\ndownsample = [{ level = "stride", every = 4 }]\n'
+    'normalization = ["batch_normalization"]\n'
+    'regularization = ["none", { level = "max_norm", limit = 0.9 }]',
+    *(
+        pytest.param(each, marks=pytest.mark.full)
+        for each in (
+            'dataset = ["mnist1d"]\nkernel_size = [5]\ndownsample = [{ level = "max_pool", every = 1 }]\n'
+            'head_pool = ["flatten"]\nactivation = ["tanh"]\ninitializer = ["lsuv", "he_normal"]\n'
+            'clipping = ["none", { level = "adaptive", threshold = 0.02 }]',
+            'kernel_size = [1]\nskip = [{ level = "residual", layers = 1 }]\n'
+            'downsample = [{ level = "average_pool", every = 1 }]\noptimizer = ["adam"]',
+            'kernel_size = [4]\npadding = ["circular"]\nnormalization = ["layer_normalization"]\n'
+            'downsample = [{ level = "stride", every = 1 }]\nactivation = ["elu"]',
+            'kernel_size = [2]\npadding = ["same"]\nnormalization = ["rms_normalization"]\ndataset = ["digits_rows"]',
+            'kernel_size = [7]\nnormalization = [{ level = "group_normalization", groups = 2 }]\nactivation = ["selu"]',
+            'skip = ["residual_post_norm"]\nnormalization = ["batch_normalization"]\ndepth = [5]\n'
+            'downsample = [{ level = "max_pool", every = 2 }]',
+            'skip = ["residual_damped"]\ndepth = [5]\ninitializer = ["critical", "orthogonal"]\nactivation = ["tanh"]',
+        )
+    ),
+]
+
+
+def cohort_of(factors: str):
+    given = {line.partition("=")[0].strip() for line in factors.splitlines()}
+    fixed = "\n".join(f"{name} = {value}" for name, value in FIXED.items() if name not in given)
+    (cohort,) = cohorts(factors, fixed, record=EVALUATED)
+    return cohort
+
+
+@pytest.mark.parametrize("factors", CASES, ids=lambda factors: re.sub(r"[^a-z0-9_.]+", "-", factors)[:70])
+def test_a_convolutional_cohort_trains_as_lone_keras_models_do(factors: str) -> None:
+    compare(cohort_of(factors), LoneConv)
+
+
+def test_blocks_alike_are_one_stage_and_a_dead_filter_is_dead_at_every_position() -> None:
+    cohort = cohort_of('depth = [8]\nskip = ["residual"]\ndownsample = [{ level = "stride", every = 4 }]')
+    training = Training(cohort)
+    stages = training.ensemble.network.stages
+    assert [(stage.count, len(stage.block.layers)) for stage in stages] == [(1, 1), (2, 2), (1, 2), (1, 1)]
+    again = Training(cohort).ensemble.network.stages
+    assert all(stage.block is other.block for stage, other in zip(stages, again, strict=True))
+    costs = costs_of(cohort.structure, (8, 8, 1), 10)
+    assert costs.weights == sum(
+        int(np.prod(kernel.shape[2:])) * kernel.shape[0] for kernel in training.ensemble.kernels
+    )
+    bias = training.ensemble.stacks[0].weights["bias"]
+    bias.assign(np.where(np.arange(4) < 1, -1e3, bias.numpy()))
+    found = dict(zip(STATISTICS, training.probe(training.data.probe_x).numpy()[0, :, 0], strict=True))
+    assert found["dead_fraction"] == 0.25 and 0.25 < found["nonpositive_fraction"] < 1.0
