@@ -22,7 +22,7 @@ class Layer:
             pre-activation s (z, plus the stream where there is a skip), the input u of the activation, the
             activation phi(u), the h that the next layer reads, and what a later skip connection adds: s, or u
             where the path itself is normalized.
-        activation: phi, elementwise.
+        activation: phi, elementwise; None of a layer without, which only a stage with a pass of its own may have.
         convolves: whether a unit is a filter, at many positions of a sample by the same weights: dead where it is at
             all of them. TensorFlow has no convolution with a kernel for each run, so runs take it one by one.
 
@@ -31,7 +31,7 @@ class Layer:
 
     affine: keras.layers.Layer
     response: keras.layers.Layer
-    activation: keras.layers.Layer
+    activation: keras.layers.Layer | None
     convolves: bool = False
 
     @property
@@ -81,6 +81,8 @@ class Network:
 
     `flattens`: samples come as vectors; otherwise as they are. `length`: time steps of a sample that is a sequence.
     `positions`: of a sample at which layers have their units, more than once: 0 where there is one alone.
+    `embeds`: tokens come as whole numbers; otherwise one-hot. `names`: of the hidden layers, where they have their own.
+    `widest`: numbers of a time step that are held at once, where they are more than any layer's units.
     """
 
     stages: tuple[Stage, ...]
@@ -88,6 +90,9 @@ class Network:
     flattens: bool = True
     length: int = 0
     positions: int = 0
+    embeds: bool = False
+    names: tuple[str, ...] = ()
+    widest: int = 0
 
     @property
     def depth(self) -> int:
@@ -102,7 +107,7 @@ class Network:
 
     def layer_names(self) -> list[str]:
         """Names of the rows of `gradient_norms`: the hidden layers, then the head."""
-        return [f"hidden_{index}" for index in range(self.depth)] + ["head"]
+        return [*(self.names or (f"hidden_{index}" for index in range(self.depth))), "head"]
 
 
 Build = Callable[[Mapping[str, Choice], tuple[int, ...], int], Network]

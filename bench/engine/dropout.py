@@ -30,6 +30,11 @@ class Dropout:
         scale = tf.reshape(1.0 / (1.0 - self.rates), lead)
         return tf.where(self.kept(h.shape[1:], layer), h * scale, 0.0)
 
+    def factors(self, shape: Sequence[int], layer: Any) -> tf.Tensor:
+        """What outputs [R, *shape] of a layer are multiplied by: 0, or what makes up for those."""
+        scale = tf.reshape(1.0 / (1.0 - self.rates), [-1] + [1] * len(shape))
+        return tf.where(self.kept(shape, layer), scale, 0.0)
+
     def kept(self, shape: Sequence[int], layer: Any) -> tf.Tensor:
         """Which outputs of a layer, counted from the input, each run keeps at this step: [R, *shape], boolean."""
         at = self.step * LAYERS + tf.cast(layer, tf.int64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,12 +18,9 @@ from bench.engine.passes import Carry, Pass, StageGradients, StagePass, Watch
 from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look, measure_signal
 from bench.engine.stacks import LayerStack
+from bench.engine.unrolling import is_unrolled
 from bench.factors import Moment
 
-# Layers that stand in the graph one after the other at most: an unrolled layer costs 15 to 70 ms of tracing and spares
-# each run 6 to 15 microseconds a step (docs/performance.md), which pays when runs times steps are many.
-FEW_LAYERS, MOST_LAYERS = 16, 256
-MANY_STEPS = 10_000
 NOTHING: Mapping[str, tf.Tensor] = {}
 
 
@@ -101,13 +98,15 @@ class Ensemble:
 
     def __post_init__(self) -> None:
         streamed = any(stage.block.skips for stage in self.network.stages)
-        unrolled = self.network.depth <= (MOST_LAYERS if self.runs * self.steps >= MANY_STEPS else FEW_LAYERS)
+        unrolled = is_unrolled(self.network.depth, self.settings.runs)
         self.passes: list[Pass] = []
         self._ends: list[int] = []  # of each pass the last layer, counted from the input
         below = 0
         for stage, stacks in zip(self.network.stages, self.stages, strict=True):
             drop = partial(_drop, self.dropout, below) if self.dropout else None
             own = stage.own_pass and stage.own_pass(stage, stacks, self.settings)
+            if self.dropout and own and hasattr(own, "drop"):
+                own.drop = partial(_factors, self.dropout, below)
             self.passes.append(own or StagePass(stage, stacks, streamed, unrolled, drop))
             below += stage.count * len(stage.block.layers)
             self._ends.append(below - 1)
@@ -190,7 +189,7 @@ class Ensemble:
 
     def _dropped(self, carry: Carry, stage: Pass, layer: int) -> Carry:
         """What dropout leaves behind a pass of an architecture's own, or of the gradients for it."""
-        if self.dropout is None or isinstance(stage, StagePass):
+        if self.dropout is None or hasattr(stage, "drop"):
             return carry
         return carry[0], self.dropout(carry[1], layer)
 
@@ -222,6 +221,11 @@ class Ensemble:
 def _drop(dropout: Dropout, below: int, h: tf.Tensor, layer: Any) -> tf.Tensor:
     """What is left of h behind a layer that is counted from so many below it."""
     return dropout(h, below + layer)
+
+
+def _factors(dropout: Dropout, below: int, shape: Sequence[int], layer: Any) -> tf.Tensor:
+    """What dropout multiplies by behind a layer that is counted from so many below it."""
+    return dropout.factors(shape, below + layer)
 
 
 def _signal(stages: list[list[tf.Tensor]], d_logits: tf.Tensor, watch: Watch) -> Signal:

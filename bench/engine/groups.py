@@ -16,7 +16,13 @@ from bench.engine.stacks import kind_of_role
 from bench.factors import BIAS, EMBEDDING, GAIN, KERNEL, PROJECTIONS, RECURRENT_KERNEL
 
 GROUP_COLUMNS = ("grad_norm", "weight_norm", "update_norm", "second_moment_root")
-GAINS = ("gain", "gamma", "scale", "length")  # as Keras and this project name what a normalization multiplies by
+GAINS = (
+    "gain",
+    "branch_gain",
+    "gamma",
+    "scale",
+    "length",
+)  # as Keras and this project name what a normalization multiplies by
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ def _name(variable: keras.Variable) -> str:
     role = kind_of_role(variable.name)
     if (projection := role.removesuffix("_kernel").removesuffix("_bias")) in PROJECTIONS:
         return projection
-    if role.endswith(EMBEDDING):
+    if role.removesuffix("_bias").endswith(EMBEDDING):
         return EMBEDDING
     if role.endswith(KERNEL):
         return RECURRENT_KERNEL if role.endswith(RECURRENT_KERNEL) else KERNEL

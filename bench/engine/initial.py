@@ -10,6 +10,7 @@ from functools import lru_cache
 import keras
 import numpy as np
 
+from bench.engine.attention.start import embedding_choice, start_factor
 from bench.engine.critical import bias_choice, kernel_choice
 from bench.engine.dropout import Dropout
 from bench.engine.ensemble import Ensemble
@@ -102,10 +103,14 @@ def _start(variable: keras.Variable, role: str, run: Run, index: int, length: in
         if recurrent.name == "identity":
             return identity_kernel(recurrent, shape)
         return draw_kernel(recurrent, derive_seed(run.seed, role, index), shape)
-    if is_kernel(role):
+    if (embedded := embedding_choice(role, run.choices)) is not None:
+        return draw_kernel(embedded, derive_seed(run.seed, role, index), shape)
+    if is_kernel(role) or role == "feature_embedding":
         choice = kernel_choice(initializer, activation, shape)
-        return draw_kernel(choice, derive_seed(run.seed, role, index), shape)
-    if kind == "bias":
+        drawn = draw_kernel(choice, derive_seed(run.seed, role, index), shape)
+        factor = start_factor(role, run.choices)
+        return drawn if factor == 1.0 else drawn * np.float32(factor)
+    if kind.endswith("bias"):
         choice = bias_choice(initializer, activation, run.choices["bias_initializer"])
         drawn = draw_bias(choice, derive_seed(run.seed, role, index), shape)
         if not length:

@@ -54,6 +54,7 @@ def _layers(ensemble: Ensemble, x: tf.Tensor) -> Iterator[tuple[np.ndarray, np.n
     for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
         for block in range(stage.count):
             for layer, stack in zip(stage.block.layers, stacks, strict=True):
+                assert layer.activation is not None
                 kernel, bias = (variable.value[block] for variable in stack.affine)
                 z = h @ kernel + bias[:, None]
                 with tf.GradientTape() as tape:

@@ -146,6 +146,8 @@ class Pass(Protocol):
     def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
         """Through the stage in training mode, its state untouched: what `of(layer)` makes of each layer's s, u and phi.
 
+        Where a layer's place in the stream is not its phi, the stream comes fourth.
+
         Returns:
             The carry, and [N * layers, ...].
         """

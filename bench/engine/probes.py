@@ -61,32 +61,45 @@ def _statistics_of(layer: Layer, slope: float) -> Callable[..., tf.Tensor]:
     return partial(_layer_statistics, layer, slope)
 
 
-def _layer_statistics(layer: Layer, slope: float, s: Any, u: Any, phi: Any) -> tf.Tensor:
-    """The statistics of one layer, [9, R], from its s, u and phi, each [R, B, ...]."""
-    activation = layer.activation
-    over = list(range(1, len(u.shape) - 1)) if layer.convolves else [1]
-    with tf.GradientTape() as tape:
-        tape.watch(u)
-        value = activation(u)
-    derivative = tf.abs(tape.gradient(value, u, unconnected_gradients=tf.UnconnectedGradients.ZERO))
-    scaled, norms, factors = sample_norms(phi)
+def _layer_statistics(  # noqa: PLR0913
+    layer: Layer, slope: float, s: Any, u: Any, phi: Any, stream: Any = None
+) -> tf.Tensor:
+    """The statistics of one layer, [9, R], from its s, u and phi, each [R, B, ...]; NaN where it has no u.
+
+    Where there is a `stream`, that is what mean, deviations and cosine are of, and not phi.
+    """
+    h = phi if stream is None else stream
+    scaled, norms, factors = sample_norms(h)
     entries = scaled.shape[-1]
     mean = tf.reduce_mean(_wide(tf.reduce_sum(scaled, axis=-1, keepdims=True)) / _wide(factors), axis=[1, 2]) / entries
     rounded = tf.cast(mean, tf.float32)
-    spread = _mean_square(*sample_norms(phi - tf.reshape(rounded, [-1] + [1] * (len(phi.shape) - 1))))
+    spread = _mean_square(*sample_norms(h - tf.reshape(rounded, [-1] + [1] * (len(h.shape) - 1))))
     return tf.stack(
         [
             mean,
             tf.sqrt(tf.maximum(spread - tf.square(mean - _wide(rounded)), 0.0)),
             tf.sqrt(tf.reduce_mean(_wide(tf.math.reduce_variance(scaled, -1, True)) / _wide(factors) ** 2, [1, 2])),
             _mean_square(*sample_norms(s)),
-            _share(derivative < SATURATION_FRACTION * slope),
-            _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=over)),
-            _share(phi <= 0.0),
-            _share(tf.abs(u) >= LARGE_INPUT),
+            *([mean * math.nan] * 4 if layer.activation is None else _of_units(layer, slope, u, phi)),
             _pair_correlation(scaled, norms),
         ]
     )
+
+
+def _of_units(layer: Layer, slope: float, u: tf.Tensor, phi: tf.Tensor) -> list[tf.Tensor]:
+    """The shares of a layer's units, each [R]."""
+    assert layer.activation is not None
+    over = list(range(1, len(u.shape) - 1)) if layer.convolves else [1]
+    with tf.GradientTape() as tape:
+        tape.watch(u)
+        value = layer.activation(u)
+    derivative = tf.abs(tape.gradient(value, u, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+    return [
+        _share(derivative < SATURATION_FRACTION * slope),
+        _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=over)),
+        _share(phi <= 0.0),
+        _share(tf.abs(u) >= LARGE_INPUT),
+    ]
 
 
 def _wide(tensor: tf.Tensor) -> tf.Tensor:
@@ -111,13 +124,15 @@ def _pair_correlation(h: tf.Tensor, norms: tf.Tensor) -> tf.Tensor:
     return (tf.reduce_sum(tf.square(directions), axis=[1, 2]) - count) / (count * (count - 1))
 
 
-def steepest_slope(activation: keras.layers.Layer) -> float:
+def steepest_slope(activation: keras.layers.Layer | None) -> float:
     """Largest |phi'| on a grid of [-8, 8] in steps of 1/128; every catalogued activation is steepest in there.
 
     At exactly 0, where many have a kink, Keras's formula may have a slope that neither side has (celu's is 2, not 1):
     there no more counts than its neighbours' and a tenth. Of an activation whose slope still grows at an end, such as
-    exp, no unit is saturated: 0.
+    exp, no unit is saturated: 0, as without an activation.
     """
+    if activation is None:
+        return 0.0
     grid = tf.constant(np.linspace(-8.0, 8.0, 2049, dtype=np.float32)[:, None])
     with tf.GradientTape() as tape:
         tape.watch(grid)

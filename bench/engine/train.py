@@ -59,10 +59,11 @@ class Training:
         objective = Objective.of(data, structure["loss"])
         network = build_network(structure, data.shape, objective.outputs)
         self.ensemble = initial_ensemble(network, objective, cohort.runs, cohort.graph_runs)
-        self.data = _Data(data, flattens=network.flattens, at_once=_samples_at_once(self.ensemble, data.shape))
+        at_once = _samples_at_once(self.ensemble, data.shape)
+        self.data = _Data(data, flattens=network.flattens, embeds=network.embeds, at_once=at_once)
         apply_lsuv(self.ensemble, cohort.runs, self.data.as_taken(self.data.probe_x))
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
-        slopes = [steepest_slope(stage.block.layers[0].activation) for stage in network.stages]
+        slopes = [steepest_slope(stage.block.layers[-1].activation) for stage in network.stages]
         self.groups = groups_of(self.ensemble)
         looked = max(1, LOOKED_STEPS // network.length) if network.length else None  # as the layers would take of them
         looked = max(1, LOOKED_POSITIONS // network.positions) if network.positions else looked
@@ -307,8 +308,8 @@ class Training:
 class _Data:
     """A dataset on the device; `judged` is what evaluations look at, in parts of equal size, the last filled up."""
 
-    def __init__(self, data: Dataset, *, flattens: bool, at_once: int | None = None) -> None:
-        self.vocabulary, self.flattens = data.vocabulary, flattens
+    def __init__(self, data: Dataset, *, flattens: bool, embeds: bool = False, at_once: int | None = None) -> None:
+        self.vocabulary, self.flattens = 0 if embeds else data.vocabulary, flattens
         flat = [np.reshape(x, (len(x), -1)) if flattens else x for x in (data.x_train, data.x_validation)]
         self.x, self.y = tf.constant(flat[0]), tf.constant(data.y_train)
         sample = sample_rows(len(flat[0]), PROBE_SAMPLES)
@@ -326,7 +327,7 @@ class _Data:
             self.judged = [(self.judged_x, self.judged_y)]
 
     def as_taken(self, x: tf.Tensor) -> tf.Tensor:
-        """Samples [..., B, ...] as the network takes them: tokens [..., B, T] one-hot, which all rows never are."""
+        """Samples [..., B, ...] as the network takes them: tokens [..., B, T] one-hot unless it embeds them."""
         if not self.vocabulary:
             return x
         steps = tf.one_hot(x, self.vocabulary)
@@ -361,7 +362,7 @@ def _samples_at_once(ensemble: Ensemble, shape: tuple[int, ...]) -> int | None:
     network = ensemble.network
     if not (spread := network.length or network.positions):
         return None
-    widest = max(shape[-1], *(kernel.shape[-1] for kernel in ensemble.kernels))
+    widest = max(shape[-1], network.widest, *(kernel.shape[-1] for kernel in ensemble.kernels))
     return max(FEWEST, AT_ONCE // (ensemble.runs * spread * widest))
 
 

@@ -12,11 +12,18 @@ from bench.factors.architectures import (
     LOOKED_STEPS,
     WIDTH,
     ArchitectureLevel,
-    Costs,
     costs_of,
     default_level,
     has_time,
     without_use,
+)
+from bench.factors.attention import (
+    ATTENTION,
+    FEED_FORWARD_LAYER,
+    OF_TRANSFORMERS,
+    is_causal,
+    misfit_of_heads,
+    sublayer_kinds,
 )
 from bench.factors.base import ABSENT, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
 from bench.factors.blocks import NORMALIZATION, SKIP
@@ -32,6 +39,7 @@ from bench.factors.convolution import (
     misfit_in_space,
     sizes_of_layers,
 )
+from bench.factors.costs import Costs
 from bench.factors.datasets import (
     DATASET,
     PREPROCESSING,
@@ -55,7 +63,6 @@ from bench.factors.groups import (
     PROJECTIONS,
     RECURRENT_KERNEL,
     planned_groups,
-    sublayer_kinds,
 )
 from bench.factors.initializers import BIAS_INITIALIZER, INITIALIZER
 from bench.factors.inside import (
@@ -84,15 +91,16 @@ from bench.factors.recurrence import (
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "ABSENT", "AT_ONCE", "BACKWARD", "BIAS", "EMBEDDING", "FACTORS", "FEWEST", "FORWARD", "GAIN", "GATE_GROUPS",
-    "GROUPS", "IN_SPACE", "IN_TIME", "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS", "OF_TARGETS", "PLUGIN",
-    "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
-    "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
-    "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level",
-    "directions_of", "halves_before", "has_time", "inner_tables", "kept_distances", "kept_heads", "kept_layers",
-    "kept_positions", "layers_of_blocks", "level_name", "misfit_in_space", "misfit_in_time", "misfit_of_targets",
-    "moments", "planned_groups", "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind",
-    "show", "sizes_of_layers", "sublayer_kinds", "without_use",
+    "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BIAS", "EMBEDDING", "FACTORS", "FEED_FORWARD_LAYER", "FEWEST",
+    "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IN_SPACE", "IN_TIME", "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS",
+    "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS", "ActivationLevel",
+    "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place",
+    "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of", "costs_of",
+    "dataset_level", "default_level", "directions_of", "halves_before", "has_time", "inner_tables", "is_causal",
+    "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layers_of_blocks", "level_name",
+    "misfit_in_space", "misfit_in_time", "misfit_of_heads", "misfit_of_targets", "moments", "planned_groups",
+    "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers",
+    "sublayer_kinds", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {
@@ -100,7 +108,7 @@ FACTORS: dict[str, Factor] = {
     for factor in (
         DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER,
         NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, KERNEL_SIZE, PADDING,
-        DOWNSAMPLE, HEAD_POOL, LOSS, LABEL_SMOOTHING, CLIPPING, REGULARIZATION, DROPOUT, OPTIMIZER, LEARNING_RATE,
-        WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
+        DOWNSAMPLE, HEAD_POOL, *OF_TRANSFORMERS, LOSS, LABEL_SMOOTHING, CLIPPING, REGULARIZATION, DROPOUT, OPTIMIZER,
+        LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from math import prod
 
 from bench.errors import nearest
+from bench.factors.attention import OF_TRANSFORMERS, transformer_costs
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar
 from bench.factors.convolution import CONVOLUTION, sizes_of_layers
+from bench.factors.costs import Costs
 from bench.factors.datasets import DATASET, TOKENS, DataKind, DatasetLevel, a_kind, dataset_level
 from bench.factors.recurrence import GATES, directions_of
 
@@ -23,29 +25,6 @@ LOOKED_STEPS = 2**14  # samples times time steps whose activations are looked at
 LOOKED_POSITIONS = 2**15  # samples times positions of convolutions, the same
 AT_ONCE, FEWEST = 2**24, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
 NORMALIZED_FLOATS = 1  # of each gate more, where its sums are normalized
-
-
-@dataclass(frozen=True)
-class Costs:
-    """What a run of a network takes.
-
-    Attributes:
-        weights: numbers in its kernels.
-        activations: numbers that the backward pass needs of each sample.
-        flops: operations for each sample and step.
-        layers: hidden layers: rows of a measured step.
-        length: steps that each layer takes one after the other.
-        looked: numbers of a run that a look at activations needs, where that may be more than a step does.
-        evaluated: numbers of a sample's pre-activations over time, where evaluations take few samples at a time.
-    """
-
-    weights: int
-    activations: int
-    flops: int
-    layers: int
-    length: int = 1
-    looked: int = 0
-    evaluated: int = 0
 
 
 def dense_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
@@ -92,6 +71,7 @@ class ArchitectureLevel(Level):
         costs: of a structure, the shape of a sample and the units of the head.
         defaults: of a suite that fixes this architecture, the level of each factor that it does not name, where that
             is not the factor's own; these factors have no level `none` here.
+        spared: those of them that do have it, for the network can do without.
         unused: each factor that it has no use for, and why.
         refused: levels of other factors that it cannot train, and why.
         only: of each such factor the one level that it can train beside none, and why no other.
@@ -103,6 +83,7 @@ class ArchitectureLevel(Level):
     accepts: tuple[str, ...] = ()
     costs: Callable[[Mapping[str, Choice], tuple[int, ...], int], Costs] = dense_costs
     defaults: Mapping[str, Scalar] = field(default_factory=dict)
+    spared: tuple[str, ...] = ()
     unused: Mapping[str, str] = field(default_factory=dict)
     refused: Mapping[tuple[str, str], str] = field(default_factory=dict)
     only: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -114,7 +95,7 @@ class ArchitectureLevel(Level):
         """Why this network cannot be made with a factor's choice; empty where it can."""
         if factor in self.unused and not choice.is_none:
             return self.unused[factor]
-        if factor in self.defaults and choice.is_none:
+        if factor in self.defaults and choice.is_none and factor not in self.spared:
             return f"{self.name} needs one; {self.defaults[factor]} is its default."
         if factor in self.only and not choice.is_none and choice.name != self.only[factor][0]:
             return f"{self.name} has {self.only[factor][0]} alone: {self.only[factor][1]}"
@@ -127,7 +108,7 @@ class ArchitectureLevel(Level):
         if data.kind == TOKENS:
             return (
                 f"{data.name} is {TOKENS}, numbers that stand for symbols, which {self.name} would take as sizes; "
-                "recurrent takes them one-hot."
+                "recurrent takes them one-hot, transformer embeds them."
             )
         levels = [level for level in DATASET.levels if isinstance(level, DatasetLevel)]
         fitting = [level.name for level in levels if level.kind in self.accepts]
@@ -162,20 +143,27 @@ def _of_convolutional(layers: str) -> dict[str, str]:
     return dict.fromkeys(names, f"{layers} layers have no kernel that moves over positions; conv has.")
 
 
+def _of_transformers(layers: str) -> dict[str, str]:
+    """The factors that transformers alone have, for other layers."""
+    return dict.fromkeys(
+        (each.name for each in OF_TRANSFORMERS), f"{layers} layers have no attention; transformer has."
+    )
+
+
 ARCHITECTURE = Factor(
     "architecture", "The kind of network.", Place.GRAPH, default="mlp", plugins=True,
     levels=(
         ArchitectureLevel(
             "mlp", "Fully connected layers of equal width; inputs are flattened.", "Rumelhart, Hinton & Williams 1986",
             target="bench.engine.architectures.mlp:build", accepts=("vector", "sequence", "image"),
-            unused=_of_recurrent("dense") | _of_convolutional("dense"),
+            unused=_of_recurrent("dense") | _of_convolutional("dense") | _of_transformers("dense"),
         ),
         ArchitectureLevel(
             "conv", "Convolutions with equally many filters over a sequence or an image, and a dense head.",
             "LeCun et al. 1998; Simonyan & Zisserman 2015",
             target="bench.engine.architectures.conv:build", accepts=("sequence", "image"), costs=convolutional_costs,
             defaults={"kernel_size": 3, "padding": "same", "head_pool": "global_average"},
-            unused=_of_recurrent("convolutional"),
+            unused=_of_recurrent("convolutional") | _of_transformers("convolutional"),
             refused={
                 ("normalization", "weight_normalization"): "it is of dense kernels here.",
             },
@@ -189,7 +177,7 @@ ARCHITECTURE = Factor(
                 "cell": "simple", "activation": "tanh", "recurrent_initializer": "orthogonal",
                 "gate_bias": "unit_forget",
             },
-            unused=_of_convolutional("recurrent") | {
+            unused=_of_convolutional("recurrent") | _of_transformers("recurrent") | {
                 "skip": "recurrent layers have no blocks to go around; lstm and gru carry their state past them.",
             },
             only={
@@ -201,6 +189,26 @@ ARCHITECTURE = Factor(
             refused={
                 ("initializer", "lsuv"): "lsuv scales one product a layer, and a recurrent layer has one a time step.",
                 ("initializer", "critical"): "critical solves for dense layers; recurrent_initializer has a gain.",
+            },
+        ),
+        ArchitectureLevel(
+            "transformer",
+            "Blocks of attention and feed-forward sub-layers over a sequence; the head reads the last token, or each.",
+            "Vaswani et al. 2017",
+            target="bench.engine.architectures.transformer:build", accepts=("sequence", "tokens"),
+            costs=transformer_costs, spared=("position",), has_heads=True,
+            defaults={
+                "heads": 4, "feed_forward": 4, "block": "pre_norm", "sublayers": "both", "query_key": "plain",
+                "logit_scale": "inverse_root", "causal": "by_task", "position": "learned",
+                "embedding_initializer": "keras_uniform",
+            },
+            unused=_of_recurrent("a transformer's") | _of_convolutional("a transformer's") | {
+                "skip": "every sub-layer has one; block says how its branch joins.",
+                "normalization": "block says where its layer normalizations stand.",
+            },
+            refused={
+                ("initializer", "lsuv"): "lsuv scales one product a layer, and a sub-layer has several.",
+                ("initializer", "critical"): "critical solves for dense layers; attention_gain has a factor.",
             },
         ),
     ),

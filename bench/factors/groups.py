@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.factors.architectures import ARCHITECTURE, ArchitectureLevel, has_time
+from bench.factors.attention import NORM_AT_THE_END, WITHOUT_NORM, sublayer_kinds
 from bench.factors.base import Choice
 
 KERNEL, RECURRENT_KERNEL, BIAS, GAIN = "kernel", "recurrent_kernel", "bias", "gain"
@@ -23,8 +24,6 @@ GROUPS = (
     *PROJECTIONS, EMBEDDING,
 )  # fmt: skip
 WITHOUT_GAIN = ("none", "unit_normalization")
-WITHOUT_NORM = ("no_norm", "rezero", "damped", "t_fixup")  # blocks
-NORM_AT_THE_END = ("pre_norm", "sandwich", "layer_scale")  # blocks whose stream is normalized before the head
 
 
 def planned_groups(structure: Mapping[str, Choice]) -> list[tuple[int, str]]:
@@ -53,8 +52,3 @@ def _of_blocks(structure: Mapping[str, Choice], blocks: int) -> list[tuple[int, 
     last = blocks * len(kinds)
     head = [KERNEL, BIAS, *([GAIN] if block in NORM_AT_THE_END else [])]
     return found + [(last, name) for name in head]
-
-
-def sublayer_kinds(sublayers: str) -> tuple[str, ...]:
-    """The kinds of a block's sub-layers in order."""
-    return tuple(SUBLAYER_GROUPS) if sublayers == "both" else (sublayers.removesuffix("_only"),)

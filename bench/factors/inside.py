@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from math import isqrt
 
 from bench.factors.architectures import ARCHITECTURE, ArchitectureLevel
+from bench.factors.attention import sublayer_kinds
 from bench.factors.base import Choice
 from bench.factors.datasets import dataset_level
-from bench.factors.groups import sublayer_kinds
 from bench.factors.moments import kept_distances
 
 MOST_LAYERS, MOST_HEADS = 32, 16  # sub-layers and heads of each that `attention` keeps

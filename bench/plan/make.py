@@ -21,7 +21,15 @@ from bench.suite import Cell, Suite
 COHORT_BYTES = 2**30  # estimated memory of a cohort at most
 MAX_COHORT_RUNS = 128
 
-_SHORT = {"depth": "d", "width": "w", "learning_rate": "lr", "batch_size": "b", "steps": "s"}
+_SHORT = {
+    "depth": "d",
+    "width": "w",
+    "heads": "h",
+    "feed_forward": "ff",
+    "learning_rate": "lr",
+    "batch_size": "b",
+    "steps": "s",
+}
 _ALWAYS = ("depth", "activation", "initializer")
 _DEFAULTS = {name: choose(factor, factor.default).label for name, factor in FACTORS.items()}
 _UNSAID = {name: _DEFAULTS[name] for name, factor in FACTORS.items() if factor.later}

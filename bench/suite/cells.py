@@ -12,6 +12,7 @@ from bench.factors import (
     IN_SPACE,
     IN_TIME,
     OF_TARGETS,
+    OF_TRANSFORMERS,
     ActivationLevel,
     ArchitectureLevel,
     Choice,
@@ -21,6 +22,7 @@ from bench.factors import (
     dataset_level,
     misfit_in_space,
     misfit_in_time,
+    misfit_of_heads,
     misfit_of_targets,
     show,
 )
@@ -330,6 +332,22 @@ def _normalizes_before(architecture: Choice, normalization: Choice) -> str:
     return "inside a cell it stands before gates and activation. Leave position at before."
 
 
+def _heads_divide_width(heads: Choice, width: Choice) -> str:
+    return misfit_of_heads(int(heads.value or 0), int(width.value or 0))
+
+
+def _has_both_sublayers(block: Choice, sublayers: Choice) -> str:
+    if block.name != "b2t" or sublayers.name in ("both", "none"):
+        return ""
+    return "b2t adds what entered at attention behind the feed-forward sub-layer. Leave sublayers at both."
+
+
+def _t_fixup_draws_embeddings(block: Choice, embedding_initializer: Choice) -> str:
+    if block.name != "t_fixup" or embedding_initializer.name in ("keras_uniform", "none"):
+        return ""
+    return "t_fixup draws the embeddings too. Leave embedding_initializer at keras_uniform."
+
+
 def _skip_has_a_block(skip: Choice, depth: Choice) -> str:
     if skip.is_none or (depth.value or 0) > 1:
         return ""
@@ -363,6 +381,7 @@ def _schedule_falls(learning_rate: Choice, schedule: Choice) -> str:
 _NETWORKS = (
     "cell", "recurrent_initializer", "gate_bias", "direction", "truncate", "kernel_size", "padding", "downsample",
     "head_pool", "normalization", "skip", "initializer",
+    *(factor.name for factor in OF_TRANSFORMERS),
 )  # fmt: skip
 _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("dataset",), _task_can_be_drawn),
@@ -377,6 +396,9 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("architecture", "normalization"), _normalizes_before),
     (("normalization", "width"), _groups_divide_width),
     (("skip", "depth"), _skip_has_a_block),
+    (("heads", "width"), _heads_divide_width),
+    (("block", "sublayers"), _has_both_sublayers),
+    (("block", "embedding_initializer"), _t_fixup_draws_embeddings),
     (("initializer", "activation"), _critical_exists),
     (("initializer", "bias_initializer"), _critical_draws_biases),
     (("warmup", "steps"), _warmup_ends),

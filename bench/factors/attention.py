@@ -1,0 +1,183 @@
+"""What transformers alone have: heads, sub-layers, how branches join the stream, and where tokens and places enter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+
+from bench.factors.base import Choice, Factor, Level, Number, Place, Setting, above_zero
+from bench.factors.costs import Costs
+from bench.factors.datasets import DataKind, DatasetLevel, dataset_level
+
+ATTENTION, FEED_FORWARD_LAYER = KINDS = ("attention", "feed_forward")  # of sub-layers, as layers are named by them
+WITHOUT_NORM = ("no_norm", "rezero", "t_fixup")  # blocks
+NORM_AT_THE_END = ("pre_norm", "sandwich", "layer_scale", "damped")  # blocks whose stream the head normalizes
+
+_NONE = Level("none", "The network is no transformer.", "Baseline")
+
+HEADS = Factor(
+    "heads", "Attention heads; they share the width, which they must divide. 0 where there is no attention.",
+    Place.GRAPH, default=0, later=True, absent=0, number=Number(int, minimum=0, maximum=4096),
+)  # fmt: skip
+
+FEED_FORWARD = Factor(
+    "feed_forward", "Hidden units of a feed-forward sub-layer, in multiples of the width. 0 where there is none.",
+    Place.GRAPH, default=0, later=True, absent=0, number=Number(int, minimum=0, maximum=64),
+)  # fmt: skip
+
+BLOCK = Factor(
+    "block", "How a sub-layer's branch F joins the stream x, and where layer normalizations stand.", Place.GRAPH,
+    default="none",
+    levels=(
+        _NONE,
+        Level(
+            "pre_norm", "x + F(norm(x)), and one normalization before the head.",
+            "Baevski & Auli 2019; Xiong et al. 2020",
+        ),
+        Level("post_norm", "norm(x + F(x)).", "Vaswani et al. 2017"),
+        Level("no_norm", "x + F(x), with no normalization anywhere.", "Baseline"),
+        Level("sandwich", "x + norm(F(norm(x))), and one before the head.", "Ding et al. 2021"),
+        Level(
+            "deepnorm",
+            "norm(a x + F(x)), a = (2N)^(1/4) of N blocks; values', outputs' and feed-forward kernels start at "
+            "(8N)^(-1/4) of their draw.",
+            "Wang et al. 2022",
+        ),
+        Level(
+            "admin", "norm(w x + F(x)), w = sqrt((n + 1) / ln(n + 1) - 1) of n sub-layers: the form without a profile.",
+            "Liu et al. 2020",
+        ),
+        Level("rezero", "x + a F(x), a learned from 0 for each branch; no normalization.", "Bachlechner et al. 2021"),
+        Level(
+            "layer_scale", "x + s F(norm(x)), s learned for each unit from `start`.", "Touvron et al. 2021",
+            settings={"start": above_zero(0.1, "What each unit's scale starts at.")},
+        ),
+        Level(
+            "damped", "x + scale n^(-exponent) F(norm(x)), n the number of sub-layers.", "Noci et al. 2022",
+            settings={
+                "exponent": Setting(0.5, "How fast branches shrink with their number."),
+                "scale": above_zero(1.0, "Factor on every branch."),
+            },
+        ),
+        Level(
+            "t_fixup",
+            "x + F(x) without normalization; embeddings are normal of standard deviation d^(-1/2), values', outputs' "
+            "and feed-forward kernels start at 0.67 N^(-1/4) of their draw.",
+            "Huang et al. 2020",
+        ),
+        Level(
+            "b2t", "norm(x + F(x)), where the feed-forward sub-layer adds the block's own input too.",
+            "Takase et al. 2022",
+        ),
+    ),
+)  # fmt: skip
+
+SUBLAYERS = Factor(
+    "sublayers", "What a block consists of.", Place.GRAPH, default="none",
+    levels=(
+        _NONE,
+        Level("both", "Attention, then a feed-forward sub-layer.", "Vaswani et al. 2017"),
+        Level("attention_only", "Attention alone.", "Dong, Cordonnier & Loukas 2021"),
+        Level("feed_forward_only", "A feed-forward sub-layer alone: tokens never meet.", "Baseline"),
+    ),
+)  # fmt: skip
+
+QUERY_KEY = Factor(
+    "query_key", "What becomes of queries and keys before they are compared.", Place.GRAPH, default="none",
+    levels=(_NONE, Level("plain", "Nothing: their scaled products are the logits.", "Vaswani et al. 2017")),
+)  # fmt: skip
+
+ATTENTION_GAIN = Factor(
+    "attention_gain", "Factor on the query and key kernels at the start.", Place.RUN, default=1, later=True, absent=1,
+    number=Number(float, minimum=0.0, maximum=1000.0),
+)  # fmt: skip
+
+LOGIT_SCALE = Factor(
+    "logit_scale", "What products of queries and keys are multiplied by.", Place.GRAPH, default="none",
+    levels=(
+        _NONE,
+        Level("inverse_root", "1 / sqrt(units of a head), as in Keras.", "Vaswani et al. 2017"),
+        Level("inverse", "1 / units of a head.", "Yang et al. 2022"),
+    ),
+)  # fmt: skip
+
+CAUSAL = Factor(
+    "causal", "Whether a token sees only itself and those before it.", Place.GRAPH, default="none",
+    levels=(
+        _NONE,
+        Level("by_task", "As the dataset asks for: where each answer is the next token.", "Own"),
+        Level("yes", "It does.", "Vaswani et al. 2017"),
+        Level("no", "Every token sees every other.", "Vaswani et al. 2017"),
+    ),
+)  # fmt: skip
+
+POSITION = Factor(
+    "position", "What tells a transformer where in a sequence a token stands.", Place.GRAPH, default="none",
+    levels=(
+        Level("none", "Nothing, or the network is no transformer.", "Baseline"),
+        Level("learned", "A vector for each place, learned, added to the token's.", "Gehring et al. 2017"),
+        Level("sinusoidal", "Sines and cosines of the place, added to the token's.", "Vaswani et al. 2017"),
+    ),
+)  # fmt: skip
+
+EMBEDDING_INITIALIZER = Factor(
+    "embedding_initializer", "How the vectors of tokens and places are drawn.", Place.RUN, default="none",
+    levels=(
+        _NONE,
+        Level("keras_uniform", "Uniform within 0.05 of 0, as Keras's Embedding does.", "Keras's default"),
+        Level(
+            "normal", "Gaussian with mean 0.", "Vaswani et al. 2017",
+            settings={"stddev": above_zero(1.0, "Standard deviation.")},
+        ),
+    ),
+)  # fmt: skip
+
+OF_TRANSFORMERS = (
+    HEADS, FEED_FORWARD, BLOCK, SUBLAYERS, QUERY_KEY, ATTENTION_GAIN, LOGIT_SCALE, CAUSAL, POSITION,
+    EMBEDDING_INITIALIZER,
+)  # fmt: skip
+
+
+def sublayer_kinds(sublayers: str) -> tuple[str, ...]:
+    """The kinds of a block's sub-layers in order."""
+    return KINDS if sublayers == "both" else (sublayers.removesuffix("_only"),)
+
+
+def is_causal(structure: Mapping[str, Choice]) -> bool:
+    """Whether a token sees only itself and those before it; of data from outside, unless a suite says so, all."""
+    if structure["causal"].name == "by_task":
+        data = dataset_level(structure["dataset"])
+        return isinstance(data, DatasetLevel) and data.next_tokens
+    return structure["causal"].name == "yes"
+
+
+def misfit_of_heads(heads: int, width: int) -> str:
+    """Why so many heads cannot share a width, and the nearest that can; empty where they can."""
+    if not heads or width % heads == 0:
+        return ""
+    fitting = [count for count in range(1, width + 1) if width % count == 0]
+    near = [max((n for n in fitting if n < heads), default=0), min((n for n in fitting if n > heads), default=0)]
+    return f"heads share the width, and of {width} so many can: {' or '.join(str(n) for n in near if n)}."
+
+
+STREAM_FLOATS = 14  # of each unit of a token's vector and sub-layer: what a backward pass holds at a time, and keeps
+FLOPS_PER_WEIGHT = 8  # two forward, two forward again, four backward
+
+
+def transformer_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
+    """Of blocks over sequences (tokens, features), with a head on the last token or on each."""
+    depth, width, heads, multiple = (
+        int(structure[name].value or 0) for name in ("depth", "width", "heads", "feed_forward")
+    )
+    length, features = (shape[0], prod(shape[1:])) if shape else (1, 1)
+    kinds, data = sublayer_kinds(structure["sublayers"].name), dataset_level(structure["dataset"])
+    of_kind = {ATTENTION: 4 * width**2, FEED_FORWARD_LAYER: 2 * multiple * width**2}
+    weights = depth * sum(of_kind[kind] for kind in kinds)
+    each = data is not None and data.asks is DataKind.CLASSES_EACH
+    head = width * (outputs // length if each else outputs)
+    pairs = 4 * length**2 * width * depth * (ATTENTION in kinds)  # products of queries and keys, weights and values
+    embedded = width * (features + length)
+    flops = FLOPS_PER_WEIGHT * length * weights + 2 * pairs + 6 * head * (length if each else 1)
+    return Costs(
+        weights + head + embedded, 0, flops, depth * len(kinds), 1, 0, length * max(multiple * width, heads * length)
+    )

@@ -1,0 +1,165 @@
+"""One transformer as anybody writes it in Keras, of Keras's own layers, for every kind of block."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+from bench.engine.attention.embedding import waves
+from bench.engine.datasets import load
+from bench.engine.layers import BranchScale
+from bench.engine.train import Training
+from bench.factors import DataKind
+
+OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
+
+
+class UnitScale(layers.Layer):
+    """A learned number for each unit, as CaiT's LayerScale."""
+
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight(name="scale", shape=(shape[-1],))
+
+    def call(self, x: Any) -> Any:
+        return x * self.scale
+
+
+class Placed(layers.Layer):
+    """Adds to each token what Keras's Embedding has for its place."""
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.length, self.places = length, layers.Embedding(length, width)
+
+    def call(self, x: Any) -> Any:
+        return x + self.places(keras.ops.arange(self.length))
+
+
+class Lone:
+    """One run's network, with its weights.
+
+    Attributes:
+        model: the network.
+        parts: the Keras layers that hold weights, in the order of the engine's variables, with each variable's shape.
+    """
+
+    def __init__(self, training: Training, index: int) -> None:
+        choices = training.cohort.runs[index].choices
+        self.choices = choices
+        data = load(choices["dataset"], "standardize")
+        self.length, self.each = data.shape[0], data.kind is DataKind.CLASSES_EACH
+        self.width, self.blocks = (int(choices[name].value or 0) for name in ("width", "depth"))
+        self.both = choices["sublayers"].name == "both"
+        self.block = choices["block"]
+        self.order: list[Any] = []  # keras variables, in the engine's order
+        inputs = keras.Input(
+            (self.length,) if data.vocabulary else data.shape, dtype="int32" if data.vocabulary else None
+        )
+        x = self._embedded(inputs, data.vocabulary)
+        for _ in range(self.blocks):
+            x = self._block(x)
+        x = x if self.each else x[:, -1]
+        head = []
+        if self.block.name in ("pre_norm", "sandwich", "layer_scale", "damped"):
+            head.append(layers.LayerNormalization())
+        head.append(layers.Dense(data.classes))
+        for layer in head:
+            x = layer(x)
+            self.order += layer.trainable_variables
+        self.model = keras.Model(inputs, x)
+        for variable, value in zip(self.order, self.values(training, index), strict=True):
+            variable.assign(value.reshape(variable.shape))
+        optimizer = choices["optimizer"]
+        rate = float(choices["learning_rate"].value or 0)
+        self.optimizer = OPTIMIZERS[optimizer.name](rate, **dict(optimizer.settings))
+
+    @staticmethod
+    def values(training: Training, index: int) -> list[np.ndarray]:
+        """The engine's variables of a run, block by block."""
+        found = []
+        for stage, stacks in zip(training.ensemble.network.stages, training.ensemble.stages, strict=True):
+            for block in range(stage.count):
+                found += [v.numpy()[block, index] for stack in stacks for v in stack.trainable]
+        return found + [v.numpy()[0, index] for v in training.ensemble.head.trainable]
+
+    def _embedded(self, inputs: Any, vocabulary: int) -> Any:
+        made = layers.Embedding(vocabulary, self.width) if vocabulary else layers.Dense(self.width)
+        x = made(inputs)
+        self.order += made.trainable_variables
+        if self.choices["position"].name == "learned":
+            places = Placed(self.length, self.width)
+            x = places(x)
+            self.order += places.trainable_variables
+        elif self.choices["position"].name == "sinusoidal":
+            x = x + waves(self.length, self.width)[None]
+        return x
+
+    def _block(self, x: Any) -> Any:
+        entered, kinds = x, self.choices["sublayers"].name
+        if kinds != "feed_forward_only":
+            x = self._joined(x, self._attention, [])
+        if kinds != "attention_only":
+            x = self._joined(x, self._feed_forward, [entered] if self.block.name == "b2t" else [])
+        return x
+
+    def _attention(self, x: Any) -> Any:
+        heads = int(self.choices["heads"].value or 0)
+        layer = layers.MultiHeadAttention(heads, self.width // heads)
+        causal = self.choices["causal"].name
+        causal = causal == "yes" or (causal == "by_task" and self.choices["dataset"].name == "text")
+        y = layer(x, x, use_causal_mask=causal)
+        assert [v.path.split("/")[-2] for v in layer.trainable_variables[::2]] == [
+            "query", "key", "value", "attention_output",
+        ]  # fmt: skip
+        self.order += layer.trainable_variables
+        return y
+
+    def _feed_forward(self, x: Any) -> Any:
+        first = layers.Dense(self.width * int(self.choices["feed_forward"].value or 0), self.choices["activation"].name)
+        second = layers.Dense(self.width)
+        y = second(first(x))
+        self.order += [*first.trainable_variables, *second.trainable_variables]
+        return y
+
+    def _joined(self, x: Any, branch: Any, more: list[Any]) -> Any:
+        name, sublayers = self.block.name, self.blocks * (2 if self.both else 1)
+        place = len(self.order)
+        norm = layers.LayerNormalization()
+        if name in ("pre_norm", "sandwich", "layer_scale", "damped"):
+            y = branch(norm(x))
+            self.order[place:place] = norm.trainable_variables
+        else:
+            y = branch(x)
+        if name == "sandwich":
+            behind = layers.LayerNormalization()
+            y = behind(y)
+            self.order += behind.trainable_variables
+        if name in ("layer_scale", "rezero"):
+            scale = UnitScale() if name == "layer_scale" else BranchScale()
+            y = scale(y)
+            self.order += scale.trainable_variables
+        if name == "damped":
+            y = y * (float(self.block.setting("scale")) * sublayers ** -float(self.block.setting("exponent")))
+        if name == "deepnorm":
+            x = x * (2 * self.blocks) ** 0.25
+        if name == "admin":
+            x = x * math.sqrt((sublayers + 1) / math.log(sublayers + 1) - 1)
+        s = layers.Add()([x, y, *more])
+        if name in ("post_norm", "deepnorm", "admin", "b2t"):
+            s = norm(s)
+            self.order[place:place] = norm.trainable_variables
+        return s
+
+    def step(self, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+        """One step on a batch: the loss, the gradients in the engine's order, then an update."""
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.model(x, training=True)))
+        found = tape.gradient(loss, [variable.value for variable in self.order])
+        found = [tf.convert_to_tensor(each) for each in found]
+        self.optimizer.apply_gradients(zip(found, self.order, strict=True))
+        return {"loss": float(loss), "gradients": [each.numpy() for each in found]}

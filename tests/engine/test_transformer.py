@@ -1,0 +1,97 @@
+"""Cohorts of transformers are held to lone Keras models made of Keras's own layers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from bench.engine.batches import batches
+from bench.engine.train import Training
+from bench.plan import Cohort
+from tests.cohorts import EVALUATED, cohorts, of_run
+from tests.engine.lone_transformer import Lone
+
+STEPS, LENGTH, FEATURES = 3, 6, 3
+
+
+def sequences() -> tuple[np.ndarray, np.ndarray]:
+    """Noise of two means, told by the first step."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, LENGTH, FEATURES)), rng.integers(0, 3, 200)
+    x[np.arange(200), 0, y] += 2.0
+    return x, y
+
+
+FIXED = f"""
+architecture = "transformer"
+dataset = "{__name__}:sequences"
+width = 8
+heads = 2
+feed_forward = 2
+depth = 2
+steps = {STEPS}
+batch_size = 16
+learning_rate = 0.05
+"""
+TEXT = 'dataset = [{ level = "text", length = 5, rows = 200 }]\n'
+EVERY_KIND = (
+    "pre_norm", "post_norm", "no_norm", "sandwich", "deepnorm", "admin", "rezero", "layer_scale", "damped", "t_fixup",
+    "b2t",
+)  # fmt: skip
+CASES = [
+    'block = ["pre_norm"]\noptimizer = ["adam"]\nembedding_initializer = [{ level = "normal", stddev = 0.5 }]\n' + TEXT,
+    'block = ["b2t"]\nposition = ["sinusoidal"]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]',
+    *(
+        pytest.param(f'block = ["{kind}"]\n{more}', marks=pytest.mark.full, id=f"{kind}-{place}")
+        for kind in EVERY_KIND
+        for place, more in enumerate((
+            f'optimizer = ["adam"]\n{TEXT}', 'position = ["none"]\nattention_gain = [0.5, 3.0]\nactivation = ["gelu"]',
+        ))
+    ),
+    *(
+        pytest.param(f'sublayers = ["{each}"]\ncausal = ["yes"]', marks=pytest.mark.full, id=each)
+        for each in ("attention_only", "feed_forward_only")
+    ),
+]  # fmt: skip
+
+
+def cohort_of(factors: str) -> Cohort:
+    fixed = "".join(line for line in FIXED.splitlines(keepends=True) if line.partition(" =")[0] + " = [" not in factors)
+    (cohort,) = cohorts(factors, fixed, record=EVALUATED)
+    return cohort
+
+
+@pytest.mark.parametrize("factors", CASES)
+def test_a_cohort_of_transformers_trains_as_lone_keras_models_do(factors: str) -> None:
+    training = Training(cohort_of(factors))
+    x, y = training.data.x.numpy(), training.data.y.numpy()
+    judged = training.data.judged_x
+    lones = [Lone(training, index) for index in range(len(training.cohort.runs))]
+    rows = list(batches(training.cohort.runs, len(y), training.batch, STEPS + 1))  # one more, as the cohort takes
+    found = training.ensemble.gradients(tf.gather(x, rows[0]), tf.gather(y, rows[0]), tf.constant(value=True))
+    first = [g.numpy() for g in found.gradients]
+    tables = {name: table.to_pandas() for name, table in training.run().items()}
+    assert set(tables["runs"]["status"]) == {"completed"}
+    for index, lone in enumerate(lones):
+        own = of_run(tables, training.cohort.runs[index].run_id)
+        steps = [lone.step(x[at[index]], y[at[index]]) for at in rows]
+        np.testing.assert_allclose(own["loss_curves"]["loss"], [each["loss"] for each in steps[:-1]], 1e-4)
+        for mine, theirs in zip(by_block(training, first, index), steps[0]["gradients"], strict=True):
+            np.testing.assert_allclose(mine, theirs.reshape(mine.shape), 1e-4, 1e-4 * np.abs(theirs).max() + 1e-7)
+        for mine, theirs in zip(Lone.values(training, index), lone.order, strict=True):
+            np.testing.assert_allclose(mine, np.reshape(theirs, mine.shape), 1e-4, 1e-4)
+        predicted = lone.model(judged).numpy()
+        np.testing.assert_allclose(
+            training.ensemble.predict(judged).numpy()[index].reshape(predicted.shape), predicted, 1e-3, 1e-3
+        )
+        assert own["runs"]["parameter_count"].tolist() == [lone.model.count_params()]
+
+
+def by_block(training: Training, tensors: list[np.ndarray], index: int) -> list[np.ndarray]:
+    """One tensor for each of the ensemble's variables, [N, R, ...], as a run's, block by block."""
+    left, found = iter(tensors), []
+    for stage, stacks in zip(training.ensemble.network.stages, training.ensemble.stages, strict=True):
+        own = [next(left) for stack in stacks for _ in stack.trainable]
+        found += [each[block, index] for block in range(stage.count) for each in own]
+    return found + [next(left)[0, index] for _ in training.ensemble.head.trainable]
