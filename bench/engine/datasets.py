@@ -32,6 +32,7 @@ from bench.factors import (
     dataset_level,
     misfit_in_space,
     misfit_in_time,
+    misfit_of_channels,
     misfit_of_targets,
     sample_kind,
 )
@@ -174,7 +175,8 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
 
     Args:
         asked: the dataset's choice, the batch's size, the architectures, and (factor, choice) of whatever must fit the
-            length of its sequences, or what it asks for; of a convolutional network ("conv", choices of `IN_SPACE`).
+            length of its sequences, or what it asks for; of a convolutional network ("conv", choices of `IN_SPACE`)
+            and ("channels", those of width and initializer).
 
     Raises:
         DataError: it cannot be used; the message says why.
@@ -185,8 +187,9 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
     for name in architectures:
         check_sample(choice, data.shape, name)
     for factor, level in levels:
-        if factor == "conv":
-            if misfit := misfit_in_space(dict(zip(IN_SPACE, level, strict=True)), data.shape):
+        if factor in ("conv", "channels"):
+            space = misfit_in_space(dict(zip(IN_SPACE, level, strict=True)), data.shape) if factor == "conv" else ""
+            if misfit := space or (misfit_of_channels(*level, data.shape) if factor == "channels" else ""):
                 raise DataError(f'dataset "{choice.label}": {misfit}')
             continue
         check = misfit_in_time(factor, level, data.shape[0]) if factor in IN_TIME else ""

@@ -47,7 +47,10 @@ Reals = NDArray[np.float64]
 Indices = NDArray[np.int64]
 
 BATCH_DECADES = 0.02
-SKIP_SHARE = {"none": 1.0, "residual": 0.25, "residual_scaled": 0.0, "residual_damped": 0.1, "residual_post_norm": 0.25}
+SKIP_SHARE = {
+    "none": 1.0, "residual": 0.25, "residual_scaled": 0.0, "residual_damped": 0.1, "residual_post_norm": 0.25,
+    "residual_v1": 0.5, "fixup": 0.25,
+}  # fmt: skip
 VANISHING, EXPLODING, EXPLODING_CLIPPED, SEVERE = -1.5, 1.75, 6.0, 3.0  # decades
 DIVERGENCE_STEPS = 60.0
 CHANCE_LOSS, FLOOR = math.log(10.0), 0.05

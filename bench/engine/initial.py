@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from bench.engine.attention.start import embedding_choice, start_factor
+from bench.engine.blocks import Stage
 from bench.engine.critical import bias_choice, kernel_choice
 from bench.engine.dropout import Dropout
 from bench.engine.ensemble import Ensemble
@@ -37,6 +38,8 @@ def draw_kernel(choice: Choice, seed: int, shape: tuple[int, ...]) -> np.ndarray
     """The kernel that an initializer draws; equal seeds give the same underlying draw to every initializer."""
     if choice.name == "lsuv":  # starts orthogonal; its scale is set from data, see `lsuv`
         return np.asarray(keras.initializers.Orthogonal(seed=seed)(shape))
+    if choice.name == "delta_orthogonal":
+        return _delta_orthogonal(float(choice.setting("gain")), seed, shape)
     settings = dict(choice.settings)
     if choice.name == "random_uniform":
         limit = float(settings.pop("limit"))
@@ -47,6 +50,18 @@ def draw_kernel(choice: Choice, seed: int, shape: tuple[int, ...]) -> np.ndarray
     if "seed" in inspect.signature(target).parameters:
         settings["seed"] = seed
     return np.asarray(target(**settings)(shape))
+
+
+def _delta_orthogonal(gain: float, seed: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros but for an orthogonal matrix at the centre of a kernel [positions..., in, out]; [in, out] is that matrix.
+
+    An even kernel's centre is the position that `same` puts over the output's. Its rows are orthonormal for in <= out.
+    Source: Xiao et al. 2018 (arXiv:1806.05393), algorithm 1.
+    """
+    kernel = np.zeros(shape, np.float32)
+    centre = tuple((size - 1) // 2 for size in shape[:-2])
+    kernel[centre] = np.asarray(keras.initializers.Orthogonal(gain, seed)(shape[-2:]))
+    return kernel
 
 
 def draw_bias(choice: Choice, seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -67,10 +82,15 @@ def initial_ensemble(
             _affine_values(network, layer.affine, runs, [offset + block * layers + j for block in range(stage.count)])
             for j, layer in enumerate(stage.block.layers)
         ]
+        if runs[0].choices["skip"].name == "fixup":
+            values = _fixed_up(network, stage, values)
         stages.append(stack_stage(stage, values, len(runs)))
         offset += layers * stage.count
     head = network.head.trainable_variables
-    stacked_head = LayerStack(stack(head, _affine_values(network, network.head, runs, [HEAD])), [], [])
+    of_head = _affine_values(network, network.head, runs, [HEAD])
+    if runs[0].choices["skip"].name == "fixup":
+        of_head = _times(0.0, network.head, of_head)
+    stacked_head = LayerStack(stack(head, of_head), [], [])
     steps = int(runs[0].choices["steps"].value or 0)
     settings = RunSettings(runs, graph_runs)
     rates = settings.number("dropout", 0.0)
@@ -87,6 +107,27 @@ def _affine_values(
         np.stack([np.stack([_start(variable, role, run, index, length) for run in runs]) for index in indices])
         for variable, role in zip(model.trainable_variables, roles(model.trainable_variables), strict=True)
     ]
+
+
+def _fixed_up(network: Network, stage: Stage, values: list[list[np.ndarray]]) -> list[list[np.ndarray]]:
+    """A stage's starts with its blocks' kernels as Fixup has them: times B^(-1 / (2m - 2)), the last layer's 0.
+
+    B is the number of blocks of the network and m that of layers in a block.
+    Source: Zhang, Dauphin & Ma 2019 (arXiv:1901.09321), section 3, rules 1 and 2.
+    """
+    if not stage.block.skips:
+        return values
+    blocks, layers = sum(each.count for each in network.stages if each.block.skips), stage.block.layers
+    factors = [blocks ** (-1.0 / (2 * len(layers) - 2)) for _ in layers[1:]] + [0.0]
+    return [
+        _times(factor, layer.affine, of_layer) for factor, layer, of_layer in zip(factors, layers, values, strict=True)
+    ]
+
+
+def _times(factor: float, model: keras.layers.Layer, values: list[np.ndarray]) -> list[np.ndarray]:
+    """A model's starts with its kernels multiplied."""
+    named = zip(roles(model.trainable_variables), values, strict=True)
+    return [value * np.float32(factor) if is_kernel(role) else value for role, value in named]
 
 
 def _start(variable: keras.Variable, role: str, run: Run, index: int, length: int) -> np.ndarray:

@@ -10,18 +10,40 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("gradtrial")
 class BranchScale(keras.layers.Layer):
-    """Multiplies a residual branch by one learned number that starts at 0.
+    """Multiplies a residual branch by one learned number, which starts at 0 unless something else is given.
 
-    Source: SkipInit, De & Smith 2020 (arXiv:2002.10444); ReZero, Bachlechner et al. 2021 (arXiv:2003.04887).
+    Source: SkipInit, De & Smith 2020 (arXiv:2002.10444); ReZero, Bachlechner et al. 2021 (arXiv:2003.04887); from 1
+    Fixup, Zhang, Dauphin & Ma 2019 (arXiv:1901.09321).
     """
+
+    def __init__(self, start: float = 0.0, **settings: Any) -> None:
+        """With a number that starts there."""
+        super().__init__(**settings)
+        self.start = start
 
     def build(self, input_shape: Any) -> None:
         """Create the scale."""
-        self.scale = self.add_weight(name="scale", shape=(), initializer="zeros")
+        self.scale = self.add_weight(name="scale", shape=(), initializer=keras.initializers.Constant(self.start))
 
     def call(self, inputs: Any) -> Any:
         """The inputs times the scale, same shape."""
         return inputs * self.scale
+
+
+@keras.saving.register_keras_serializable("gradtrial")
+class Shift(keras.layers.Layer):
+    """Adds one learned number that starts at 0, as Fixup has in place of biases.
+
+    Source: Zhang, Dauphin & Ma 2019 (arXiv:1901.09321), section 3, rule 3.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        """Create the number."""
+        self.shift = self.add_weight(name="shift", shape=(), initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        """The inputs plus the number, same shape."""
+        return inputs + self.shift
 
 
 @keras.saving.register_keras_serializable("gradtrial")

@@ -38,10 +38,10 @@ def apply_lsuv(ensemble: Ensemble, runs: Sequence[Run], x: tf.Tensor) -> None:
     head = ensemble.network.head
 
     @tf.function(autograph=False)
-    def forward(weights: Any, _response: Any, _state: Any, h: Any, _stream: Any) -> Any:
+    def of_head(weights: Any, _response: Any, _state: Any, h: Any, _stream: Any) -> Any:
         return vectorize(lambda weights, h: head.stateless_call(list(weights), [], h)[0], weights, h), h, h, []
 
-    _settle(ensemble.head, 0, _bind(forward, h, []), (chosen, tolerance, iterations))
+    _settle(ensemble.head, 0, _bind(of_head, h, []), (chosen, tolerance, iterations))
 
 
 def _setting(choice: Choice, name: str) -> float:

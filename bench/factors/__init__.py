@@ -37,6 +37,7 @@ from bench.factors.convolution import (
     halves_before,
     layers_of_blocks,
     misfit_in_space,
+    misfit_of_channels,
     sizes_of_layers,
 )
 from bench.factors.costs import Costs
@@ -98,9 +99,9 @@ __all__ = [
     "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of", "costs_of",
     "dataset_level", "default_level", "directions_of", "halves_before", "has_time", "inner_tables", "is_causal",
     "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layers_of_blocks", "level_name",
-    "misfit_in_space", "misfit_in_time", "misfit_of_heads", "misfit_of_targets", "moments", "planned_groups",
-    "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers",
-    "sublayer_kinds", "without_use",
+    "misfit_in_space", "misfit_in_time", "misfit_of_channels", "misfit_of_heads", "misfit_of_targets", "moments",
+    "planned_groups", "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show",
+    "sizes_of_layers", "sublayer_kinds", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

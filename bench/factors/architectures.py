@@ -150,6 +150,12 @@ def _of_transformers(layers: str) -> dict[str, str]:
     )
 
 
+def _off_convolutions(layers: str) -> dict[tuple[str, str], str]:
+    """Levels of other factors that only convolutions have a use for."""
+    centre = f"the kernel of a {layers} layer has no centre; orthogonal is that without one."
+    return {("initializer", "delta_orthogonal"): centre}
+
+
 ARCHITECTURE = Factor(
     "architecture", "The kind of network.", Place.GRAPH, default="mlp", plugins=True,
     levels=(
@@ -157,6 +163,10 @@ ARCHITECTURE = Factor(
             "mlp", "Fully connected layers of equal width; inputs are flattened.", "Rumelhart, Hinton & Williams 1986",
             target="bench.engine.architectures.mlp:build", accepts=("vector", "sequence", "image"),
             unused=_of_recurrent("dense") | _of_convolutional("dense") | _of_transformers("dense"),
+            refused=_off_convolutions("dense") | {
+                ("normalization", "instance_normalization"): "a unit has one number a sample, which would become 0.",
+                ("normalization", "layer_spatial_normalization"): "there is no space; layer_normalization is the same.",
+            },
         ),
         ArchitectureLevel(
             "conv", "Convolutions with equally many filters over a sequence or an image, and a dense head.",
@@ -189,6 +199,7 @@ ARCHITECTURE = Factor(
             refused={
                 ("initializer", "lsuv"): "lsuv scales one product a layer, and a recurrent layer has one a time step.",
                 ("initializer", "critical"): "critical solves for dense layers; recurrent_initializer has a gain.",
+                **_off_convolutions("recurrent"),
             },
         ),
         ArchitectureLevel(
@@ -209,6 +220,7 @@ ARCHITECTURE = Factor(
             refused={
                 ("initializer", "lsuv"): "lsuv scales one product a layer, and a sub-layer has several.",
                 ("initializer", "critical"): "critical solves for dense layers; attention_gain has a factor.",
+                **_off_convolutions("transformer"),
             },
         ),
     ),

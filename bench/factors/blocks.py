@@ -38,6 +38,16 @@ NORMALIZATION = Factor(
             settings={"groups": Setting(8, "Number of groups; must divide the width.", minimum=1)} | _POSITION,
         ),
         _keras(
+            "layer_spatial_normalization", "LayerNormalization",
+            "Each sample to mean 0 and variance 1 over positions and filters, then a learned scale and shift of each.",
+            "Wu & He 2018, where layer normalization of images means this",
+        ),
+        _keras(
+            "instance_normalization", "GroupNormalization",
+            "Each filter of a sample to mean 0 and variance 1 over all positions, then a learned scale and shift.",
+            "Ulyanov, Vedaldi & Lempitsky 2016",
+        ),
+        _keras(
             "unit_normalization", "UnitNormalization", "Each sample to L2 norm 1 over the units, with nothing learned.",
             "Keras",
         ),
@@ -72,6 +82,18 @@ SKIP = Factor(
             "residual_post_norm",
             "As residual, but what the path carries on is the sum after its normalization; without one, residual.",
             "Vaswani et al. 2017; Xiong et al. 2020", settings=_LAYERS,
+        ),
+        Level(
+            "residual_v1",
+            "A block's output, normalized, is added to its input, and the path carries on that sum behind the "
+            "activation: it is not clean.",
+            "He et al. 2016a", settings=_LAYERS,
+        ),
+        Level(
+            "fixup",
+            "As residual_v1, to do without normalization: a block's kernels drawn smaller, its last and the head's 0; "
+            "in place of biases a learned number before each layer and activation, and one that multiplies.",
+            "Zhang, Dauphin & Ma 2019", settings=_LAYERS,
         ),
     ),
 )  # fmt: skip

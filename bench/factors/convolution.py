@@ -102,5 +102,16 @@ def misfit_in_space(structure: Mapping[str, Choice], shape: tuple[int, ...]) -> 
     return ""
 
 
+def misfit_of_channels(width: Choice, initializer: Choice, shape: tuple[int, ...]) -> str:
+    """Why an initializer cannot draw the first kernel for samples (positions..., channels), and what can; or empty."""
+    filters, channels = int(width.value or 0), shape[-1]
+    if initializer.name != "delta_orthogonal" or channels <= filters:
+        return ""
+    return (
+        "delta_orthogonal keeps lengths where a layer has no fewer filters than channels come in, and the first gets "
+        f"{channels}: the width can be {channels} at least, or the initializer orthogonal."
+    )
+
+
 def _sizes(sizes: tuple[int, ...]) -> str:
     return " x ".join(map(str, sizes))

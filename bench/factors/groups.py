@@ -32,7 +32,7 @@ def planned_groups(structure: Mapping[str, Choice]) -> list[tuple[int, str]]:
     depth = int(structure["depth"].value or 0)
     if isinstance(level, ArchitectureLevel) and level.has_heads:
         return _of_blocks(structure, depth)
-    own = [KERNEL, BIAS]
+    own = [KERNEL] if structure["skip"].name == "fixup" else [KERNEL, BIAS]
     if structure["cell"].name != "none" and has_time(structure["architecture"]):
         own = [KERNEL, RECURRENT_KERNEL, BIAS]
     if structure["normalization"].name not in WITHOUT_GAIN:

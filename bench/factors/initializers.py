@@ -44,6 +44,11 @@ INITIALIZER = Factor(
                 "truncated_normal", "Shape of the draw.", allowed=("truncated_normal", "untruncated_normal", "uniform"),
             ),
         ),
+        Level(
+            "delta_orthogonal",
+            "A convolution's kernel 0 but for its centre, a random orthogonal matrix times `gain`; the head's that.",
+            "Xiao et al. 2018", settings={"gain": above_zero(1.0, "Factor on the orthogonal matrix.")},
+        ),
         _keras("zeros", "Every weight 0: no gradient passes and units stay alike.", "Keras"),
         Level(
             "lsuv", "Orthogonal, then each layer rescaled on a batch until its output variance is 1.",

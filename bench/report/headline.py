@@ -19,6 +19,8 @@ FEWEST_TRIED = 4  # untouched networks that do not train, before a change is sai
 WORDS = {
     "batch_normalization": "batch normalization", "layer_normalization": "layer normalization",
     "group_normalization": "group normalization", "rms_normalization": "RMS normalization",
+    "instance_normalization": "instance normalization",
+    "layer_spatial_normalization": "layer normalization over positions too", "fixup": "Fixup",
     "residual": "a skip connection", "l1": "an L1 penalty", "l2": "an L2 penalty",
     "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD",
     "simple": "a simple cell", "lstm": "LSTM", "gru": "GRU", "bptt": "truncated back-propagation",

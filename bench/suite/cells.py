@@ -23,6 +23,7 @@ from bench.factors import (
     misfit_in_space,
     misfit_in_time,
     misfit_of_heads,
+    misfit_of_channels,
     misfit_of_targets,
     show,
 )
@@ -348,6 +349,34 @@ def _t_fixup_draws_embeddings(block: Choice, embedding_initializer: Choice) -> s
     return "t_fixup draws the embeddings too. Leave embedding_initializer at keras_uniform."
 
 
+def _fixup_draws_kernels(skip: Choice, initializer: Choice) -> str:
+    if skip.name != "fixup" or initializer.name not in ("lsuv", "critical"):
+        return ""
+    return f"fixup draws kernels smaller, and {initializer.name} wants them as it draws them. he_normal is fixup's own."
+
+
+def _fixup_has_no_biases(skip: Choice, bias_initializer: Choice) -> str:
+    if skip.name != "fixup" or bias_initializer.name == "zeros":
+        return ""
+    return "fixup has one number in the place of a layer's biases, which starts at 0. Leave bias_initializer at zeros."
+
+
+def _mean_is_left(normalization: Choice, head_pool: Choice) -> str:
+    after = dict(normalization.settings).get("position") == "after"
+    if normalization.name != "instance_normalization" or not after or head_pool.name != "global_average":
+        return ""
+    return (
+        "each filter's mean over positions is then what is learned, whatever the sample. flatten reads all positions."
+    )
+
+
+def _channels_grow(architecture: Choice, dataset: Choice, width: Choice, initializer: Choice) -> str:
+    data = dataset_level(dataset)
+    if architecture.name != "conv" or data is None or not data.shape:
+        return ""
+    return misfit_of_channels(width, initializer, data.input_shape)
+
+
 def _skip_has_a_block(skip: Choice, depth: Choice) -> str:
     if skip.is_none or (depth.value or 0) > 1:
         return ""
@@ -395,10 +424,14 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("dataset", "batch_size"), _batch_fits_data),
     (("architecture", "normalization"), _normalizes_before),
     (("normalization", "width"), _groups_divide_width),
+    (("normalization", "head_pool"), _mean_is_left),
     (("skip", "depth"), _skip_has_a_block),
     (("heads", "width"), _heads_divide_width),
     (("block", "sublayers"), _has_both_sublayers),
     (("block", "embedding_initializer"), _t_fixup_draws_embeddings),
+    (("skip", "initializer"), _fixup_draws_kernels),
+    (("skip", "bias_initializer"), _fixup_has_no_biases),
+    (("architecture", "dataset", "width", "initializer"), _channels_grow),
     (("initializer", "activation"), _critical_exists),
     (("initializer", "bias_initializer"), _critical_draws_biases),
     (("warmup", "steps"), _warmup_ends),

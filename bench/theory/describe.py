@@ -113,6 +113,8 @@ def network_of(
     normalization = choices["normalization"]
     if normalization.name not in NORMALIZATIONS:
         raise BenchError(f'The theory knows nothing of the normalization "{normalization.name}".')
+    if choices["skip"].name in ("residual_v1", "fixup"):
+        raise BenchError(f"The theory does not cover the skip connection {choices['skip'].name}.")
     if choices["skip"].name == "residual_post_norm" and dict(normalization.settings).get("position") == "before":
         raise BenchError("The theory does not cover a skip connection with its normalization on the path.")
     features, targets = _data(levels, inputs, classes)

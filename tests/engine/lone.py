@@ -6,7 +6,8 @@ Brock et al.'s rule written out in numpy.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import keras
@@ -21,7 +22,10 @@ NORMALIZATIONS = {
     "rms_normalization": keras.layers.RMSNormalization,
     "group_normalization": keras.layers.GroupNormalization,
     "unit_normalization": keras.layers.UnitNormalization,
+    "layer_spatial_normalization": keras.layers.LayerNormalization,
+    "instance_normalization": keras.layers.GroupNormalization,
 }
+BEHIND = ("residual_v1", "fixup")  # skip connections whose stream is what stands behind the activation
 OPTIMIZERS = {
     "sgd": keras.optimizers.SGD,
     "momentum": keras.optimizers.SGD,
@@ -43,14 +47,18 @@ def pair_correlation(g: np.ndarray, y: np.ndarray) -> float:
     return (unit @ unit.T)[pairs].mean() if pairs.any() else np.nan
 
 
-class Scale(keras.layers.Layer):
-    """A learned number that starts at 0."""
+class Number(keras.layers.Layer):
+    """A learned number, added or multiplied."""
+
+    def __init__(self, start: float, rule: Callable[[Any, Any], Any]) -> None:
+        super().__init__()
+        self.start, self.rule = start, rule
 
     def build(self, _: Any) -> None:
-        self.scale = self.add_weight(shape=(), initializer="zeros")
+        self.number = self.add_weight(shape=(), initializer=keras.initializers.Constant(self.start))
 
     def call(self, x: Any) -> Any:
-        return x * self.scale
+        return self.rule(x, self.number)
 
 
 class WeightNormalized(keras.layers.Layer):
@@ -58,7 +66,7 @@ class WeightNormalized(keras.layers.Layer):
 
     def __init__(self, units: int) -> None:
         super().__init__()
-        self.units = units
+        self.units, self.use_bias = units, True
 
     def build(self, shape: Any) -> None:
         self.kernel = self.add_weight(shape=(shape[-1], self.units))
@@ -85,14 +93,23 @@ class Lone:
         blocks = -(-(int(self._number("depth")) - 1) // skip) if skip else 0
         for index in range(int(self._number("depth"))):
             h, stream = self._before(index, h, stream)
+            if self.choices["skip"].name == "fixup" and index > 0:
+                h = Number(0.0, operator.add)(h)
             z = self._affine(int(self._number("width")))(h)
-            if skip and index > 0 and (index % skip == 0 or index == self._number("depth") - 1):
-                z = stream + self._branch(z, blocks)
+            ends = bool(skip) and index > 0 and (index % skip == 0 or index == self._number("depth") - 1)
+            inside = ends and self.choices["skip"].name in BEHIND and self._position() == "before"
+            if ends:
+                z = stream + self._branch(self._normalized(z) if inside else z, blocks)
+            elif self.choices["skip"].name == "fixup":
+                z = Number(0.0, operator.add)(z)
             taps.append(z)
-            h = self._respond(z)
+            h = self._respond(z, normalized=inside)
             if skip and index % skip == 0:
-                stream = self.responses[-1][0] if self.choices["skip"].name == "residual_post_norm" else z
-        logits = self._dense(classes, head=True)(self._pooled(h))
+                leaving = {"residual_post_norm": self.responses[-1][0]} | dict.fromkeys(BEHIND, h)
+                stream = leaving.get(self.choices["skip"].name, z)
+        h = self._pooled(h)
+        h = Number(0.0, operator.add)(h) if self.choices["skip"].name == "fixup" else h
+        logits = self._dense(classes, head=True)(h)
         self.model = keras.Model(inputs, [logits, *taps, *(h for _, h in self.responses)])
         self.inner = keras.Model(inputs, [end for ends in zip(*self.responses, strict=True) for end in ends])
         self.optimizer = self._optimizer()
@@ -125,8 +142,11 @@ class Lone:
             extra["kernel_constraint"] = keras.constraints.MaxNorm(settings["limit"], axis=list(range(axes - 1)))
         return extra
 
+    def _bias(self) -> dict[str, bool]:
+        return {"use_bias": self.choices["skip"].name != "fixup"}
+
     def _dense(self, units: int, *, head: bool = False) -> Any:
-        extra = self._rules(2)
+        extra = self._rules(2) | ({} if head else self._bias())
         weight_normalized = self.choices["normalization"].name == "weight_normalization" and not head
         self.denses.append(WeightNormalized(units) if weight_normalized else keras.layers.Dense(units, **extra))
         return self.denses[-1]
@@ -135,18 +155,29 @@ class Lone:
         settings = self._settings("skip")
         if "exponent" in settings:
             return z * (settings["scale"] * blocks ** -settings["exponent"])
-        return Scale()(z) if self.choices["skip"].name == "residual_scaled" else z
+        if self.choices["skip"].name == "fixup":
+            return Number(0.0, operator.add)(Number(1.0, operator.mul)(z))
+        return Number(0.0, operator.mul)(z) if self.choices["skip"].name == "residual_scaled" else z
 
-    def _respond(self, z: Any) -> Any:
-        activation = keras.layers.Activation(getattr(keras.activations, self.choices["activation"].name))
+    def _position(self) -> str:
+        return self._settings("normalization").get("position", "")
+
+    def _normalized(self, z: Any) -> Any:
         settings = self._settings("normalization")
-        position = settings.pop("position", None)
-        kind = NORMALIZATIONS.get(self.choices["normalization"].name)
-        if kind and position == "before":
-            z = kind(**settings)(z)
+        settings.pop("position", None)
+        if self.choices["normalization"].name == "layer_spatial_normalization":
+            settings["axis"] = list(range(1, len(z.shape)))
+        if self.choices["normalization"].name == "instance_normalization":
+            settings["groups"] = z.shape[-1]
+        return NORMALIZATIONS[self.choices["normalization"].name](**settings)(z)
+
+    def _respond(self, z: Any, *, normalized: bool) -> Any:
+        activation = keras.layers.Activation(getattr(keras.activations, self.choices["activation"].name))
+        if self._position() == "before" and not normalized:
+            z = self._normalized(z)
         h = activation(z)
         self.responses.append((z, h))
-        return kind(**settings)(h) if kind and position == "after" else h
+        return self._normalized(h) if self._position() == "after" else h
 
     def _optimizer(self) -> Any:
         settings = self._settings("optimizer")

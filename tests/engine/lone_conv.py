@@ -36,12 +36,12 @@ class LoneConv(Lone):
             every_second = (slice(None), *[slice(None, None, 2)] * (self.rank - 2))
             return h, None if stream is None else stream[every_second]
         pool = POOLS[downsample][self.rank - 3]
-        return pool()(h), None if stream is None else pool()(stream)
+        return pool(2)(h), None if stream is None else pool(2)(stream)
 
     def _affine(self, units: int) -> Any:
         size, circular = int(self._number("kernel_size")), self.choices["padding"].name == "circular"
         layer = LAYERS[self.rank][0](
-            units, size, self.strides, "valid" if circular else "same", **self._rules(self.rank)
+            units, size, self.strides, "valid" if circular else "same", **self._rules(self.rank), **self._bias()
         )
         self.denses.append(layer)
         return lambda h: layer(_around(h, size) if circular else h)

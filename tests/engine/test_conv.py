@@ -37,6 +37,18 @@ CASES = [
             'kernel_size = [7]\nnormalization = [{ level = "group_normalization", groups = 2 }]\nactivation = ["selu"]',
             'skip = ["residual_post_norm"]\nnormalization = ["batch_normalization"]\ndepth = [5]\n'
             'downsample = [{ level = "max_pool", every = 2 }]',
+            'skip = ["residual_v1"]\ndepth = [6]\nnormalization = ["layer_spatial_normalization"]\n'
+            'downsample = [{ level = "average_pool", every = 4 }]\npadding = ["circular"]',
+            # Of fixup the first steps move the head alone.
+            'skip = ["fixup"]\ndepth = [6]\noptimizer = ["adam"]\ninitializer = ["he_normal", "delta_orthogonal"]\n'
+            'downsample = [{ level = "stride", every = 4 }]\nlearning_rate = [0.01]\nsteps = [4]',
+            'normalization = ["instance_normalization"]\nactivation = ["silu"]\ndataset = ["digits_rows"]\n'
+            'width = [8]\ninitializer = [{ level = "delta_orthogonal", gain = 1.5 }]',
+            'normalization = [{ level = "instance_normalization", position = "after" }]\nskip = ["residual_v1"]\n'
+            'head_pool = ["flatten"]',
+            'normalization = [{ level = "layer_spatial_normalization", position = "after" }]\n'
+            'dataset = ["digits_rows"]',
+            'normalization = ["unit_normalization"]\nskip = ["residual_scaled"]\ndepth = [5]',
             'skip = ["residual_damped"]\ndepth = [5]\ninitializer = ["critical", "orthogonal"]\nactivation = ["tanh"]',
         )
     ),

@@ -78,6 +78,14 @@ CASES = [
 ]
 
 
+MORE_CASES = [
+    'skip = ["residual_v1"]\nnormalization = ["batch_normalization"]\ndepth = [4]\nactivation = ["relu"]',
+    'skip = ["fixup"]\ndepth = [5]\ninitializer = ["he_normal"]\noptimizer = ["adam"]\nlearning_rate = [0.01]',
+]
+# tests/engine/test_conv.py has these.
+OF_CONVOLUTIONS = {"instance_normalization", "layer_spatial_normalization", "residual_v1", "fixup"}
+
+
 def cohort_of(factors: str, steps: int = STEPS) -> Cohort:
     given = {line.partition("=")[0].strip() for line in factors.splitlines()}
     fixed = "\n".join(f"{name} = {value}" for name, value in (FIXED | {"steps": steps}).items() if name not in given)
@@ -88,7 +96,7 @@ def cohort_of(factors: str, steps: int = STEPS) -> Cohort:
 def test_every_level_that_a_lone_model_has_is_compared() -> None:
     runs = [run for factors in CASES for run in cohort_of(factors).runs]
     for factor in ("activation", "normalization", "skip", "clipping", "regularization", "optimizer"):
-        levels = {level.name for level in FACTORS[factor].levels}
+        levels = {level.name for level in FACTORS[factor].levels} - OF_CONVOLUTIONS
         assert {run.choices[factor].name for run in runs} == levels
     choices = [run.choices["normalization"] for run in runs]
     placed = {(choice.name, dict(choice.settings).get("position")) for choice in choices}
@@ -100,6 +108,12 @@ def test_every_level_that_a_lone_model_has_is_compared() -> None:
 def test_a_cohort_trains_as_lone_keras_models_do(factors: str, steps: int) -> None:
     clipped = compare(cohort_of(factors, steps))
     assert factors != RULES or clipped == {"value", "norm", "global_norm", "adaptive"}
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("factors", MORE_CASES)
+def test_levels_made_for_convolutions_are_the_same_in_dense_layers(factors: str) -> None:
+    compare(cohort_of(factors))
 
 
 def compare(cohort: Cohort, kind: type | None = None) -> set[str]:
@@ -167,12 +181,14 @@ def _lone(kind: type, training: object, index: int):
     ensemble = training.ensemble  # type: ignore[attr-defined]
     lone = kind(training.cohort.runs[index], training.data.x.shape[1:], ensemble.head.kernel.shape[-1])  # type: ignore[attr-defined]
     layers = [
-        [variable.numpy()[block, index] for variable in stack.affine]
+        {role: variable.numpy()[block, index] for role, variable in stack.weights.items()}
         for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True)
         for block in range(stage.count)
         for stack in stacks
     ]
-    for dense, values in zip(lone.denses, [*layers, [v.numpy()[0, index] for v in ensemble.head.affine]], strict=True):
-        dense.kernel.assign(values[0])
-        dense.bias.assign(values[1])
+    head = {role: variable.numpy()[0, index] for role, variable in ensemble.head.weights.items()}
+    for dense, values in zip(lone.denses, [*layers, head], strict=True):
+        dense.kernel.assign(values["kernel"])
+        if dense.use_bias:
+            dense.bias.assign(values["bias"])
     return lone

@@ -169,7 +169,7 @@ def test_settings_and_numbers_are_resolved_and_have_their_own_type() -> None:
         ("dataset", "minst", 'Did you mean "mnist"?'),
         ("initializer", "mine:", "is not a level"),
         ("skip", "mine:Skip", '"mine:Skip" is not a level. Known: none, residual, residual_scaled, residual_damped, '
-         "residual_post_norm."),
+         "residual_post_norm, residual_v1, fixup."),
         ("initializer", 3, '3 is neither the name of a level nor a table such as { level = "glorot_uniform" }.'),
         ("initializer", {"gain": 2.0}, "{ gain = 2.0 } is neither the name of a level"),
         ("initializer", {"level": "orthogonal", "gian": 2.0},

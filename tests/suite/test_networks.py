@@ -135,6 +135,21 @@ HALVED = 'downsample = { level = "stride", every = 2 }\n'
             "kernel_size 5, downsample stride and depth 4 do not go together: the kernel of 5 is larger than "
             "the 4 x 4 positions of layer 3: every must be 3 at least at depth 4, or the depth 3 at most.",
         ),
+        (
+            CONV + 'initializer = "delta_orthogonal"\ndataset = "digits_rows"\nwidth = 4',
+            "the first gets 8: the width can be 8 at least, or the initializer orthogonal.",
+        ),
+        ('[fixed]\ninitializer = "delta_orthogonal"', "the kernel of a dense layer has no centre; orthogonal is that"),
+        ('[fixed]\nnormalization = "instance_normalization"', "a unit has one number a sample, which would become 0"),
+        ('[fixed]\nnormalization = "layer_spatial_normalization"', "layer_normalization is the same"),
+        (CONV + 'normalization = "weight_normalization"', "it is of dense kernels here"),
+        (CONV + 'normalization = { level = "group_normalization", groups = 7 }', "groups = 7 must divide the width"),
+        (
+            CONV + 'normalization = { level = "instance_normalization", position = "after" }',
+            "whatever the sample. flatten reads all positions",
+        ),
+        (CONV + 'skip = "fixup"\ninitializer = "lsuv"', "he_normal is fixup's own"),
+        (CONV + 'skip = "fixup"\nbias_initializer = "normal"', "Leave bias_initializer at zeros"),
         (CONV + HALVED + 'skip = { level = "residual", layers = 3 }', "every must be 3 times a whole number"),
     ],
 )

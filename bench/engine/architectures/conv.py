@@ -20,7 +20,7 @@ import keras
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.datasets import check_sample
 from bench.engine.layers import CircularPadding
-from bench.engine.response import Structure, branch_of, is_known, make_response, number
+from bench.engine.response import FIXUP, Structure, before_layer, branch_of, is_known, make_response, number
 from bench.errors import DataError
 from bench.factors import Choice, halves_before, layers_of_blocks, misfit_in_space, sizes_of_layers
 
@@ -79,7 +79,7 @@ def _shared_block(
     branch = branch_of(structure["skip"], blocks) if blocks else None
     below = shape
     for index in range(layers):
-        affine = _convolution(structure, below, halves=halves and not index)
+        affine = _convolution(structure, below, halves=halves and not index, in_block=blocks > 0)
         below = tuple(affine.output_shape[1:])
         ends = branch if index == layers - 1 else None
         entering = (shape, lambda stream: _halved(structure["downsample"].name, stream)) if halves else None
@@ -87,18 +87,20 @@ def _shared_block(
     return Block(tuple(made))
 
 
-def _convolution(structure: Structure, shape: tuple[int, ...], *, halves: bool) -> keras.Model:
+def _convolution(structure: Structure, shape: tuple[int, ...], *, halves: bool, in_block: bool) -> keras.Model:
     """From h [B, positions..., channels] to z, with every second position along each axis where it `halves`."""
     axes, kernel, downsample = len(shape) - 1, number(structure, "kernel_size"), structure["downsample"].name
     strided, circular = halves and downsample == "stride", structure["padding"].name == "circular"
-    h = inputs = keras.Input(shape)
+    inputs = keras.Input(shape)
+    h = before_layer(structure, inputs) if in_block else inputs
     if halves and not strided:
         h = _halved(downsample, h)
     if circular and kernel > 1:
         h = CircularPadding(kernel)(h)
     convolution = LAYERS["convolution"][axes](
-        number(structure, "width"), kernel, strides=2 if strided else 1, padding="valid" if circular else "same"
-    )
+        number(structure, "width"), kernel, strides=2 if strided else 1, padding="valid" if circular else "same",
+        use_bias=structure["skip"].name != FIXUP,
+    )  # fmt: skip
     return keras.Model(inputs, convolution(h))
 
 
@@ -114,4 +116,4 @@ def _head(structure: Structure, shape: tuple[int, ...], outputs: int) -> keras.M
     inputs = keras.Input(shape)
     flat = structure["head_pool"].name == "flatten"
     pool = keras.layers.Flatten() if flat else LAYERS["global_average"][len(shape) - 1]()
-    return keras.Model(inputs, keras.layers.Dense(outputs)(pool(inputs)))
+    return keras.Model(inputs, keras.layers.Dense(outputs)(before_layer(structure, pool(inputs))))

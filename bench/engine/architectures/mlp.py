@@ -12,7 +12,7 @@ import keras
 
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.layers import WeightNormalizedDense
-from bench.engine.response import Structure, branch_of, is_known, make_response, number
+from bench.engine.response import FIXUP, Structure, before_layer, branch_of, is_known, make_response, number
 from bench.factors import Choice, layers_of_blocks
 
 OF_BLOCK = ("activation", "normalization", "skip", "width")  # the factors that a block depends on
@@ -51,7 +51,7 @@ def _shared_block(of_block: tuple[tuple[str, Choice], ...], fan_in: int, layers:
     return Block(
         tuple(
             Layer(
-                _dense(structure, fan_in, width),
+                _dense(structure, fan_in, width, in_block=blocks > 0),
                 *make_response(structure, (width,), branch if index == layers - 1 else None),
             )
             for index in range(layers)
@@ -59,8 +59,9 @@ def _shared_block(of_block: tuple[tuple[str, Choice], ...], fan_in: int, layers:
     )
 
 
-def _dense(structure: Structure, fan_in: int, units: int, *, head: bool = False) -> keras.Model:
+def _dense(structure: Structure, fan_in: int, units: int, *, head: bool = False, in_block: bool = False) -> keras.Model:
     weight_normalized = structure["normalization"].name == "weight_normalization" and not head
     dense = WeightNormalizedDense if weight_normalized else keras.layers.Dense
     inputs = keras.Input((fan_in,))
-    return keras.Model(inputs, dense(units)(inputs))
+    h = before_layer(structure, inputs) if head or in_block else inputs
+    return keras.Model(inputs, dense(units, use_bias=head or structure["skip"].name != FIXUP)(h))

@@ -65,7 +65,7 @@ KINDS = (
         "initializer",
         "An orthogonal matrix changes no length at all; lsuv goes on to rescale each layer until its output, measured "
         "on a batch, has variance 1.",
-        ("orthogonal", "lsuv"),
+        ("orthogonal", "delta_orthogonal", "lsuv"),
     ),
     RemedyKind(
         "Batch normalization",
@@ -80,7 +80,14 @@ KINDS = (
         "normalization",
         "Each sample is brought to a fixed scale over the units of a layer, or over groups of them. It does not "
         "depend on the batch.",
-        ("layer_normalization", "rms_normalization", "group_normalization", "unit_normalization"),
+        (
+            "layer_normalization",
+            "rms_normalization",
+            "group_normalization",
+            "unit_normalization",
+            "layer_spatial_normalization",
+            "instance_normalization",
+        ),
     ),
     RemedyKind(
         "Weight normalization",
