@@ -188,8 +188,12 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
         check_sample(choice, data.shape, name)
     for factor, level in levels:
         if factor in ("conv", "channels"):
-            space = misfit_in_space(dict(zip(IN_SPACE, level, strict=True)), data.shape) if factor == "conv" else ""
-            if misfit := space or (misfit_of_channels(*level, data.shape) if factor == "channels" else ""):
+            if factor == "conv":
+                misfit = misfit_in_space(dict(zip(IN_SPACE, level, strict=True)), data.shape)
+            else:
+                width, initializer = level
+                misfit = misfit_of_channels(width, initializer, data.shape)
+            if misfit:
                 raise DataError(f'dataset "{choice.label}": {misfit}')
             continue
         check = misfit_in_time(factor, level, data.shape[0]) if factor in IN_TIME else ""

@@ -88,7 +88,7 @@ def _normalization(choice: Choice, axes: int) -> tuple[Any, str]:
     """The normalization layer of a sample's so many axes and its position; (no layer, "") where there is none."""
     if choice.name in ("none", "weight_normalization"):
         return None, ""
-    settings = dict(choice.settings)
+    settings: dict[str, Any] = dict(choice.settings)
     position = str(settings.pop("position", "before"))
     if choice.name == "layer_spatial_normalization":
         settings["axis"] = list(range(1, axes + 1))

@@ -22,8 +22,8 @@ from bench.factors import (
     dataset_level,
     misfit_in_space,
     misfit_in_time,
-    misfit_of_heads,
     misfit_of_channels,
+    misfit_of_heads,
     misfit_of_targets,
     show,
 )
