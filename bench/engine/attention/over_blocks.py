@@ -1,7 +1,6 @@
 """Forward and backward through equal blocks of a transformer, all runs at once, as a pass of its own (`passes.Pass`).
 
-Each sub-layer is traced once and called block after block, or in one loop where blocks are very many. Of the forward
-pass only the stream that enters each sub-layer is kept; the backward pass computes the rest again.
+Each sub-layer is traced once and called block after block, or in one loop where blocks are very many.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from bench.engine.attention.embedding import Embedding
+from bench.engine.attention.heads import scores
 from bench.engine.attention.sublayers import Said, Sublayer
 from bench.engine.blocks import Layer, Stage
 from bench.engine.passes import Arrays, Blocks, Carry, StageGradients, Watch, read, write
@@ -23,10 +23,13 @@ from bench.engine.unrolling import is_unrolled
 
 @dataclass
 class Kept:
-    """What the forward pass keeps: samples, where the stage embeds them, and of each sub-layer what entered it."""
+    """What the forward pass keeps: samples, where the stage embeds them, and of each sub-layer what it needs.
+
+    Of each sub-layer that is the stream that entered it, then what `Sublayer.kept` says.
+    """
 
     samples: tf.Tensor | None
-    x: Arrays
+    of_sublayers: list[Arrays]
     states: list[list[Any]]
 
 
@@ -58,67 +61,94 @@ class TransformerPass:
 
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Any]:
         """See `passes.Pass`."""
-        x, kept = self._through(carry[1], self.blocks.empty(len(self.sublayers) if training else 0), training=training)
+        room = [self.blocks.empty(1 + each.keeps if training else 0) for each in self.sublayers]
+
+        def run(i: Any, j: int, given: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            if not training:
+                return self.sublayers[j].forward(*given, None), []
+            y, more = self.sublayers[j].trained(*given, self._drop(given[0], i, j))
+            return y, [given[0], *more]
+
+        x, kept = self._through(carry[1], room, run)
         return (None, x), Kept(carry[1] if self.embedding else None, kept, [[] for _ in self.stacks])
 
     def backward(self, saved: Kept, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
         """See `passes.Pass`."""
         blocks, weights = self.blocks, self._weights()
 
-        def body(i: Any, dx: Any, found: Any, sums: Any) -> Any:
-            found, sums, d_entered = list(found), list(sums), list[tf.Tensor]()
+        def body(i: Any, dx: Any, *arrays: Any) -> Any:
+            (found, sums, heads), d_entered = map(list, arrays), list[tf.Tensor]()
             for j in reversed(range(len(self.sublayers))):
-                x, entered = saved.x[j].read(i), self._entered(j, saved.x[0].read(i))
-                given = (x, read(weights[j], i), entered, self._kept(x, i, j))
-                dx, grads, d_more, measured = self.sublayers[j].backward(*given, dx, watch)
+                x, *kept = read(saved.of_sublayers[j], i)
+                given = (x, read(weights[j], i), self._drop(x, i, j), kept)
+                dx, grads, d_more, *measured = self.sublayers[j].backward(*given, dx, watch)
                 d_entered += d_more
-                found[j], sums[j] = write(found[j], i, grads), write(sums[j], i, measured)
-            return sum(d_entered, dx), found, sums
+                found[j], sums[j], heads[j] = (
+                    write(to[j], i, each) for to, each in zip((found, sums, heads), (grads, *measured), strict=True)
+                )
+            return sum(d_entered, dx), found, sums, heads
 
         found = [blocks.empty(len(arrays)) for arrays in weights]
         sums = [blocks.empty(1) + blocks.empty(1, tf.float64) for _ in self.sublayers]
-        dx, found, sums = blocks.repeat(body, (ends[1], found, sums), backward=True)
+        told = [watch.attention is not None and each.heads is not None for each in self.sublayers]
+        heads = [blocks.empty(int(each), tf.float64) for each in told]
+        dx, found, sums, heads = blocks.repeat(body, (ends[1], found, sums, heads), backward=True)
         gradients = [[array.stack() for array in arrays] for arrays in found]
         if self.embedding is not None:
             of_embedding = self.embedding.backward(saved.samples, dx)
             gradients[0] = [of_embedding[name][None] for name in self.embedding.shapes()] + gradients[0]
             dx = tf.zeros([])  # nobody asks a gradient for samples
         signal = [_in_order([array.stack() for array in each]) for each in zip(*sums, strict=True)]
-        return (None, dx), StageGradients(gradients, signal)
+        attended = [arrays[0].stack() for arrays in heads if arrays]
+        return (None, dx), StageGradients(gradients, signal, attention=attended[0] if attended else None)
 
     def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
         """See `passes.Pass`: of the sum that leaves each sub-layer, and of a feed-forward's hidden units."""
-        layers, rows = self.stage.block.layers, self.blocks.empty(len(self.sublayers), tf.float64)
+        layers, room = self.stage.block.layers, [self.blocks.empty(1, tf.float64) for _ in self.sublayers]
 
-        def looked(j: int, said: Said) -> tf.Tensor:
-            return of(layers[j])(said.s, said.hidden, said.response, said.s)
+        def run(i: Any, j: int, given: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
+            said = self.sublayers[j].told(*given, None)
+            return said.y, [of(layers[j])(said.s, said.inner[0], said.response, said.s)]
 
-        x, rows = self._through(carry[1], rows, looked, training=False)
-        return (None, x), _in_order([array.stack() for array in rows])
+        x, rows = self._through(carry[1], room, run)
+        return (None, x), _in_order([arrays[0].stack() for arrays in rows])
 
     def respond_again(self, saved: Kept, of: Callable[[list[tf.Tensor]], tf.Tensor]) -> tf.Tensor:
-        """See `passes.Pass`: the hidden units, what the branch's last product reads, the branch, what leaves."""
+        """See `passes.Pass`: scores or hidden units, what the branch's last product is of, the branch, what leaves."""
         rows, weights = self.blocks.empty(len(self.sublayers)), self._weights()
 
         def body(i: Any, rows: Any) -> Any:
             found = []
             for j, sublayer in enumerate(self.sublayers):
-                x, entered = saved.x[j].read(i), self._entered(j, saved.x[0].read(i))
-                said = sublayer.told(x, read(weights[j], i), entered, self._kept(x, i, j))
-                found.append(of([said.hidden, said.response, said.branch, said.y, _slope(sublayer, said)]))
+                x = saved.of_sublayers[j][0].read(i)
+                entered = self._entered(j, saved.of_sublayers[0][0].read(i))
+                said = sublayer.told(x, read(weights[j], i), entered, self._drop(x, i, j))
+                inner = scores(said.inner) if sublayer.heads else said.inner[0]
+                found.append(of([inner, said.response, said.branch, said.y, _slope(sublayer, said)]))
             return (write(rows, i, found),)
 
         (rows,) = self.blocks.repeat(body, (rows,))
         return _in_order([array.stack() for array in rows])
+
+    @property
+    def heads(self) -> int:
+        """See `passes.Pass`."""
+        return next((each.heads.count for each in self.sublayers if each.heads), 0)
+
+    @property
+    def attended(self) -> tuple[int, ...]:
+        """See `passes.Pass`."""
+        own = [j for j, each in enumerate(self.sublayers) if each.heads]
+        return tuple(block * len(self.sublayers) + j for block in range(self.stage.count) for j in own)
 
     def bad_times(self, saved: Any, gradients: StageGradients) -> tf.Tensor:
         """See `passes.Pass`: all tokens are taken at once."""
         return tf.fill([2, self.stage.count * len(self.stacks), self.stacks[0].trainable[0].shape[1]], -1)
 
     def _through(
-        self, x: tf.Tensor, kept: Arrays, of: Callable[[int, Said], tf.Tensor] | None = None, *, training: bool
-    ) -> tuple[tf.Tensor, Arrays]:
-        """The stream that leaves, with, for each sub-layer, the stream that entered it or what is made `of` it."""
+        self, x: tf.Tensor, room: list[Arrays], run: Callable[[Any, int, Any], tuple[tf.Tensor, list[tf.Tensor]]]
+    ) -> tuple[tf.Tensor, list[Arrays]]:
+        """The stream that leaves, and arrays with an entry a block of what `run` makes of each sub-layer beside it."""
         weights = self._weights()
         if self.embedding is not None:
             values = [variable.value[0] for variable in self.stacks[0].affine[: self._embedded]]
@@ -126,15 +156,12 @@ class TransformerPass:
 
         def body(i: Any, x: Any, kept: Any) -> Any:
             kept, first = list(kept), x
-            for j, sublayer in enumerate(self.sublayers):
-                given = (x, read(weights[j], i), self._entered(j, first), self._kept(x, i, j) if training else None)
-                said = None if of is None else sublayer.told(*given)
-                if kept:
-                    kept[j] = kept[j].write(i, x if of is None or said is None else of(j, said))
-                x = sublayer.forward(*given) if said is None else said.y
+            for j in range(len(self.sublayers)):
+                x, values = run(i, j, (x, read(weights[j], i), self._entered(j, first)))
+                kept[j] = write(kept[j], i, values)
             return x, kept
 
-        return self.blocks.repeat(body, (x, kept))
+        return self.blocks.repeat(body, (x, room))
 
     def _weights(self) -> list[Arrays]:
         """Of each sub-layer its variables, one entry a block."""
@@ -144,7 +171,7 @@ class TransformerPass:
     def _entered(self, j: int, first: tf.Tensor) -> tf.Tensor | None:
         return first if self.sublayers[j].adds_entered else None
 
-    def _kept(self, x: tf.Tensor, i: Any, j: int) -> tf.Tensor | None:
+    def _drop(self, x: tf.Tensor, i: Any, j: int) -> tf.Tensor | None:
         """What dropout multiplies a branch by."""
         return self.drop(x.shape[1:], i * len(self.sublayers) + j) if self.drop else None
 
@@ -154,9 +181,9 @@ def _slope(sublayer: Sublayer, said: Said) -> tf.Tensor:
     if sublayer.activation is None:
         return tf.zeros_like(said.branch)
     with tf.GradientTape() as tape:
-        tape.watch(said.hidden)
-        value = sublayer.activation(said.hidden)
-    return tape.gradient(value, said.hidden, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        tape.watch(said.inner[0])
+        value = sublayer.activation(said.inner[0])
+    return tape.gradient(value, said.inner[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
 def _in_order(of_sublayers: Sequence[tf.Tensor]) -> tf.Tensor:
