@@ -1,13 +1,33 @@
-"""What the theory needs of a convolutional network."""
+"""What the theory needs of a convolutional network, read from levels spelled as in a suite."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.errors import BenchError, SuiteError
+from bench.factors import Choice, dataset_level, misfit_in_space
 from bench.theory.activations import Nonlinearity
+from bench.theory.describe import branch_scale, choice_of, choices_of
 from bench.theory.maps import moments
-from bench.theory.weights import WeightLaw
+from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
+CONV = "conv"
+READ = (
+    "depth", "width", "activation", "initializer", "bias_initializer", "normalization", "skip", "kernel_size",
+    "padding", "downsample", "dropout",
+)  # fmt: skip
+NORMALIZATIONS = {
+    "none": "", "layer_normalization": "layer", "rms_normalization": "rms",
+    "layer_spatial_normalization": "layer_spatial",
+}  # fmt: skip
+UNCOVERED = {
+    "batch_normalization": "its statistics are of all positions, which are alike within an image",
+    "instance_normalization": "its statistics are of one filter's positions, which are alike",
+    "group_normalization": "its statistics are of few filters' positions, which are alike",
+}
+SKIPS = ("none", "residual", "residual_scaled", "residual_damped", "residual_post_norm")
+DELTA = "delta_orthogonal"
 SAME, CIRCULAR = "same", "circular"
 STRIDE, MAX_POOL, AVERAGE_POOL = "stride", "max_pool", "average_pool"
 UNIT = WeightLaw(1.0)
@@ -72,3 +92,77 @@ class ConvNetwork:
             abs(100.0 * low.square - high.square) < SCALE_FREE * high.square
             and abs(low.slope_square - high.slope_square) < SCALE_FREE * high.slope_square
         )
+
+
+def conv_network_of(levels: Mapping[str, object], shape: Sequence[int] | None = None) -> ConvNetwork:
+    """The convolutional network that levels describe.
+
+    Args:
+        levels: factor to level, as `network_of` takes them; what is missing takes the default of conv.
+        shape: a sample's, its positions along each axis and its channels; by default that of the dataset.
+
+    Raises:
+        SuiteError: a level that does not exist, or images that it does not fit; the message names what does.
+        BenchError: what the theory does not cover: not predicted, and why.
+    """
+    choices, phi = choices_of(levels, CONV, READ)
+    level = dataset_level(choice_of("dataset", levels["dataset"])) if levels.get("dataset") else None
+    sample = tuple(shape) if shape else level.shape if level is not None else ()
+    if not 2 <= len(sample) <= 3:
+        raise BenchError("The size of the images is not known: give positions along each axis, and channels.")
+    if misfit := misfit_in_space(choices, sample):
+        raise SuiteError(misfit)
+    _refuse(choices)
+    kernel, width, skip = int(choices["kernel_size"].value or 0), int(choices["width"].value or 0), choices["skip"]
+    start, downsample, normalization = choices["initializer"], choices["downsample"], choices["normalization"]
+    spans, depth = kernel ** (len(sample) - 1), int(choices["depth"].value or 0)
+    return ConvNetwork(
+        phi=phi,
+        depth=depth,
+        width=width,
+        shape=tuple(map(int, sample[:-1])),
+        kernel_size=kernel,
+        padding=choices["padding"].name,
+        first=kernel_law(start, int(sample[-1]), width, spans, phi),
+        hidden=kernel_law(start, width, width, spans, phi),
+        centered=start.name == DELTA,
+        bias_variance=bias_variance(choices["bias_initializer"], start, phi),
+        normalization=NORMALIZATIONS[normalization.name],
+        position="before" if normalization.is_none else str(normalization.setting("position")),
+        downsample="" if downsample.is_none else downsample.name,
+        every=0 if downsample.is_none else int(downsample.setting("every")),
+        skip_layers=0 if skip.is_none else int(skip.setting("layers")),
+        branch_scale=branch_scale(skip, depth),
+    )
+
+
+def kernel_law(initializer: Choice, channels: int, filters: int, spans: int, phi: Nonlinearity) -> WeightLaw:
+    """How an initializer draws a kernel [positions..., channels, filters] of `spans` positions in all.
+
+    Fans are spans x channels and spans x filters, but for Keras's orthogonal, which draws orthonormal columns of [spans x
+    channels, filters]: fan_in Var = min(1, spans x channels / filters) of gain 1, so 1 for kernels of 3 with as many
+    filters as channels, and no isometry. Delta-orthogonal has an orthogonal [channels, filters] at its centre alone.
+
+    Raises:
+        BenchError: an initializer whose variance is not known.
+    """
+    if initializer.name == DELTA:
+        gain = float(initializer.setting("gain"))
+        return WeightLaw(gain**2 * channels / max(channels, filters), channels <= filters)
+    outside = filters if initializer.name in ("orthogonal", "lsuv") else spans * filters
+    law = weight_law(initializer, spans * channels, outside, phi)
+    return WeightLaw(law.variance, spans == 1 and law.isometric, law.tolerance, law.iterations)
+
+
+def _refuse(choices: Mapping[str, Choice]) -> None:
+    normalization, skip = choices["normalization"].name, choices["skip"].name
+    if normalization in UNCOVERED:
+        raise BenchError(f"Not predicted: {normalization}; {UNCOVERED[normalization]}.")
+    if normalization not in NORMALIZATIONS:
+        raise BenchError(f'The theory of convolutions knows nothing of the normalization "{normalization}".')
+    if skip not in SKIPS:
+        raise BenchError(f'The theory of convolutions knows nothing of the skip connection "{skip}".')
+    if choices["dropout"].value:
+        raise BenchError("The theory does not cover dropout.")
+    if skip == "residual_post_norm" and normalization != "none":
+        raise BenchError("The theory does not cover a skip connection with its normalization on the path.")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.errors import BenchError, during
-from bench.factors import FACTORS, Choice, DataKind, dataset_level, level_name, read_label
+from bench.factors import FACTORS, Choice, DataKind, dataset_level, default_level, level_name, read_label
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
@@ -93,21 +93,12 @@ def network_of(
         SuiteError: a level that does not exist; the message names the nearest.
         BenchError: what the theory does not cover: another architecture than dense layers, a plugin.
     """
-    architecture, own = levels.get("architecture") or MLP, levels.get("activation")
+    architecture = levels.get("architecture") or MLP
     written = architecture.get("level") if isinstance(architecture, Mapping) else architecture
     name = written.name if isinstance(written, Choice) else level_name(str(written))
     if name != MLP:
         raise BenchError(f'The theory covers dense layers (mlp), not the architecture "{name}".')
-    choices = {
-        name: choice_of(name, levels[name] if levels.get(name) is not None else FACTORS[name].default)
-        for name in READ
-        if not (name == "activation" and isinstance(own, Nonlinearity))
-    }
-    phi = (
-        own
-        if isinstance(own, Nonlinearity)
-        else activation(choices["activation"].name, dict(choices["activation"].settings))
-    )
+    choices, phi = choices_of(levels, MLP, READ)
     if choices["dropout"].value:
         raise BenchError("The theory does not cover dropout.")
     normalization = choices["normalization"]
@@ -132,12 +123,12 @@ def network_of(
         bias_variance=bias_variance(choices["bias_initializer"], start, phi),
         normalization=normalization,
         skip_layers=0 if skip.is_none else int(skip.setting("layers")),
-        branch_scale=_branch_scale(skip, int(choices["depth"].value or 0)),
+        branch_scale=branch_scale(skip, int(choices["depth"].value or 0)),
         batch_size=int(choices["batch_size"].value or 0),
     )
 
 
-def _branch_scale(skip: Choice, depth: int) -> float:
+def branch_scale(skip: Choice, depth: int) -> float:
     """What a block's output is multiplied by before it is added to the stream."""
     if skip.name == "residual_scaled":
         return 0.0
@@ -145,6 +136,26 @@ def _branch_scale(skip: Choice, depth: int) -> float:
         return 1.0
     blocks = max(math.ceil((depth - 1) / int(skip.setting("layers"))), 1)
     return float(float(skip.setting("scale")) / blocks ** float(skip.setting("exponent")))
+
+
+def choices_of(
+    levels: Mapping[str, object], architecture: str, names: Sequence[str]
+) -> tuple[dict[str, Choice], Nonlinearity]:
+    """The choices of these factors, which are missing at the architecture's defaults, and the activation.
+
+    Raises:
+        SuiteError: a level that does not exist; the message names the nearest.
+        BenchError: an activation of which no formula is known.
+    """
+    own, defaults = levels.get("activation"), {name: default_level(FACTORS[name], [architecture]) for name in names}
+    choices = {
+        name: choice_of(name, levels[name] if levels.get(name) is not None else defaults[name])
+        for name in names
+        if not (name == "activation" and isinstance(own, Nonlinearity))
+    }
+    if isinstance(own, Nonlinearity):
+        return choices, own
+    return choices, activation(choices["activation"].name, dict(choices["activation"].settings))
 
 
 def choice_of(factor: str, written: object) -> Choice:

@@ -8,8 +8,8 @@ see all), values take sum_i w_ij d_i:
 
     D' = u D + (T - 1) p E,   E' = (1 - u) / (T - 1) D + (1 - p) E.
 
-Logits take w_ij (g_ij - sum_j w_ij g_ij) with g_ij = d_i.v_j, of which (1 - rho) differs from key to key. Of independent
-g's U = E sum_j w_j^2 (1 - 2 w_j + sum w^2) passes; with logits of variance s^2 over all pairs,
+Logits take w_ij (g_ij - sum_j w_ij g_ij) with g_ij = d_i.v_j, of which (1 - rho) differs from key to key. Of
+independent g's U = E sum_j w_j^2 (1 - 2 w_j + sum w^2) passes; with logits of variance s^2 over all pairs,
 
     queries: D' = s^2 (1 - rho)^2 U D,                           E' = s^2 (1 - rho)^2 P E,   P = p U / u,
     keys:    D' = s^2 (1 - rho) (U D + (T - 1) P rho E) = K,     E' = -K / (T - 1), as logits' gradients sum to 0.

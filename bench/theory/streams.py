@@ -19,13 +19,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.errors import BenchError
+from bench.factors import ATTENTION
 from bench.theory.activations import Array
 from bench.theory.attention import earlier_share, seen_keys, softmax
 from bench.theory.maps import moments, pair_moments
 from bench.theory.profile import HALF_LOG10
 from bench.theory.stream_gradients import Passage, Sublayer, log_gradients, of_attention
 from bench.theory.tokens import Tokens
-from bench.theory.transformers import ATTENTION, Transformer
+from bench.theory.transformers import Transformer
 
 DIGITS = 9  # of a deviation of logits
 ALIKE = 1.0 - 1e-12  # a cosine from which two tokens are one

@@ -1,14 +1,37 @@
-"""What the theory needs of a transformer."""
+"""What the theory needs of a transformer, read from levels spelled as in a suite."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from bench.errors import BenchError, SuiteError
+from bench.factors import (
+    ATTENTION,
+    FEED_FORWARD_LAYER,
+    Choice,
+    dataset_level,
+    is_causal,
+    misfit_of_heads,
+    sublayer_kinds,
+)
 from bench.theory.activations import Nonlinearity
 from bench.theory.attention import logit_deviation
+from bench.theory.describe import choice_of, choices_of
+from bench.theory.tokens import Tokens
+from bench.theory.weights import bias_variance, weight_law
 
-ATTENTION, FEED_FORWARD = "attention", "feed_forward"
+TRANSFORMER = "transformer"
+READ = (
+    "depth", "width", "activation", "initializer", "bias_initializer", "dropout", "heads", "feed_forward", "block",
+    "sublayers", "query_key", "attention_gain", "logit_scale", "causal",
+)  # fmt: skip
+ON_EMBEDDING = ("embedding_initializer", "position")
+KNOWN_QUERY_KEY = ("plain", "layer_normalized", "l2_normalized", "logit_cap")
+KERAS_LIMIT = 0.05  # of Keras's Embedding, whose vectors are uniform between its negative and itself
 EPSILON = 1e-3  # of Keras's LayerNormalization
 NORMALIZED_SUM = ("post_norm", "deepnorm", "admin", "b2t")
 PLAIN_INPUT = ("no_norm", "rezero", "t_fixup")  # beside these: what a sub-layer reads was normalized with the sum
@@ -40,7 +63,7 @@ class Transformer:
     heads: int
     length: int
     block: str = "pre_norm"
-    sublayers: tuple[str, ...] = (ATTENTION, FEED_FORWARD)
+    sublayers: tuple[str, ...] = (ATTENTION, FEED_FORWARD_LAYER)
     query: float = 1.0
     key: float = 1.0
     value: float = 1.0
@@ -93,3 +116,120 @@ class Transformer:
         if self.query_key == "layer_normalized":
             return logit_deviation(1.0, 1.0, key_dim=scale)
         return logit_deviation(self.query, self.key, mean_square, self.gain, scale)
+
+
+def transformer_of(levels: Mapping[str, object], length: int | None = None) -> Transformer:
+    """The transformer that levels describe.
+
+    Args:
+        levels: factor to level, as `network_of` takes them; what is missing takes the default of transformers.
+        length: T, tokens of a sequence; by default those of the dataset.
+
+    Raises:
+        SuiteError: a level that does not exist, or heads that the width cannot be shared by.
+        BenchError: what the theory does not cover: not predicted, and why.
+    """
+    choices, phi = choices_of(levels, TRANSFORMER, READ)
+    data = dataset_level(choice_of("dataset", levels["dataset"])) if levels.get("dataset") else None
+    tokens = length or (data.steps if data is not None else 0)
+    if not tokens:
+        raise BenchError("The number of tokens is not known: give the length of a sequence.")
+    depth, width, heads, multiple = (
+        int(choices[name].value or 0) for name in ("depth", "width", "heads", "feed_forward")
+    )
+    kinds = sublayer_kinds(choices["sublayers"].name)
+    if ATTENTION in kinds and (misfit := misfit_of_heads(heads, width)):
+        raise SuiteError(f"heads: {heads} of them cannot share a width of {width}: {misfit}")
+    _refuse(choices)
+    start, block, query_key = choices["initializer"], choices["block"], choices["query_key"]
+    stream, branch, kernels = _factors(block, depth, depth * len(kinds))
+    square, wide = weight_law(start, width, width, phi).variance, multiple * width
+    causal = choices["causal"]
+    told = choices | ({"dataset": choice_of("dataset", levels["dataset"])} if data is not None else {})
+    return Transformer(
+        phi=phi,
+        depth=depth,
+        width=width,
+        heads=heads,
+        length=tokens,
+        block=block.name,
+        sublayers=kinds,
+        query=square,
+        key=square,
+        value=square * kernels**2,
+        output=square * kernels**2,
+        ff_in=weight_law(start, width, wide, phi).variance * kernels**2 if wide else 0.0,
+        ff_out=weight_law(start, wide, width, phi).variance * kernels**2 if wide else 0.0,
+        stream_scale=stream,
+        branch_scale=branch,
+        gain=float(choices["attention_gain"].value or 0.0),
+        inverse=choices["logit_scale"].name == "inverse",
+        query_key=query_key.name,
+        cap=float(query_key.setting("cap")) if query_key.name == "logit_cap" else None,
+        causal=is_causal(told) if data is not None or causal.name != "by_task" else False,
+    )
+
+
+def _factors(block: Choice, blocks: int, sublayers: int) -> tuple[float, float, float]:
+    """What a kind of block multiplies the stream, a branch, and values', outputs' and feed-forward kernels by.
+
+    Sources: see `bench.theory.streams`; Admin's is the closed form of its authors' package admin-torch.
+    """
+    match block.name:
+        case "deepnorm":
+            return (2 * blocks) ** 0.25, 1.0, (8 * blocks) ** -0.25
+        case "admin":
+            return math.sqrt((sublayers + 1) / math.log(sublayers + 1) - 1.0), 1.0, 1.0
+        case "t_fixup":
+            return 1.0, 1.0, 0.67 * blocks**-0.25
+        case "rezero":
+            return 1.0, 0.0, 1.0
+        case "layer_scale":
+            return 1.0, float(block.setting("start")), 1.0
+        case "damped":
+            return 1.0, float(block.setting("scale")) / sublayers ** float(block.setting("exponent")), 1.0
+    return 1.0, 1.0, 1.0
+
+
+def _refuse(choices: Mapping[str, Choice]) -> None:
+    if choices["dropout"].value:
+        raise BenchError("The theory does not cover dropout.")
+    if bias_variance(choices["bias_initializer"]):
+        raise BenchError("The theory of transformers covers biases that start at 0.")
+    if choices["query_key"].name not in KNOWN_QUERY_KEY:
+        raise BenchError(f"The theory knows nothing of queries and keys that are {choices['query_key'].name}.")
+
+
+def embedded(levels: Mapping[str, object], length: int, alike: float = 0.0) -> Tokens:
+    """The stream where tokens are embedded: mean square, and mean product of two tokens of a sample.
+
+    Vectors of different tokens and places are independent; Keras's are uniform within 0.05, of mean square 8.3e-4, which
+    a layer normalization of epsilon 1e-3 does not bring to 1. Sines and cosines of a place have mean square 1/2.
+
+    Args:
+        levels: `embedding_initializer` and `position`; with `block` t_fixup a normal of deviation d^(-1/2).
+        length: T.
+        alike: chance that two places of a sample hold the same token.
+
+    Raises:
+        SuiteError: a level that does not exist.
+    """
+    choices, _ = choices_of(levels, TRANSFORMER, (*ON_EMBEDDING, "block", "width", "activation"))
+    start, position, width = (
+        choices["embedding_initializer"],
+        choices["position"].name,
+        int(choices["width"].value or 1),
+    )
+    square = float(start.setting("stddev")) ** 2 if start.name == "normal" else KERAS_LIMIT**2 / 3.0
+    square = 1.0 / width if choices["block"].name == "t_fixup" else square
+    tokens = Tokens(square, alike * square)
+    if position == "learned":
+        return tokens.plus(Tokens(square, 0.0))
+    if position != "sinusoidal":
+        return tokens
+    unit = np.arange(width)
+    angles = np.arange(length)[:, None] / 10_000.0 ** (2 * (unit // 2) / width)
+    waves = np.where(unit % 2, np.cos(angles), np.sin(angles))
+    own = float(np.square(waves).mean())
+    pairs = float(np.square(waves.sum(axis=0)).mean()) - length * own
+    return tokens.plus(Tokens(own, pairs / (length * (length - 1)) if length > 1 else 0.0))

@@ -17,9 +17,7 @@ SLOPES = {"linear": np.ones_like, "relu": lambda z: 1.0 * (z > 0.0), "tanh": lam
 
 @dataclass(frozen=True)
 class Drawn:
-    """log10 of |d_first| / |d_last| and of q_last / q_first, [networks]; of the first the square by position, as of q_last,
-    [networks, H, W].
-    """
+    """log10 of |d_first| / |d_last| and q_last / q_first, [networks]; |d_first|^2 and q_last by position too."""
 
     gradient: Array
     square: Array
