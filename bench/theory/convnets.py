@@ -139,9 +139,9 @@ def conv_network_of(levels: Mapping[str, object], shape: Sequence[int] | None = 
 def kernel_law(initializer: Choice, channels: int, filters: int, spans: int, phi: Nonlinearity) -> WeightLaw:
     """How an initializer draws a kernel [positions..., channels, filters] of `spans` positions in all.
 
-    Fans are spans x channels and spans x filters, but for Keras's orthogonal, which draws orthonormal columns of [spans x
-    channels, filters]: fan_in Var = min(1, spans x channels / filters) of gain 1, so 1 for kernels of 3 with as many
-    filters as channels, and no isometry. Delta-orthogonal has an orthogonal [channels, filters] at its centre alone.
+    Fans are spans x channels and spans x filters, but for Keras's orthogonal, which draws orthonormal columns of
+    [spans x channels, filters]: fan_in Var = min(1, spans x channels / filters) of gain 1, so 1 for kernels of 3 with
+    as many filters as channels, and no isometry. Delta-orthogonal has an orthogonal [channels, filters] at its centre.
 
     Raises:
         BenchError: an initializer whose variance is not known.

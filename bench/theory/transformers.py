@@ -203,8 +203,8 @@ def _refuse(choices: Mapping[str, Choice]) -> None:
 def embedded(levels: Mapping[str, object], length: int, alike: float = 0.0) -> Tokens:
     """The stream where tokens are embedded: mean square, and mean product of two tokens of a sample.
 
-    Vectors of different tokens and places are independent; Keras's are uniform within 0.05, of mean square 8.3e-4, which
-    a layer normalization of epsilon 1e-3 does not bring to 1. Sines and cosines of a place have mean square 1/2.
+    Vectors of different tokens and places are independent; Keras's are uniform within 0.05, of mean square 8.3e-4,
+    which a layer normalization of epsilon 1e-3 does not bring to 1. Sines and cosines of a place have 1/2.
 
     Args:
         levels: `embedding_initializer` and `position`; with `block` t_fixup a normal of deviation d^(-1/2).
