@@ -27,6 +27,7 @@ from bench.text import number, of, percent, plural, signed
 from bench.theory import (
     CriticalPoint,
     DenseNetwork,
+    Nonlinearity,
     Profile,
     TrainableDepth,
     critical_point,
@@ -76,7 +77,7 @@ def show_theory(question: Question, console: Console | None = None) -> None:
     found = profile(network, question.input_mean_square, question.input_cosine)
     console.print(_profile_table(found, f"{title(question.levels)}, width {network.width}, batch {network.batch_size}"))
     depth = trainable_depth(network, question.input_mean_square, question.input_cosine)
-    for line in (*_fixed_lines(network, question.input_mean_square), _depth_line(depth), _critical_line(network)):
+    for line in (*_fixed_lines(network, question.input_mean_square), _depth_line(depth), critical_line(network.phi)):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     path = _path(question, "profile")
     draw_profile(found, title(question.levels), path)
@@ -160,13 +161,19 @@ def _depth_line(found: TrainableDepth) -> str:
     return f"Trainable at initialization to {found.depth} layers; beyond, {why[found.reason]}."
 
 
-def _critical_line(network: DenseNetwork) -> str:
+def in_decades(value: float, digits: int = 3) -> str:
+    """A logarithm of a ratio of norms, with its sign: `−0.388 decades`."""
+    return f"{value + 0.0:+.{digits}f} decades".replace("-", "−")
+
+
+def critical_line(phi: Nonlinearity) -> str:
+    """Where an activation's layers keep signals and gradients, or why nowhere."""
     try:
-        point: CriticalPoint = critical_point(network.phi)
+        point: CriticalPoint = critical_point(phi)
     except BenchError as error:
         return str(error)
     return (
-        f"Critical point of {network.phi.name} ({point.kind.replace('_', ' ')}): sigma_w = {point.weight_stddev:.5f}, "
+        f"Critical point of {phi.name} ({point.kind.replace('_', ' ')}): sigma_w = {point.weight_stddev:.5f}, "
         f"sigma_b = {point.bias_stddev:.5f}, q = {number(point.q, 4)}."
     )
 

@@ -55,8 +55,8 @@ def draw_profile(found: Profile, title: str, path: Path) -> None:
     below.set_xlabel("hidden layer (0 nearest the input)")
     below.legend(frameon=False, fontsize=9, loc="best")
     for axis in axes:
-        _plain(axis)
-    _save(figure, path)
+        plain(axis)
+    save(figure, path)
 
 
 def draw_lags(found: LagProfile, title: str, horizon: int | None, path: Path) -> None:
@@ -78,8 +78,8 @@ def draw_lags(found: LagProfile, title: str, horizon: int | None, path: Path) ->
     axis.set_xlabel("lag: steps back from the loss")
     axis.set_title(title, loc="left", fontsize=11, wrap=True)
     axis.legend(frameon=False, fontsize=9, loc="best")
-    _plain(axis)
-    _save(figure, path)
+    plain(axis)
+    save(figure, path)
 
 
 def draw_variance_map(phi: Nonlinearity, path: Path, points: int = 61) -> None:
@@ -107,9 +107,9 @@ def draw_variance_map(phi: Nonlinearity, path: Path, points: int = 61) -> None:
     axis.set_xlabel("weight variance σ_w² = fan_in Var(W)")
     axis.set_ylabel("bias variance σ_b²")
     axis.set_title(f"{phi.name}: gradients vanish (blue), explode (red)", loc="left", fontsize=11)
-    _plain(axis, grid=False)
+    plain(axis, grid=False)
     axis.set_ylim(0.0, biases[-1])
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_gain_map(network: DenseNetwork, title: str, input_mean_square: float, path: Path) -> None:
@@ -134,8 +134,8 @@ def draw_gain_map(network: DenseNetwork, title: str, input_mean_square: float, p
     axis.set_xlabel("hidden layers")
     axis.set_ylabel("gain on the initializer's standard deviation")
     axis.set_title(f"{title}: trainable between the lines", loc="left", fontsize=11, wrap=True)
-    _plain(axis, grid=False)
-    _save(figure, path)
+    plain(axis, grid=False)
+    save(figure, path)
 
 
 def _heat_map(data: tuple[Array, Array, Array], limit: float, label: str) -> tuple[Figure, Axes]:
@@ -153,14 +153,20 @@ def _critical(phi: Nonlinearity, q: float) -> tuple[float, float]:
     return 1.0 / at.slope_square, q - at.square / at.slope_square
 
 
-def _plain(axis: Axes, *, grid: bool = True) -> None:
+def plain(axis: Axes, *, grid: bool = True) -> None:
+    """Axes without a frame, with a grid."""
     axis.spines[["top", "right"]].set_visible(False)
     if grid:
         axis.grid(color=GRID, lw=0.6)
         axis.set_axisbelow(True)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write the picture.
+
+    Raises:
+        ResultsError: the file cannot be written.
+    """
     try:
         figure.savefig(path, dpi=150)
     except OSError as error:

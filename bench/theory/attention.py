@@ -108,7 +108,7 @@ def softmax(deviation: float, keys: int, key_dim: int | None = None, cap: float 
         return Softmax(0.0, 1.0, 0.0)
     drawn = _draw(keys)
     logits = deviation * drawn if key_dim is None else deviation * _lengths(key_dim, len(drawn)) * drawn
-    slopes = 1.0
+    slopes: Array | float = 1.0
     if cap is not None:
         bent = np.tanh(logits / cap)
         logits, slopes = cap * bent, np.square(1.0 - np.square(bent))

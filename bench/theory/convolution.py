@@ -237,7 +237,7 @@ def _apply(windows: Sequence[Array], square: Array, *, back: bool = False) -> Ar
     """A, or its transpose, along each axis."""
     for axis, shares in enumerate(windows):
         square = np.moveaxis(np.tensordot(shares.T if back else shares, square, (1, axis)), 0, axis)
-    return square
+    return np.asarray(square, np.float64)
 
 
 def _respond(network: ConvNetwork, q: Array) -> tuple[Array, Array]:

@@ -6,8 +6,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.errors import BenchError, during
-from bench.factors import FACTORS, Choice, DataKind, dataset_level, default_level, level_name, read_label
+from bench.errors import BenchError, SuiteError, during
+from bench.factors import (
+    ARCHITECTURE,
+    FACTORS,
+    ArchitectureLevel,
+    Choice,
+    DataKind,
+    dataset_level,
+    default_level,
+    level_name,
+    read_label,
+)
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
@@ -144,7 +154,7 @@ def choices_of(
     """The choices of these factors, which are missing at the architecture's defaults, and the activation.
 
     Raises:
-        SuiteError: a level that does not exist; the message names the nearest.
+        SuiteError: a level that does not exist, or that the architecture has no use for; the message names the nearest.
         BenchError: an activation of which no formula is known.
     """
     own, defaults = levels.get("activation"), {name: default_level(FACTORS[name], [architecture]) for name in names}
@@ -153,6 +163,10 @@ def choices_of(
         for name in names
         if not (name == "activation" and isinstance(own, Nonlinearity))
     }
+    level = ARCHITECTURE.level(architecture)
+    for name, choice in choices.items():
+        if isinstance(level, ArchitectureLevel) and (objection := level.objection(name, choice)):
+            raise SuiteError(f'{name} "{choice.label}": {objection}')
     if isinstance(own, Nonlinearity):
         return choices, own
     return choices, activation(choices["activation"].name, dict(choices["activation"].settings))

@@ -137,3 +137,71 @@ def test_mistakes_about_cells(arguments: list[str], says: str) -> None:
     error = CliRunner().invoke(app, ["theory", *arguments]).exception
     assert isinstance(error, BenchError)
     assert says in str(error)
+
+
+def asked(arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    out = tmp_path / "x.svg"
+    result = CliRunner().invoke(app, ["theory", *arguments, "--out", str(out)])
+    assert result.exception is None, result.exception
+    assert "<svg" in out.read_text(encoding="utf-8")
+    return result.output + capsys.readouterr().out
+
+
+CONV, STREAM = ["--architecture", "conv", "--depth", "20"], ["--architecture", "transformer"]
+
+
+FULL = pytest.mark.full
+ASKED = [
+    pytest.param(
+        [*CONV, "--initializer", "he_normal"],
+        "Gradient, first over last layer: −0.388 decades; with circular padding +0.000 decades.\n"
+        "Zeros around 8 x 8 positions leave 0.9212 of a square a layer in the limit of depth: −0.0178 decades of",
+        id="conv",
+    ),
+    pytest.param(
+        [*CONV, "--positions", "40", "--activation", "tanh", "--padding", "circular"],
+        "first over last layer: −0.711 decades.\nCritical point of tanh", marks=FULL, id="conv-sequence",
+    ),
+    pytest.param(
+        [*STREAM, "--block", "pre_norm", "--heads", "4", "--length", "16"],
+        "first over last sub-layer: +0.333 decades. Were attention to pass back what it passes forward, "
+        "√(q last / q first): +0.396 decades.\nEntropy of even weights over 16 tokens: 2.773; logits", id="transformer",
+    ),
+    pytest.param(
+        [*STREAM, "--block", "post_norm", "--embedding-initializer", "keras_uniform"],
+        "Tokens enter with mean square 0.00167 and cosine 0.", marks=FULL, id="transformer-embedded",
+    ),
+    pytest.param(
+        [*STREAM, "--block", "post_norm", "--causal", "yes"], "Causal: numbers are means over tokens", marks=FULL,
+        id="transformer-causal",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("arguments", "says"), ASKED)
+def test_convolutions_and_transformers(
+    arguments: list[str], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert says in asked(arguments, tmp_path, capsys)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--architecture", "cnv"], 'Did you mean "conv"? Known: mlp, conv, recurrent, transformer'),
+        (["--heads", "3"], "--heads: describes a transformer. Add --architecture transformer."),
+        ([*CONV, "--heads", "3"], "--heads: describes a transformer. With --architecture conv go --depth, "),
+        ([*STREAM, "--heads", "3"], "3 of them cannot share a width of 64: heads share the width, and of 64 so many"),
+        ([*STREAM, "--block", "prenorm"], 'Did you mean "pre_norm"'),
+        ([*STREAM, "--block", "none"], "transformer needs one; pre_norm is"),
+        ([*CONV, "--padding", "valid"], "Known: none, same, circular"),
+        ([*CONV, "--padding", "none"], "conv needs one; same is"),
+        ([*CONV, "--positions", "8by8"], "write 8x8 for an image, 40 for a sequence"),
+        ([*CONV, "--kernel-size", "9"], "kernel_size can be 8 at most"),
+        ([*CONV, "--normalization", "batch_normalization"], "Not predicted: batch_normalization; its statistics"),
+    ],
+)
+def test_mistakes_about_convolutions_and_transformers(arguments: list[str], says: str) -> None:
+    error = CliRunner().invoke(app, ["theory", *arguments]).exception
+    assert isinstance(error, BenchError)
+    assert says in str(error)

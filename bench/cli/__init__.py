@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from bench.cli.theory import theory
 from bench.errors import BenchError, RunsFailed, SuiteError, printable
 
 EXIT_CODES = (
@@ -42,13 +43,7 @@ EXECUTOR_HELP = "Where cohorts run: local, or ray (extra `ray`; docs/cluster.md)
 ADDRESS_HELP = "Of a Ray cluster: auto on one of its nodes, or host:port. Default: Ray on this machine."
 MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its estimated need."
 FAIL_ON_HELP = "End with exit code 3 if a claim is refuted or inconclusive; may be given twice."
-MAP_HELP = "Draw where networks train: over weight and bias variance, or with --initializer over depth and gain."
 FIGURES_HELP = "Also write each figure of the page there as SVG, PNG and CSV; files of the same names are replaced."
-CELL_PANEL = "A recurrent layer, by lag"
-CELL_HELP = "simple, lstm or gru: predict its gradient by lag."
-VARIANCE_HELP = "Of the input's part of the pre-activations."
-OF_CELLS = ("cell", "lag", "input_variance", "constant_input", "recurrent_initializer", "gate_bias", "length")
-OF_BOTH = ("activation", "width", "out")
 PAGE_HELP = "Where --html writes to. Default: runs/RUN.html in RESULTS."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
@@ -266,110 +261,7 @@ def show(
         show_run(results, run_id)
 
 
-@app.command()
-def theory(  # noqa: PLR0913 (one parameter an option)
-    context: typer.Context,
-    results: Annotated[
-        Path | None, typer.Argument(metavar="[RESULTS]", help="Compare a results folder; without options.")
-    ] = None,
-    activation: Annotated[str | None, typer.Option(help="As in a suite. Default: relu; with --cell tanh.")] = None,
-    initializer: Annotated[str | None, typer.Option(help="E.g. 'random_normal(stddev=0.3)'.")] = None,
-    depth: Annotated[int, typer.Option(min=1, max=2000, help="Hidden layers.")] = 32,
-    width: Annotated[int, typer.Option(min=2, help="Units in a hidden layer, or of a state.")] = 256,
-    normalization: Annotated[str, typer.Option(help="E.g. 'batch_normalization(position=after)'.")] = "none",
-    skip: Annotated[str, typer.Option(help="E.g. 'residual(layers=1)'.")] = "none",
-    bias_initializer: Annotated[str, typer.Option(help="How biases are drawn.")] = "zeros",
-    batch_size: Annotated[int, typer.Option(min=2, help="Samples in a batch.")] = 64,
-    inputs: Annotated[int | None, typer.Option(min=1, help="Features of a sample. Default: the width.")] = None,
-    input_mean_square: Annotated[float, typer.Option(min=1e-12, help="Of the inputs' features.")] = 1.0,
-    map_: Annotated[bool, typer.Option("--map", help=MAP_HELP)] = False,
-    cell: Annotated[str | None, typer.Option(help=CELL_HELP, rich_help_panel=CELL_PANEL)] = None,
-    lag: Annotated[int, typer.Option(min=1, max=1000, help="Steps back.", rich_help_panel=CELL_PANEL)] = 40,
-    input_variance: Annotated[float, typer.Option(min=0.0, help=VARIANCE_HELP, rich_help_panel=CELL_PANEL)] = 0.01,
-    constant_input: Annotated[
-        bool, typer.Option("--constant-input", help="The same input at every step.", rich_help_panel=CELL_PANEL)
-    ] = False,
-    recurrent_initializer: Annotated[
-        str | None, typer.Option(help="E.g. 'orthogonal(gain=1.5)', identity.", rich_help_panel=CELL_PANEL)
-    ] = None,
-    gate_bias: Annotated[
-        str | None, typer.Option(help="E.g. unit_forget, 'chrono(t_max=100)'.", rich_help_panel=CELL_PANEL)
-    ] = None,
-    length: Annotated[
-        int | None,
-        typer.Option(min=1, max=1000, help="Steps from h = 0 on. Default: many.", rich_help_panel=CELL_PANEL),
-    ] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="The picture: .png, .svg or .pdf. Default: in reports/theory/.")
-    ] = None,
-) -> None:
-    """Predict a network's gradients before training, from its levels alone; or hold RESULTS against the prediction.
-
-    With --cell: a recurrent layer's gradient by lag.
-    """
-    from bench.commands.theory import Question, show_agreement, show_map, show_theory
-
-    if results is not None:
-        _refuse_options(context)
-        show_agreement(results)
-        return
-    _refuse_mixture(context, recurrent=cell is not None)
-    if cell is not None:
-        from bench.commands.theory_lags import LagQuestion, show_lags
-
-        levels = {
-            "cell": cell, "activation": activation or "tanh", "width": width, "gate_bias": gate_bias,
-            "recurrent_initializer": recurrent_initializer or "orthogonal",
-        }  # fmt: skip
-        show_lags(LagQuestion(levels, lag, input_variance, constant_input, length, out))
-        return
-
-    levels = {
-        "activation": activation or "relu", "initializer": initializer or "glorot_uniform",
-        "normalization": normalization, "skip": skip, "bias_initializer": bias_initializer, "depth": depth,
-        "width": width, "batch_size": batch_size,
-    }  # fmt: skip
-    given = {name: level for name, level in levels.items() if level != "none"}
-    question = Question(given, input_mean_square, inputs=inputs, out=out, named=initializer is not None)
-    show_map(question) if map_ else show_theory(question)
-
-
-def _given(context: typer.Context) -> list[str]:
-    """The options that the command line gave, by their parameters' names."""
-    return [
-        name
-        for name in context.params
-        if name != "results" and getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
-    ]
-
-
-def _spelt(names: list[str]) -> str:
-    return ", ".join(f"--{name.strip('_').replace('_', '-')}" for name in names)
-
-
-def _refuse_options(context: typer.Context) -> None:
-    """Options describe one network; results bring their own levels.
-
-    Raises:
-        SuiteError: an option was given.
-    """
-    if given := _given(context):
-        raise SuiteError(f"{_spelt(given)}: results bring their own levels, so that no option goes with them.")
-
-
-def _refuse_mixture(context: typer.Context, *, recurrent: bool) -> None:
-    """Some options describe a stack of layers, others a recurrent cell.
-
-    Raises:
-        SuiteError: options of the other kind were given.
-    """
-    other = set(context.params) - {*OF_CELLS, *OF_BOTH} if recurrent else {*OF_CELLS}
-    if not (wrong := [name for name in _given(context) if name in other]):
-        return
-    if recurrent:
-        known = _spelt([*(name for name in OF_CELLS if name != "cell"), *OF_BOTH])
-        raise SuiteError(f"{_spelt(wrong)}: describes dense layers. With --cell go {known}.")
-    raise SuiteError(f"{_spelt(wrong)}: describes a recurrent cell. Add --cell simple, --cell lstm or --cell gru.")
+app.command()(theory)
 
 
 def main() -> None:
