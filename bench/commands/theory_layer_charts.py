@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 
-from bench.commands.theory_charts import INK, SECOND, plain, plt, save
+from bench.commands.theory_charts import INK, SECOND, plain, save
 from bench.factors import ATTENTION
 from bench.theory import ConvProfile, StreamProfile
 from bench.theory.activations import Array
@@ -44,7 +46,7 @@ def draw_conv(found: ConvProfile, around: ConvProfile | None, title: str, path: 
     save(figure, path)
 
 
-def _by_position(axis: plt.Axes, values: Array, said: str) -> None:
+def _by_position(axis: Axes, values: Array, said: str) -> None:
     if values.ndim == 1:
         axis.plot(np.arange(len(values)), values, color=INK, lw=1.8)
         axis.set_xlabel("position")

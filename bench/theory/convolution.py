@@ -305,7 +305,7 @@ def _unpooled(read: Array, shape: Sequence[int]) -> Array:
         odd = [(0, size - read.shape[axis] if at == axis else 0) for at in range(read.ndim)]
         read = np.pad(read, odd, constant_values=-np.inf)  # a last position that no pool takes
         count *= HALVED
-    return read - 2.0 * np.log(count)
+    return np.asarray(read - 2.0 * np.log(count), np.float64)
 
 
 def _log_apply(windows: Sequence[Array], logs: Array) -> Array:

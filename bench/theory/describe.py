@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from bench.errors import BenchError, SuiteError, during
 from bench.factors import (
-    ARCHITECTURE,
     FACTORS,
     ArchitectureLevel,
     Choice,
@@ -163,7 +162,7 @@ def choices_of(
         for name in names
         if not (name == "activation" and isinstance(own, Nonlinearity))
     }
-    level = ARCHITECTURE.level(architecture)
+    level = FACTORS["architecture"].level(architecture)
     for name, choice in choices.items():
         if isinstance(level, ArchitectureLevel) and (objection := level.objection(name, choice)):
             raise SuiteError(f'{name} "{choice.label}": {objection}')
