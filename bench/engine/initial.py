@@ -10,7 +10,7 @@ from functools import lru_cache
 import keras
 import numpy as np
 
-from bench.engine.attention.start import embedding_choice, start_factor
+from bench.engine.attention.start import embedding_choice, start_directions, start_factor
 from bench.engine.blocks import Stage
 from bench.engine.critical import bias_choice, kernel_choice
 from bench.engine.dropout import Dropout
@@ -85,6 +85,7 @@ def initial_ensemble(
         if runs[0].choices["skip"].name == "fixup":
             values = _fixed_up(network, stage, values)
         stages.append(stack_stage(stage, values, len(runs)))
+        start_directions(stages[-1])
         offset += layers * stage.count
     head = network.head.trainable_variables
     of_head = _affine_values(network, network.head, runs, [HEAD])

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bench.engine.attention.tokens import TOKEN_STATISTICS, token_statistics
 from bench.engine.blocks import Layer
 from bench.engine.ensemble import Ensemble
 from bench.engine.signal import sample_norms
@@ -20,6 +21,7 @@ STATISTICS = (
     "mean", "std", "unit_std", "preactivation_mean_square", "saturated_fraction", "dead_fraction",
     "nonpositive_fraction", "large_fraction", "pair_correlation",
 )  # fmt: skip
+OF_UNITS = STATISTICS[4:8]
 
 
 def evaluate(ensemble: Ensemble, x: tf.Tensor, y: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -46,7 +48,8 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
         slopes: for each stage, max |phi'| of its activation.
 
     Returns:
-        [layers, 9 statistics, R], float64. The state (moving averages) is not touched.
+        [layers, 9 statistics, R], float64; where layers have a stream, 12 with `TOKEN_STATISTICS`. The state (moving
+        averages) is not touched.
     """
     carry: Any = (None, ensemble.repeated(x))
     rows = []
@@ -54,6 +57,18 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
         carry, found = stage_pass.look(carry, partial(_statistics_of, slope=slope))
         rows.append(found)
     return tf.concat(rows, axis=0)
+
+
+def statistic_columns(ensemble: Ensemble, found: np.ndarray) -> dict[str, np.ndarray]:
+    """What `activation_statistics` found as columns, each [R, layers]; null of a layer that has no activation."""
+    names = (*STATISTICS, *TOKEN_STATISTICS)[: found.shape[1]]
+    stages = ensemble.network.stages
+    lacking = [layer.activation is None for stage in stages for layer in stage.block.layers * stage.count]
+    columns = {name: found[:, k].T for k, name in enumerate(names)}
+    if any(lacking):
+        for name in OF_UNITS:
+            columns[name] = np.ma.masked_array(columns[name], np.broadcast_to(lacking, columns[name].shape))
+    return columns
 
 
 @lru_cache(maxsize=128)
@@ -66,7 +81,8 @@ def _layer_statistics(  # noqa: PLR0913
 ) -> tf.Tensor:
     """The statistics of one layer, [9, R], from its s, u and phi, each [R, B, ...]; NaN where it has no u.
 
-    Where there is a `stream`, that is what mean, deviations and cosine are of, and not phi.
+    Where there is a `stream` of tokens, [R, B, T, d], that is what mean, deviations and cosine are of, and not phi; its
+    `TOKEN_STATISTICS` follow.
     """
     h = phi if stream is None else stream
     scaled, norms, factors = sample_norms(h)
@@ -82,6 +98,7 @@ def _layer_statistics(  # noqa: PLR0913
             _mean_square(*sample_norms(s)),
             *([mean * math.nan] * 4 if layer.activation is None else _of_units(layer, slope, u, phi)),
             _pair_correlation(scaled, norms),
+            *([] if stream is None else tf.unstack(token_statistics(stream))),
         ]
     )
 

@@ -24,7 +24,7 @@ from bench.engine.kernels import KERNEL_COLUMNS, kernel_columns
 from bench.engine.lsuv import apply_lsuv
 from bench.engine.network import build_network
 from bench.engine.objective import Objective
-from bench.engine.probes import STATISTICS, activation_statistics, evaluate, steepest_slope
+from bench.engine.probes import activation_statistics, evaluate, statistic_columns, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
 from bench.engine.recurrence import TIME_COLUMNS
 from bench.engine.scores import naive_scores, split_scores
@@ -231,7 +231,7 @@ class Training:
             self.recorder.add("evaluations", step, split_scores(values, self.data.truth, self.data.train_samples))
         if self.recorder.wants("activations", step):
             found = self.probe(self.data.probe_x).numpy()
-            columns = {n: found[:, k].T for k, n in enumerate(STATISTICS)}
+            columns = statistic_columns(self.ensemble, found)
             self.recorder.add("activations", step, columns | self._jacobians(step))
 
     def _evaluate(self) -> dict[str, np.ndarray]:

@@ -20,9 +20,13 @@ from bench.factors.architectures import (
 from bench.factors.attention import (
     ATTENTION,
     FEED_FORWARD_LAYER,
+    OF_ATTENTION,
     OF_TRANSFORMERS,
     is_causal,
+    misfit_of_attention,
+    misfit_of_causal,
     misfit_of_heads,
+    misfit_of_query_key,
     sublayer_kinds,
 )
 from bench.factors.base import ABSENT, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
@@ -94,14 +98,15 @@ from bench.factors.schedules import SCHEDULE, WARMUP
 __all__ = [
     "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BIAS", "EMBEDDING", "FACTORS", "FEED_FORWARD_LAYER", "FEWEST",
     "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IN_SPACE", "IN_TIME", "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS",
-    "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS", "ActivationLevel",
-    "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place",
-    "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of", "costs_of",
-    "dataset_level", "default_level", "directions_of", "halves_before", "has_time", "inner_tables", "is_causal",
-    "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layers_of_blocks", "level_name",
-    "misfit_in_space", "misfit_in_time", "misfit_of_channels", "misfit_of_heads", "misfit_of_targets", "moments",
-    "planned_groups", "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show",
-    "sizes_of_layers", "sublayer_kinds", "without_use",
+    "OF_ATTENTION", "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS",
+    "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment",
+    "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest",
+    "content_of", "costs_of", "dataset_level", "default_level", "directions_of", "halves_before", "has_time",
+    "inner_tables", "is_causal", "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layers_of_blocks",
+    "level_name", "misfit_in_space", "misfit_in_time", "misfit_of_attention", "misfit_of_causal", "misfit_of_channels",
+    "misfit_of_heads", "misfit_of_query_key", "misfit_of_targets", "moments", "planned_groups", "planned_heads",
+    "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers", "sublayer_kinds",
+    "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

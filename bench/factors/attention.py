@@ -84,7 +84,29 @@ SUBLAYERS = Factor(
 
 QUERY_KEY = Factor(
     "query_key", "What becomes of queries and keys before they are compared.", Place.GRAPH, default="none",
-    levels=(_NONE, Level("plain", "Nothing: their scaled products are the logits.", "Vaswani et al. 2017")),
+    levels=(
+        _NONE,
+        Level("plain", "Nothing: their scaled products are the logits.", "Vaswani et al. 2017"),
+        Level(
+            "layer_normalized", "Each head's queries and keys are normalized, with a learned gain that heads share.",
+            "Dehghani et al. 2023",
+        ),
+        Level(
+            "l2_normalized",
+            "Each head's queries and keys are divided by their norms; their cosines times a learned number, from "
+            "log2(T^2 - T) of T tokens on, are the logits.",
+            "Henry et al. 2020",
+        ),
+        Level(
+            "logit_cap", "A logit l becomes cap tanh(l / cap).", "Gemma Team 2024",
+            settings={"cap": above_zero(50.0, "The largest size of a logit.")},
+        ),
+        Level(
+            "sigma_reparam",
+            "Query and key kernels are divided by their spectral norms and multiplied by a learned number, from 1 on.",
+            "Zhai et al. 2023",
+        ),
+    ),
 )  # fmt: skip
 
 ATTENTION_GAIN = Factor(
@@ -132,6 +154,7 @@ EMBEDDING_INITIALIZER = Factor(
     ),
 )  # fmt: skip
 
+OF_ATTENTION = ("query_key", "attention_gain", "logit_scale", "causal")  # factors on attention sub-layers alone
 OF_TRANSFORMERS = (
     HEADS, FEED_FORWARD, BLOCK, SUBLAYERS, QUERY_KEY, ATTENTION_GAIN, LOGIT_SCALE, CAUSAL, POSITION,
     EMBEDDING_INITIALIZER,
@@ -149,6 +172,33 @@ def is_causal(structure: Mapping[str, Choice]) -> bool:
         data = dataset_level(structure["dataset"])
         return isinstance(data, DatasetLevel) and data.next_tokens
     return structure["causal"].name == "yes"
+
+
+def misfit_of_attention(factor: str, choice: Choice) -> str:
+    """What a level says of attention, of which there is none with feed-forward sub-layers alone; empty if nothing."""
+    usual = {"query_key": ("none", "plain"), "logit_scale": ("none", "inverse_root"), "causal": ("none", "by_task")}
+    said = choice.name not in usual[factor] if factor in usual else choice.value not in (None, 1)
+    if not said:
+        return ""
+    kept = f"at {usual[factor][1]}" if factor in usual else "at 1"
+    return f"feed-forward sub-layers alone have no attention. Leave {factor} {kept}."
+
+
+def misfit_of_query_key(query_key: Choice, factor: str, choice: Choice) -> str:
+    """Why a way to compare queries and keys has no use for a level, and what it has; empty where it has one."""
+    if factor == "logit_scale" and query_key.name == "l2_normalized" and choice.name == "inverse":
+        return "l2_normalized learns its own scale. Leave logit_scale at inverse_root."
+    if factor == "attention_gain" and query_key.name == "sigma_reparam" and choice.value not in (None, 1):
+        return "sigma_reparam divides the kernels by their norms, whatever these are. Leave attention_gain at 1."
+    return ""
+
+
+def misfit_of_causal(causal: Choice, dataset: Choice) -> str:
+    """Why tokens may not see what comes behind them; empty where they may."""
+    data = dataset_level(dataset)
+    if causal.name != "no" or data is None or not data.next_tokens:
+        return ""
+    return f"each answer of {dataset.name} is the next token, which would be seen. Leave causal at by_task."
 
 
 def misfit_of_heads(heads: int, width: int) -> str:

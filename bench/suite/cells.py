@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import product
 from math import prod
 
@@ -11,6 +12,7 @@ from bench.factors import (
     FACTORS,
     IN_SPACE,
     IN_TIME,
+    OF_ATTENTION,
     OF_TARGETS,
     OF_TRANSFORMERS,
     ActivationLevel,
@@ -22,8 +24,11 @@ from bench.factors import (
     dataset_level,
     misfit_in_space,
     misfit_in_time,
+    misfit_of_attention,
+    misfit_of_causal,
     misfit_of_channels,
     misfit_of_heads,
+    misfit_of_query_key,
     misfit_of_targets,
     show,
 )
@@ -337,6 +342,19 @@ def _heads_divide_width(heads: Choice, width: Choice) -> str:
     return misfit_of_heads(int(heads.value or 0), int(width.value or 0))
 
 
+def _attends(factor: str) -> Callable[[Choice, Choice], str]:
+    """Whether there is attention that a level could be about."""
+
+    def objection(sublayers: Choice, choice: Choice) -> str:
+        return misfit_of_attention(factor, choice) if sublayers.name == "feed_forward_only" else ""
+
+    return objection
+
+
+def _compares(factor: str, query_key: Choice, choice: Choice) -> str:
+    return misfit_of_query_key(query_key, factor, choice)
+
+
 def _has_both_sublayers(block: Choice, sublayers: Choice) -> str:
     if block.name != "b2t" or sublayers.name in ("both", "none"):
         return ""
@@ -428,6 +446,9 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("skip", "depth"), _skip_has_a_block),
     (("heads", "width"), _heads_divide_width),
     (("block", "sublayers"), _has_both_sublayers),
+    *((("sublayers", factor), _attends(factor)) for factor in OF_ATTENTION),
+    *((("query_key", each), partial(_compares, each)) for each in ("logit_scale", "attention_gain")),
+    (("causal", "dataset"), misfit_of_causal),
     (("block", "embedding_initializer"), _t_fixup_draws_embeddings),
     (("skip", "initializer"), _fixup_draws_kernels),
     (("skip", "bias_initializer"), _fixup_has_no_biases),

@@ -15,6 +15,7 @@ from bench.engine.datasets import load
 from bench.engine.layers import BranchScale
 from bench.engine.train import Training
 from bench.factors import DataKind
+from tests.engine.lone_attention import Compared
 
 OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
 
@@ -45,7 +46,10 @@ class Lone:
 
     Attributes:
         model: the network.
-        parts: the Keras layers that hold weights, in the order of the engine's variables, with each variable's shape.
+        order: Keras's variables in the order of the engine's.
+        attentions: the layers of attention, from the input on.
+        sums: what each sub-layer leaves as the stream, before its normalization.
+        causal: whether tokens see themselves and those before alone.
     """
 
     def __init__(self, training: Training, index: int) -> None:
@@ -57,6 +61,10 @@ class Lone:
         self.both = choices["sublayers"].name == "both"
         self.block = choices["block"]
         self.order: list[Any] = []  # keras variables, in the engine's order
+        self.attentions: list[Any] = []
+        self.sums: list[Any] = []
+        causal = choices["causal"].name
+        self.causal = causal == "yes" or (causal == "by_task" and choices["dataset"].name == "text")
         inputs = keras.Input(
             (self.length,) if data.vocabulary else data.shape, dtype="int32" if data.vocabulary else None
         )
@@ -74,9 +82,20 @@ class Lone:
         self.model = keras.Model(inputs, x)
         for variable, value in zip(self.order, self.values(training, index), strict=True):
             variable.assign(value.reshape(variable.shape))
+        for layer in self.attentions:
+            if isinstance(layer, Compared):
+                layer.start()
         optimizer = choices["optimizer"]
         rate = float(choices["learning_rate"].value or 0)
         self.optimizer = OPTIMIZERS[optimizer.name](rate, **dict(optimizer.settings))
+
+    def streams(self, x: Any) -> list[Any]:
+        """Of samples the sum behind each sub-layer."""
+        return [each.numpy() for each in keras.Model(self.model.input, self.sums)(x)]
+
+    def read_by(self, layer: Any, x: Any) -> Any:
+        """What an attention layer reads of samples."""
+        return keras.Model(self.model.input, layer.input[0])(x)
 
     @staticmethod
     def values(training: Training, index: int) -> list[np.ndarray]:
@@ -109,14 +128,15 @@ class Lone:
 
     def _attention(self, x: Any) -> Any:
         heads = int(self.choices["heads"].value or 0)
-        layer = layers.MultiHeadAttention(heads, self.width // heads)
-        causal = self.choices["causal"].name
-        causal = causal == "yes" or (causal == "by_task" and self.choices["dataset"].name == "text")
-        y = layer(x, x, use_causal_mask=causal)
-        assert [v.path.split("/")[-2] for v in layer.trainable_variables[::2]] == [
-            "query", "key", "value", "attention_output",
-        ]  # fmt: skip
-        self.order += layer.trainable_variables
+        plain = self.choices["query_key"].name == "plain" and self.choices["logit_scale"].name == "inverse_root"
+        layer = layers.MultiHeadAttention(heads, self.width // heads) if plain else Compared(
+            heads, self.width // heads, self.choices["query_key"], inverse=self.choices["logit_scale"].name == "inverse"
+        )  # fmt: skip
+        self.attentions.append(layer)
+        y = layer(x, x, use_causal_mask=self.causal)
+        parts = (layer._query_dense, layer._key_dense, layer._value_dense, layer._output_dense)
+        self.order += [variable for part in parts for variable in (part.kernel, part.bias)]
+        self.order += getattr(layer, "learned", [])
         return y
 
     def _feed_forward(self, x: Any) -> Any:
@@ -150,6 +170,7 @@ class Lone:
         if name == "admin":
             x = x * math.sqrt((sublayers + 1) / math.log(sublayers + 1) - 1)
         s = layers.Add()([x, y, *more])
+        self.sums.append(s)
         if name in ("post_norm", "deepnorm", "admin", "b2t"):
             s = norm(s)
             self.order[place:place] = norm.trainable_variables

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from bench.engine.attention.heads import Heads, attend, attend_back, causal
 from bench.engine.attention.query_key import QueryKey, first_gain, query_key_of
-from bench.engine.attention.seen import ATTENTION_COLUMNS, KERNELS, head_columns
+from bench.engine.attention.seen import KERNELS, head_columns
+from bench.engine.inside import ATTENTION_COLUMNS
 from bench.errors import DataError
 from bench.factors import Choice
 

@@ -12,6 +12,7 @@ from bench.engine.train import Training
 from bench.plan import Cohort
 from bench.plan.costs import estimate_rows
 from tests.cohorts import EVALUATED, cohorts, of_run
+from tests.engine.lone_attention import Compared, seen_by, tokens_alike
 from tests.engine.lone_transformer import Lone
 
 ASKED = EVALUATED + 'attention = "every_step"\nparameter_groups = "every_step"\n'
@@ -47,6 +48,13 @@ EVERY_KIND = (
 CASES = [
     'block = ["pre_norm"]\nembedding_initializer = [{ level = "normal", stddev = 0.5 }]\n' + ADAM + TEXT,
     'block = ["b2t"]\nposition = ["sinusoidal"]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]',
+    f'query_key = ["sigma_reparam"]\nblock = ["post_norm"]\n{TEXT}',
+    *(
+        pytest.param(f"query_key = [{each}]\nblock = ['no_norm']\n{TEXT}",
+                     marks=pytest.mark.full, id=each.split('"')[1])
+        for each in ('"layer_normalized"', '"l2_normalized"', '{ level = "logit_cap", cap = 0.5 }')
+    ),
+    pytest.param('logit_scale = ["inverse"]\nattention_gain = [0.5, 3.0]', marks=pytest.mark.full, id="inverse"),
     *(
         pytest.param(f'block = ["{kind}"]\n{more}', marks=pytest.mark.full, id=f"{kind}-{place}")
         for kind in EVERY_KIND
@@ -82,17 +90,19 @@ def test_a_cohort_of_transformers_trains_as_lone_keras_models_do(factors: str) -
     assert set(tables["runs"]["status"]) == {"completed"}
     for index, lone in enumerate(lones):
         own = of_run(tables, training.cohort.runs[index].run_id)
+        compare_heads_and_tokens(own, lone, training.data.probe_x, x[rows[0][index]])
         steps = [lone.step(x[at[index]], y[at[index]]) for at in rows]
         np.testing.assert_allclose(own["loss_curves"]["loss"], [each["loss"] for each in steps[:-1]], 1e-4)
         for mine, theirs in zip(by_block(training, first, index), steps[0]["gradients"], strict=True):
-            np.testing.assert_allclose(mine, theirs.reshape(mine.shape), 1e-4, 1e-4 * np.abs(theirs).max() + 1e-7)
+            np.testing.assert_allclose(mine, theirs.reshape(mine.shape), 1e-4, 1e-4 * np.abs(theirs).max() + 1e-6)
         for mine, theirs in zip(Lone.values(training, index), lone.order, strict=True):
             np.testing.assert_allclose(mine, np.reshape(theirs, mine.shape), 1e-4, 1e-4)
         predicted = lone.model(judged).numpy()
         np.testing.assert_allclose(
             training.ensemble.predict(judged).numpy()[index].reshape(predicted.shape), predicted, 1e-3, 1e-3
         )
-        assert own["runs"]["parameter_count"].tolist() == [lone.model.count_params()]
+        count = sum(int(np.size(variable)) for variable in lone.model.trainable_variables)
+        assert own["runs"]["parameter_count"].tolist() == [count]
     rows = estimate_rows(training.cohort)
     for name in ("gradient_norms", "activations", "attention", "parameter_groups"):
         assert len(tables.get(name, ())) == rows[name], name
@@ -109,3 +119,14 @@ def by_block(training: Training, tensors: list[np.ndarray], index: int) -> list[
         own = [next(left) for stack in stacks for _ in stack.trainable]
         found += [each[block, index] for block in range(stage.count) for each in own]
     return found + [next(left)[0, index] for _ in training.ensemble.head.trainable]
+
+
+def compare_heads_and_tokens(own: dict[str, pd.DataFrame], lone: Lone, probed: tf.Tensor, batch: np.ndarray) -> None:
+    """What the tables of a run say at its first step, against Keras's own layers before it."""
+    tokens = own["activations"].query("step == 0")[["token_cosine", "token_distance", "rank_residual"]]
+    np.testing.assert_allclose(tokens, tokens_alike(lone.streams(probed)), 1e-3, 1e-5)
+    for block, layer in enumerate(each for each in lone.attentions if not isinstance(each, Compared)):
+        heads = own["attention"].query("step == 0").set_index(["layer_index", "head"])
+        for head, expected in enumerate(seen_by(layer, lone.read_by(layer, batch), causal=lone.causal)):
+            place = (block * len(lone.sums) // len(lone.attentions), head)
+            np.testing.assert_allclose(heads.loc[place, list(expected)], list(expected.values()), 1e-4)

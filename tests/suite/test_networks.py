@@ -107,6 +107,32 @@ def test_what_a_network_cannot_do_is_refused_with_the_reason(text: str, says: st
     assert says in str(caught.value)
 
 
+TRANSFORMER = '[fixed]\narchitecture = "transformer"\n'
+ALONE = TRANSFORMER + 'dataset = "reverse"\nsublayers = "feed_forward_only"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[fixed]\nquery_key = "plain"', "dense layers have no attention; transformer has"),
+        (TRANSFORMER + 'dataset = "text"\ncausal = "no"', "each answer of text is the next token, which would be seen. "
+         "Leave causal at by_task"),
+        (TRANSFORMER + 'dataset = "text"\nquery_key = "l2_normalized"\nlogit_scale = "inverse"',
+         "l2_normalized learns its own scale. Leave logit_scale at inverse_root"),
+        (TRANSFORMER + 'dataset = "text"\nquery_key = "sigma_reparam"\nattention_gain = 2.0',
+         "sigma_reparam divides the kernels by their norms, whatever these are. Leave attention_gain at 1"),
+        (TRANSFORMER + 'dataset = "text"\nquery_key = { level = "logit_cap", cap = 0.0 }', "it must be above 0"),
+        (ALONE + 'query_key = "layer_normalized"', "sub-layers alone have no attention. Leave query_key at plain"),
+        (ALONE + "attention_gain = 2.0", "Leave attention_gain at 1."),
+        (ALONE + 'causal = "yes"', "Leave causal at by_task"),
+    ],
+)  # fmt: skip
+def test_what_no_attention_can_use_is_refused_with_the_reason(text: str, says: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        suite(HEAD + text)
+    assert says in str(caught.value)
+
+
 CONV = '[fixed]\narchitecture = "conv"\n'
 HALVED = 'downsample = { level = "stride", every = 2 }\n'
 

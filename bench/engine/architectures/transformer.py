@@ -43,6 +43,15 @@ class Variables(keras.layers.Layer):
             self.add_weight(name=name, shape=shape, initializer=keras.initializers.Constant(starts.get(name, 0.0)))
 
 
+class States(keras.layers.Layer):
+    """What a sub-layer follows beside its variables, by name; it is set once those are drawn."""
+
+    def __init__(self, sublayer: Sublayer) -> None:
+        super().__init__()
+        for name, shape in sublayer.states().items():
+            self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False)
+
+
 def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs: int) -> Network:
     """As many blocks as the depth says, of the width.
 
@@ -84,7 +93,7 @@ def _shared_sublayers(
         settings: dict[str, Any] = {"adds_entered": kind.from_below and name == names[-1]}
         if name == ATTENTION:
             visible, inverse = causal(length) if sees_past else (), structure["logit_scale"].name == "inverse"
-            query_key = query_key_of(structure["query_key"], width, length)
+            query_key = query_key_of(structure["query_key"], width // max(count, 1), length)
             settings["heads"] = Heads(count, length, visible, inverse, query_key)
         else:
             settings |= {"hidden": multiple * width, "activation": make_activation(structure["activation"])}
@@ -95,7 +104,7 @@ def _shared_sublayers(
 def _stage(sublayers: tuple[Sublayer, ...], count: int, depth: int, embedding: Embedding | None = None) -> Stage:
     """So many blocks of a network that has `depth` of them; samples are embedded before the first."""
     layers = [
-        Layer(Variables(each, None if index else embedding), keras.layers.Identity(), each.activation)
+        Layer(Variables(each, None if index else embedding), States(each), each.activation)
         for index, each in enumerate(sublayers)
     ]
     own_pass: Any = partial(

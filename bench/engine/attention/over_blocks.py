@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from bench.engine.attention.embedding import Embedding
 from bench.engine.attention.heads import scores
+from bench.engine.attention.spectral import followed
 from bench.engine.attention.sublayers import Said, Sublayer
 from bench.engine.blocks import Layer, Stage
-from bench.engine.passes import Arrays, Blocks, Carry, StageGradients, Watch, read, write
+from bench.engine.passes import Arrays, Blocks, Carry, Entries, StageGradients, Watch, read, write
 from bench.engine.run_settings import RunSettings
 from bench.engine.stacks import LayerStack
 from bench.engine.unrolling import is_unrolled
@@ -70,7 +72,7 @@ class TransformerPass:
             return y, [given[0], *more]
 
         x, kept = self._through(carry[1], room, run)
-        return (None, x), Kept(carry[1] if self.embedding else None, kept, [[] for _ in self.stacks])
+        return (None, x), Kept(carry[1] if self.embedding else None, kept, self._states())
 
     def backward(self, saved: Kept, ends: Carry, watch: Watch) -> tuple[Carry, StageGradients]:
         """See `passes.Pass`."""
@@ -88,7 +90,7 @@ class TransformerPass:
                 )
             return sum(d_entered, dx), found, sums, heads
 
-        found = [blocks.empty(len(arrays)) for arrays in weights]
+        found = [blocks.empty(len(each.shapes())) for each in self.sublayers]
         sums = [blocks.empty(1) + blocks.empty(1, tf.float64) for _ in self.sublayers]
         told = [watch.attention is not None and each.heads is not None for each in self.sublayers]
         heads = [blocks.empty(int(each), tf.float64) for each in told]
@@ -164,9 +166,16 @@ class TransformerPass:
         return self.blocks.repeat(body, (x, room))
 
     def _weights(self) -> list[Arrays]:
-        """Of each sub-layer its variables, one entry a block."""
-        found = [self.blocks.unstacked(stack)[0] for stack in self.stacks]
+        """Of each sub-layer its variables and states, one entry a block."""
+        found = [affine + state for affine, _, state in map(self.blocks.unstacked, self.stacks)]
         return [found[0][self._embedded :], *found[1:]]
+
+    def _states(self) -> list[list[Entries]]:
+        """Of each sub-layer's states the next, which a power iteration of the present weights brings."""
+        return [
+            [_next(stack.weights[f"{state.name.removesuffix('_direction')}_kernel"], state) for state in stack.state]
+            for stack in self.stacks
+        ]
 
     def _entered(self, j: int, first: tf.Tensor) -> tf.Tensor | None:
         return first if self.sublayers[j].adds_entered else None
@@ -184,6 +193,13 @@ def _slope(sublayer: Sublayer, said: Said) -> tf.Tensor:
         tape.watch(said.inner[0])
         value = sublayer.activation(said.inner[0])
     return tape.gradient(value, said.inner[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def _next(kernel: keras.Variable, direction: keras.Variable) -> Entries:
+    """The direction [N, R, n] after a power iteration, block by block."""
+    kernels, directions = kernel.value, direction.value
+    flat = followed(tf.reshape(kernels, [-1, *kernels.shape[2:]]), tf.reshape(directions, [-1, directions.shape[2]]))[0]
+    return Entries(tf.unstack(tf.reshape(flat, directions.shape)))
 
 
 def _in_order(of_sublayers: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -35,12 +35,14 @@ class QueryKey:
         learned: what it learns.
         prepare: of queries, keys and what was learned, one tensor [R, ...] each, what takes their place.
         rescales: whether it has a scale of its own in place of `logit_scale`.
+        spectral: whether the query and key kernels are divided by their spectral norms, see `spectral`.
         cap: the largest size of a logit, c of c tanh(l / c); None: as they are.
     """
 
     learned: tuple[Learned, ...] = ()
     prepare: Callable[[tf.Tensor, tf.Tensor, Sequence[tf.Tensor]], Pair] | None = None
     rescales: bool = False
+    spectral: bool = False
     cap: float | None = None
 
 
@@ -50,6 +52,8 @@ def query_key_of(choice: Choice, width: int, tokens: int) -> QueryKey:
         return QueryKey((Learned("query_gain", (width,), 1.0), Learned("key_gain", (width,), 1.0)), _layer_normalized)
     if choice.name == "l2_normalized":
         return QueryKey((Learned("logit_gain", (), first_gain(tokens)),), _l2_normalized, rescales=True)
+    if choice.name == "sigma_reparam":
+        return QueryKey((Learned("query_kernel_gain", (), 1.0), Learned("key_kernel_gain", (), 1.0)), spectral=True)
     if choice.name == "logit_cap":
         return QueryKey(cap=float(choice.setting("cap")))
     return QueryKey()

@@ -14,14 +14,10 @@ from bench.engine.attention.heads import Heads, Kept, logits, scores
 from bench.engine.clipping import variable_norms
 
 KERNELS = ("query_kernel", "key_kernel", "value_kernel", "output_kernel")
-ATTENTION_COLUMNS = (
-    "entropy", "entropy_share", "max_logit", "logit_std", "max_weight", "query_grad_norm", "key_grad_norm",
-    "value_grad_norm", "output_grad_norm",
-)  # fmt: skip
 
 
 def head_columns(heads: Heads, kept: Kept, gradients: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """`ATTENTION_COLUMNS` of each head, [h, columns, R] in float64.
+    """`inside.ATTENTION_COLUMNS` of each head, [h, columns, R] in float64.
 
     A query's entropy is -sum of w ln w over the keys that it sees; its share is that over the logarithm of their
     number, where it sees more than one. Both, and the largest weight, are means over samples and queries. Logits here

@@ -15,31 +15,17 @@ FIRST_ITERATIONS = 100
 SMALLEST = 1e-12
 
 
-def followed(kernel: tf.Tensor, direction: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """One power iteration: sigma [R], the next left singular vector [R, n] and the right one [R, m]."""
+def followed(kernel: tf.Tensor, direction: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """One power iteration: the next left singular vector [R, n], and the right one [R, m]."""
     right = _unit(tf.matmul(kernel, direction[..., None], transpose_a=True))
-    left = tf.matmul(kernel, right)
-    norm = tf.norm(left, axis=1, keepdims=True)
-    return tf.maximum(norm, SMALLEST)[:, 0, 0], _unit(left)[..., 0], right[..., 0]
+    return _unit(tf.matmul(kernel, right))[..., 0], right[..., 0]
 
 
-def with_norm(kernel: tf.Tensor, gain: tf.Tensor, sigma: tf.Tensor) -> tf.Tensor:
-    """The kernel that a layer multiplies by, gain [R] over sigma [R] times its own."""
-    return kernel * (gain / sigma)[:, None, None]
-
-
-def back(
-    kernel: tf.Tensor, gain: tf.Tensor, found: tuple[tf.Tensor, tf.Tensor, tf.Tensor], given: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """From the gradient for what `with_norm` gave to those for the kernel and the gain.
-
-    Args:
-        found: what `followed` returned.
-    """
-    sigma, left, right = found
-    along = tf.reduce_sum(given * kernel, axis=[1, 2]) / sigma
-    pulled = along[:, None, None] * left[:, :, None] * right[:, None, :]
-    return (given - pulled) * (gain / sigma)[:, None, None], along
+def with_norm(kernel: tf.Tensor, gain: tf.Tensor, direction: tf.Tensor) -> tf.Tensor:
+    """The kernel that a layer multiplies by, gain [R] over sigma times its own; singular vectors have no gradient."""
+    left, right = (tf.stop_gradient(each) for each in followed(kernel, direction))
+    sigma = tf.reduce_sum(left * tf.matmul(kernel, right[..., None])[..., 0], axis=-1)
+    return kernel * (gain / tf.maximum(sigma, SMALLEST))[:, None, None]
 
 
 def first_directions(kernels: np.ndarray) -> np.ndarray:

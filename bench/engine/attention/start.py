@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from bench.engine.attention.kinds import kind_of
+from bench.engine.attention.spectral import first_directions
+from bench.engine.stacks import LayerStack
 from bench.factors import FACTORS, Choice, choose, sublayer_kinds
 
 KERAS_LIMIT = 0.05  # of Keras's Embedding: embeddings_initializer="uniform"
@@ -33,3 +35,12 @@ def embedding_choice(role: str, choices: Mapping[str, Choice]) -> Choice | None:
     else:
         written = {"level": "random_uniform", "limit": KERAS_LIMIT}
     return choose(FACTORS["initializer"], written)
+
+
+def start_directions(stacks: Iterable[LayerStack]) -> None:
+    """Bring the directions that sub-layers follow to where their kernels' spectral norms are right."""
+    for stack in stacks:
+        for state in stack.state:
+            part, is_direction, _ = state.name.partition("_direction")
+            if is_direction:
+                state.assign(first_directions(stack.weights[f"{part}_kernel"].numpy()))

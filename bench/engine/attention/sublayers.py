@@ -18,7 +18,9 @@ from bench.engine.attention.heads import Heads, Kept, attend, attend_back
 from bench.engine.attention.kinds import Kind
 from bench.engine.attention.norms import normalized, normalized_back, scaled, standard
 from bench.engine.attention.query_key import Learned
-from bench.engine.attention.seen import ATTENTION_COLUMNS, head_columns
+from bench.engine.attention.seen import head_columns
+from bench.engine.attention.spectral import with_norm
+from bench.engine.inside import ATTENTION_COLUMNS
 from bench.engine.lifting import traced_once
 from bench.engine.passes import Watch
 from bench.engine.signal import look
@@ -27,6 +29,7 @@ from bench.factors import ATTENTION
 Weights = Mapping[str, tf.Tensor]
 Found = dict[str, tf.Tensor]  # gradients by name, as they are found
 Shapes = dict[str, tuple[int, ...]]
+QUERY_AND_KEY = ("query", "key")
 
 
 class Said(NamedTuple):
@@ -102,6 +105,14 @@ class Sublayer:
         """What those of them start at that are neither kernels nor biases; the others of those at 0."""
         found = {name: 1.0 for name in self.shapes() if name.endswith("gain")}
         return found | {"scale": self.kind.start} | {each.name: each.start for each in self._learned}
+
+    def states(self) -> Shapes:
+        """What it follows beside them, in order: of kernels over their spectral norms a direction each."""
+        return {f"{part}_direction": (self.width,) for part in self._spectral}
+
+    @property
+    def _spectral(self) -> Sequence[str]:
+        return QUERY_AND_KEY if self.heads and self.heads.query_key.spectral else ()
 
     @property
     def _learned(self) -> Sequence[Learned]:
@@ -185,7 +196,7 @@ class Sublayer:
 
     @cached_property
     def forward(self) -> Callable[..., tf.Tensor]:
-        """The sub-layer traced once: (x, its variables in order, entered, drop) to the stream that leaves."""
+        """The sub-layer traced once: (x, variables and states in order, entered, drop) to the stream that leaves."""
         return traced_once(lambda x, values, *more: self(x, self._named(values), *more).y)
 
     @cached_property
@@ -205,7 +216,7 @@ class Sublayer:
 
     @cached_property
     def backward(self) -> Callable[..., Any]:
-        """`back` traced once: (x, its variables in order, drop, what was kept, dy, what is watched).
+        """`back` traced once: (x, variables and states in order, drop, what was kept, dy, what is watched).
 
         It returns the gradients for the stream that entered, for the variables in order and for [what entered the
         block], what `signal.look` finds in those for the sum and for the branch, and [`head_columns`] of attention in a
@@ -242,7 +253,7 @@ class Sublayer:
         ]
 
     def _named(self, values: Sequence[tf.Tensor]) -> Weights:
-        return dict(zip(self.shapes(), values, strict=True))
+        return dict(zip([*self.shapes(), *self.states()], values, strict=True))
 
     def _flat(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reshape(x, [x.shape[0], -1, self.width])
@@ -260,6 +271,7 @@ class Sublayer:
 
     def _attention(self, read: tf.Tensor, weights: Weights) -> tuple[tf.Tensor, Kept]:
         assert self.heads is not None
+        weights = self._with_norms(weights)
         q, k, v = (dense(read, weights, part) for part in ("query", "key", "value"))
         return attend(self.heads, q, k, v, [weights[each.name] for each in self._learned])
 
@@ -271,9 +283,24 @@ class Sublayer:
         d_response = dense_back(response, weights, self.out, d_branch, found)
         learned = [weights[each.name] for each in self._learned]
         d_parts, d_learned = attend_back(self.heads, tuple(inner), d_response, learned)
-        found |= {each.name: given for each, given in zip(self._learned, d_learned, strict=True)}
-        parts = zip(("query", "key", "value"), d_parts, strict=True)
-        return tf.add_n([dense_back(read, weights, part, given, found) for part, given in parts])
+        found |= {each.name: given for each, given in zip(self._learned, d_learned, strict=bool(d_learned))}
+        parts, used = zip(("query", "key", "value"), d_parts, strict=True), self._with_norms(weights)
+        d_read = tf.add_n([dense_back(read, used, part, given, found) for part, given in parts])
+        for part in self._spectral:
+            names = f"{part}_kernel", f"{part}_kernel_gain"
+            sources = [weights[name] for name in names]
+            with tf.GradientTape() as tape:
+                tape.watch(sources)
+                made = with_norm(sources[0], sources[1], weights[f"{part}_direction"])
+            found |= dict(zip(names, tape.gradient(made, sources, found[names[0]]), strict=True))
+        return d_read
+
+    def _with_norms(self, weights: Weights) -> Weights:
+        """The weights, with kernels over their spectral norms in place of the kernels."""
+        parts = ("kernel", "kernel_gain", "direction")
+        return {**weights} | {
+            f"{each}_kernel": with_norm(*(weights[f"{each}_{part}"] for part in parts)) for each in self._spectral
+        }
 
     def _feed_forward(self, read: tf.Tensor, weights: Weights) -> tuple[tf.Tensor, tuple[tf.Tensor]]:
         assert self.activation is not None
