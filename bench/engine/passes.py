@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from bench.engine.blocks import Layer, Stage
 from bench.engine.lifting import lifted, one_by_one, traced_once, vectorize
-from bench.engine.signal import look
+from bench.engine.signal import look, look_by_position
 from bench.engine.stacks import LayerStack
 
 Carry = tuple[tf.Tensor | None, tf.Tensor]
@@ -217,7 +217,6 @@ class StagePass:
         self.blocks = Blocks(self.stage.count, self.unrolled or self.stage.count == 1)
         layers = self.stage.block.layers
         self._forward = {mode: [_lifted_forward(layer, mode) for layer in layers] for mode in (False, True)}
-        self._backward = [_lifted_backward(layer) for layer in layers]
 
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Saved]:
         """See `Pass`."""
@@ -249,6 +248,8 @@ class StagePass:
         """See `Pass`."""
         layers, blocks = self.stage.block.layers, self.blocks
         weights = [blocks.unstacked(stack) for stack in self.stacks]
+        placed = bool(self.places) and watch.positions is not None
+        backward = [_lifted_backward(layer, placed) for layer in layers]
 
         def body(i: Any, ds: Any, dh: Any, found: Any, sums: Any) -> Any:
             found, sums = list(found), list(sums)
@@ -257,7 +258,7 @@ class StagePass:
                 dh = self.drop(dh, i * len(layers) + j) if self.drop else dh
                 args = _inputs(layers[j], read(weights[j], i), saved.h[j].read(i), read(saved.stream, i))
                 given = (*args, saved.z[j].read(i), dh, leaving)
-                dh, grads, measured, entering = self._backward[j](given, watch)
+                dh, grads, measured, entering = backward[j](given, watch)
                 found[j] = write(found[j], i, grads)
                 sums[j] = write(sums[j], i, measured)
                 leaving = []
@@ -268,12 +269,20 @@ class StagePass:
             return ds, dh, found, sums
 
         found = [blocks.empty(len(stack.trainable)) for stack in self.stacks]
-        sums = [blocks.empty(1) + blocks.empty(1, tf.float64) for _ in layers]
+        sums = [blocks.empty(1) + blocks.empty(1 + placed, tf.float64) for _ in layers]
         ds, dh = ends
         ds, dh, found, sums = blocks.repeat(body, (dh if ds is None else ds, dh, found, sums), backward=True)
         gradients = [[array.stack() for array in arrays] for arrays in found]
         signal = [_in_order([array.stack() for array in of_layers]) for of_layers in zip(*sums, strict=True)]
-        return ((ds if self.streamed else None), dh), StageGradients(gradients, signal)
+        positions = signal.pop() if placed else None
+        return ((ds if self.streamed else None), dh), StageGradients(gradients, signal, positions=positions)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """See `Pass`."""
+        layer = self.stage.block.layers[0]
+        sizes = layer.affine.output_shape[1:-1] if layer.convolves else ()
+        return (1, *sizes) if len(sizes) == 1 else tuple(sizes)
 
     def look(self, carry: Carry, of: Callable[[Layer], Callable[..., tf.Tensor]]) -> tuple[Carry, tf.Tensor]:
         """See `Pass`; the layers' functions are kept, so that `of` gives one for a layer each time."""
@@ -324,12 +333,15 @@ def _lifted_forward(layer: Layer, training: bool) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=128)
-def _lifted_backward(layer: Layer) -> Callable[..., Any]:
-    """`backward_layer`, with what is found in its signal."""
+def _lifted_backward(layer: Layer, placed: bool = False) -> Callable[..., Any]:
+    """`backward_layer`, with what is found in its signal, and where it is `placed`, position by position."""
 
     def run(given: Any, watch: Watch) -> Any:
-        below, gradients, signal, stream = backward_layer(layer)(*given)
-        return below, gradients, look(signal, watch.measure, watch.member), stream
+        below, gradients, signal, stream, s = backward_layer(layer)(*given)
+        found = look(signal, watch.measure, watch.member)
+        if placed:
+            found.append(look_by_position(s, signal[0], watch.positions))
+        return below, gradients, found, stream
 
     return traced_once(run)
 
@@ -387,7 +399,7 @@ def backward_layer(layer: Layer) -> Callable[..., Any]:
     """One layer's backward pass for all runs, from the saved z.
 
     It maps (weights, state, h below, [stream], z, gradient for h above, [gradient for the stream above]) to the
-    gradients for h below, for the trainable variables, for (s, phi), and for [stream].
+    gradients for h below, for the trainable variables, for (s, phi), and for [stream], and to s.
     """
 
     def of_response(response: Any, state: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
@@ -396,7 +408,8 @@ def backward_layer(layer: Layer) -> Callable[..., Any]:
             (s, _, phi, above, leaving), _ = respond(layer, (response, state), [z, *stream], True)
         sources = {"z": z, "response": list(response), "signal": [s, phi], "stream": list(stream)}
         zero = tf.UnconnectedGradients.ZERO
-        return tape.gradient([above, *([leaving] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
+        found = tape.gradient([above, *([leaving] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
+        return found, s
 
     def of_affine(affine: Any, h: Any, dz: Any) -> Any:
         with tf.GradientTape() as tape:
@@ -405,10 +418,10 @@ def backward_layer(layer: Layer) -> Callable[..., Any]:
         return tape.gradient(z, [h, list(affine)], dz, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     def backward(affine: Any, response: Any, state: Any, h: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
-        found = vectorize(of_response, response, state, stream, z, dh, ds)
+        found, s = vectorize(of_response, response, state, stream, z, dh, ds)
         like = [h.shape[1:], [variable.shape[1:] for variable in affine]]
         below, d_affine = _over_runs(layer, of_affine, like, affine, h, found["z"])
-        return below, [*d_affine, *found["response"]], found["signal"], found["stream"]
+        return below, [*d_affine, *found["response"]], found["signal"], found["stream"], s
 
     return backward
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 
 # Where squares of entries far below a norm leave float32, and what brings such a norm back: a power of two, exactly.
@@ -65,6 +67,28 @@ def look(
         return [norms, tf.reduce_sum(tf.square(tf.cast(sums, tf.float64)), axis=[1, 2])]
 
     return tf.cond(measure, looked, lambda: [tf.zeros([len(signal), 2, runs, samples]), tf.zeros([runs], tf.float64)])
+
+
+def look_by_position(s: tf.Tensor, gradients: tf.Tensor, measure: tf.Tensor | None) -> tf.Tensor:
+    """Of one layer's pre-activations and their gradients, both [R, B, positions..., C], the columns of `positions`.
+
+    Returns:
+        At each position the mean square of s over samples and channels, and the root mean square over samples of B
+        times the gradient's norm over channels, [positions, 2, R] in float64; zeros where `measure` is false.
+    """
+    runs, samples, channels = s.shape[0], s.shape[1], s.shape[-1]
+    places = math.prod(s.shape[2:-1])
+
+    def looked() -> tf.Tensor:
+        squares = []
+        for tensor in (s, gradients):
+            _, norms, factors = sample_norms(tf.reshape(tensor, [runs, samples * places, channels]))
+            exact = tf.cast(norms, tf.float64) / tf.cast(factors, tf.float64)
+            squares.append(tf.reduce_sum(tf.reshape(tf.square(exact), [runs, samples, places]), axis=1))
+        columns = [squares[0] / (samples * channels), tf.sqrt(samples * squares[1])]
+        return tf.transpose(tf.stack(columns), [2, 0, 1])
+
+    return tf.cond(measure, looked, lambda: tf.zeros([places, 2, runs], tf.float64))
 
 
 def _directions_over_time(share: tf.Tensor, scaled: tf.Tensor) -> tf.Tensor:

@@ -172,6 +172,7 @@ ARCHITECTURE = Factor(
             "conv", "Convolutions with equally many filters over a sequence or an image, and a dense head.",
             "LeCun et al. 1998; Simonyan & Zisserman 2015",
             target="bench.engine.architectures.conv:build", accepts=("sequence", "image"), costs=convolutional_costs,
+            has_positions=True,
             defaults={"kernel_size": 3, "padding": "same", "head_pool": "global_average"},
             unused=_of_recurrent("convolutional") | _of_transformers("convolutional"),
             refused={

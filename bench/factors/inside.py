@@ -11,6 +11,7 @@ from math import isqrt
 from bench.factors.architectures import ARCHITECTURE, ArchitectureLevel
 from bench.factors.attention import sublayer_kinds
 from bench.factors.base import Choice
+from bench.factors.convolution import sizes_of_layers
 from bench.factors.datasets import dataset_level
 from bench.factors.moments import kept_distances
 
@@ -18,7 +19,6 @@ MOST_LAYERS, MOST_HEADS = 32, 16  # sub-layers and heads of each that `attention
 MOST_PLACED, MOST_POSITIONS = 16, 64  # layers that `positions` keeps, and positions of a sequence whole
 MOST_ROWS = 8  # rows and columns of an image that are kept whole
 UNKNOWN_PLACES = (28, 28)  # of data that only the data can describe, as an MNIST image
-LESSENING = 2  # what a downsampling divides rows and columns by
 Position = tuple[int, int]
 
 
@@ -78,13 +78,11 @@ def planned_positions(structure: Mapping[str, Choice]) -> list[tuple[int, int, i
     if "positions" not in inner_tables(structure):
         return []
     level = dataset_level(structure["dataset"])
-    shape = level.shape[:-1] if level is not None and len(level.shape) > 1 else UNKNOWN_PLACES
-    every = structure["downsample"].setting("every") if _named(structure, "downsample") not in ("", "none") else None
-    found = []
-    for layer in kept_layers(int(structure["depth"].value or 0)):
-        times = layer // int(every) if every else 0
-        sizes = [max(1, -(-size // LESSENING**times)) for size in shape]
-        found += [(layer, *place) for place in kept_positions(*(sizes if len(sizes) == 2 else (1, *sizes)))]
+    shape = level.shape if level is not None and len(level.shape) > 1 else (*UNKNOWN_PLACES, 1)
+    sizes, found = list(sizes_of_layers(structure, shape)), []
+    for layer in kept_layers(len(sizes)):
+        rows, columns = sizes[layer] if len(sizes[layer]) == 2 else (1, *sizes[layer])
+        found += [(layer, row, column) for row, column in kept_positions(rows, columns)]
     return found
 
 

@@ -6,13 +6,14 @@ import re
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bench.engine.probes import STATISTICS
 from bench.engine.train import Training
-from bench.factors import costs_of
+from bench.factors import costs_of, planned_positions
 from tests.cohorts import EVALUATED, cohorts
 from tests.engine.lone_conv import LoneConv
-from tests.engine.test_engine_parity import compare
+from tests.engine.test_engine_parity import compare, lone_of
 
 STEPS = 2
 FIXED = {
@@ -78,7 +79,26 @@ def test_blocks_alike_are_one_stage_and_a_dead_filter_is_dead_at_every_position(
     assert costs.weights == sum(
         int(np.prod(kernel.shape[2:])) * kernel.shape[0] for kernel in training.ensemble.kernels
     )
+    _compare_positions(training)
     bias = training.ensemble.stacks[0].weights["bias"]
     bias.assign(np.where(np.arange(4) < 1, -1e3, bias.numpy()))
     found = dict(zip(STATISTICS, training.probe(training.data.probe_x).numpy()[0, :, 0], strict=True))
     assert found["dead_fraction"] == 0.25 and 0.25 < found["nonpositive_fraction"] < 1.0
+
+
+def _compare_positions(training: Training) -> None:
+    """The columns of `positions` against a tape's gradients for the sums of a lone model."""
+    x, y = training.data.x[:16], training.data.y[:16]
+    yes = tf.constant(value=True)
+    found = training.ensemble.gradients(x[None], y[None], yes, {"positions": yes})
+    with tf.GradientTape() as tape:
+        logits, *ends = lone_of(LoneConv, training, 0).model(x, training=True)
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+    sums = ends[: len(ends) // 2]
+    told = [of_layer for stage in found.stages for of_layer in stage.positions.numpy()[..., 0]]
+    for own, s, gradient in zip(told, sums, tape.gradient(loss, sums), strict=True):
+        np.testing.assert_allclose(own[:, 0], np.square(s).mean(axis=(0, -1)).ravel(), 1e-4)
+        norms = np.sqrt(16 * np.square(gradient).sum(axis=(0, -1)))
+        np.testing.assert_allclose(own[:, 1], norms.ravel(), 1e-4, 1e-7)
+    rows = training.inside["positions"].rows
+    assert len(rows) == sum(len(own) for own in told) and rows == tuple(planned_positions(training.cohort.structure))

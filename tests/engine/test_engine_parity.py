@@ -128,7 +128,7 @@ def compare(cohort: Cohort, kind: type | None = None) -> set[str]:
     training = Training(cohort)
     data = training.data
     x, y = data.x.numpy(), data.y.numpy()
-    lones = [_lone(kind or Lone, training, index) for index in range(len(cohort.runs))]
+    lones = [lone_of(kind or Lone, training, index) for index in range(len(cohort.runs))]
     tables = {name: table.to_pandas() for name, table in training.run().items()}
     assert set(tables["runs"]["status"]) == {"completed"}
     rows = list(batches(cohort.runs, len(y), training.batch, training.steps))
@@ -176,7 +176,7 @@ def compare(cohort: Cohort, kind: type | None = None) -> set[str]:
     return clipped
 
 
-def _lone(kind: type, training: object, index: int):
+def lone_of(kind: type, training: object, index: int):
     """The lone model of a run, with the run's initial kernels and biases."""
     ensemble = training.ensemble  # type: ignore[attr-defined]
     lone = kind(training.cohort.runs[index], training.data.x.shape[1:], ensemble.head.kernel.shape[-1])  # type: ignore[attr-defined]
