@@ -24,7 +24,7 @@ WITH_LAYERS = (*LAYERED, *SLICED)
 WHOLE_RUN = ("runs", "timings", "divergence_events")  # tables without recorded steps: a lost run is in them too
 # Between 0 and 1, beside those named fractions.
 SHARES = (
-    "accuracy", "balanced_accuracy", "largest_answer_share", "clipped", "skipped", "entropy_share", "max_weight",
+    "accuracy", "balanced_accuracy", "largest_answer_share", "clipped", "entropy_share", "max_weight",
     "rank_residual",
 )  # fmt: skip
 ACCURACY = (("accuracy", 1.0),)

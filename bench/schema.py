@@ -26,6 +26,7 @@ class EventKind(StrEnum):
 
     NAN = "nan"
     INFINITY = "infinity"
+    SKIPPED_STEP = "skipped_step"  # a gradient overflowed and a loss scale skipped the update; the run goes on
     LOSS_LIMIT = "loss_limit"  # the loss exceeded `LOSS_LIMIT_FACTOR` times its start; the run goes on
 
 
@@ -42,6 +43,7 @@ class Tensor(StrEnum):
 LOSS_LIMIT_FACTOR = 10.0  # times max(loss at step 0, loss of the best constant answer: ln K for K classes)
 SATURATION_FRACTION = 0.2  # a unit is saturated on a sample where |phi'| < this x max |phi'|
 OPEN_GATE = (0.05, 0.95)  # a gate's value is saturated outside
+MOST_SKIPS_TOLD = 20  # events of skipped steps a run; all are counted in `loss_curves`
 LARGE_INPUT = 5.0  # an activation's input is large where |u| >= this
 
 
@@ -141,8 +143,8 @@ TABLES: dict[str, TableSpec] = {
             "weight_grad_norm": _real("L2 norm of d(data loss)/d(the layer's kernel), before clipping, no penalties."),
             "weight_grad_mean_abs": _real("Mean of the magnitudes of that same gradient's numbers."),
             "weight_grad_zero_fraction": _real(
-                "Share of exact zeros among that same gradient's numbers, which float32 rounds to 0 below 1.2e-38; "
-                "NaN is not 0."
+                "Share of exact zeros among that same gradient's numbers, which float32 rounds to 0 below 1.2e-38, "
+                "and float16 below 3e-8 times the loss scale; NaN is not 0."
             ),
             "preactivation_grad_norm": _real(
                 "Root mean square over samples of the L2 norm of B d(loss)/dz. Here z is the input of the "
@@ -315,11 +317,11 @@ TABLES: dict[str, TableSpec] = {
             "clipped_grad_norm": _real("The same after clipping: what the optimizer was given."),
             "clipped": Column(pa.bool_(), "", "Whether clipping changed the gradient at this step."),
             "loss_scale": _real(
-                "What the loss was multiplied by before the gradient was taken, and that divided by after; null where "
-                "nothing scales it."
+                "What the loss is multiplied by before this step's gradient is taken, of which all other columns and "
+                "tables are freed. 1 where a float16 run scales none, null in other precisions."
             ),
-            "skipped": Column(
-                pa.bool_(), "", "Whether the step made no update, as a scaled gradient was not finite; null likewise."
+            "skipped": _count(
+                "Updates that the loss scale skipped so far, this step's included; null likewise.", "updates"
             ),
             "log_z_square": _real(
                 "Mean over the batch of the square of ln Z, Z the sum of the exponentials of a head's logits: what "
@@ -350,9 +352,12 @@ TABLES: dict[str, TableSpec] = {
         | _STEP
         | {
             "kind": _text(
-                "nan, infinity or loss_limit. A tensor that holds both is infinity. So is a pre-activation, a sum of "
-                "finite products, which can only overflow, and a weight's gradient, unless its layer's derivative is "
-                "NaN: whether an overflowing sum leaves infinity or NaN depends on the order in which it is added."
+                "nan, infinity, loss_limit, or skipped_step: a gradient that is not finite, so that a dynamic loss "
+                "scale skips the update and halves. Of steps skipped one after the other the first is an event, up to "
+                f"{MOST_SKIPS_TOLD} a run; loss_curves counts all. A tensor that holds both is infinity. So is a "
+                "pre-activation, a sum of finite products, which can only overflow, and a weight's gradient, unless "
+                "its layer's derivative is NaN: whether an overflowing sum leaves infinity or NaN depends on the order "
+                "in which it is added."
             ),
             "tensor": _text(
                 "The first bad one in order of computation: weight, as the step found it; then, from the input on, "
@@ -370,9 +375,9 @@ TABLES: dict[str, TableSpec] = {
             ),
             "value": _real(
                 "Largest finite magnitude left in that tensor of that layer; for a loss the last finite one; for "
-                "loss_limit the loss that crossed; null if there was none."
+                "loss_limit the loss that crossed; for skipped_step the loss scale; null if there was none."
             ),
-            "limit": _real("The limit that was crossed; null for nan and infinity."),
+            "limit": _real("The limit that was crossed; null for nan, infinity and skipped_step."),
         },
     ),
     "timings": TableSpec(

@@ -76,8 +76,9 @@ def _refuse_unusable(choice: Choice) -> None:
             faults.append(f"is not elementwise: it makes {value.shape} of {x.shape}")
         return x if faults else value + gradient
 
+    points = np.linspace(-2.0, 2.0, 12, dtype=np.float32).reshape(2, 3, 2)
     try:
-        tf.vectorized_map(slopes, tf.constant(np.linspace(-2.0, 2.0, 12, dtype=np.float32).reshape(2, 3, 2)))
+        tf.vectorized_map(slopes, tf.cast(tf.constant(points), layer.compute_dtype))
     except Exception as error:  # whatever the plugin, Keras or TensorFlow raises
         said = " ".join(re.sub(r"\x1b\[\d+m", "", str(error)).split())
         faults.append(f"cannot be computed for many runs at once, by {type(error).__name__}: {said}")

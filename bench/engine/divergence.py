@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.engine.ensemble import BatchGradients, Ensemble
+from bench.engine.precision import widened
 from bench.schema import EventKind, Tensor
 
 # The rows of `diagnose`: of each layer its weights, s, u, phi(u) and h as in `blocks.Layer`, dh/dz and the gradient.
@@ -73,6 +74,7 @@ def _facts_of(tensors: list[tf.Tensor]) -> tf.Tensor:
 def _facts(tensor: tf.Tensor, keep: int) -> tf.Tensor:
     """The facts of a tensor [..., R, entries...] whose first `keep` axes end with the runs: [..., FACTS, R]."""
     axes = list(range(keep, len(tensor.shape)))
+    tensor = widened(tensor)
     finite = tf.where(tf.math.is_finite(tensor), tf.abs(tensor), 0.0)
     flags = (tf.cast(test(tensor), tf.float32) for test in (tf.math.is_nan, tf.math.is_inf))
     return tf.stack([tf.reduce_max(fact, axis=axes) for fact in (*flags, finite)], axis=keep - 1)

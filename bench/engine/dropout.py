@@ -27,8 +27,8 @@ class Dropout:
     def __call__(self, h: tf.Tensor, layer: Any) -> tf.Tensor:
         """What is left of a layer's outputs [R, ...], or of the gradients for them; at a rate of 0 what was."""
         lead = [-1] + [1] * (len(h.shape) - 1)
-        scale = tf.reshape(1.0 / (1.0 - self.rates), lead)
-        return tf.where(self.kept(h.shape[1:], layer), h * scale, 0.0)
+        scale = tf.reshape(tf.cast(1.0 / (1.0 - self.rates), h.dtype), lead)
+        return tf.where(self.kept(h.shape[1:], layer), h * scale, tf.zeros([], h.dtype))
 
     def factors(self, shape: Sequence[int], layer: Any) -> tf.Tensor:
         """What outputs [R, *shape] of a layer are multiplied by: 0, or what makes up for those."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -11,10 +11,13 @@ import keras
 import tensorflow as tf
 
 from bench.engine.dropout import Dropout
+from bench.engine.inside import ATTENTION_COLUMNS, POSITION_COLUMNS
 from bench.engine.lifting import lifted, vectorize
 from bench.engine.network import Network
 from bench.engine.objective import Objective
 from bench.engine.passes import Carry, Pass, StageGradients, StagePass, Watch
+from bench.engine.precision import LossScale, cast_samples, widened
+from bench.engine.recurrence import TIME_COLUMNS
 from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look, measure_signal
 from bench.engine.stacks import LayerStack
@@ -107,12 +110,13 @@ class Ensemble:
             own = stage.own_pass and stage.own_pass(stage, stacks, self.settings)
             if self.dropout and own and hasattr(own, "drop"):
                 own.drop = partial(_factors, self.dropout, below)
-            self.passes.append(own or StagePass(stage, stacks, streamed, unrolled, drop))
+            self.passes.append(own or StagePass(stage, stacks, streamed, unrolled, drop, self.settings.dtype))
             below += stage.count * len(stage.block.layers)
             self._ends.append(below - 1)
         self._lifted_head = lifted(self._head_gradients)
         smoothing = self.settings.number("label_smoothing", 0.0)
         self._smoothing = [] if smoothing is None else [smoothing]
+        self.scale = LossScale.of(self.settings.runs[0].choices["precision"], self.runs)
 
     @property
     def stacks(self) -> list[LayerStack]:
@@ -143,6 +147,10 @@ class Ensemble:
         """Samples [B, ...] once for each run, [R, B, ...]."""
         return tf.tile(x[None], [self.runs] + [1] * len(x.shape))
 
+    def entering(self, x: tf.Tensor) -> Carry:
+        """Samples [R, B, ...] as the first stage is given them, in the numbers in which layers compute."""
+        return None, cast_samples(x, self.settings.dtype)
+
     @property
     def variables(self) -> list[keras.Variable]:
         """Everything that an optimizer updates, in the order of `BatchGradients.gradients`."""
@@ -165,14 +173,15 @@ class Ensemble:
         `measure`, a scalar, says whether the signal is to be measured, `asked` the same of each table on what is within
         layers; a cohort that never records one has none of it. No variable is assigned to, see `assign_states`.
         """
-        carry: Carry = (None, x)
+        carry = self.entering(x)
         saved = []
         for stage, end in zip(self.passes, self._ends, strict=True):
             carry, kept = stage.forward(carry)
             carry = self._dropped(carry, stage, end)
             saved.append(kept)
         weights = [v.value[0] for v in self.head.trainable]
-        loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y, self._smoothing)
+        scale = [] if self.scale is None else [self.scale.value.value()]
+        loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y, self._smoothing, scale)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
         classes = self.objective.classes
         watch = Watch(
@@ -185,7 +194,19 @@ class Ensemble:
             found.insert(0, gradients)
         flat = [g for stage in found for layer in stage.weights for g in layer] + [g[None] for g in d_head]
         signal = _signal([stage.signal for stage in found], d_logits, watch)
+        if self.scale is not None:
+            flat, signal = self.scale.unscaled(flat), _divided(signal, scale[0])
+            found = [self._unscaled(each) for each in found]
         return BatchGradients(loss, flat, saved, logits, signal, found)
+
+    def _unscaled(self, found: StageGradients) -> StageGradients:
+        """What a pass tells of gradients beside those for weights, of losses that were scaled."""
+        names = {"over_time": TIME_COLUMNS, "attention": ATTENTION_COLUMNS, "positions": POSITION_COLUMNS}
+        told = {field: getattr(found, field) for field in names}
+        if self.scale is None:
+            return found
+        unscaled = self.scale.unscaled_norms
+        return replace(found, **{n: unscaled(each, names[n]) for n, each in told.items() if each is not None})
 
     def _dropped(self, carry: Carry, stage: Pass, layer: int) -> Carry:
         """What dropout leaves behind a pass of an architecture's own, or of the gradients for it."""
@@ -200,22 +221,23 @@ class Ensemble:
                 for variable, array in zip(stack.state, states, strict=True):
                     variable.assign(tf.ensure_shape(array.stack(), variable.shape))
 
-    def _head_gradients(self, weights: Any, h: Any, y: Any, smoothing: Any) -> Any:
+    def _head_gradients(self, weights: Any, h: Any, y: Any, smoothing: Any, scale: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch([h, weights])
             logits, _ = self.network.head.stateless_call(list(weights), [], h)
-            loss = tf.reduce_mean(self.objective.losses(y, logits, *smoothing))
-        dh, d_weights, d_logits = tape.gradient(loss, [h, list(weights), logits])
+            loss = tf.reduce_mean(self.objective.losses(y, widened(logits), *smoothing))
+            scaled = loss * scale[0] if scale else loss
+        dh, d_weights, d_logits = tape.gradient(scaled, [h, list(weights), logits])
         return loss, dh, d_weights, d_logits, logits
 
     def predict(self, x: tf.Tensor) -> tf.Tensor:
         """Outputs of the head [R, B, ...] in inference mode of every run on the same samples x [B, ...]."""
-        carry: Carry = (None, self.repeated(x))
+        carry = self.entering(self.repeated(x))
         for stage in self.passes:
             carry, _ = stage.forward(carry, training=False)
         weights = [v.value[0] for v in self.head.trainable]
         head = self.network.head
-        return vectorize(lambda w, h: head.stateless_call(list(w), [], h)[0], weights, carry[1])
+        return widened(vectorize(lambda w, h: head.stateless_call(list(w), [], h)[0], weights, carry[1]))
 
 
 def _drop(dropout: Dropout, below: int, h: tf.Tensor, layer: Any) -> tf.Tensor:
@@ -226,6 +248,12 @@ def _drop(dropout: Dropout, below: int, h: tf.Tensor, layer: Any) -> tf.Tensor:
 def _factors(dropout: Dropout, below: int, shape: Sequence[int], layer: Any) -> tf.Tensor:
     """What dropout multiplies by behind a layer that is counted from so many below it."""
     return dropout.factors(shape, below + layer)
+
+
+def _divided(signal: Signal, scale: tf.Tensor) -> Signal:
+    """The signal of losses [R] that were multiplied by a scale each."""
+    wide = tf.cast(scale, tf.float64)
+    return Signal(signal.preactivation / wide, signal.activation / wide, signal.correlation)
 
 
 def _signal(stages: list[list[tf.Tensor]], d_logits: tf.Tensor, watch: Watch) -> Signal:

@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.engine.ensemble import Ensemble
+from bench.engine.precision import widened
 from bench.factors import Choice
 
 JACOBIAN_COLUMNS = ("layer_jacobian_singular_value_mean", "jacobian_mean_square", "jacobian_square_dispersion")
@@ -50,16 +51,16 @@ def _with_products(ensemble: Ensemble, x: tf.Tensor) -> Iterator[tuple[list[np.n
 
 def _layers(ensemble: Ensemble, x: tf.Tensor) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Each layer's kernel [R, in, units] and slopes phi'(z) at the samples, [R, samples, units], in float64."""
-    h = ensemble.repeated(x)
+    h, dtype = ensemble.repeated(x), ensemble.settings.dtype
     for stage, stacks in zip(ensemble.network.stages, ensemble.stages, strict=True):
         for block in range(stage.count):
             for layer, stack in zip(stage.block.layers, stacks, strict=True):
                 assert layer.activation is not None
-                kernel, bias = (variable.value[block] for variable in stack.affine)
+                kernel, bias = (widened(tf.cast(v.value[block], dtype)) for v in stack.affine)
                 z = h @ kernel + bias[:, None]
                 with tf.GradientTape() as tape:
                     tape.watch(z)
-                    h = layer.activation(z)
+                    h = widened(layer.activation(z))
                 slope = tape.gradient(h, z, unconnected_gradients=tf.UnconnectedGradients.ZERO)
                 yield kernel.numpy().astype(np.float64), slope.numpy().astype(np.float64)
 

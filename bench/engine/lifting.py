@@ -17,10 +17,9 @@ def one_by_one(function: Callable[..., Any], like: Any, *args: Any) -> Any:
     """What `vectorize` does, run after run: for what TensorFlow has no form for many runs at once of, or none as quick.
 
     Args:
-        like: of each tensor that the function returns its shape, without runs.
+        like: of each tensor that the function returns its `tf.TensorSpec`, without runs.
     """
-    specs = tf.nest.map_structure(tf.TensorSpec, like)
-    return tf.map_fn(lambda packed: function(*packed), args, parallel_iterations=1, fn_output_signature=specs)
+    return tf.map_fn(lambda packed: function(*packed), args, parallel_iterations=1, fn_output_signature=like)
 
 
 def lifted(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from bench.engine.ensemble import Ensemble
+from bench.engine.layer_passes import forward_layer
 from bench.engine.lifting import vectorize
-from bench.engine.passes import forward_layer
 from bench.engine.stacks import LayerStack
 from bench.factors import Choice
 from bench.plan import Run

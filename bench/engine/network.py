@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.engine.blocks import Block, Build, Layer, Network, Stage
+from bench.engine.precision import policy
 from bench.engine.targets import target_of
 from bench.errors import SuiteError
 from bench.factors import FACTORS, Choice
@@ -27,7 +28,8 @@ def build_network(structure: Mapping[str, Choice], input_shape: tuple[int, ...],
     """
     choice = structure["architecture"]
     settings = dict(choice.settings)
-    network = target_of("architecture", choice)(structure, input_shape, outputs, **settings)
+    with policy(structure["precision"]):
+        network = target_of("architecture", choice)(structure, input_shape, outputs, **settings)
     if FACTORS["architecture"].level(choice.name) is None:
         built, wanted = f'architecture "{choice.label}" built', structure["depth"].value
         if not isinstance(network, Network):

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import tensorflow as tf
 
 from bench.engine.blocks import Layer, Stage
-from bench.engine.lifting import lifted, one_by_one, traced_once, vectorize
-from bench.engine.signal import look, look_by_position
+from bench.engine.layer_passes import lifted_backward, lifted_forward, lifted_look, tapped
+from bench.engine.lifting import lifted
 from bench.engine.stacks import LayerStack
 
 Carry = tuple[tf.Tensor | None, tf.Tensor]
@@ -204,7 +203,8 @@ class StageGradients:
 class StagePass:
     """The passes through one stage. `streamed` says whether the network has skip connections anywhere.
 
-    `drop` is what training leaves of h behind a layer of the stage, counted from 0, or of the gradient for it.
+    `drop` is what training leaves of h behind a layer of the stage, counted from 0, or of the gradient for it. Layers
+    compute in `dtype`; their weights and the gradients for them are in float32.
     """
 
     stage: Stage
@@ -212,11 +212,12 @@ class StagePass:
     streamed: bool
     unrolled: bool
     drop: Callable[[tf.Tensor, Any], tf.Tensor] | None = None
+    dtype: tf.DType = tf.float32
 
     def __post_init__(self) -> None:
         self.blocks = Blocks(self.stage.count, self.unrolled or self.stage.count == 1)
         layers = self.stage.block.layers
-        self._forward = {mode: [_lifted_forward(layer, mode) for layer in layers] for mode in (False, True)}
+        self._forward = {mode: [lifted_forward(layer, mode) for layer in layers] for mode in (False, True)}
 
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Saved]:
         """See `Pass`."""
@@ -238,7 +239,7 @@ class StagePass:
             return (s if self.streamed else h), h, kept, new_states
 
         sizes = (len(layers), len(layers), int(self.stage.block.skips)) if training else (0, 0, 0)
-        kept = [blocks.empty(size) for size in sizes]
+        kept = [blocks.empty(size, self.dtype) for size in sizes]
         states = [blocks.empty(len(stack.state)) for stack in self.stacks]
         s, h = carry
         s, h, kept, states = blocks.repeat(body, (h if s is None else s, h, kept, states))
@@ -249,7 +250,7 @@ class StagePass:
         layers, blocks = self.stage.block.layers, self.blocks
         weights = [blocks.unstacked(stack) for stack in self.stacks]
         placed = bool(self.places) and watch.positions is not None
-        backward = [_lifted_backward(layer, placed) for layer in layers]
+        backward = [lifted_backward(layer, placed) for layer in layers]
 
         def body(i: Any, ds: Any, dh: Any, found: Any, sums: Any) -> Any:
             found, sums = list(found), list(sums)
@@ -288,7 +289,7 @@ class StagePass:
         """See `Pass`; the layers' functions are kept, so that `of` gives one for a layer each time."""
         stage, blocks = self.stage, self.blocks
         weights = [blocks.unstacked(stack) for stack in self.stacks]
-        looks = [_lifted_look(layer, of(layer)) for layer in stage.block.layers]
+        looks = [lifted_look(layer, of(layer)) for layer in stage.block.layers]
 
         def body(i: Any, s: Any, h: Any, rows: Any) -> Any:
             entered, found = s, []
@@ -307,7 +308,7 @@ class StagePass:
         """See `Pass`."""
         layers, blocks = self.stage.block.layers, self.blocks
         weights = [blocks.unstacked(stack) for stack in self.stacks]
-        taps = [lifted(_tapped(layer)) for layer in layers]
+        taps = [lifted(tapped(layer)) for layer in layers]
 
         def body(i: Any, rows: Any) -> Any:
             found = []
@@ -326,50 +327,6 @@ class StagePass:
         return tf.fill([2, self.stage.count * len(self.stacks), self.stacks[0].trainable[0].shape[1]], -1)
 
 
-# Cohorts whose layers are the same objects (see `architectures.mlp`) share what was traced for them.
-@lru_cache(maxsize=128)
-def _lifted_forward(layer: Layer, training: bool) -> Callable[..., Any]:
-    return traced_once(forward_layer(layer, training))
-
-
-@lru_cache(maxsize=128)
-def _lifted_backward(layer: Layer, placed: bool = False) -> Callable[..., Any]:
-    """`backward_layer`, with what is found in its signal, and where it is `placed`, position by position."""
-
-    def run(given: Any, watch: Watch) -> Any:
-        below, gradients, signal, stream, s = backward_layer(layer)(*given)
-        found = look(signal, watch.measure, watch.member)
-        if placed:
-            found.append(look_by_position(s, signal[0], watch.positions))
-        return below, gradients, found, stream
-
-    return traced_once(run)
-
-
-@lru_cache(maxsize=128)
-def _lifted_look(layer: Layer, of: Callable[..., tf.Tensor]) -> Callable[..., Any]:
-    """A layer for all runs, traced once: (its variables, h, [stream]) to the next h and stream, and what `of` says."""
-
-    def taps(response: Any, state: Any, z: Any, stream: Any) -> Any:
-        return respond(layer, (response, state), [z, *stream], True)[0]
-
-    def run(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
-        pre, u, phi, h, s = vectorize(taps, response, state, preactivations(layer, affine, h), stream)
-        return h, s, of(pre, u, phi)
-
-    return traced_once(run)
-
-
-def _tapped(layer: Layer) -> Callable[..., Any]:
-    def tapped(response: Any, state: Any, inputs: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(inputs[0])
-            (*forward, _), _ = respond(layer, (response, state), list(inputs), True)
-        return [*forward, tape.gradient(forward[-1], inputs[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)]
-
-    return tapped
-
-
 def _in_order(of_layers: list[tf.Tensor]) -> tf.Tensor:
     """From one [N, ...] tensor for each layer of the block to [N * layers, ...]."""
     together = tf.stack(of_layers, axis=1)
@@ -379,65 +336,3 @@ def _in_order(of_layers: list[tf.Tensor]) -> tf.Tensor:
 def _inputs(layer: Layer, weights: Any, h: Any, stream: Any) -> tuple[Any, ...]:
     stream = list(stream) if isinstance(stream, list | tuple) else [stream]
     return (*weights, h, stream if layer.takes_stream else [])
-
-
-def forward_layer(layer: Layer, training: bool) -> Callable[..., Any]:
-    """One layer for all runs: (weights, state, h, [stream]) to z, the next stream, the next h and the new state."""
-
-    def of_run(response: Any, state: Any, z: Any, stream: Any) -> Any:
-        (_, _, _, h, leaving), new_state = respond(layer, (response, state), [z, *stream], training)
-        return leaving, h, new_state
-
-    def forward(affine: Any, response: Any, state: Any, h: Any, stream: Any) -> Any:
-        z = preactivations(layer, affine, h)
-        return z, *vectorize(of_run, response, state, z, stream)
-
-    return forward
-
-
-def backward_layer(layer: Layer) -> Callable[..., Any]:
-    """One layer's backward pass for all runs, from the saved z.
-
-    It maps (weights, state, h below, [stream], z, gradient for h above, [gradient for the stream above]) to the
-    gradients for h below, for the trainable variables, for (s, phi), and for [stream], and to s.
-    """
-
-    def of_response(response: Any, state: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
-        with tf.GradientTape() as tape:
-            tape.watch([z, stream, response])
-            (s, _, phi, above, leaving), _ = respond(layer, (response, state), [z, *stream], True)
-        sources = {"z": z, "response": list(response), "signal": [s, phi], "stream": list(stream)}
-        zero = tf.UnconnectedGradients.ZERO
-        found = tape.gradient([above, *([leaving] if ds else [])], sources, [dh, *ds], unconnected_gradients=zero)
-        return found, s
-
-    def of_affine(affine: Any, h: Any, dz: Any) -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch([h, affine])
-            z, _ = layer.affine.stateless_call(affine, [], h)
-        return tape.gradient(z, [h, list(affine)], dz, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-
-    def backward(affine: Any, response: Any, state: Any, h: Any, stream: Any, z: Any, dh: Any, ds: Any) -> Any:  # noqa: PLR0913
-        found, s = vectorize(of_response, response, state, stream, z, dh, ds)
-        like = [h.shape[1:], [variable.shape[1:] for variable in affine]]
-        below, d_affine = _over_runs(layer, of_affine, like, affine, h, found["z"])
-        return below, [*d_affine, *found["response"]], found["signal"], found["stream"], s
-
-    return backward
-
-
-def preactivations(layer: Layer, affine: Any, h: tf.Tensor) -> tf.Tensor:
-    """What a layer's affine half makes of h in all runs, [R, B, ...]; its variables are [R, ...]."""
-    like = tf.TensorShape([h.shape[1], *layer.affine.output_shape[1:]])
-    return _over_runs(layer, lambda affine, h: layer.affine.stateless_call(affine, [], h)[0], like, affine, h)
-
-
-def _over_runs(layer: Layer, function: Callable[..., Any], like: Any, *args: Any) -> Any:
-    return one_by_one(function, like, *args) if layer.convolves else vectorize(function, *args)
-
-
-def respond(layer: Layer, variables: tuple[Any, Any], inputs: list[Any], training: bool) -> Any:
-    """The response model for one run: (s, u, phi, h, the stream that leaves), and its new state."""
-    response, state = variables
-    given = inputs if len(inputs) > 1 else inputs[0]
-    return layer.response.stateless_call(list(response), list(state), given, training=training)

@@ -14,6 +14,7 @@ import tensorflow as tf
 from bench.engine.attention.tokens import TOKEN_STATISTICS, token_statistics
 from bench.engine.blocks import Layer
 from bench.engine.ensemble import Ensemble
+from bench.engine.precision import widened
 from bench.engine.signal import sample_norms
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
@@ -51,7 +52,7 @@ def activation_statistics(ensemble: Ensemble, x: tf.Tensor, slopes: list[float])
         [layers, 9 statistics, R], float64; where layers have a stream, 12 with `TOKEN_STATISTICS`. The state (moving
         averages) is not touched.
     """
-    carry: Any = (None, ensemble.repeated(x))
+    carry = ensemble.entering(ensemble.repeated(x))
     rows = []
     for stage_pass, slope in zip(ensemble.passes, slopes, strict=True):
         carry, found = stage_pass.look(carry, partial(_statistics_of, slope=slope))
@@ -84,7 +85,7 @@ def _layer_statistics(  # noqa: PLR0913
     Where there is a `stream` of tokens, [R, B, T, d], that is what mean, deviations and cosine are of, and not phi; its
     `TOKEN_STATISTICS` follow.
     """
-    h = phi if stream is None else stream
+    h = widened(phi if stream is None else stream)
     scaled, norms, factors = sample_norms(h)
     entries = scaled.shape[-1]
     mean = tf.reduce_mean(_wide(tf.reduce_sum(scaled, axis=-1, keepdims=True)) / _wide(factors), axis=[1, 2]) / entries
@@ -112,10 +113,10 @@ def _of_units(layer: Layer, slope: float, u: tf.Tensor, phi: tf.Tensor) -> list[
         value = layer.activation(u)
     derivative = tf.abs(tape.gradient(value, u, unconnected_gradients=tf.UnconnectedGradients.ZERO))
     return [
-        _share(derivative < SATURATION_FRACTION * slope),
+        _share(widened(derivative) < SATURATION_FRACTION * slope),
         _share(tf.reduce_all(tf.equal(derivative, 0.0), axis=over)),
         _share(phi <= 0.0),
-        _share(tf.abs(u) >= LARGE_INPUT),
+        _share(tf.abs(widened(u)) >= LARGE_INPUT),
     ]
 
 

@@ -18,6 +18,7 @@ import keras
 
 from bench.engine.activations import make_activation
 from bench.engine.layers import BranchScale, Shift
+from bench.engine.precision import model_input
 from bench.engine.targets import target_of
 from bench.factors import FACTORS, Choice
 
@@ -60,13 +61,13 @@ def make_response(
         branch: what multiplies z before the stream is added; None where no block ends.
         entering: the stream's shape and what brings it to that of z; None where it has it.
     """
-    z = keras.Input(shape)
+    z = model_input(shape)
     inputs, s, skip = [z], z, structure["skip"].name
     normalize, position = _normalization(structure["normalization"], len(shape))
     inside = branch is not None and skip in BEHIND and position == "before"  # of the branch, not of the sum
     if branch is not None:
         before, shrink = entering or (shape, lambda stream: stream)
-        stream = keras.Input(before)
+        stream = model_input(before)
         inputs.append(stream)
         s = keras.layers.Add()([shrink(stream), branch(normalize(z) if inside else z)])
     elif skip == FIXUP:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from bench.engine.precision import compute_dtype
 from bench.plan import Run
 
 
@@ -22,6 +23,11 @@ class RunSettings:
 
     runs: Sequence[Run]
     graph_runs: Sequence[Run] = ()
+
+    @property
+    def dtype(self) -> tf.DType:
+        """What layers compute in; all runs of a cohort in the same."""
+        return compute_dtype(self.runs[0].choices["precision"])
 
     def __call__(self, factor: str, level: str, setting: str, absent: float) -> tf.Tensor | None:
         """One number a run of a level's setting, `absent` where a run has another level; None if no graph run has it.

@@ -6,6 +6,8 @@ import math
 
 import tensorflow as tf
 
+from bench.engine.precision import widened
+
 # Where squares of entries far below a norm leave float32, and what brings such a norm back: a power of two, exactly.
 SMALLEST, LARGEST = 1e-12, 1e15
 UP, DOWN = 2.0**96, 2.0**-80
@@ -14,13 +16,15 @@ UP, DOWN = 2.0**96, 2.0**-80
 def sample_norms(tensor: tf.Tensor, *, time_first: bool = False) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """L2 norms of each sample's entries, of tensors [R, B, ...], or [T, R, B, n] where `time_first`.
 
-    In one pass of float32. A sample whose squares would leave float32 is multiplied by a power of two before, each by
-    itself, so that no sample's norm depends on its neighbours: where no sample needs it, that pass is spared.
+    In one pass of float32, of half precision too. A sample whose squares would leave float32 is multiplied by a power
+    of two before, each by itself, so that no sample's norm depends on its neighbours: where none needs it, that pass is
+    spared.
 
     Returns:
         The multiplied samples [R, B, entries] or [T, R, B, n], their norms, and the factors by which norms are too
         large, [R, B, 1].
     """
+    tensor = widened(tensor)
     flat = tensor if time_first else tf.reshape(tensor, [*tensor.shape[:2], -1])
 
     def norms_of(samples: tf.Tensor) -> tf.Tensor:

@@ -28,6 +28,7 @@ from bench.engine.probes import activation_statistics, evaluate, statistic_colum
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
 from bench.engine.recurrence import TIME_COLUMNS
 from bench.engine.scores import naive_scores, split_scores
+from bench.engine.skipped import SkippedSteps
 from bench.engine.update import Update
 from bench.factors import AT_ONCE, FEWEST, LOOKED_POSITIONS, LOOKED_STEPS
 from bench.plan import Cohort
@@ -78,6 +79,7 @@ class Training:
             **naive_scores(objective.kind, judged, objective.loss, steps_alike=data.steps_alike),
             "learned_loss": data.learned_loss,
         }
+        self.skipped = SkippedSteps(len(cohort.runs))
         self.evaluated = np.zeros(0)  # the latest evaluation's losses, [R, samples]
         self.step = tf.function(partial(self._step, careful=False), autograph=False)
         self.careful_step = tf.function(partial(self._step, careful=True), autograph=False)
@@ -133,7 +135,9 @@ class Training:
         ready = {"time_gradients": bool(self.recorder.moments), "parameter_groups": True}
         ready |= {table: bool(each.rows) for table, each in self.inside.items()}
         asked = [table for table, fit in ready.items() if fit and table in self.cohort.schedules]
-        return {table: tf.constant(self.recorder.wants(table, step)) for table in asked}
+        told = {table: tf.constant(self.recorder.wants(table, step)) for table in asked}
+        skips = self.ensemble.scale is not None and self.ensemble.scale.skips
+        return told | ({"skipped_step": tf.constant(self.skipped.news)} if skips else {})
 
     def _broken(self) -> bool:
         """Whether an alive run has a weight that is not finite."""
@@ -161,8 +165,8 @@ class Training:
             indices: each run's rows, [R, B].
             alive: the runs whose trouble is news, [R].
             measure: whether the columns of `gradient_norms` are wanted; they mean nothing otherwise.
-            asked: whether those of each table that must be asked for are; one is left out in a cohort that records
-                none.
+            asked: whether those of each table that must be asked for are, and of which runs, [R], a skipped step is
+                to be located; each is left out in a cohort that has none.
             careful: whether every tensor is looked at.
         """
         ensemble = self.ensemble
@@ -171,7 +175,13 @@ class Training:
         penalized = self.update.penalized(batch.gradients)
         gradients, norms = self.update.clip(penalized)
         found = {"loss": batch.loss, "raw": norms.raw, "clipped": norms.clipped, "changed": norms.changed}
-        sound = tf.math.is_finite(batch.loss) & tf.math.is_finite(norms.raw)
+        finite = tf.math.is_finite(norms.raw)
+        sound = tf.math.is_finite(batch.loss) & finite
+        if "skipped_step" in asked:
+            found["skips"] = ~finite
+            sound = sound | (~finite & ~asked["skipped_step"])
+        if ensemble.scale is not None:
+            found |= ensemble.scale.columns(finite)
         found["trouble"] = tf.constant(value=True) if careful else tf.reduce_any(alive & ~sound)
         looked = [diagnose(ensemble, batch, penalized), bad_times(ensemble, batch)] if careful else []
         kernels = ensemble.kernels
@@ -187,8 +197,10 @@ class Training:
         )  # fmt: skip
 
         def update() -> tf.Tensor:
-            self.update.apply(gradients)
+            self.update.apply(gradients, finite)
             ensemble.assign_states(batch.saved)
+            if ensemble.scale is not None:
+                ensemble.scale.follow(finite)
             return tf.constant(value=True)
 
         with tf.control_dependencies([*looked, *before, *all_before]):
@@ -257,6 +269,7 @@ class Training:
     def _record(self, step: int, found: dict[str, np.ndarray]) -> None:
         if self.recorder.wants("loss_curves", step):
             names = {"loss": "loss", "global_grad_norm": "raw", "clipped_grad_norm": "clipped", "clipped": "changed"}
+            names |= {name: name for name in ("loss_scale", "skipped") if name in found}
             self.recorder.add("loss_curves", step, {column: found[name] for column, name in names.items()})
         if self.recorder.wants("gradient_norms", step):
             columns = {name: found[name].T for name in GRADIENT_COLUMNS}
@@ -289,12 +302,14 @@ class Training:
         recorder, loss = self.recorder, found["loss"].astype(np.float64)
         after = step == self.steps
         if "facts" in found:
-            sound = np.isfinite(loss) & np.isfinite(found["raw"])
+            sound = np.isfinite(loss) & np.isfinite(found["raw"]) | found.get("skips", False)
             if after:  # a bad weight may hide: relu makes 0 of a bias of -infinity
                 sound &= ~found["facts"][0, :, :2].any(axis=(0, 1))
             for run in np.flatnonzero(recorder.alive & ~sound).tolist():
                 event = locate(found["facts"], run, step, (loss[run], losses.last(run)))
                 recorder.end(dated(event, found["times"]))
+        if not after and "skips" in found:
+            recorder.events += self.skipped.events(step, found, recorder.alive)
         if not after:
             for run, limit in losses.over(loss, recorder.alive, self.ensemble.objective.naive_loss):
                 event = Event(run, step, EventKind.LOSS_LIMIT, Tensor.LOSS, None, float(loss[run]), limit)

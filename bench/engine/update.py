@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import keras
@@ -39,6 +40,9 @@ class Update:
         choice = runs[0].choices["optimizer"]
         self.optimizer = make_optimizer(choice)
         self.optimizer.build(ensemble.variables)
+        skips = ensemble.scale is not None and ensemble.scale.skips
+        # Updates of each run, which differ where some are skipped; None: as many as steps.
+        self.applied = tf.Variable(tf.zeros([len(runs)], tf.int32), trainable=False) if skips else None
         self.learning_rate = constant([float(run.choices["learning_rate"].value or 0) for run in runs])
         self.courses = rates(runs) if any(map(is_scheduled, graph_runs or runs)) else None
         self.limits = {name: settings("clipping", name, "threshold", np.inf) for name in RULES}
@@ -82,28 +86,61 @@ class Update:
         """Adam's second moments of the variables so far, corrected for their start at 0; None of other optimizers."""
         if not self.has_moments:
             return None
-        steps = tf.cast(self.optimizer.iterations.value, tf.float32)
+        steps = tf.cast(self.optimizer.iterations.value if self.applied is None else self.applied, tf.float32)
         share = 1.0 - tf.pow(tf.constant(self.optimizer.beta_2, tf.float32), steps)
-        return [velocity.value / share for velocity in self.optimizer._velocities]
+        velocities = [velocity.value for velocity in self.optimizer._velocities]
+        return [each / (share if self.applied is None else per_run(share, each)) for each in velocities]
 
-    def apply(self, gradients: list[tf.Tensor]) -> None:
-        """Update every run's weights, then bound them where a run asks for it."""
+    def apply(self, gradients: list[tf.Tensor], finite: tf.Tensor) -> None:
+        """Update every run's weights, then bound them where a run asks for it.
+
+        Args:
+            finite: whether all of a run's gradient is, [R]; where a loss scale skips what is not, that run stays as it
+                is, its optimizer too.
+        """
+        if self.applied is None:
+            self._apply(gradients)
+            return
+        kept = [*self.ensemble.variables, *(each for each in self.optimizer.variables if len(each.shape) > 1)]
+        before = [tf.identity(each.value) for each in kept]
+        with tf.control_dependencies(before):
+            self._apply(gradients)
+        for variable, old in zip(kept, before, strict=True):
+            variable.assign(tf.where(per_run(finite, variable), variable.value, old))
+        self.applied.assign_add(tf.cast(finite, tf.int32))
+
+    def _apply(self, gradients: list[tf.Tensor]) -> None:
         rates = self._rates()
         for gradient, variable in zip(gradients, self.ensemble.variables, strict=True):
             rate = per_run(rates, gradient)
             if self.decay is not None:
                 variable.assign(variable.value - variable.value * per_run(self.decay, gradient) * rate)
-            self.optimizer.update_step(gradient, variable, rate)
+            with self._counted(variable):
+                self.optimizer.update_step(gradient, variable, rate)
         self.optimizer.iterations.assign_add(1)
         if self.max_norm is not None:
             for kernel in self.ensemble.kernels:
                 _bound(kernel, self.max_norm)
+
+    @contextmanager
+    def _counted(self, variable: keras.Variable) -> Iterator[None]:
+        """Keras's optimizer takes each run's own updates for its iterations, which corrects Adam's start."""
+        if self.applied is None:
+            yield
+            return
+        kept, self.optimizer._iterations = self.optimizer._iterations, per_run(self.applied, variable)
+        try:
+            yield
+        finally:
+            self.optimizer._iterations = kept
 
     def _rates(self) -> tf.Tensor:
         """The learning rate of each run at the step that is next, [R]."""
         if self.courses is None:
             return self.learning_rate
         table, place = self.courses
+        if self.applied is not None:
+            return tf.gather_nd(table, tf.stack([self.applied.value(), tf.cast(place, tf.int32)], axis=1))
         return tf.gather(tf.gather(table, tf.cast(self.optimizer.iterations.value, tf.int32)), place)
 
 

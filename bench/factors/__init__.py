@@ -81,6 +81,15 @@ from bench.factors.inside import (
 from bench.factors.losses import LABEL_SMOOTHING, LOSS, OF_TARGETS, misfit_of_targets
 from bench.factors.moments import Moment, kept_distances, moments, planned_moments
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, DROPOUT, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
+from bench.factors.precision import (
+    BFLOAT16,
+    DYNAMIC,
+    FLOAT16,
+    PRECISION,
+    first_scale,
+    misfit_of_scale,
+    number_bytes,
+)
 from bench.factors.recurrence import (
     BACKWARD,
     CELL,
@@ -96,17 +105,18 @@ from bench.factors.recurrence import (
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BIAS", "EMBEDDING", "FACTORS", "FEED_FORWARD_LAYER", "FEWEST",
-    "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IN_SPACE", "IN_TIME", "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS",
-    "OF_ATTENTION", "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS",
-    "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment",
-    "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind", "absent_of", "choose", "content_digest",
-    "content_of", "costs_of", "dataset_level", "default_level", "directions_of", "halves_before", "has_time",
-    "inner_tables", "is_causal", "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layers_of_blocks",
-    "level_name", "misfit_in_space", "misfit_in_time", "misfit_of_attention", "misfit_of_causal", "misfit_of_channels",
-    "misfit_of_heads", "misfit_of_query_key", "misfit_of_targets", "moments", "planned_groups", "planned_heads",
-    "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers", "sublayer_kinds",
-    "without_use",
+    "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BFLOAT16", "BIAS", "DYNAMIC", "EMBEDDING", "FACTORS",
+    "FEED_FORWARD_LAYER", "FEWEST", "FLOAT16", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IN_SPACE", "IN_TIME",
+    "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS", "OF_ATTENTION", "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN",
+    "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
+    "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
+    "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level",
+    "directions_of", "first_scale", "halves_before", "has_time", "inner_tables", "is_causal", "kept_distances",
+    "kept_heads", "kept_layers", "kept_positions", "layers_of_blocks", "level_name", "misfit_in_space",
+    "misfit_in_time", "misfit_of_attention", "misfit_of_causal", "misfit_of_channels", "misfit_of_heads",
+    "misfit_of_query_key", "misfit_of_scale", "misfit_of_targets", "moments", "number_bytes", "planned_groups",
+    "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers",
+    "sublayer_kinds", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {
@@ -114,7 +124,7 @@ FACTORS: dict[str, Factor] = {
     for factor in (
         DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER,
         NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, KERNEL_SIZE, PADDING,
-        DOWNSAMPLE, HEAD_POOL, *OF_TRANSFORMERS, LOSS, LABEL_SMOOTHING, CLIPPING, REGULARIZATION, DROPOUT, OPTIMIZER,
-        LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
+        DOWNSAMPLE, HEAD_POOL, *OF_TRANSFORMERS, LOSS, LABEL_SMOOTHING, CLIPPING, REGULARIZATION, DROPOUT, PRECISION,
+        OPTIMIZER, LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

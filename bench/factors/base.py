@@ -9,7 +9,7 @@ from enum import StrEnum
 Scalar = str | int | float | bool
 
 # Levels that stand for what there is without their factor: names and keys of runs leave them out.
-ABSENT = ("none", "forward", "auto")
+ABSENT = ("none", "forward", "auto", "float32")
 
 
 def absent_of(levels: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from bench.factors import (
     TaskLevel,
     costs_of,
     dataset_level,
+    number_bytes,
     planned_groups,
     planned_heads,
     planned_moments,
@@ -139,6 +140,7 @@ DATA_COPIES = 3  # of a dataset: as drawn, as numpy holds it and as TensorFlow d
 EVALUATION_COPIES = 3  # of pre-activations over time
 ANSWER_BYTES = 11  # of each sample and step that is evaluated: the answer, whether it is right, and copies
 WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
+HALF_COPIES = 4  # in half precision: weights rounded, and what a skipped step restores
 FLOAT_BYTES = 4
 # Of a dataset that only the data can describe: taken as large as an MNIST image.
 UNKNOWN_SIZES: Sizes = ((28, 28), 10)
@@ -282,8 +284,10 @@ def run_bytes(structure: Cell, costs: Costs | None = None, *, looks: bool = True
         looks: whether activations are looked at.
     """
     costs = costs or _costs(structure)
-    numbers = max(size(structure, "batch_size") * costs.activations, costs.looked if looks else 0)
-    return FLOAT_BYTES * (WEIGHT_COPIES * costs.weights + numbers)
+    step, looked = size(structure, "batch_size") * costs.activations, costs.looked if looks else 0
+    precision = structure["precision"]
+    copies = WEIGHT_COPIES + (0 if precision.is_none else HALF_COPIES)
+    return FLOAT_BYTES * copies * costs.weights + max(number_bytes(precision) * step, FLOAT_BYTES * looked)
 
 
 def _evaluated_bytes(cohort: Cohort) -> int:

@@ -29,6 +29,7 @@ from bench.factors import (
     misfit_of_channels,
     misfit_of_heads,
     misfit_of_query_key,
+    misfit_of_scale,
     misfit_of_targets,
     show,
 )
@@ -457,4 +458,5 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("initializer", "bias_initializer"), _critical_draws_biases),
     (("warmup", "steps"), _warmup_ends),
     (("learning_rate", "schedule"), _schedule_falls),
+    (("precision",), misfit_of_scale),
 )

@@ -23,8 +23,8 @@ def test_order_of_factors_and_what_shares_a_graph() -> None:
         "normalization", "skip", "cell", "recurrent_initializer", "gate_bias", "direction", "truncate",
         "kernel_size", "padding", "downsample", "head_pool", "heads", "feed_forward", "block", "sublayers", "query_key",
         "attention_gain", "logit_scale", "causal", "position", "embedding_initializer", "loss", "label_smoothing",
-        "clipping", "regularization", "dropout", "optimizer", "learning_rate", "warmup", "schedule", "batch_size",
-        "steps",
+        "clipping", "regularization", "dropout", "precision", "optimizer", "learning_rate", "warmup", "schedule",
+        "batch_size", "steps",
     ]  # fmt: skip
     on_the_run_axis = {name for name, factor in FACTORS.items() if factor.place is Place.RUN}
     assert on_the_run_axis == {

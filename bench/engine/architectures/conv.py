@@ -20,12 +20,13 @@ import keras
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.datasets import check_sample
 from bench.engine.layers import CircularPadding
+from bench.engine.precision import model_input
 from bench.engine.response import FIXUP, Structure, before_layer, branch_of, is_known, make_response, number
 from bench.errors import DataError
 from bench.factors import Choice, halves_before, layers_of_blocks, misfit_in_space, sizes_of_layers
 
 OF_BLOCK = (  # the factors that a block depends on
-    "activation", "normalization", "skip", "width", "kernel_size", "padding", "downsample",
+    "activation", "normalization", "skip", "width", "kernel_size", "padding", "downsample", "precision",
 )  # fmt: skip
 LAYERS = {  # by the axes of a sample's positions
     "convolution": {1: keras.layers.Conv1D, 2: keras.layers.Conv2D},
@@ -91,7 +92,7 @@ def _convolution(structure: Structure, shape: tuple[int, ...], *, halves: bool, 
     """From h [B, positions..., channels] to z, with every second position along each axis where it `halves`."""
     axes, kernel, downsample = len(shape) - 1, number(structure, "kernel_size"), structure["downsample"].name
     strided, circular = halves and downsample == "stride", structure["padding"].name == "circular"
-    inputs = keras.Input(shape)
+    inputs = model_input(shape)
     h = before_layer(structure, inputs) if in_block else inputs
     if halves and not strided:
         h = _halved(downsample, h)
@@ -113,7 +114,7 @@ def _halved(downsample: str, h: Any) -> Any:
 
 
 def _head(structure: Structure, shape: tuple[int, ...], outputs: int) -> keras.Model:
-    inputs = keras.Input(shape)
+    inputs = model_input(shape)
     flat = structure["head_pool"].name == "flatten"
     pool = keras.layers.Flatten() if flat else LAYERS["global_average"][len(shape) - 1]()
     return keras.Model(inputs, keras.layers.Dense(outputs)(before_layer(structure, pool(inputs))))

@@ -12,10 +12,11 @@ import keras
 
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.layers import WeightNormalizedDense
+from bench.engine.precision import model_input
 from bench.engine.response import FIXUP, Structure, before_layer, branch_of, is_known, make_response, number
 from bench.factors import Choice, layers_of_blocks
 
-OF_BLOCK = ("activation", "normalization", "skip", "width")  # the factors that a block depends on
+OF_BLOCK = ("activation", "normalization", "skip", "width", "precision")  # the factors that a block depends on
 
 
 def build(structure: Structure, input_shape: tuple[int, ...], outputs: int) -> Network:
@@ -62,6 +63,6 @@ def _shared_block(of_block: tuple[tuple[str, Choice], ...], fan_in: int, layers:
 def _dense(structure: Structure, fan_in: int, units: int, *, head: bool = False, in_block: bool = False) -> keras.Model:
     weight_normalized = structure["normalization"].name == "weight_normalization" and not head
     dense = WeightNormalizedDense if weight_normalized else keras.layers.Dense
-    inputs = keras.Input((fan_in,))
+    inputs = model_input((fan_in,))
     h = before_layer(structure, inputs) if head or in_block else inputs
     return keras.Model(inputs, dense(units, use_bias=head or structure["skip"].name != FIXUP)(h))

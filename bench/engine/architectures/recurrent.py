@@ -18,6 +18,7 @@ import keras
 from bench.engine.activations import make_activation
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.datasets import check_sample, kind_of
+from bench.engine.precision import model_input
 from bench.engine.recurrence import CELLS, NormalizedWeights, Phi, RecurrentPass, Sides, both_ways
 from bench.errors import DataError
 from bench.factors import Choice, DataKind, directions_of, moments
@@ -51,7 +52,7 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
             own_pass = partial(both_ways, own_pass)
         weights.build((None, length, ways * width if index else input_shape[1]))
         stages.append(Stage(Block((Layer(weights, keras.layers.Identity(), activation),)), 1, own_pass))
-    h = keras.Input((length, ways * width) if each else (ways * width,))
+    h = model_input((length, ways * width) if each else (ways * width,))
     answers = keras.layers.Dense(outputs // length if each else outputs)(h)
     head = keras.Model(h, keras.layers.Reshape((outputs,))(answers) if each else answers)
     return Network(tuple(stages), head, flattens=False, length=length)

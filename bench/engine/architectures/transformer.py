@@ -27,10 +27,11 @@ from bench.engine.attention import (
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.datasets import check_sample, vocabulary_of
 from bench.engine.datasets import kind_of as kind_of_targets
+from bench.engine.precision import model_input
 from bench.errors import DataError
 from bench.factors import ATTENTION, FACTORS, Choice, DataKind, is_causal, sublayer_kinds
 
-OF_BLOCK = ("activation", "width", "heads", "feed_forward", "sublayers", "query_key", "logit_scale")
+OF_BLOCK = ("activation", "width", "heads", "feed_forward", "sublayers", "query_key", "logit_scale", "precision")
 
 
 class Variables(keras.layers.Layer):
@@ -114,7 +115,7 @@ def _stage(sublayers: tuple[Sublayer, ...], count: int, depth: int, embedding: E
 
 
 def _head(kind: Kind, shape: tuple[int, int], outputs: int, *, each: bool) -> keras.Model:
-    x = keras.Input(shape)
+    x = model_input(shape)
     h = x if each else x[:, -1]
     h = keras.layers.LayerNormalization()(h) if kind.final else h
     answers = keras.layers.Dense(outputs // shape[0] if each else outputs)(h)

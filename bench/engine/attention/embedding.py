@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from bench.engine.precision import widened
+
 PERIOD = 10_000.0  # of the slowest wave, over 2 pi
 
 Weights = dict[str, tf.Tensor]
@@ -40,8 +42,9 @@ class Embedding:
             found = {"feature_embedding": (self.features, self.width), "feature_embedding_bias": (self.width,)}
         return found | ({"position_embedding": (self.length, self.width)} if self.position == "learned" else {})
 
-    def forward(self, x: tf.Tensor, weights: Weights) -> tf.Tensor:
-        """The stream [R, B, T, d] of samples [R, B, T] in whole numbers, or [R, B, T, features]."""
+    def forward(self, x: tf.Tensor, weights: Weights, dtype: tf.DType) -> tf.Tensor:
+        """The stream [R, B, T, d], in these numbers, of samples [R, B, T] in whole ones, or [R, B, T, features]."""
+        weights = {name: tf.cast(each, dtype) for name, each in weights.items()}
         runs, samples = x.shape[:2]
         if self.tokens:
             stream = tf.gather(weights["token_embedding"], x, batch_dims=1)
@@ -51,7 +54,7 @@ class Embedding:
             stream = tf.reshape(stream, [runs, samples, self.length, self.width])
         if self.position == "learned":
             return stream + weights["position_embedding"][:, None]
-        return stream + waves(self.length, self.width) if self.position == "sinusoidal" else stream
+        return stream + tf.cast(waves(self.length, self.width), dtype) if self.position == "sinusoidal" else stream
 
     def backward(self, x: tf.Tensor, d_stream: tf.Tensor) -> Weights:
         """Its variables' gradients, [R, ...], from that for the stream; the same bit by bit whatever runs beside it."""
@@ -60,17 +63,17 @@ class Embedding:
         if self.tokens:  # a sum of each token's rows in their order, as no scattered addition promises
             rows = tf.reshape(x, [runs, -1]) + tf.range(runs)[:, None] * self.tokens
             sums = tf.math.unsorted_segment_sum(
-                tf.reshape(flat, [-1, self.width]), tf.reshape(rows, [-1]), runs * self.tokens
+                tf.reshape(widened(flat), [-1, self.width]), tf.reshape(rows, [-1]), runs * self.tokens
             )
             found = {"token_embedding": tf.reshape(sums, [runs, self.tokens, self.width])}
         else:
             features = tf.reshape(x, [runs, -1, self.features])
             found = {
-                "feature_embedding": tf.matmul(features, flat, transpose_a=True),
-                "feature_embedding_bias": tf.reduce_sum(flat, axis=1),
+                "feature_embedding": widened(tf.matmul(features, flat, transpose_a=True)),
+                "feature_embedding_bias": widened(tf.reduce_sum(flat, axis=1)),
             }
         if self.position == "learned":
-            found["position_embedding"] = tf.reduce_sum(d_stream, axis=1)
+            found["position_embedding"] = widened(tf.reduce_sum(d_stream, axis=1))
         return found
 
 

@@ -9,10 +9,15 @@ from __future__ import annotations
 import tensorflow as tf
 
 from bench.engine.attention.query_key import EPSILON
+from bench.engine.precision import widened
 
 
 def standard(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each token at mean 0 and variance 1, and what it was multiplied by for that, [R, tokens, 1]."""
+    """Each token at mean 0 and variance 1, and what it was multiplied by for that, [R, tokens, 1].
+
+    As in Keras, half precision is widened for it, and what leaves the normalization is as what entered.
+    """
+    x = widened(x)
     centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
     root = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + EPSILON)
     return centred * root, root
@@ -20,7 +25,7 @@ def standard(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 def scaled(unit: tf.Tensor, gain: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
     """The normalization's output of standard tokens."""
-    return unit * gain[:, None] + offset[:, None]
+    return tf.cast(unit * widened(gain)[:, None] + widened(offset)[:, None], gain.dtype)
 
 
 def normalized(x: tf.Tensor, gain: tf.Tensor, offset: tf.Tensor) -> tf.Tensor:
@@ -39,8 +44,9 @@ def normalized_back(
         found: what `standard` returned.
     """
     unit, root = found
+    numbers, gain, dy = dy.dtype, widened(gain), widened(dy)
     along = dy * unit
     g = dy * gain[:, None]
     pulled = tf.reduce_mean(along * gain[:, None], axis=-1, keepdims=True)
     dx = root * (g - tf.reduce_mean(g, axis=-1, keepdims=True) - unit * pulled)
-    return dx, tf.reduce_sum(along, axis=1), tf.reduce_sum(dy, axis=1)
+    return tf.cast(dx, numbers), tf.reduce_sum(along, axis=1), tf.reduce_sum(dy, axis=1)

@@ -63,7 +63,7 @@ class TransformerPass:
 
     def forward(self, carry: Carry, *, training: bool = True) -> tuple[Carry, Any]:
         """See `passes.Pass`."""
-        room = [self.blocks.empty(1 + each.keeps if training else 0) for each in self.sublayers]
+        room = [self.blocks.empty(1 + each.keeps if training else 0, self.settings.dtype) for each in self.sublayers]
 
         def run(i: Any, j: int, given: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
             if not training:
@@ -154,7 +154,7 @@ class TransformerPass:
         weights = self._weights()
         if self.embedding is not None:
             values = [variable.value[0] for variable in self.stacks[0].affine[: self._embedded]]
-            x = self.embedding.forward(x, dict(zip(self.embedding.shapes(), values, strict=True)))
+            x = self.embedding.forward(x, dict(zip(self.embedding.shapes(), values, strict=True)), self.settings.dtype)
 
         def body(i: Any, x: Any, kept: Any) -> Any:
             kept, first = list(kept), x
@@ -182,7 +182,7 @@ class TransformerPass:
 
     def _drop(self, x: tf.Tensor, i: Any, j: int) -> tf.Tensor | None:
         """What dropout multiplies a branch by."""
-        return self.drop(x.shape[1:], i * len(self.sublayers) + j) if self.drop else None
+        return tf.cast(self.drop(x.shape[1:], i * len(self.sublayers) + j), x.dtype) if self.drop else None
 
 
 def _slope(sublayer: Sublayer, said: Said) -> tf.Tensor:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bench.engine.precision import widened
 from bench.factors import Choice
 
 EPSILON = 1e-3  # of Keras's LayerNormalization
@@ -74,9 +75,11 @@ def _layer_normalized(q: tf.Tensor, k: tf.Tensor, gains: Sequence[tf.Tensor]) ->
     """
     each = []
     for x, gain in zip((q, k), gains, strict=True):
-        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        wide = widened(x)
+        centred = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
         variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
-        each.append(centred * tf.math.rsqrt(variance + EPSILON) * gain[:, None, None, None])
+        ready = centred * tf.math.rsqrt(variance + EPSILON) * widened(gain)[:, None, None, None]
+        each.append(tf.cast(ready, x.dtype))
     return each[0], each[1]
 
 
@@ -85,8 +88,9 @@ def _l2_normalized(q: tf.Tensor, k: tf.Tensor, gains: Sequence[tf.Tensor]) -> Pa
 
     Source: Henry et al. 2020 (arXiv:2010.04245); Keras's `UnitNormalization`.
     """
+    squares = [tf.reduce_sum(tf.square(widened(x)), axis=-1, keepdims=True) for x in (q, k)]
     unit = [
-        x * tf.math.rsqrt(tf.maximum(tf.reduce_sum(tf.square(x), axis=-1, keepdims=True), SMALLEST_SQUARE))
-        for x in (q, k)
+        x * tf.cast(tf.math.rsqrt(tf.maximum(square, SMALLEST_SQUARE)), x.dtype)
+        for x, square in zip((q, k), squares, strict=True)
     ]
     return unit[0] * gains[0][:, None, None, None, None], unit[1]

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from bench.engine.attention.heads import Heads, Kept, logits, scores
 from bench.engine.clipping import variable_norms
+from bench.engine.precision import widened
 
 KERNELS = ("query_kernel", "key_kernel", "value_kernel", "output_kernel")
 
@@ -29,8 +30,9 @@ def head_columns(heads: Heads, kept: Kept, gradients: Mapping[str, tf.Tensor]) -
         kept: what `attend` kept.
         gradients: of the loss for the kernels of `KERNELS`, [R, d, d], heads side by side.
     """
-    weights, products, visible = kept[3], scores(kept), heads.seen
-    entropy = -_wide(tf.reduce_sum(tf.math.multiply_no_nan(tf.nn.log_softmax(logits(heads, kept)), weights), axis=-1))
+    weights, products, visible = widened(kept[3]), widened(scores(kept)), heads.seen
+    shares = tf.nn.log_softmax(widened(logits(heads, kept)))
+    entropy = -_wide(tf.reduce_sum(tf.math.multiply_no_nan(shares, weights), axis=-1))
     share = visible.sum(axis=1) > 1
     of_share = np.where(share, 1.0 / np.log(np.maximum(visible.sum(axis=1), 2)), 0.0) / max(share.sum(), 1)
     seen = _wide(tf.where(visible, products, 0.0))
@@ -49,7 +51,10 @@ def head_columns(heads: Heads, kept: Kept, gradients: Mapping[str, tf.Tensor]) -
 
 def _kernel_norms(heads: Heads, gradients: Mapping[str, tf.Tensor]) -> list[tf.Tensor]:
     """The norm of each head's part of each kernel's gradient, [h, R]: columns, and of the output's kernel rows."""
-    parts = [tf.stack(tf.split(gradients[name], heads.count, axis=1 if name == KERNELS[-1] else 2)) for name in KERNELS]
+    parts = [
+        tf.stack(tf.split(widened(gradients[name]), heads.count, axis=1 if name == KERNELS[-1] else 2))
+        for name in KERNELS
+    ]
     return variable_norms(parts)
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from bench.engine.precision import widened
+
 FIRST_ITERATIONS = 100
 SMALLEST = 1e-12
 
@@ -23,9 +25,11 @@ def followed(kernel: tf.Tensor, direction: tf.Tensor) -> tuple[tf.Tensor, tf.Ten
 
 def with_norm(kernel: tf.Tensor, gain: tf.Tensor, direction: tf.Tensor) -> tf.Tensor:
     """The kernel that a layer multiplies by, gain [R] over sigma times its own; singular vectors have no gradient."""
+    numbers = kernel.dtype
+    kernel, gain, direction = widened(kernel), widened(gain), widened(direction)
     left, right = (tf.stop_gradient(each) for each in followed(kernel, direction))
     sigma = tf.reduce_sum(left * tf.matmul(kernel, right[..., None])[..., 0], axis=-1)
-    return kernel * (gain / tf.maximum(sigma, SMALLEST))[:, None, None]
+    return tf.cast(kernel * (gain / tf.maximum(sigma, SMALLEST))[:, None, None], numbers)
 
 
 def first_directions(kernels: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from bench.engine.attention.spectral import with_norm
 from bench.engine.inside import ATTENTION_COLUMNS
 from bench.engine.lifting import traced_once
 from bench.engine.passes import Watch
+from bench.engine.precision import widened
 from bench.engine.signal import look
 from bench.factors import ATTENTION
 
@@ -197,19 +198,19 @@ class Sublayer:
     @cached_property
     def forward(self) -> Callable[..., tf.Tensor]:
         """The sub-layer traced once: (x, variables and states in order, entered, drop) to the stream that leaves."""
-        return traced_once(lambda x, values, *more: self(x, self._named(values), *more).y)
+        return traced_once(lambda x, values, *more: self(x, self._named(values, x.dtype), *more).y)
 
     @cached_property
     def told(self) -> Callable[..., Said]:
         """The same to all that it makes of the stream."""
-        return traced_once(lambda x, values, *more: self(x, self._named(values), *more))
+        return traced_once(lambda x, values, *more: self(x, self._named(values, x.dtype), *more))
 
     @cached_property
     def trained(self) -> Callable[..., tuple[tf.Tensor, list[tf.Tensor]]]:
         """The same to the stream that leaves and what the way back needs."""
 
         def run(x: Any, values: Any, *more: Any) -> Any:
-            said = self(x, self._named(values), *more)
+            said = self(x, self._named(values, x.dtype), *more)
             return said.y, self.kept(said)
 
         return traced_once(run)
@@ -224,13 +225,13 @@ class Sublayer:
         """
 
         def run(x: Any, values: Any, drop: Any, kept: Any, dy: Any, watch: Watch) -> Any:  # noqa: PLR0913
-            found = self.back(x, self._named(values), drop, kept, dy)
+            found = self.back(x, self._named(values, x.dtype), drop, kept, dy)
             signal = [tf.reshape(each, x.shape) for each in (found.s, found.branch)]
             seen = look(signal, watch.measure, watch.member)
             entered = [signal[0]] if self.adds_entered else []
             return (
                 found.x,
-                [found.weights[name] for name in self.shapes()],
+                [widened(found.weights[name]) for name in self.shapes()],
                 entered,
                 seen,
                 self._heads(kept, found, watch),
@@ -252,8 +253,8 @@ class Sublayer:
             )
         ]
 
-    def _named(self, values: Sequence[tf.Tensor]) -> Weights:
-        return dict(zip([*self.shapes(), *self.states()], values, strict=True))
+    def _named(self, values: Sequence[tf.Tensor], dtype: tf.DType) -> Weights:
+        return dict(zip([*self.shapes(), *self.states()], [tf.cast(each, dtype) for each in values], strict=True))
 
     def _flat(self, x: tf.Tensor) -> tf.Tensor:
         return tf.reshape(x, [x.shape[0], -1, self.width])

@@ -9,6 +9,8 @@ import math
 
 import tensorflow as tf
 
+from bench.engine.precision import widened
+
 TOKEN_STATISTICS = ("token_cosine", "token_distance", "rank_residual")
 
 
@@ -20,6 +22,7 @@ def token_statistics(stream: tf.Tensor) -> tf.Tensor:
     in no pair; NaN where no sample has a pair. The residual is |X - 1 mean|_F / |X|_F of a sample's X [T, d].
     Source: Dong, Cordonnier & Loukas 2021 (arXiv:2103.03404), who take another norm of the residual.
     """
+    stream = widened(stream)
     largest = tf.reduce_max(tf.abs(stream), axis=[2, 3], keepdims=True)
     x = tf.math.divide_no_nan(stream, largest)
     norms = tf.norm(x, axis=-1, keepdims=True)

@@ -3,7 +3,8 @@
 Each sum of products of a time step is normalized by itself, over the n units of a sample: W x_t + U h_{t-1} of each
 gate, and of a GRU's candidate, where the reset gate stands between them, W x_t and U h_{t-1} apart. Then come a gain,
 which starts at 1, and the layer's bias, which so is the offset: z = gain (a - mean) / sqrt(variance + epsilon) + bias.
-The states are left alone, an LSTM's cell too, so that what it carries is not scaled at each step.
+The states are left alone, an LSTM's cell too, so that what it carries is not scaled at each step. Half precision is
+widened for it, as in Keras's LayerNormalization.
 
 Source: Ba, Kiros & Hinton 2016 (arXiv:1607.06450), equation 4, and for a GRU's candidate the appendix; gate by gate as
 in TensorFlow 1's `LayerNormBasicLSTMCell`.
@@ -17,6 +18,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bench.engine.precision import widened
 from bench.engine.recurrence.cells import Cell
 
 EPSILON = 1e-3  # of Keras's LayerNormalization
@@ -53,20 +55,21 @@ class Normalization:
 
     def forward(self, sums: tf.Tensor) -> tuple[tf.Tensor, tuple[tf.Tensor, tf.Tensor]]:
         """Z of sums [..., R, B, n x blocks], and what is kept: the normalized sums, and 1 / deviation [..., blocks]."""
-        apart = self._apart(sums)
+        apart = self._apart(widened(sums))
         mean, variance = tf.nn.moments(apart, axes=[-1], keepdims=True)
         inverse = tf.math.rsqrt(variance + EPSILON)
         hat = tf.reshape((apart - mean) * inverse, sums.shape)
-        return hat * self.gain + self.offset, (hat, inverse[..., 0])
+        return tf.cast(hat * self.gain + self.offset, sums.dtype), (hat, inverse[..., 0])
 
     def back(self, dz: tf.Tensor, kept: tuple[tf.Tensor, ...]) -> tuple[tf.Tensor, tf.Tensor]:
         """From the gradient for z to those for the sums and, as [R, 2, n x blocks], for gain and offset."""
-        hat, inverse = kept
+        (hat, inverse), numbers = kept, dz.dtype
+        dz = widened(dz)
         own = tf.stack([tf.reduce_sum(dz * hat, axis=1), tf.reduce_sum(dz, axis=1)], axis=1)
         apart, hats = self._apart(dz * self.gain), self._apart(hat)
         along = tf.reduce_mean(apart * hats, axis=-1, keepdims=True)
         left = apart - tf.reduce_mean(apart, axis=-1, keepdims=True) - hats * along
-        return tf.reshape(left * inverse[..., None], dz.shape), own
+        return tf.cast(tf.reshape(left * inverse[..., None], dz.shape), numbers), own
 
     def _apart(self, tensor: tf.Tensor) -> tf.Tensor:
         """[..., n x blocks] as [..., blocks, n]."""

@@ -83,8 +83,8 @@ class RecurrentPass:
         x = tf.transpose(carry[1], [2, 0, 1, 3])
         steps, runs, samples, features = x.shape
         given = tf.TensorArray(x.dtype, steps, element_shape=x.shape[1:]).unstack(x)
-        (weights, normalization), one = self._weights(features), tf.ones([runs, samples, 1])
-        start = (tf.zeros([runs, samples, self._units]),) * self.cell.states
+        (weights, normalization), one = self._weights(features, x.dtype), tf.ones([runs, samples, 1], x.dtype)
+        start = (tf.zeros([runs, samples, self._units], x.dtype),) * self.cell.states
 
         def body(t: Any, state: Any, arrays: Any) -> Any:
             read = tf.concat([given.read(t), one, state[0]], axis=-1)
@@ -117,7 +117,7 @@ class RecurrentPass:
         outer, inner = (
             tf.transpose(side, [0, 2, 1]) for side in (saved.weights[:, :features], saved.weights[:, features + 1 :])
         )
-        zero = (tf.zeros([runs, samples, self._units]),) * cell.states
+        zero = (tf.zeros([runs, samples, self._units], dh.dtype),) * cell.states
         given, carried, passing = None, (dh, *zero[1:]), self._passing(steps)
         if self.sequences:
             given = tf.TensorArray(dh.dtype, steps, element_shape=zero[0].shape).unstack(tf.transpose(dh, [2, 0, 1, 3]))
@@ -136,20 +136,22 @@ class RecurrentPass:
             carried = (through if entering[0] is None else entering[0] + through, *entering[1:])
             if passing is not None:
                 carried = tuple(tf.where(passing[t], each, 0.0) for each in carried)
-            found = (found[0] + tf.matmul(saved.given.read(t), dz, transpose_a=True), *found[1:])
+            term = tf.matmul(saved.given.read(t), dz, transpose_a=True)
+            found = (found[0] + tf.cast(term, tf.float32), *found[1:])
             values = [dz, total[0], *([] if self.reads_data else [tf.matmul(dz, outer)]), *(total[1:] if timed else ())]
             return k + 1, carried, found, [array.write(t, value) for array, value in zip(arrays, values, strict=True)]
 
         widths = [saved.weights.shape[-1], self._units, *([] if self.reads_data else [features])]
         widths += [self._units] * (cell.states - 1) if timed else []
-        room = partial(tf.TensorArray, tf.float32, steps, clear_after_read=False)
+        room = partial(tf.TensorArray, dh.dtype, steps, clear_after_read=False)
         arrays = [room(element_shape=[runs, samples, width]) for width in widths]
-        sums = tf.zeros_like(saved.weights), *([] if norm is None else [tf.zeros_like(saved.weights[:, :2])])
+        sum_of = partial(tf.zeros_like, dtype=tf.float32)
+        sums = sum_of(saved.weights), *([] if norm is None else [sum_of(saved.weights[:, :2])])
         start = (0, carried, sums, arrays)
         _, _, found, arrays = tf.while_loop(
             lambda k, *_: k < steps, body, start, maximum_iterations=steps, parallel_iterations=1
         )
-        d_x = tf.zeros([]) if self.reads_data else tf.transpose(arrays[2].stack(), [1, 2, 0, 3])
+        d_x = tf.zeros([], dh.dtype) if self.reads_data else tf.transpose(arrays[2].stack(), [1, 2, 0, 3])
         gradients = part(cell, self.stacks[0], found[0], *found[1:])
         in_time = partial(self._in_time, arrays)
         seen = looked(in_time, (runs, samples), watch)
@@ -222,28 +224,29 @@ class RecurrentPass:
             return None
         return tf.not_equal(tf.math.floormod(tf.range(steps, dtype=tf.float32)[:, None], windows), 0.0)[..., None, None]
 
-    def _weights(self, features: int) -> tuple[tf.Tensor, Normalization | None]:
-        """J, and the normalization of its product; the bias then is none of J but what is added behind."""
+    def _weights(self, features: int, dtype: tf.DType) -> tuple[tf.Tensor, Normalization | None]:
+        """J in these numbers, and the normalization of its product; then the bias is none of J but added behind."""
         weights, gain = join(self.cell, self.stacks[0]), self.stacks[0].weights.get("gain")
         if gain is None:
-            return weights, None
+            return tf.cast(weights, dtype), None
         outer, bias, inner = tf.split(weights, [features, 1, weights.shape[1] - features - 1], axis=1)
         normalization = Normalization(len(self.cell.blocks), gain.value[0][:, None], bias)
-        return tf.concat([outer, tf.zeros_like(bias), inner], axis=1), normalization
+        return tf.cast(tf.concat([outer, tf.zeros_like(bias), inner], axis=1), dtype), normalization
 
     def _arrays(self, steps: int, start: State, weights: tf.Tensor, *, training: bool) -> list[tf.TensorArray]:
         shape = start[0].shape
 
-        def room(count: int, wide: int) -> tf.TensorArray:
-            return tf.TensorArray(tf.float32, count, clear_after_read=False, element_shape=[*shape[:-1], wide])
+        def room(count: int, wide: int, dtype: tf.DType = weights.dtype) -> tf.TensorArray:
+            return tf.TensorArray(dtype, count, clear_after_read=False, element_shape=[*shape[:-1], wide])
 
         if not training:
             return [room(steps, shape[-1])] if self.sequences else []
         state = [room(steps + 1, shape[-1]).write(0, each) for each in start]
         kept = [shape[-1]] * (self.cell.kept + (not self.phi.by_value))
+        arrays = [*state, *(room(steps, wide) for wide in (weights.shape[1], *kept))]
         if "gain" in self.stacks[0].weights:
-            kept += [weights.shape[2], len(self.cell.blocks)]
-        return [*state, *(room(steps, wide) for wide in (weights.shape[1], *kept))]
+            arrays += [room(steps, wide, tf.float32) for wide in (weights.shape[2], len(self.cell.blocks))]
+        return arrays
 
     def taps(self, saved: Kept) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """z, u and h at every step, [T, R, B, ...]."""

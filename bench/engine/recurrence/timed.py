@@ -11,6 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from bench.engine.clipping import variable_norms
+from bench.engine.precision import widened
 from bench.engine.signal import sample_norms
 from bench.schema import OPEN_GATE
 
@@ -47,7 +48,7 @@ def columns_at(gradients: Gradients, before: tf.Tensor, after: tf.Tensor, gate: 
     """
     d_state, d_cell, d_inputs, d_inner = gradients
     absent = tf.fill([d_state.shape[0]], tf.constant(float("nan"), tf.float64))
-    (term,) = variable_norms([tf.matmul(before, d_inner, transpose_a=True)[None]])
+    (term,) = variable_norms([widened(tf.matmul(before, d_inner, transpose_a=True))[None]])
     of_gate = [absent, absent]
     if gate is not None:
         outside = (gate < OPEN_GATE[0]) | (gate > OPEN_GATE[1])
