@@ -37,6 +37,49 @@ RECURRENT = suite_text(
     clipping=["none", "global_norm"],
 )  # fmt: skip
 
+# Images of 8 x 8: what depth does without a skip connection, and what zeros take at their borders.
+CONV = suite_text(
+    "conv", "How deep do convolutions train without a skip connection?", 3,
+    {"architecture": "conv", "width": 8, "activation": "relu", "initializer": "glorot_normal", "steps": 60},
+    depth=[4, 30], skip=["none", "residual"], padding=["same", "circular"], learning_rate=[0.01, 0.1],
+) + "[record]\npositions = { at = [0] }\n"  # fmt: skip
+
+# Sequences to be reversed: no_norm with a large start explodes, whatever the warm-up.
+TRANSFORMER = suite_text(
+    "transformer", "Which block trains deep without a warm-up?", 3,
+    {
+        "architecture": "transformer", "dataset": {"level": "reverse", "length": 8, "symbols": 8}, "width": 8,
+        "heads": 2, "activation": "linear", "initializer": {"level": "orthogonal", "gain": 1.7}, "steps": 60,
+    },
+    depth=[2, 16], block=["pre_norm", "no_norm"], warmup=["none", {"level": "linear", "steps": 10}],
+    learning_rate=[0.01, 0.1],
+) + "[record]\nattention = { log_spaced = 6 }\nparameter_groups = { at = [0] }\n"  # fmt: skip
+
+# Three architectures on one page: what is said of each must be true of it.
+MIXED = """
+[suite]
+name = "mixed"
+question = "Which network learns from rows of digits?"
+replicates = 3
+[factors]
+depth = [2, 12]
+learning_rate = [0.01, 0.1]
+[fixed]
+dataset = "digits_rows"
+width = 8
+activation = "relu"
+steps = 60
+[[include]]
+architecture = "conv"
+skip = ["none", "residual"]
+[[include]]
+architecture = "transformer"
+heads = 2
+[record]
+attention = { at = [0, 10, "last"] }
+positions = { at = [0] }
+"""
+
 
 @dataclass(frozen=True)
 class DryResults:

@@ -12,6 +12,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from bench.analysis.parts import commonest_place
+
 Pairs = tuple[tuple[str, str], ...]  # factor and level
 MOST_TRAINED = 0.05  # of the runs of a way to fail
 WAYS = 3
@@ -26,7 +28,7 @@ class Way:
     """A way to fail: its levels, the depths at which it does (none named where it is all), and what became of it.
 
     `mechanism` is the commonest cause of the runs that did not train, in `shown` of `lost`; `step` and `layer` are the
-    median step and the commonest layer at which it was seen, null where it has none.
+    median step, null where it has none, and the commonest layer at which it was seen, in words.
     """
 
     terms: Terms
@@ -37,7 +39,7 @@ class Way:
     shown: int
     lost: int
     step: float = np.nan
-    layer: float = np.nan
+    layer: str = ""
 
 
 def ways_to_fail(runs: pd.DataFrame, levels: Mapping[str, Sequence[str]], causes: pd.DataFrame) -> list[Way]:
@@ -122,7 +124,5 @@ def _way(terms: Terms, depths: tuple[str, ...], runs: pd.DataFrame, causes: pd.D
     names = known["cause"].astype(object).where(known["cause"].notna().to_numpy(bool), LEARNED)
     common = str(names.value_counts().index[0])
     own = known[(names == common).to_numpy(bool)]
-    layers = own["layer"].dropna()
     step = float(own["step"].astype(float).median()) if own["step"].notna().any() else np.nan
-    layer = float(layers.mode().iloc[0]) if len(layers) else np.nan
-    return Way(terms, depths, len(runs), len(runs) - len(lost), common, len(own), len(lost), step, layer)
+    return Way(terms, depths, len(runs), len(runs) - len(lost), common, len(own), len(lost), step, commonest_place(own))

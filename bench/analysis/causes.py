@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import among_tokens, signs
+from bench.analysis.parts import places_of
 from bench.analysis.signs import Records
 from bench.analysis.tables import Tables
 from bench.analysis.through_time import GROWN, LEFT_DECADES
@@ -176,7 +177,9 @@ class Signs:
         self.records.settle(table)
 
     def all(self) -> pd.DataFrame:
-        """One row a run and rule that holds, the first cause of each run first: `COLUMNS`, `rule` and `tensor`."""
+        """One row a run and rule that holds, the first cause of each run first: `COLUMNS`, `rule`, `tensor` and
+        `place`, the layer in words.
+        """
         for table in dict.fromkeys(rule.table for rule in RULES):
             self.settle(table)
         found = pd.concat([self._found[index] for index in range(len(RULES))], ignore_index=True)
@@ -189,11 +192,12 @@ class Signs:
         tensor = found["tensor"] if "tensor" in found else pd.Series(None, index=found.index, dtype=object)
         run_id = self.records.runs.to_numpy()[found["run"]]
         made = found.assign(run_id=run_id, cause=causes, layer=layer, tensor=tensor)
-        return made[[*COLUMNS, "rule", "tensor"]]
+        made["place"] = places_of(made["layer"], made["run_id"], self.records.tables["runs"])
+        return made[[*COLUMNS, "rule", "tensor", "place"]]
 
 
 def causes_of(tables: Tables, judged: pd.DataFrame, found: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The cause of each run that did not learn, diverged or failed, in the order of `judged`: `COLUMNS`.
+    """The cause of each run that did not learn, diverged or failed, in the order of `judged`: `COLUMNS` and `place`.
 
     Layer, step, value and threshold are missing where a cause has none. No such run is without a row: where no rule
     holds its cause is not known.
@@ -206,10 +210,11 @@ def causes_of(tables: Tables, judged: pd.DataFrame, found: pd.DataFrame | None =
     found = Signs(tables).all() if found is None else found
     bad = judged[judged["outcome"].isin([Outcome.NOT_LEARNED, Outcome.DIVERGED, Outcome.FAILED])]
     ids = pd.Index(bad["run_id"].astype(str))
-    first = found.drop_duplicates("run_id").set_index("run_id")[list(COLUMNS[1:])].reindex(ids)
+    first = found.drop_duplicates("run_id").set_index("run_id")[[*COLUMNS[1:], "place"]].reindex(ids)
     first["step"] = first["step"].astype("Int64")
     failed = (bad["outcome"] == Outcome.FAILED).to_numpy(bool)
     first.loc[failed, COLUMNS[2:]] = pd.NA
+    first["place"] = first["place"].where(~pd.Series(failed, first.index), "").fillna("")
     first["cause"] = np.where(failed, str(Cause.FAILED), first["cause"].fillna(str(Cause.UNKNOWN)))
     return first.rename_axis("run_id").reset_index()
 
@@ -228,6 +233,6 @@ def helping(sign: pd.Series) -> str:
 def evidence(sign: pd.Series) -> str:
     """A sign in words: where, what was measured and what the rule asks for; `sign` is a row of `Signs.all`."""
     rule = RULES[int(sign["rule"])]
-    layer = "" if pd.isna(sign["layer"]) else f"layer {sign['layer']}, "
+    place = f"{sign['place']}, " if sign["place"] else ""
     said = rule.said.format(value=number(sign["value"]), threshold=number(sign["threshold"]), tensor=sign["tensor"])
-    return f"{layer}step {number(int(sign['step']))}: {said}"
+    return f"{place}step {number(int(sign['step']))}: {said}"

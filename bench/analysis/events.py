@@ -5,23 +5,27 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from bench.analysis.parts import places_of
 from bench.analysis.recurrent import sequence_length
 
 
 def places(events: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     """Of each row of `divergence_events` its tensor and where: `pre-activation of layer 0 at time step 37 of 50`.
 
+    Of a transformer it says `pre-activation of block 3's attention`.
+
     Args:
         events: the rows.
-        runs: of the table `runs` at least theirs, for the length of their sequences.
+        runs: of the table `runs` at least theirs, for the length of their sequences and what their layers are.
     """
     datasets = runs.set_index(runs["run_id"].astype(str))["dataset"].astype(str)
     lengths = [sequence_length(datasets[run]) for run in events["run_id"].astype(str)]
     unknown = pd.Series(np.nan, index=events.index)  # of results without that column
     layers, times = (events.get(name, unknown).astype("Float64") for name in ("layer_index", "time"))
+    parts = places_of(layers, events["run_id"], runs)
     return [
-        f"{tensor}{'' if pd.isna(layer) else f' of layer {int(layer)}'}{'' if pd.isna(time) else _at(time, length)}"
-        for tensor, layer, time, length in zip(events["tensor"], layers, times, lengths, strict=True)
+        f"{tensor}{f' of {place}' if place else ''}{'' if pd.isna(time) else _at(time, length)}"
+        for tensor, place, time, length in zip(events["tensor"], parts, times, lengths, strict=True)
     ]
 
 

@@ -18,7 +18,7 @@ from bench.analysis.estimates import clustered_wilson, with_lost_counted
 from bench.analysis.learned import loss_decides
 from bench.analysis.quantities import seconds_per_step
 from bench.analysis.verdicts import Outcome
-from bench.factors import FACTORS, default_level, level_name
+from bench.factors import FACTORS, ArchitectureLevel, default_level, level_name
 from bench.quantities import quantity
 from bench.text import exactly
 
@@ -145,7 +145,9 @@ def recipes(
     own = runs
     if "dataset" in baseline:
         own = runs[runs["dataset"].astype(str) == baseline["dataset"]]
-    cells = _cells(own, baseline, timings, ask, "depth" in levels and ask != "depth")
+    own = own.assign(_baseline=own["architecture"].astype(str) if "architecture" in own else "")
+    each = {name: baseline_within(baseline, name, levels, named) for name in own["_baseline"].unique()}
+    cells = _cells(own, each, timings, ask, "depth" in levels and ask != "depth")
     found = [_recipe(level, depth, trials) for (level, depth), trials in cells.items()]
     order = {each: place for place, each in enumerate(levels.get(ask, ()))}
     depths = {each: place for place, each in enumerate(levels.get("depth", ()))}
@@ -177,6 +179,21 @@ def baseline_of(levels: Levels, judged: pd.DataFrame, named: Mapping[str, str]) 
         held = judged[judged["optimizer"].astype(str) == optimizer]
         there = [each for each in levels[RATE] if each in set(held[RATE].astype(str))] or list(levels[RATE])
         found[RATE] = usual if usual in there else there[0]
+    return found
+
+
+def baseline_within(
+    baseline: Mapping[str, str], architecture: str, levels: Levels, named: Mapping[str, str]
+) -> dict[str, str]:
+    """The baseline of one architecture among others: its own default, or the absent level, of what it alone has."""
+    own = FACTORS["architecture"].level(level_name(architecture))
+    if not isinstance(own, ArchitectureLevel):
+        return dict(baseline)
+    found = dict(baseline)
+    for name in baseline:
+        level = FACTORS[name].default if name in own.unused else own.defaults.get(name)
+        if level is not None and _spelt(level) in levels[name] and (name in own.unused or name not in named):
+            found[name] = _spelt(level)
     return found
 
 
@@ -223,15 +240,17 @@ def _with_trained(judged: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float],
 
 
 def _cells(
-    runs: pd.DataFrame, baseline: Mapping[str, str], timings: pd.DataFrame, ask: str, deep: bool
+    runs: pd.DataFrame, baselines: Mapping[str, Mapping[str, str]], timings: pd.DataFrame, ask: str, deep: bool
 ) -> dict[tuple[str, str], tuple[Trial, ...]]:
     """Every cell as a trial, by level and depth."""
     seconds = runs["cohort"].map(seconds_per_step(timings)).astype(np.float64)
-    names = [name for name in baseline if name != "dataset"]
     rows: dict[tuple[str, str], list[Trial]] = {}
     for _, cell in runs.assign(_seconds=seconds).groupby("cell_key", sort=False, observed=True):
         first = cell.iloc[0]
-        changes = tuple((name, str(first[name])) for name in names if str(first[name]) != baseline[name])
+        baseline = baselines[str(first["_baseline"])]
+        changes = tuple(
+            (name, str(first[name])) for name in baseline if name != "dataset" and str(first[name]) != baseline[name]
+        )
         outcome, score = cell["outcome"].value_counts(), cell["score"]
         trained = int(cell["trained"].sum())
         trial = Trial(

@@ -6,8 +6,8 @@ The signal. Back-propagated through one hidden layer its norm changes by `growth
                           decades[activation] + log10(sigma_w of the initializer)
     batch_normalization   BATCH_DECADES, whatever the activation
     any other             half of decades[activation]
-    skip connection       SKIP_SHARE of that
-    total = growth * (depth - 1),   heat = total + log10(learning_rate / 0.01)
+    skip connection       SKIP_SHARE of that, a transformer's block BLOCK_SHARE
+    total = growth * (layers - 1),   heat = total + log10(learning_rate / 0.01)
 
 decades[activation] stands in the activation's record (`bench.factors.activations`).
 
@@ -22,9 +22,9 @@ keeps (1 - 0.5 * step / steps) of its growth; its loss falls from ln 10 to FLOOR
 diverges doubles its loss each step; every other loss stays at ln 10. A weight gradient norm is the root of the layer's
 signal; its numbers are of one magnitude, norm / sqrt(count), and none is 0. Any clipping caps the norm of them all at
 its threshold. A run that does not learn gives every sample one answer; the classes are equally many, so that the best
-constant answer has an accuracy of 0.1. Half of the activations are at most 0, no input of one is large, and units
-differ as much as samples do. The noise is drawn from the run's (seed, replicate) alone, so cells compare in pairs and
-no run depends on its neighbours.
+constant answer has an accuracy of 0.1. Half of the activations are at most 0, no input of one is large, and units and
+tokens differ as much as samples do. The noise is drawn from the run's (seed, replicate) alone, so cells compare in
+pairs and no run depends on its neighbours.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from bench.engine.dry_inside import attention, positions
 from bench.engine.dry_time import time_gradients
-from bench.factors import FACTORS, ActivationLevel, Choice, planned_groups
+from bench.factors import FACTORS, ActivationLevel, Choice, inner_tables, layer_names, planned_groups
 from bench.plan import Cohort
 from bench.schema import LOSS_LIMIT_FACTOR, TABLES, EventKind, RunStatus, Tensor, conform
 
@@ -51,6 +51,7 @@ SKIP_SHARE = {
     "none": 1.0, "residual": 0.25, "residual_scaled": 0.0, "residual_damped": 0.1, "residual_post_norm": 0.25,
     "residual_v1": 0.5, "fixup": 0.25,
 }  # fmt: skip
+BLOCK_SHARE = {"none": 1.0, "no_norm": 0.5}  # of a transformer's blocks those that are not named have a tenth
 VANISHING, EXPLODING, EXPLODING_CLIPPED, SEVERE = -1.5, 1.75, 6.0, 3.0  # decades
 DIVERGENCE_STEPS = 60.0
 CHANCE_LOSS, FLOOR = math.log(10.0), 0.05
@@ -102,20 +103,21 @@ def growth(choices: Mapping[str, Choice]) -> float:
             decades = BATCH_DECADES
         case _:
             decades = 0.5 * activation
-    return decades * SKIP_SHARE.get(choices["skip"].name, 1.0)
+    block = choices["block"].name
+    return decades * SKIP_SHARE.get(choices["skip"].name, 1.0) * BLOCK_SHARE.get(block, 0.1)
 
 
 def correlations(choices: Mapping[str, Choice]) -> list[float]:
     """Cosine of the gradients of two samples of one class in each layer, the head last."""
     plain = choices["skip"].is_none
-    back = range(number(choices, "depth") - 1, -1, -1)
+    back = range(len(layer_names(choices)) - 1, -1, -1)
     return [*(0.5**k if plain else (1.0 + k) ** -0.5 for k in back), 1.0]
 
 
 def fate(choices: Mapping[str, Choice]) -> Fate:
     """What becomes of a run with these choices, by the formula above."""
     per_layer = growth(choices)
-    total = per_layer * (number(choices, "depth") - 1)
+    total = per_layer * (len(layer_names(choices)) - 1)
     heat = total + math.log10(float(choices["learning_rate"].value or BASE_RATE) / BASE_RATE)
     clipped = not choices["clipping"].is_none
     learns = total >= VANISHING and heat <= (EXPLODING_CLIPPED if clipped else EXPLODING)
@@ -160,7 +162,8 @@ class _Batch:
     """A cohort's formula as arrays: one entry (or row) per run."""
 
     ids: pa.Array
-    depth: int
+    names: tuple[str, ...]
+    depth: int  # hidden layers, of a transformer its sub-layers
     width: int
     steps: int
     correlation: Reals  # of two samples' gradients, [layers + head]
@@ -175,12 +178,14 @@ class _Batch:
     @classmethod
     def of(cls, cohort: Cohort) -> _Batch:
         first = cohort.runs[0].choices
-        depth, steps = number(first, "depth"), number(first, "steps")
+        names, steps = layer_names(first), number(first, "steps")
+        depth = len(names)
         fates = [fate(run.choices) for run in cohort.runs]
         noise = {key: _noise(*key, depth + 1, steps + 1) for key in {(run.seed, run.replicate) for run in cohort.runs}}
         drawn = [noise[run.seed, run.replicate] for run in cohort.runs]
         return cls(
             ids=pa.array([run.run_id for run in cohort.runs], pa.string()),
+            names=names,
             depth=depth,
             width=number(first, "width"),
             steps=steps,
@@ -256,7 +261,7 @@ def _runs(cohort: Cohort, batch: _Batch) -> pa.Table:
 def _gradient_norms(cohort: Cohort, batch: _Batch) -> pa.Table:
     run, step = at = batch.rows(cohort.schedules["gradient_norms"])
     signal, counts = batch.signal(run, step), batch.weight_counts()
-    names = pa.array([*(f"hidden_{layer}" for layer in range(batch.depth)), "head"])
+    names = pa.array([*batch.names, "head"])
     layer = np.tile(np.arange(batch.depth + 1), len(run))
     weights = np.sqrt(signal).ravel()
     return _rows(
@@ -284,6 +289,10 @@ def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
     # A network that loses twice the severe threshold maps all samples to one point: 1 - c falls to 1e-4 at the top.
     collapsed = (batch.growth[run] * (batch.depth - 1) < -2 * SEVERE)[:, None]
     cosine = np.where(collapsed, 1.0 - 10.0 ** (-4.0 * (layer + 1) / batch.depth), 0.5)
+    tokens = {}
+    if "attention" in inner_tables(cohort.structure):  # they grow alike as samples do
+        away = ((1.0 - cosine) * shape).ravel()
+        tokens = {"token_cosine": 1.0 - away, "token_distance": away, "rank_residual": np.sqrt(away)}
     return _rows(
         "activations", batch, at, batch.depth,
         layer_index=np.tile(layer, len(run)),
@@ -296,6 +305,7 @@ def _activations(cohort: Cohort, batch: _Batch) -> pa.Table:
         nonpositive_fraction=np.full(square.size, 0.5),
         large_fraction=np.zeros(square.size),
         pair_correlation=(cosine * shape).ravel(),
+        **tokens,
     )  # fmt: skip
 
 

@@ -114,6 +114,6 @@ def _name(variable: keras.Variable) -> str:
         return EMBEDDING
     if role.endswith(KERNEL):
         return RECURRENT_KERNEL if role.endswith(RECURRENT_KERNEL) else KERNEL
-    if role in GAINS and len(variable.shape) > 2:  # a branch's learned scale is one number
+    if role.removeprefix("branch_") in GAINS and len(variable.shape) > 2:  # a branch's learned scale is one number
         return GAIN
     return BIAS if role == BIAS else ""

@@ -75,6 +75,7 @@ from bench.factors.inside import (
     kept_heads,
     kept_layers,
     kept_positions,
+    layer_names,
     planned_heads,
     planned_positions,
 )
@@ -112,7 +113,7 @@ __all__ = [
     "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
     "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level",
     "directions_of", "first_scale", "halves_before", "has_time", "inner_tables", "is_causal", "kept_distances",
-    "kept_heads", "kept_layers", "kept_positions", "layers_of_blocks", "level_name", "misfit_in_space",
+    "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks", "level_name", "misfit_in_space",
     "misfit_in_time", "misfit_of_attention", "misfit_of_causal", "misfit_of_channels", "misfit_of_heads",
     "misfit_of_query_key", "misfit_of_scale", "misfit_of_targets", "moments", "number_bytes", "planned_groups",
     "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers",

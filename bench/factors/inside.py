@@ -35,6 +35,15 @@ def inner_tables(structure: Mapping[str, Choice]) -> frozenset[str]:
     return frozenset(table for table, has in found.items() if has)
 
 
+def layer_names(structure: Mapping[str, Choice]) -> tuple[str, ...]:
+    """The hidden layers as tables name them: of a transformer its sub-layers."""
+    depth, level = int(structure["depth"].value or 0), ARCHITECTURE.level(structure["architecture"].name)
+    if not isinstance(level, ArchitectureLevel) or not level.has_heads:
+        return tuple(f"hidden_{layer}" for layer in range(depth))
+    kinds = sublayer_kinds(structure["sublayers"].name)
+    return tuple(f"block_{block}_{kind}" for block in range(depth) for kind in kinds)
+
+
 def evenly(count: int, most: int) -> tuple[int, ...]:
     """All of so many, or of more than `most` the first, the last and as evenly between them as whole numbers allow."""
     if count <= most:

@@ -14,6 +14,7 @@ from pandas.api.types import is_numeric_dtype
 
 from bench.analysis import Outcome, matched
 from bench.analysis.comparison import factor_columns
+from bench.analysis.parts import depth_unit, row_unit
 from bench.factors import FACTORS, absent_of, default_level
 from bench.report.blocks import Figure, Panel
 from bench.report.headline import level_words
@@ -29,15 +30,19 @@ _X_FIRST = ("activation", "initializer", "normalization", "skip", "optimizer")
 
 @dataclass(frozen=True)
 class Axis:
-    """A factor that varies: its name and its levels as labels, numbers ascending, words in the suite's order."""
+    """A factor that varies: its name and its levels as labels, numbers ascending, words in the suite's order.
+
+    `unit` is what a depth counts in this suite.
+    """
 
     factor: str
     levels: tuple[str, ...]
     numeric: bool
+    unit: str = "layer"
 
     def words(self, level: str) -> str:
         """A level as what is chosen: `batch normalization`, `a skip connection`, `no clipping`, `rate 0.01`."""
-        return level_words(self.factor, level, self.levels)
+        return level_words(self.factor, level, self.levels, self.unit)
 
     def change(self, level: str) -> str:
         """The same where it names a row, without an article."""
@@ -45,8 +50,11 @@ class Axis:
 
 
 def varied_axes(runs: pd.DataFrame, manifest: Manifest) -> tuple[Axis, ...]:
-    """One axis per factor with more than one level in `runs`, in the order of the table's columns."""
-    axes = []
+    """One axis per factor with more than one level in `runs`, in the order of the table's columns.
+
+    A factor that has one level in each architecture goes with that: what only one of them has is no change of others.
+    """
+    axes: list[Axis] = []
     for factor in factor_columns(runs):
         numeric = bool(is_numeric_dtype(runs[factor]))
         found = runs[factor].drop_duplicates()
@@ -58,9 +66,15 @@ def varied_axes(runs: pd.DataFrame, manifest: Manifest) -> tuple[Axis, ...]:
             levels = [label for label in known if label in present] + sorted(present - set(known))
         if found.isna().any() and numeric:
             levels.append(level_label(None))
-        if len(levels) > 1:
-            axes.append(Axis(factor, tuple(levels), numeric))
+        if len(levels) > 1 and not _goes_with_architecture(runs, factor):
+            axes.append(Axis(factor, tuple(levels), numeric, depth_unit(runs)))
     return tuple(axes)
+
+
+def _goes_with_architecture(runs: pd.DataFrame, factor: str) -> bool:
+    if factor == "architecture" or "architecture" not in runs or runs["architecture"].nunique() < 2:
+        return False
+    return bool((runs.groupby("architecture", observed=True)[factor].nunique(dropna=False) == 1).all())
 
 
 def level_label(value: object) -> str:
@@ -142,6 +156,7 @@ class LineLayout:
     facets: Facets
     held: tuple[tuple[Axis, str], ...]
     dropped: tuple[str, ...]  # levels of the colour's factor beyond the number of colours
+    unit: str = "layer"  # what tables have a row for: of transformers a sub-layer
 
     @property
     def held_words(self) -> str:
@@ -242,7 +257,7 @@ def line_layout(judged: pd.DataFrame, axes: Sequence[Axis]) -> LineLayout:
             level = held_level(axis, left)
             held.append((axis, level))
             left = left[left[axis.factor] == level]
-    return LineLayout(colour, facets, tuple(held), colour.levels[SERIES:] if colour else ())
+    return LineLayout(colour, facets, tuple(held), colour.levels[SERIES:] if colour else (), row_unit(left))
 
 
 def held_level(axis: Axis, left: pd.DataFrame) -> str:

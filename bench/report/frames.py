@@ -25,7 +25,7 @@ from bench.rules import RulesChoice, choose_rules
 # What charts and theory read of the tables with layers once runs are judged; of activations the first step alone.
 DRAWN = {
     "gradient_norms": {"layer_name", "preactivation_grad_norm", "weight_count"},
-    "activations": {"mean", "std", "preactivation_mean_square", "pair_correlation"},
+    "activations": {"mean", "std", "preactivation_mean_square", "pair_correlation", "token_cosine"},
 }
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from bench.analysis import Outcome
+from bench.analysis.parts import deep, depth_unit
 from bench.analysis.recipes import RATE, Reached, Recipe, Recipes, Trial
 from bench.factors import FACTORS, ArchitectureLevel, level_name
 from bench.text import integer, listed, of, sentence, spoken
@@ -25,6 +26,32 @@ WORDS = {
     "adam": "Adam", "adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD",
     "simple": "a simple cell", "lstm": "LSTM", "gru": "GRU", "bptt": "truncated back-propagation",
 }  # fmt: skip
+LEVELS = {  # whose names say too little by themselves
+    "padding": {"same": "zero padding", "circular": "circular padding"},
+    "warmup": {"linear": "a warm-up"},
+    "downsample": {"stride": "strides", "max_pool": "max pooling", "average_pool": "average pooling"},
+    "head_pool": {"global_average": "a global average", "flatten": "a flattening head"},
+    "skip": {"residual_v1": "a v1 skip connection", "fixup": "Fixup"},
+    "normalization": {
+        "layer_spatial_normalization": "layer normalization over space",
+        "instance_normalization": "instance normalization",
+    },
+    "block": {
+        "pre_norm": "pre-norm", "post_norm": "post-norm", "no_norm": "no norm", "sandwich": "sandwich norm",
+        "deepnorm": "DeepNorm", "admin": "Admin", "rezero": "ReZero", "layer_scale": "LayerScale",
+        "damped": "damped branches", "t_fixup": "T-Fixup", "b2t": "B2T",
+    },
+    "sublayers": {"both": "both sub-layers", "attention_only": "attention only",
+                  "feed_forward_only": "feed-forward only"},
+    "query_key": {
+        "plain": "plain queries and keys", "layer_normalized": "normalized queries and keys",
+        "l2_normalized": "unit queries and keys", "logit_cap": "a logit cap", "sigma_reparam": "σReparam",
+    },
+    "causal": {"yes": "causal attention", "no": "attention both ways", "by_task": "causal by task"},
+    "position": {"learned": "learned positions", "sinusoidal": "sinusoidal positions"},
+    "tied": {"yes": "tied embeddings"},
+    "precision": {"mixed_float16": "mixed float16", "mixed_bfloat16": "mixed bfloat16"},
+}  # fmt: skip
 NAMED = {"gate_bias": "gate bias", "recurrent_initializer": "recurrent"}  # levels that need their factor's name
 KERAS = {
     "initializer": "glorot_uniform", "normalization": "none", "skip": "none", "clipping": "none",
@@ -36,26 +63,29 @@ FIRST_WORDS = 14  # kept for the first clause
 MANY = 3  # names are listed up to so many
 
 
-def layers(depth: str) -> str:
-    """`1 layer`, `32 layers`; "" where depth does not vary."""
-    return f"{depth} layer{'' if depth == '1' else 's'}" if depth else ""
-
-
 def treatment(factor: str) -> str:
     """What a network goes without that has `none` of a factor, as a noun: `truncation`, `clipping`."""
-    return {"truncate": "truncation"}.get(factor, spoken(factor))
+    return {"truncate": "truncation", "warmup": "warm-up"}.get(factor, spoken(factor))
 
 
-def level_words(factor: str, level: str, known: Sequence[str] = ()) -> str:
-    """A level by its name where that is enough: with its settings only where another of `known` has the same name."""
+def level_words(factor: str, level: str, known: Sequence[str] = (), unit: str = "layer") -> str:
+    """A level by its name where that is enough: with its settings only where another of `known` has the same name.
+
+    `unit` is what a depth counts, see `analysis.parts`.
+    """
     name = level_name(level)
     shared = sum(level_name(each) == name for each in known) > 1
     if factor in FACTORS and FACTORS[factor].number is not None:
-        return {"depth": layers(level), RATE: f"rate {level}"}.get(factor, f"{spoken(factor)} {level}")
+        return {"depth": deep(level, unit), RATE: f"rate {level}", "heads": f"{level} heads"}.get(
+            factor, f"{spoken(factor)} {level}"
+        )
     if name == "none":
         return {"skip": "no skip connection"}.get(factor, f"no {treatment(factor)}")
     if factor == "clipping" and not shared:
         return "clipping" if len({each for each in known if each != "none"}) <= 1 else f"clipping by {spoken(name)}"
+    own = LEVELS.get(factor, {}).get(name)
+    if own:
+        return own if not shared else f"{own} {_few_digits(level, known).removeprefix(name)}".rstrip()
     said = _few_digits(level, known) if shared and level != name else WORDS.get(name, name)
     return f"{NAMED[factor]} {said}" if factor in NAMED else said
 
@@ -72,10 +102,15 @@ class Words:
     def __init__(self, found: Recipes, levels: Mapping[str, Sequence[str]]) -> None:
         self.found = found
         self.levels = levels
+        self.unit = depth_unit(found.runs)
 
     def level(self, factor: str, level: str) -> str:
         """A level of a factor."""
-        return level_words(factor, level, self.levels.get(factor, ()))
+        return level_words(factor, level, self.levels.get(factor, ()), self.unit)
+
+    def depth(self, depth: str) -> str:
+        """`32 layers`; "" where depth does not vary."""
+        return deep(depth, self.unit)
 
     def changes(self, trial: Trial) -> str:
         """What a cell changes: `batch normalization + clipping`, or `as it stands`."""
@@ -190,7 +225,7 @@ def _out_of_the_box(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> 
     everything, last = words.names([row.level for row in deepest]), found.depths[-1]
     trains = _verb(found, len(deepest), "train")
     if len(there) == len(deepest):
-        depth = f" up to {layers(last)}" if len(whole) == len(found.depths) else f" at {layers(last)}"
+        depth = f" up to {words.depth(last)}" if len(whole) == len(found.depths) else f" at {words.depth(last)}"
         return f"{everything} {trains} {words.untouched}{depth if len(found.depths) > 1 else ''}"
     if there:
         some, ends = f"only {words.names(there)} {_verb(found, len(there), 'train')}", f"only {words.names(there)} "
@@ -204,8 +239,8 @@ def _out_of_the_box(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> 
     if len(found.depths) == 1:
         return f"{some} {words.untouched}"
     if whole:
-        return f"up to {layers(whole[-1])} {everything} {trains} {words.untouched}; at {last}, {ends}"
-    return f"at {layers(last)} {some} {words.untouched}"
+        return f"up to {words.depth(whole[-1])} {everything} {trains} {words.untouched}; at {last}, {ends}"
+    return f"at {words.depth(last)} {some} {words.untouched}"
 
 
 def _verb(found: Recipes, number: int, verb: str) -> str:

@@ -31,9 +31,8 @@ Chapter = Callable[[Frames], Section | None]
 # Files of `bench/report/sections/` in the page's order, below the answer. The function `section` of each makes its
 # section of the frames, or None where there is nothing to say.
 ORDER = (
-    "claims", "remedies", "factors", "trainability", "gradients", "through_time", "losses", "divergence", "rules",
-    "theory", "explorer",
-    "lesson", "definitions", "suite",
+    "claims", "remedies", "factors", "trainability", "gradients", "through_time", "convolution", "stream", "attention",
+    "losses", "divergence", "rules", "theory", "explorer", "lesson", "definitions", "suite",
 )  # fmt: skip
 SECTIONS: tuple[Chapter, ...] = tuple(import_module(f"bench.report.sections.{name}").section for name in ORDER)
 

@@ -36,6 +36,8 @@ from bench.text import integer
 WIDE_LEVELS = 5
 MAPS = {  # kinds with a bar of colours: what it is labelled, and called in a sentence
     "heatmap": ("gradient norm", "gradient norms"), "lag_map": ("gradient over lag 0's", "gradients over lag 0's"),
+    "entropy_map": ("entropy over the largest possible", "shares of the largest entropy"),
+    "logit_map": ("largest logit", "largest logits"),
 }  # fmt: skip
 MARKED = re.compile(r"(`|\*)(.+?)\1")  # `code` and *emphasis* in a paragraph
 
@@ -94,7 +96,7 @@ def _scripts(explorers: Sequence[Explorer], figures: Sequence[Figure]) -> dict[s
         "figures": packed(json.dumps({figure.key: csv(figure) for figure in figures}).encode()),
     }
     for explorer in explorers[:1]:
-        charts = json.dumps(specifications(explorer.data["factors"]), separators=(",", ":"))
+        charts = json.dumps(specifications(explorer.data["factors"], explorer.data["unit"]), separators=(",", ":"))
         data = json.dumps(explorer.data, separators=(",", ":"), allow_nan=False)
         found |= {
             "vega": packed(vega_script().encode()),
@@ -151,8 +153,8 @@ def draw_figure(figure: Figure) -> DrawnFigure:
     legend = _legend(figure) if figure.legend_title else ()
     bar = Markup("")
     if figure.kind in MAPS:
-        lost = any((panel.rows["lost"] > 0).any() for panel in figure.panels)
-        bar = Markup(unique(colour_bar(figure.scale, lost, *MAPS[figure.kind]).svg, f"{figure.key}-bar"))
+        lost, plain = any((panel.rows["lost"] > 0).any() for panel in figure.panels), figure.kind == "entropy_map"
+        bar = Markup(unique(colour_bar(figure.scale, lost, *MAPS[figure.kind], plain=plain).svg, f"{figure.key}-bar"))
     return DrawnFigure(
         figure.key, figure.title, tuple(panels), figure.legend_title, legend, figure.captions, figure.subtitle,
         figure.source, figure.kind, bar, wide, figure.columns,

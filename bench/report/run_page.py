@@ -9,11 +9,13 @@ import pandas as pd
 
 from bench.analysis import evidence, findings, helping
 from bench.analysis.events import places
+from bench.analysis.parts import row_unit
 from bench.analysis.recurrent import layered, recurrent
 from bench.analysis.similar import Became, became, similar
 from bench.analysis.tables import Tables
 from bench.analysis.through_time import IN_TIME, horizons, lags, top_layer
-from bench.factors import FACTORS, default_level, without_use
+from bench.analysis.within_layers import HEADS
+from bench.factors import FACTORS, default_level, sublayer_kinds, without_use
 from bench.quantities import OF_RUNS
 from bench.report.axes import level_label
 from bench.report.blocks import (
@@ -43,6 +45,7 @@ from bench.text import decades, integer, listed, number, of, plural, spoken
 MOST_NAMED = 3  # changes in the first sentence
 GONE = {Became.DIVERGED: "diverged", Became.FAILED: "failed with an error", Became.UNMEASURED: "was not measured"}
 NORMS = {"preactivation_grad_norm": "Gradient of the pre-activations", "weight_grad_norm": "Gradient of the weights"}
+TINY = 1e-12  # a largest logit that is no higher stands there
 
 
 def run_page(frames: Frames, own: Tables, run_id: str, home: str = "") -> Page:
@@ -58,7 +61,7 @@ def run_page(frames: Frames, own: Tables, run_id: str, home: str = "") -> Page:
     sections = (
         _what(frames, run, run_id), _similar(frames, run, run_id, home), _course(own, run),
         _gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None,
-        _along_time(own), _settings(frames, run), _rows(frames, run, run_id),
+        _along_time(own), _heads(own), _settings(frames, run), _rows(frames, run, run_id),
     )  # fmt: skip
     return Page(
         suite=frames.manifest.suite,
@@ -85,7 +88,7 @@ def _headline(frames: Frames, run: pd.Series, run_id: str) -> str:
     cause = _cause(frames, run_id)
     if cause is None:
         return f"This run {said}: {_score(frames, run)} after {plural(int(run['steps_completed']), 'step')}."
-    where = "" if pd.isna(cause["layer"]) else f" in layer {integer(int(cause['layer']))}"
+    where = f" in {cause['place']}" if cause["place"] else ""
     when = "" if pd.isna(cause["step"]) else f" at step {integer(int(cause['step']))}"
     return f"This run {said}: {cause['cause']}{where}{when}."
 
@@ -229,13 +232,15 @@ def _gradients(own: Tables) -> Section | None:
         )
         for name, title in NORMS.items()
     )
-    scale = Scale("step", "layer", x_limits=(low, high if high > low else low + 1.0))
+    unit = row_unit(own["runs"])
+    scale = Scale("step", unit, x_limits=(low, high if high > low else low + 1.0))
     figure = Figure(
-        "course-gradients", "heatmap", "Gradient norm by layer and step", scale, panels, columns=2,
-        subtitle="Layer 0, nearest the input, is at the bottom; recorded steps stand at equal distances.",
+        "course-gradients", "heatmap", f"Gradient norm by {unit} and step", scale, panels, columns=2,
+        subtitle=f"{unit.capitalize()} 0, nearest the input, is at the bottom; recorded steps at equal distances.",
         source="From the table gradient_norms.",
     )  # fmt: skip
-    return Section("gradients", "Gradients", "Gradients", blocks_of(_gradient_lead(norms), figure))
+    said = "sub-layer" if unit == "sub-layer" else "hidden layer"
+    return Section("gradients", "Gradients", "Gradients", blocks_of(_gradient_lead(norms, said), figure))
 
 
 def _along_time(own: Tables) -> Section | None:
@@ -269,7 +274,38 @@ def _along_time(own: Tables) -> Section | None:
     return Section("time", "Gradients through time", "Time", (lead, figure))
 
 
-def _gradient_lead(norms: pd.DataFrame) -> Lead | None:
+def _heads(own: Tables) -> Section | None:
+    """Entropy and largest logit of each head by step; None where they were not recorded."""
+    table = own.get(HEADS)
+    if table is None or table.empty:
+        return None
+    rows = table[["step", "layer_index", "head"]].assign(
+        entropy=table["entropy_share"], logit=np.log10(table["max_logit"].clip(lower=TINY).to_numpy(np.float64)),
+        block=table["layer_index"] // len(sublayer_kinds(str(own["runs"]["sublayers"].iloc[0]))), measured=1, lost=0,
+        ended=np.nan,
+    )  # fmt: skip
+    ends = [rows.loc[rows["step"] == step, "entropy"].min() for step in (rows["step"].min(), rows["step"].max())]
+    first, last = (number(float(each), 2) for each in ends)
+    text = f"The lowest entropy of a head goes from {first} to {last} of the largest possible."
+    finite = rows["logit"][np.isfinite(rows["logit"])]
+    low, high = (float(np.floor(finite.min())), float(np.ceil(finite.max()))) if len(finite) else (0.0, 1.0)
+    made = (
+        ("entropy", "entropy_map", (0.0, 1.0), "Entropy by head and step", "1 is uniform, 0 one key."),
+        ("logit", "logit_map", (low, max(high, low + 1.0)), "Largest logit by head and step", "Before mask or cap."),
+    )
+    figures = [
+        Figure(
+            f"course-{name}", kind, title, Scale("step", "block", x_limits=limits),
+            (Panel("", rows.assign(value=rows[name]).reset_index(drop=True)),), columns=2,
+            subtitle=f"{drawn} Heads of a block stand together; recorded steps at equal distances.",
+            source="From the table attention.",
+        )
+        for name, kind, limits, title, drawn in made
+    ]  # fmt: skip
+    return Section("heads", "Inside attention", "Attention", (Lead(Sentence(text, "Over all sub-layers.")), *figures))
+
+
+def _gradient_lead(norms: pd.DataFrame, unit: str) -> Lead | None:
     """The signal's norm at the first and last layer, at the first and last step that has both."""
     said = []
     for step in dict.fromkeys([norms["step"].min(), norms["step"].max()]):
@@ -278,7 +314,7 @@ def _gradient_lead(norms: pd.DataFrame) -> Lead | None:
         if np.isfinite(first) and np.isfinite(last) and last > 0.0:
             fell = decades(float(np.log10(first / last))) if first > 0.0 else "−∞"
             said.append(f"{fell} decades at step {integer(int(step))}")
-    text = f"From the last hidden layer to the first the gradient changes by {' and by '.join(said)}."
+    text = f"From the last {unit} to the first the gradient changes by {' and by '.join(said)}."
     return Lead(Sentence(text, "Norm of the pre-activations' gradient.")) if said else None
 
 

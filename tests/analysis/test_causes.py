@@ -157,7 +157,7 @@ def test_a_bad_end_without_a_sign_is_not_known_and_a_good_one_needs_none() -> No
     assert causes_of(frames, judged(frames))["cause"].tolist() == ["no known cause", "dead units"]
     assert causes_of(frames, judged(frames, Outcome.FAILED))["cause"].tolist() == ["failed with an error"] * 2
     assert causes_of(frames, judged(frames, Outcome.LEARNED)).empty
-    assert list(causes_of(frames, judged(frames))) == list(COLUMNS)
+    assert list(causes_of(frames, judged(frames))) == [*COLUMNS, "place"]
     assert findings(Signs(frames).all(), "a0", Outcome.LEARNED).empty
 
 

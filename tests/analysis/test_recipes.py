@@ -83,7 +83,7 @@ def test_the_commonest_ways_to_fail_are_said_in_as_few_levels_as_will_do() -> No
     causes = made.runs[["run_id"]].assign(cause="vanishing gradient", layer=3, step=0)
     (way,) = ways_to_fail(made.runs, {k: LEVELS[k] for k in ("depth", "activation", "normalization", "skip")}, causes)
     assert (way.terms, way.depths) == ((("activation", ("relu",)), ("skip", ("none",))), ("32",))
-    assert (way.trained, way.runs, way.mechanism, way.layer) == (0, 6, "vanishing gradient", 3)
+    assert (way.trained, way.runs, way.mechanism, way.layer) == (0, 6, "vanishing gradient", "layer 3")
 
 
 def test_a_single_update_is_no_way_to_fail() -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from bench.engine.dry import BATCH_DECADES, CHANCE_ACCURACY, CHANCE_LOSS, FLOOR, GAIN, LAYER_NOISE, fate, train_cohort
+from bench.engine.dry_inside import BORDER, SHARPENED
 from bench.engine.dry_time import GATED_SHARE, TIME_SHARE
 from bench.plan import estimate_rows, make_plan
 from bench.schema import ASKED, LOSS_LIMIT_FACTOR, TABLES
@@ -175,6 +176,31 @@ def test_the_state_gradient_has_the_growth_of_the_formula_by_lag(cell: str, per_
     decades = np.log10(top["state_grad_norm"].to_numpy())
     np.testing.assert_allclose(decades, fate(cohort.runs[0].choices).growth * per_step * top["lag"], atol=EXACT)
     assert rows["gate_mean"].isna().all() == (cell == "simple") and rows["time"].max() == 49
+
+
+def test_heads_and_positions_have_the_rows_and_numbers_of_the_formula() -> None:
+    record = EVALUATED + "attention = { at = [0, 9] }\nparameter_groups = { at = [0] }\n"
+    fixed = (
+        'architecture = "transformer"\ndataset = { level = "reverse", length = 8 }\nwidth = 8\nheads = 2\nsteps = 10'
+    )
+    (cohort,) = cohorts("depth = [3]", fixed, 2, record)
+    made = train_cohort(cohort)
+    for table in ("attention", "gradient_norms", "activations", "parameter_groups"):
+        assert made[table].num_rows == estimate_rows(cohort)[table] > 0
+    heads = made["attention"].to_pandas()
+    assert sorted(set(heads["layer_index"])) == [0, 2, 4] and set(heads["head"]) == {0, 1}
+    np.testing.assert_allclose(heads.loc[heads["step"] == 0, "entropy"], math.log(8))
+    np.testing.assert_allclose(heads.loc[heads["step"] == 9, "entropy_share"], 1.0 - SHARPENED * 0.9)
+    assert made["gradient_norms"].to_pandas()["layer_name"].tolist()[:3] == [
+        "block_0_attention", "block_0_feed_forward", "block_1_attention",
+    ]  # fmt: skip
+    record = EVALUATED + "positions = { at = [0] }\n"
+    (cohort,) = cohorts("depth = [3]", 'architecture = "conv"\nwidth = 4\nsteps = 10', 1, record)
+    made = train_cohort(cohort)
+    assert made["positions"].num_rows == estimate_rows(cohort)["positions"] == 3 * 64
+    rows = made["positions"].to_pandas().set_index(["layer_index", "row", "column"])["mean_square"]
+    assert rows[2, 0, 0] / rows[2, 3, 3] == pytest.approx(BORDER**4)
+    assert rows[0, 0, 0] == rows[0, 3, 3]
 
 
 def test_tables_have_exactly_the_schemas() -> None:

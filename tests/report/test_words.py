@@ -10,7 +10,7 @@ import pytest
 from bench.report.blocks import Block, Definitions, Figure, Fold, Lead, Place, Section, Sentences, Table, Text
 from bench.report.sections.answer import First
 from tests.browser import CLAIMING
-from tests.dry_results import EXPLODING, RECURRENT, SMALL
+from tests.dry_results import EXPLODING, MIXED, RECURRENT, SMALL
 from tests.report.pages import page
 
 MOST_WORDS = 25
@@ -81,7 +81,7 @@ def faults(section: Section) -> dict[str, list[str]]:
     return {rule: texts for rule, texts in found.items() if texts}
 
 
-SUITES = {"small": SMALL, "exploding": EXPLODING, "claiming": CLAIMING, "recurrent": RECURRENT}
+SUITES = {"small": SMALL, "exploding": EXPLODING, "claiming": CLAIMING, "recurrent": RECURRENT, "mixed": MIXED}
 
 
 @pytest.mark.parametrize("name", SUITES)

@@ -158,11 +158,13 @@ def _at_lag(lag: int | str) -> str:
 def _layers(each: Quantity) -> str:
     if each.table not in WITH_LAYERS:
         return ""
+    unit = {"attention": "sub-layer", "positions": "layer"}.get(each.table, "hidden layer")
     if isinstance(each.layers, int):
-        return f"layer {each.layers}'s "
+        return f"{unit.removeprefix('hidden ')} {each.layers}'s "
     if isinstance(each.layers, str):
-        return "head's " if each.layers == "head" else f"{each.layers} hidden layer's "
-    where = "hidden layers" if each.layers == HIDDEN else f"layers {each.layers[0]} to {each.layers[1]}"
+        return "head's " if each.layers == "head" else f"{each.layers} {unit}'s "
+    ends = f"{unit.removeprefix('hidden ')}s {{}} to {{}}"
+    where = f"{unit}s" if each.layers == HIDDEN else ends.format(*each.layers)
     against = " against ln(1 + layer)" if each.take == "slope" and each.on == "ln_layer" else ""
     return f"{_taken(each.take)} over {where}{against} of "
 

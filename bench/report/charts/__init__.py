@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import claim, course, forest, heatmap, lags, lines, roc, shares, strip, theory
+from bench.report.charts import beside, claim, course, forest, heads, heatmap, lags, lines, roc, shares, strip, theory
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
     "activation": lines.draw_activation,
+    "beside": beside.draw,
+    "beside_plain": beside.draw_plain,
     "claim": claim.draw,
     "course": course.draw,
     "forest": forest.draw,
     "shares": shares.draw_bars,
     "matrix": shares.draw_matrix,
     "heatmap": heatmap.draw,
+    "entropy_map": heads.draw_entropy,
+    "logit_map": heads.draw_logits,
     "lag_map": heatmap.draw_lags,
     "lags": lags.draw,
     "rate_curve": lags.draw_rates,

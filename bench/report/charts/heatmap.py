@@ -18,7 +18,7 @@ from bench.report.blocks import Panel, Scale
 from bench.report.charts import decades
 from bench.report.charts.canvas import GRID, MUTED, Drawing, broken, canvas, finish
 from bench.report.charts.lines import HEIGHT, WIDTH
-from bench.text import integer, power_of_ten
+from bench.text import integer, number, power_of_ten
 
 MAP = "viridis"
 TICKS = 5
@@ -53,43 +53,47 @@ def _map(panel: Panel, scale: Scale, down: str, say: Callable[[pd.DataFrame, np.
     with canvas(WIDTH, HEIGHT) as (figure, axes):
         axes.grid(visible=False)
         if steps:
-            _fit(axes, len(steps), len(layers), 40.0, 34.0)
+            fit(axes, len(steps), len(layers), 40.0, 34.0)
             extent = (-0.5, len(steps) - 0.5, -0.5, len(layers) - 0.5)
-            pixels = _pixels(norms.to_numpy(float), hatched, scale.x_limits)
-            axes.imshow(pixels, origin="lower", aspect="auto", interpolation="none", extent=extent)
-            _hatch(axes, hatched)
+            drawn = pixels(norms.to_numpy(float), hatched, scale.x_limits)
+            axes.imshow(drawn, origin="lower", aspect="auto", interpolation="none", extent=extent)
+            hatch(axes, hatched)
             _ticks(axes, steps, layers)
         axes.set(xlabel=scale.x_label, ylabel=scale.y_label)
         said = say(norms.mask(hatched), hatched)
         return finish(figure, f"{panel.name or 'All runs'}. {said}.")
 
 
-def colour_bar(scale: Scale, lost: bool = True, label: str = "gradient norm", said: str = "gradient norms") -> Drawing:
-    """The colours of `scale.x_limits`, whole decades, and what the hatch means where runs were `lost`."""
+def colour_bar(
+    scale: Scale, lost: bool = True, label: str = "gradient norm", said: str = "gradient norms", *, plain: bool = False
+) -> Drawing:
+    """The colours of `scale.x_limits`, whole decades or `plain` numbers; what the hatch means where runs were lost."""
     low, high = scale.x_limits
     span = high - low
     with canvas(4.8, 0.7) as (figure, axes):
         axes.grid(visible=False)
-        _fit(axes, 1.6 * SHADES, 1.0, 10.0, 32.0)
+        fit(axes, 1.6 * SHADES, 1.0, 10.0, 32.0)
         colours = colormaps[MAP](np.linspace(0.0, 1.0, SHADES), bytes=True)[None, :, :]
         axes.imshow(colours, aspect="auto", interpolation="none", extent=(low, high, 0.0, 1.0))
         if lost:
             _patch(axes, [(high + 0.06 * span, 0.0, 0.08 * span, 1.0)])
             axes.text(high + 0.16 * span, 0.5, "more runs lost than left", va="center", fontsize=9)
         ticks = np.array(
-            [tick for tick in MaxNLocator(TICKS, integer=True).tick_values(low, high) if low <= tick <= high]
+            [tick for tick in MaxNLocator(TICKS, integer=not plain).tick_values(low, high) if low <= tick <= high]
         )
+        names = [number(float(tick), 2) if plain else decades.said(float(tick)) for tick in ticks]
         axes.set(xlim=(low, high + 0.6 * span), ylim=(0.0, 1.0), yticks=[], xticks=ticks)
-        axes.set_xticklabels([decades.said(float(tick)) for tick in ticks])
+        axes.set_xticklabels(names)
         axes.set_xlabel(label, loc="left")
         for spine in axes.spines.values():
             spine.set_visible(False)
         ends = f"{power_of_ten(round(low))} to {power_of_ten(round(high))}"
+        ends = f"{number(low)} to {number(high)}" if plain else ends
         hatched = "; hatched: more runs lost than left" if lost else ""
         return finish(figure, f"Colours: {said} from {ends}{hatched}.")
 
 
-def _fit(axes: Axes, columns: float, rows: float, left: float, bottom: float) -> None:
+def fit(axes: Axes, columns: float, rows: float, left: float, bottom: float) -> None:
     """Place the axes so that a cell is a whole number of tenths of a point: `finish` cuts what is finer, and columns
     that are each cut would add up to a map narrower than its axes. Margins in points.
     """
@@ -101,18 +105,18 @@ def _fit(axes: Axes, columns: float, rows: float, left: float, bottom: float) ->
     axes.set_position((left / full[0], bottom / full[1], width, height))
 
 
-def _pixels(norms: np.ndarray, hatched: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
+def pixels(norms: np.ndarray, hatched: np.ndarray, limits: tuple[float, float]) -> np.ndarray:
     """One opaque pixel a cell, [layers, steps, RGBA bytes]; clear where hatched or never measured."""
     low, high = limits
     clear = np.isnan(norms) | hatched
     share = np.clip((np.where(clear, low, norms) - low) / (high - low), 0.0, 1.0)
     few = np.round(share * (SHADES - 1)) / (SHADES - 1)  # fewer bytes; the eye tells no more apart
-    pixels: np.ndarray = colormaps[MAP](few, bytes=True)
-    pixels[clear] = 0
-    return pixels
+    found: np.ndarray = colormaps[MAP](few, bytes=True)
+    found[clear] = 0
+    return found
 
 
-def _hatch(axes: Axes, hatched: np.ndarray) -> None:
+def hatch(axes: Axes, hatched: np.ndarray) -> None:
     """One patch over all hatched cells: neighbouring steps that are alike share their rectangles."""
     boxes, x = [], 0
     for column, same in groupby(hatched.T.tolist()):

@@ -53,7 +53,7 @@ def draw(panel: Panel, scale: Scale) -> Drawing:
 
 
 def draw_rates(panel: Panel, scale: Scale) -> Drawing:
-    """One line a series: the median final loss at each rate, the range as a band, crosses where runs were lost.
+    """One line a series: the median loss at each rate or depth, the range as a band, crosses where runs were lost.
 
     The panel's rows have series, rate, median, lower and upper, the four as powers of ten, an infinite one where most
     runs were lost, and lost and runs, their numbers.
@@ -91,7 +91,8 @@ def draw_rates(panel: Panel, scale: Scale) -> Drawing:
         else:
             decades.label(axes.xaxis, scale.x_limits)
         decades.label(axes.yaxis, (low, high))
-        return finish(figure, f"{panel.name or 'All networks'}. Final loss by rate: {'; '.join(parts)}.")
+        label = f"{scale.y_label[:1].upper()}{scale.y_label[1:]}"
+        return finish(figure, f"{panel.name or 'All networks'}. {label} by {scale.x_label}: {'; '.join(parts)}.")
 
 
 def _left(median: float) -> str:

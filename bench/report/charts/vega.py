@@ -39,12 +39,13 @@ def _power() -> str:
 POWER = _power()
 
 
-def specifications(factors: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def specifications(factors: list[dict[str, Any]], unit: str = "hidden layer") -> dict[str, dict[str, Any]]:
     """Vega-Lite specifications by name, without data: `scatter`, `heatmap`, `loss`, `accuracy`.
 
-    A colour that begins with `--` is the page's variable of that name, which the page resolves.
+    A colour that begins with `--` is the page's variable of that name, which the page resolves. `unit` is what the
+    tables have a row for.
     """
-    charts = {"scatter": _scatter(factors), "heatmap": _heatmap(), "loss": _loss(), "accuracy": _accuracy()}
+    charts = {"scatter": _scatter(factors), "heatmap": _heatmap(unit), "loss": _loss(), "accuracy": _accuracy()}
     return {name: chart.to_dict() for name, chart in charts.items()}
 
 
@@ -73,7 +74,7 @@ def _scatter(factors: list[dict[str, Any]]) -> Any:
     )
 
 
-def _heatmap() -> Any:
+def _heatmap(unit: str) -> Any:
     """The pre-activation gradient norm by layer and step; what was not recorded stays empty.
 
     Colours are set by decades and labelled as powers of ten; the page names the ticks.
@@ -84,7 +85,7 @@ def _heatmap() -> Any:
         .mark_rect()
         .encode(
             x=alt.X("step:O", title="step", axis=alt.Axis(labelOverlap=True)),
-            y=alt.Y("layer:O", title="hidden layer (0 nearest the input)", sort="descending",
+            y=alt.Y("layer:O", title=f"{unit} (0 nearest the input)", sort="descending",
                     axis=alt.Axis(labelOverlap=True)),
             color=alt.Color("norm:Q", title="log10 norm", scale=alt.Scale(scheme="viridis", clamp=True), legend=legend),
             tooltip=["step:O", "layer:O", alt.Tooltip("said:N", title="log10 norm")],

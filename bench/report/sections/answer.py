@@ -13,7 +13,7 @@ from bench.analysis.recipes import ACCURACY_MARGIN, RATE, Reached, Recipe, Recip
 from bench.report.axes import level_label
 from bench.report.blocks import Block, Count, Counts, Section, Sentences, Table, blocks_of, numbers
 from bench.report.frames import Frames
-from bench.report.headline import Words, headline, layers, level_words, treatment
+from bench.report.headline import Words, headline, level_words, treatment
 from bench.report.sections.avoid import Avoided, avoided, avoided_table, went_wrong
 from bench.report.sections.overall import bigram_words, overall
 from bench.report.sections.why import Why, causes_found, commonest, why_sentences, why_table
@@ -119,7 +119,7 @@ def _first(frames: Frames, found: Recipes, words: Words, ways: Sequence[Way], wh
     used = {card.kind for row in rows for card in row.cards} | {kind for row in shown for _, kind in row.cells}
     return First(
         head, scope, _trained(found, frames), _baseline(found, words), _interval(found),
-        tuple(layers(depth) for depth in depths), rows,
+        tuple(words.depth(depth) for depth in depths), rows,
         f"{plural(left, 'recipe')} more in the numbers below." if left else "",
         tuple(each for each in LEGEND if each[0] in used),
         f"{which} of a cell's replicates, all else at the baseline", columns, shown, avoid or gone,
@@ -214,7 +214,7 @@ def kind_of(reached: Reached, trial: Trial) -> str:
 def _card(found: Recipes, words: Words, level: str, depth: str) -> Card:
     row = found.row(level, depth)
     if row is None or row.reached is Reached.UNMEASURED:
-        return Card(layers(depth), "", "not tried" if row is None else "not measured")
+        return Card(words.depth(depth), "", "not tried" if row is None else "not measured")
     best, change = row.best, words.changes(row.best)
     counted = f"{best.trained}/{best.runs}"
     facts = [f"{_score(best.median, found)}, worst {_score(best.worst, found)} · {counted}"]
@@ -226,7 +226,7 @@ def _card(found: Recipes, words: Words, level: str, depth: str) -> Card:
     if best.changes:
         plain = f"untouched {_score(row.untouched.median, found)}" if row.untouched else "untouched not tried"
         facts.append(f"{plain}{_cost(best)}{_ties(row, found, words)}")
-    return Card(layers(depth), kind_of(row.reached, best), change, tuple(facts))
+    return Card(words.depth(depth), kind_of(row.reached, best), change, tuple(facts))
 
 
 def _cost(trial: Trial) -> str:
@@ -270,7 +270,7 @@ def _map(found: Recipes, words: Words) -> tuple[tuple[str, ...], tuple[Mapped, .
             for each in columns
         )
         name = words.level(found.ask, row.level) if found.ask else "this network"
-        shown.append(Mapped(name, cells, layers(row.depth) if row.depth != before else ""))
+        shown.append(Mapped(name, cells, words.depth(row.depth) if row.depth != before else ""))
         before = row.depth
     heads = tuple(
         each.replace("normalization", "norm").replace("skip connection", "skip").replace("_", "_\N{ZERO WIDTH SPACE}")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from bench.analysis.avoided import WAYS, Way
 from bench.report.blocks import Table
-from bench.report.headline import Words, layers, treatment
+from bench.report.headline import Words, treatment
 from bench.report.sections.why import ID as CAUSES
 from bench.report.sections.why import IN_TIME, Why, with_article
 from bench.text import listed, number, of
@@ -52,26 +52,27 @@ def words_of(way: Way, words: Words) -> str:
             without.append("a skip connection" if factor == "skip" else treatment(factor))
         else:
             given.append(said)
-    parts = [head or "Any network", _depths(way.depths, words.found.depths)]
+    parts = [head or "Any network", _depths(way.depths, words)]
     parts += [f"with {' and '.join(given)}"] if given else []
     parts += [f"without {' or '.join(without)}"] if without else []
     return " ".join(part for part in parts if part)
 
 
-def _depths(some: Sequence[str], known: Sequence[str]) -> str:
+def _depths(some: Sequence[str], words: Words) -> str:
+    known = words.found.depths
     if not some:
         return ""
     if len(some) > 1 and list(some) == list(known[len(known) - len(some) :]):
-        return f"beyond {layers(known[len(known) - len(some) - 1])}"
+        return f"beyond {words.depth(known[len(known) - len(some) - 1])}"
     if len(some) > 1 and list(some) == list(known[: len(some)]):
-        return f"up to {layers(some[-1])}"
-    return f"at {listed([*some[:-1], layers(some[-1])])}"
+        return f"up to {words.depth(some[-1])}"
+    return f"at {listed([*some[:-1], words.depth(some[-1])])}"
 
 
 def _became(way: Way) -> str:
     """Counts, mechanism and where it was seen."""
     where = [f"step {number(way.step)}"] if not math.isnan(way.step) else []
-    where += [f"layer {way.layer:g}"] if not math.isnan(way.layer) else []
+    where += [way.layer] if way.layer else []
     seen = f"; {', '.join(where)}" if where else ""
     mechanism = with_article(way.mechanism) if way.mechanism in IN_TIME else way.mechanism
     return f"{of(way.trained, way.runs, 'run')} trained; mostly {mechanism} ({of(way.shown, way.lost)}{seen})."
@@ -88,7 +89,7 @@ def avoided_table(ways: Sequence[Way], words: Words) -> Table | None:
     rows = []
     for way in ways:
         counts = of(way.trained, way.runs), way.mechanism, of(way.shown, way.lost)
-        rows.append((words_of(way, words), *counts, number(way.step), number(way.layer)))
+        rows.append((words_of(way, words), *counts, number(way.step), way.layer.removeprefix("layer ") or "–"))
     columns = ("with", "trained", "commonest cause", "in", "median step", "commonest layer")
     note = "The rule: docs/rules.md, What to avoid."
     return Table("The commonest ways to fail", columns, tuple(rows), (1, 3, 4, 5), note) if rows else None

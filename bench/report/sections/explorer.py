@@ -18,6 +18,7 @@ from bench.analysis import Outcome, estimate
 from bench.analysis.causes import ON_THE_WAY, RULES, Cause
 from bench.analysis.comparison import factor_columns
 from bench.analysis.events import places
+from bench.analysis.parts import is_transformer, row_unit
 from bench.analysis.recurrent import layered
 from bench.analysis.similar import Became, became
 from bench.analysis.through_time import TABLE as TIME
@@ -28,6 +29,7 @@ from bench.report.blocks import Block, Section
 from bench.report.frames import Frames
 from bench.report.traces import Traces, traces
 from bench.rules import Symptom
+from bench.schema import ASKED
 from bench.text import number, spoken
 
 CELL_RESPONSES = ("signal_ratio_start", "final_validation_accuracy")
@@ -35,8 +37,6 @@ DIGITS = 4
 MANY_RUNS, MOST_SIGNS, FEW_SIGNS = 2000, 6, 2
 ALONG_TIME = ("time_ratio_start", "time_ratio_end", "horizon_start", "horizon_end")
 OF_DEPTH = (EXPLORED[1], "signal_ratio_start", "signal_ratio_end", "decay_rate_start", "decay_rate_end")
-# Rules on time are asked where it was recorded; a page without has none of them.
-OF_LAYERS = tuple(index for index, rule in enumerate(RULES) if rule.table != TIME)
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,7 @@ def section(frames: Frames) -> Section:
         "became": [each.value for each in Became],
         "signs": _signs(frames),
         "structures": found.structures,
+        "unit": {"layer": "hidden layer"}.get(row_unit(frames.plain), row_unit(frames.plain)),
     }
     return Section("explorer", "Explorer", "Explorer", (Explorer(data, found),), template="explorer.html.j2")
 
@@ -133,9 +134,14 @@ def _score(frames: Frames) -> dict[str, Any]:
 
 
 def _rules(frames: Frames) -> list[int]:
-    """The rules on causes that were asked."""
-    recorded = len(frames.tables.get(TIME, ())) > 0
-    return list(range(len(RULES)) if recorded else OF_LAYERS)
+    """The rules on causes that were asked: those on time, on heads or on tokens where there are any."""
+    tokens = bool(is_transformer(frames.plain).any())
+    return [
+        index
+        for index, rule in enumerate(RULES)
+        if (rule.table not in ASKED or len(frames.tables.get(rule.table, ())))
+        and (rule.cause != Cause.TOKENS_ALIKE or tokens)
+    ]
 
 
 def _causes(rules: Sequence[int]) -> list[str]:
@@ -152,6 +158,7 @@ def _signs(frames: Frames) -> dict[str, Any]:
     learned = frames.labelled.set_index("run_id")["outcome"].reindex(found["run_id"]).eq(Outcome.LEARNED).to_numpy()
     found = found[~learned | found["rule"].isin(ON_THE_WAY).to_numpy()]
     tensors, rules = pd.Index(found["tensor"].dropna().unique()), _rules(frames)
+    named = pd.Index(found.loc[found["place"] != "", "place"].astype(str).unique())
     return {
         "causes": _causes(rules),
         "rules": [{"cause": str(RULES[index].cause), "said": RULES[index].said} for index in rules],
@@ -159,7 +166,8 @@ def _signs(frames: Frames) -> dict[str, Any]:
         "run": pd.Index(frames.labelled["run_id"]).get_indexer(found["run_id"]).tolist(),
         "rule": pd.Index(rules).get_indexer(found["rule"]).tolist(),
         "step": found["step"].astype(int).tolist(),
-        "layer": found["layer"].astype("Int64").fillna(-1).astype(int).tolist(),
+        "places": named.tolist(),
+        "place": named.get_indexer(found["place"].astype(str)).tolist(),
         "value": _numbers(found["value"]),
         "threshold": _numbers(found["threshold"]),
         "tensor": tensors.get_indexer(found["tensor"]).tolist(),

@@ -26,6 +26,7 @@ from bench.report.sections.effect_figures import (
     strongest,
     telling,
 )
+from bench.report.sections.network_words import shortest
 from bench.text import integer, listed, of, p_value, plural, share_interval, signed, signed_range, spoken
 
 MOST_TERMS, MOST_PAIRS, MOST_OPPOSITES = 8, 5, 3
@@ -97,12 +98,13 @@ def opposite_sentences(found: Sequence[Opposites], axes: Sequence[Axis]) -> tupl
         most, least = (
             listed([words[each.factor](level) for level in side.levels], MOST_NAMED) for side in (each.most, each.least)
         )
-        text = (
-            f"With {at}, {of(each.least.hits, each.least.runs, 'run')} with {least} {said[each.outcome]} and "
-            f"{of(each.most.hits, each.most.runs)} with {most}; with {other} it was "
+        texts = [
+            f"With {at}, {of(each.least.hits, each.least.runs, 'run')} with {least} {said[each.outcome]}{joined} "
+            f"{of(each.most.hits, each.most.runs)} with {most}; with {other}{verb} "
             f"{of(each.elsewhere.hits, each.elsewhere.runs)}."
-        )
-        made.append(Sentence(text, "", f"#where={each.where}:{quote(each.at, '')}"))
+            for joined, verb in ((" and", " it was"), (",", " it was"), (",", ","))
+        ]
+        made.append(Sentence(shortest(texts), "", f"#where={each.where}:{quote(each.at, '')}"))
     return based(made, "nearly all runs of some levels and nearly none of others, at one level of another factor")
 
 

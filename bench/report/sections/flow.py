@@ -21,7 +21,7 @@ class Flow:
 
     Attributes:
         ratios: by level in words; 0 where nothing is left, infinite where it is no longer a number.
-        layers: how many hidden layers there are.
+        layers: how many hidden layers there are; `unit` what they are called.
         where: the other levels that vary, in words.
         factor: of which the levels are; empty where nothing varies.
     """
@@ -30,6 +30,7 @@ class Flow:
     layers: int
     where: str
     factor: str
+    unit: str = "layer"
 
     @property
     def kept(self) -> list[str]:
@@ -38,7 +39,7 @@ class Flow:
 
     def title(self) -> str:
         """Which levels keep the gradient."""
-        span = f"over {plural(self.layers, 'layer')}{f' ({self.where})' if self.where else ''}"
+        span = f"over {plural(self.layers, self.unit)}{f' ({self.where})' if self.where else ''}"
         if not self.factor:
             return f"The gradient {self._fate()} {span}"
         kept, known = self.kept, len(self.ratios)
@@ -54,7 +55,7 @@ class Flow:
         """The same with the ratios: `Over 32 layers tanh keeps the gradient (÷ 3); sigmoid ÷ 300 …`."""
         where = f", with {self.where}" if self.where else ""
         if not self.factor:
-            return f"Over {plural(self.layers, 'layer')} the gradient {self._fate()}{where}."
+            return f"Over {plural(self.layers, self.unit)} the gradient {self._fate()}{where}."
         kept = self.kept
         lost = [f"{name} {shown(value)}" for name, value in self.ratios.items() if name not in kept]
         rest = listed(lost, MOST_SAID)
@@ -64,7 +65,7 @@ class Flow:
             head = f"{kept[0]} keeps the gradient ({shown(self.ratios[kept[0]])})"
         else:
             head = f"{listed([f'{name} ({shown(self.ratios[name])})' for name in kept], MOST_SAID)} keep the gradient"
-        return f"Over {plural(self.layers, 'layer')} {head}{f'; {rest}' if kept and lost else ''}{where}."
+        return f"Over {plural(self.layers, self.unit)} {head}{f'; {rest}' if kept and lost else ''}{where}."
 
     def _fate(self) -> str:
         (value,) = self.ratios.values()
@@ -84,7 +85,7 @@ def flow_of(profile: pd.DataFrame, layout: LineLayout) -> Flow | None:
     if not ratios:
         return None
     layers = int(rows["layer_index"].max()) + 1
-    return Flow(ratios, layers, where, layout.colour.factor if layout.colour else "")
+    return Flow(ratios, layers, where, layout.colour.factor if layout.colour else "", layout.unit)
 
 
 def shown(value: float) -> str:

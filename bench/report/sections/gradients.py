@@ -19,7 +19,6 @@ from bench.report.sections.flow import KEPT, flow_of
 from bench.schema import RunStatus
 from bench.text import integer, listed, of, plural, sentence
 
-X_LABEL = "hidden layer (0: input side)"
 DECADES_AROUND = 0.5  # room above and below the curves
 BANDS = "Median over runs; band: range of up to five runs, of more a 95 % interval of the median."
 SOURCE = "From the table gradient_norms, log10 in the CSV. Rule: keeps the gradient, docs/rules.md."
@@ -75,7 +74,9 @@ def gradient_flow(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> t
         found = flow.title() if flow else "No gradient was measured"
         title = sentence(f"{when}, {found[:1].lower()}{found[1:]}")[:-1]
         deepest = float(max(1, frame["layer_index"].max() if len(frame) else 1))
-        scale = Scale(X_LABEL, "gradient norm", x_limits=(0.0, deepest), y_limits=limits)
+        scale = Scale(
+            f"{hidden_unit(layout)} (0: input side)", "gradient norm", x_limits=(0.0, deepest), y_limits=limits
+        )
         drawn = f"Norm of the gradient with respect to pre-activations. {BANDS}"
         figure = Figure(f"gradients-{moment}", "profile", title, scale, (), subtitle=drawn, source=SOURCE)
         figures.append(layout.figure(frame, figure))
@@ -103,7 +104,7 @@ def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> Figure
         title=_kept_title(panels),
         scale=Scale(
             x_label="step, as recorded",
-            y_label="hidden layer",
+            y_label=hidden_unit(layout),
             x_limits=limits,
             y_limits=(0.0, float(frame["layer_index"].max()) if len(frame) else 1.0),
         ),
@@ -113,6 +114,11 @@ def heatmaps(tables: Tables, judged: pd.DataFrame, layout: LineLayout) -> Figure
         subtitle="Norm of the pre-activations' gradient by layer and step.",
         source=SOURCE,
     )
+
+
+def hidden_unit(layout: LineLayout) -> str:
+    """What the networks' rows are: hidden layers, of transformers sub-layers."""
+    return "hidden layer" if layout.unit == "layer" else layout.unit
 
 
 def _kept_title(panels: Sequence[Panel]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Outcome, Tables, loss_bands
+from bench.analysis.parts import deep, depth_unit
 from bench.report.axes import LineLayout
 from bench.report.blocks import Figure, Lead, Scale, Section, Sentence
 from bench.report.frames import Frames
@@ -34,7 +35,8 @@ def learned_sentence(judged: pd.DataFrame, layout: LineLayout) -> Sentence:
     counts = _learned(runs, layout)
     layers = runs["depth"].astype(str).unique()
     one = judged["depth"].astype(str).eq("1").all()  # where no network is deep, depth goes without saying
-    at = "" if one else f"At {plural(int(float(layers[0])), 'layer')} " if len(layers) == 1 else "At all depths "
+    deepness = deep(str(int(float(layers[0]))), depth_unit(judged))
+    at = "" if one else f"At {deepness} " if len(layers) == 1 else "At all depths "
     lost = int((runs["status"] != RunStatus.COMPLETED).sum())
     basis = f"{plural(len(runs), 'run')}, {integer(lost)} lost (a lost run did not learn); {layout.held_words}"
     text = f"{at}{_told(counts)}{f', with {where}' if where else ''}"

@@ -202,7 +202,7 @@ def harm_text(harm: pd.DataFrame, axes: Mapping[str, Axis], values: bool) -> str
     said: list[str] = []
     for row in rows.to_dict("records"):
         whom = f" {row['at']}" if row["at"] else ""
-        where = f", most at {row['worst']['depth']} layers" if "depth" in row["worst"] else ""
+        where = f", most at {axes['depth'].words(str(row['worst']['depth']))}" if "depth" in row["worst"] else ""
         unit = "" if said else "share of the naive loss removed " if values else "accuracy "
         ends = f"({unit}{number(row['from'], 2)} to {number(row['to'], 2)})"
         text = f"{_subject(row, axes)} lowered{whom} in {of(row['lowered'], row['networks'])} networks{where} {ends}"

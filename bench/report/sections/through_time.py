@@ -16,7 +16,7 @@ from bench.analysis.through_time import horizons, lags
 from bench.report.axes import Axis
 from bench.report.blocks import Lead, Section, Sentence, Sentences, Table, Text, blocks_of
 from bench.report.frames import Frames
-from bench.report.sections.time_figures import clipping_figure, lag_figure, map_figure
+from bench.report.sections.time_figures import lag_figure, map_figure, rate_figure
 from bench.report.sections.time_kinds import Kind, kinds_of, per_network, within
 from bench.schema import RunStatus
 from bench.text import integer, number, of, plural, ratio, sentence, signed
@@ -56,7 +56,7 @@ def section(frames: Frames) -> Section | None:
         return None
     rows = lags(frames.tables)
     found = kinds_of(frames, runs, rows)
-    clipping = clipping_figure(frames, runs)
+    clipping = rate_figure(frames, runs, "clipping", "time-clipping")
     if found:
         blocks = blocks_of(
             Lead(lead(found)), INTRO, Sentences(said(runs, rows, found)), lag_figure(found, rows, SOURCE),
@@ -230,16 +230,18 @@ def length_table(runs: pd.DataFrame, axes: Sequence[Axis]) -> Table | None:
     if data is None:
         return None
     cell = by_name.get("cell")
+    known = set(runs["dataset"].astype(str))
+    datasets = [name for name in data.levels if name in known]
     lines = []
     for level in cell.levels if cell else ("",):
         own = runs[runs["cell"].astype(str) == level] if cell else runs
         texts = []
-        for name in data.levels:
+        for name in datasets:
             part = own[own["dataset"].astype(str) == name]
             gone = int((part["status"] != RunStatus.COMPLETED).sum())
             hits = int((part["outcome"] == Outcome.LEARNED).sum())
             texts.append(f"{of(hits, len(part))}{f', {integer(gone)} lost' if gone else ''}" if len(part) else "–")
         if len(own):
             lines.append((cell.change(level) if cell else "all networks", *texts))
-    heads = ("cell", *data.levels)
+    heads = ("cell", *datasets)
     return Table("Runs that learned, by cell and data", heads, tuple(lines), tuple(range(1, len(heads))))

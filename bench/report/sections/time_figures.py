@@ -17,6 +17,8 @@ from bench.quantities import quantity
 from bench.report.axes import ALL, Axis
 from bench.report.blocks import Figure, Panel, Scale
 from bench.report.frames import Frames
+from bench.report.headline import treatment
+from bench.report.sections.network_words import varying
 from bench.report.sections.time_kinds import Kind, kind_words, within
 from bench.schema import RunStatus
 from bench.text import integer, of, plural
@@ -24,7 +26,6 @@ from bench.text import integer, of, plural
 MOST_SERIES, MOST_PANELS, MOST_MAPS, MOST_STEPS = 8, 12, 2, 24
 DEEPEST, HIGHEST = -16.0, 8.0  # decades that are drawn
 LAG, LEFT = "lag: steps before the loss", "gradient over lag 0's"
-CLIPPING = "clipping"
 
 
 def lag_figure(found: Sequence[Kind], rows: pd.DataFrame, source: str) -> Figure:
@@ -82,7 +83,8 @@ def map_figure(frames: Frames, runs: pd.DataFrame, rows: pd.DataFrame, source: s
     top = top_layer(rows[rows["run_id"].isin(runs["run_id"].astype(str))])
     several = top.groupby("run_id")["step"].nunique()
     known = runs[runs["run_id"].astype(str).map(several).fillna(0) > 1]
-    chosen = _best_and_worst(frames, known)
+    varied = [axis.factor for axis in varying(frames, known)]
+    chosen = best_and_worst(frames, known, kinds(varied))
     if not chosen:
         return None
     axes = {axis.factor: axis for axis in frames.axes}
@@ -91,7 +93,7 @@ def map_figure(frames: Frames, runs: pd.DataFrame, rows: pd.DataFrame, source: s
         own = known[known["cell_key"] == key]
         found = lag_step(top, own, ["cell_key"])
         kept = thinned(found["step"].unique().tolist(), MOST_STEPS)
-        words = kind_words({name: str(own[name].iloc[0]) for name in frames.varied}, axes)
+        words = kind_words({name: str(own[name].iloc[0]) for name in varied}, axes)
         panels.append(Panel(words, found[found["step"].isin(kept)].drop(columns="cell_key"), strip=place))
         ends.append((place, *_reach(top[top["run_id"].isin(own["run_id"].astype(str))])))
     finite = np.concatenate([panel.rows["median"].to_numpy(float) for panel in panels])
@@ -121,8 +123,12 @@ def _moved(place: str, first: float, last: float, longest: int) -> str:
     return f"the {place.lower()} network {went} steps"
 
 
-def _best_and_worst(frames: Frames, runs: pd.DataFrame) -> list[tuple[str, str]]:
-    """Cells by the share that learned, then by their median score: the best and the worst two, of different kinds."""
+def best_and_worst(frames: Frames, runs: pd.DataFrame, by: Sequence[str]) -> list[tuple[str, str]]:
+    """Cells by the share that learned, then by their median score: the best and the worst two, of different kinds.
+
+    Args:
+        by: the factors that tell kinds apart.
+    """
     own = frames.recipes.runs
     own = own[own["run_id"].isin(runs["run_id"])]
     if own.empty:
@@ -133,7 +139,6 @@ def _best_and_worst(frames: Frames, runs: pd.DataFrame) -> list[tuple[str, str]]
     ranked = pd.DataFrame({"learned": learned, "score": score}).sort_values(
         ["learned", "score"], ascending=False, kind="stable"
     )
-    by = kinds(frames.varied)
     kind_of = {str(row["cell_key"]): tuple(str(row[name]) for name in by) for row in runs.to_dict("records")}
     kind = pd.Series({key: kind_of[str(key)] for key in ranked.index})
     each = MOST_MAPS if kind.nunique() >= 2 * MOST_MAPS else 1
@@ -150,23 +155,23 @@ def _reach(top: pd.DataFrame) -> tuple[float, float]:
     return float(first), float(last)
 
 
-def clipping_figure(frames: Frames, runs: pd.DataFrame) -> Figure | None:
-    """The final loss over the learning rate with and without clipping; None where one of them does not vary."""
+def rate_figure(frames: Frames, runs: pd.DataFrame, factor: str, key: str) -> Figure | None:
+    """The final loss over the learning rate with and without clipping, or a warm-up; None where that does not vary."""
     axes, by_name = frames.axes, {axis.factor: axis for axis in frames.axes}
-    if RATE not in by_name or CLIPPING not in by_name or runs[CLIPPING].nunique() < 2:
+    if RATE not in by_name or factor not in by_name or runs[factor].nunique() < 2:
         return None
-    others = [axis for axis in axes if axis.factor not in (RATE, CLIPPING)]
+    others = [axis for axis in axes if axis.factor not in (RATE, factor)]
     loss = with_lost_counted(runs, quantity("final_validation_loss")).astype(np.float64)
     lost, rates = runs["status"] != RunStatus.COMPLETED, frames.plain.loc[runs.index, RATE].astype(np.float64)
     names = [axis.factor for axis in others]
     frame = runs.assign(_loss=loss, _lost=lost.astype(int), _rate=np.log10(rates))
-    grouped = frame.groupby([*names, CLIPPING, "_rate"], observed=True, sort=True)
+    grouped = frame.groupby([*names, factor, "_rate"], observed=True, sort=True)
     cells = grouped.agg(
         median=("_loss", "median"), lower=("_loss", "min"), upper=("_loss", "max"), lost=("_lost", "sum"),
         runs=("_lost", "size"), naive=("naive_loss", "median"),
     ).reset_index()  # fmt: skip
     cells = cells[cells["median"].notna()]
-    panels = tuple(_clipping_panels(cells, others))
+    panels = tuple(_rate_panels(cells, others, factor))
     if not panels:
         return None
     logs = [np.log10(panel.rows[name].to_numpy(float).clip(1e-12)) for panel in panels for name in ("median", "upper")]
@@ -177,10 +182,10 @@ def clipping_figure(frames: Frames, runs: pd.DataFrame) -> Figure | None:
     left = len(panels) - len(shown)
     across = cells["_rate"]
     return Figure(
-        "time-clipping", "rate_curve", _clipping_title(cells, names, by_name[CLIPPING]),
+        key, "rate_curve", _rate_title(cells, names, by_name[factor]),
         Scale("learning rate", "final validation loss", x_limits=(float(across.min()), float(across.max())),
-              y_limits=limits, series=by_name[CLIPPING].levels),
-        shown, 3, "clipping",
+              y_limits=limits, series=by_name[factor].levels),
+        shown, 3, treatment(factor),
         (f"{plural(left, 'more network')}: see the tables.",) if left else (),
         subtitle="Line and band: median and range over replicates, a lost run counting as infinite. Crosses: how many "
         "runs were lost.",
@@ -188,14 +193,15 @@ def clipping_figure(frames: Frames, runs: pd.DataFrame) -> Figure | None:
     )  # fmt: skip
 
 
-def _clipping_panels(cells: pd.DataFrame, others: Sequence[Axis]) -> Iterator[Panel]:
-    """A panel for each network that was trained with and without clipping, in the order of the levels."""
+def _rate_panels(cells: pd.DataFrame, others: Sequence[Axis], factor: str) -> Iterator[Panel]:
+    """A panel for each network that was trained with and without the factor, in the order of the levels."""
+    others = [axis for axis in others if cells[axis.factor].astype(str).nunique() > 1]
     axes, by = {axis.factor: axis for axis in others}, [axis.factor for axis in others]
     for _, own in cells.groupby(by, observed=True, sort=True) if by else [((), cells)]:
-        if own[CLIPPING].nunique() > 1:
+        if own[factor].nunique() > 1:
             words = kind_words({name: str(own[name].iloc[0]) for name in by}, axes)
             names = ["median", "lower", "upper", "lost", "runs"]
-            rows = own[names].assign(series=own[CLIPPING].astype(str), rate=own["_rate"])
+            rows = own[names].assign(series=own[factor].astype(str), rate=own["_rate"])
             yield Panel(words, rows.reset_index(drop=True))
 
 
@@ -205,18 +211,18 @@ def _logged(panel: Panel) -> Panel:
     return replace(panel, rows=panel.rows.assign(**logs))
 
 
-def _clipping_title(cells: pd.DataFrame, names: Sequence[str], clipping: Axis) -> str:
-    """At how many pairs of network and rate the median loss with clipping is lower by a tenth of the naive loss."""
-    without = "none" if "none" in clipping.levels else clipping.levels[0]
-    other = next(level for level in clipping.levels if level != without)
+def _rate_title(cells: pd.DataFrame, names: Sequence[str], axis: Axis) -> str:
+    """At how many pairs of network and rate the median loss with a treatment is lower by a tenth of the naive loss."""
+    without = "none" if "none" in axis.levels else axis.levels[0]
+    other = next(level for level in axis.levels if level != without)
     keys = [*names, "_rate"]
-    sides = [cells[cells[CLIPPING].astype(str) == level] for level in (without, other)]
-    pairs = sides[0].merge(sides[1], on=keys, suffixes=("", "_clipped"))
+    sides = [cells[cells[axis.factor].astype(str) == level] for level in (without, other)]
+    pairs = sides[0].merge(sides[1], on=keys, suffixes=("", "_with"))
     margin = LOSS_MARGIN * pairs["naive"]
     with np.errstate(invalid="ignore"):
-        gain = (pairs["median"] - pairs["median_clipped"]).fillna(0.0)  # both infinite: neither is better
+        gain = (pairs["median"] - pairs["median_with"]).fillna(0.0)  # both infinite: neither is better
     lower, higher = int((gain >= margin).sum()), int((-gain >= margin).sum())
-    words = clipping.change(other)
+    words = axis.change(other)
     return (
         f"With {words} the final loss is lower in {of(lower, len(pairs), 'pair')} of network and rate, higher in "
         f"{integer(higher)}"

@@ -15,6 +15,7 @@ from bench.analysis.through_time import drawn_once, horizons, kinds, top_layer
 from bench.analysis.time_theory import features_of, input_mean_squares, predicted
 from bench.report.axes import Axis
 from bench.report.frames import Frames
+from bench.report.sections.network_words import varying
 from bench.schema import RunStatus
 from bench.text import integer, number
 from bench.theory.lags import LagProfile, horizon
@@ -66,7 +67,7 @@ def within(lag: float, longest: int) -> str:
 
 def kinds_of(frames: Frames, runs: pd.DataFrame, rows: pd.DataFrame) -> list[Kind]:
     """Every kind with a gradient by lag at its runs' first recorded step, the farthest horizon first."""
-    by = kinds(frames.varied)
+    by = kinds([axis.factor for axis in varying(frames, runs)])
     axes = {axis.factor: axis for axis in frames.axes}
     first = rows["step"] == rows.groupby("run_id")["step"].transform("min")
     starts = top_layer(rows[first])

@@ -9,6 +9,7 @@ import pandas as pd
 
 from bench.analysis import evidence
 from bench.analysis.causes import Cause
+from bench.analysis.parts import commonest_place
 from bench.report.blocks import Place, Sentence, Table
 from bench.report.frames import Frames
 from bench.text import integer, listed, number, of
@@ -25,7 +26,10 @@ ARTICLES = {
 
 @dataclass(frozen=True)
 class Why:
-    """A cause: in how many of the `lost` runs, at which step (median) and layer (commonest), and one run's evidence."""
+    """A cause: in how many of the `lost` runs, at which step (median) and layer (commonest), and one run's evidence.
+
+    `layer` is `layer 3`, of a transformer `block 1's attention`.
+    """
 
     cause: str
     runs: int
@@ -39,7 +43,7 @@ class Why:
     def where(self) -> str:
         """`at step 0 in layer 3`; "" where neither is known."""
         said = [f"at step {self.step}"] if self.step else []
-        return " ".join([*said, *([f"in layer {self.layer}"] if self.layer else [])])
+        return " ".join([*said, *([f"in {self.layer}"] if self.layer else [])])
 
     @property
     def sentence(self) -> str:
@@ -76,9 +80,9 @@ def causes_found(frames: Frames, only: pd.Series | None = None) -> list[Why]:
         ranked = own.sort_values("value", kind="stable", na_position="last")
         run_id = str(ranked["run_id"].iloc[(int(own["value"].notna().sum()) or len(own)) // 2 - (len(own) > 1)])
         known = run_id in signs.index and cause not in (Cause.FAILED, Cause.UNKNOWN)
-        layers, steps = own["layer"].dropna(), own["step"].dropna()
+        steps = own["step"].dropna()
         step = number(float(steps.astype(float).median())) if len(steps) else ""
-        layer = integer(int(layers.mode().iloc[0])) if len(layers) else ""
+        layer = commonest_place(own)
         example = evidence(signs.loc[run_id]) if known else ""
         found.append(Why(str(cause), len(own), len(causes), step, layer, example, run_id))
     return sorted(found, key=lambda each: (each.cause == Cause.UNKNOWN, -each.runs))
@@ -117,7 +121,14 @@ def why_table(found: Sequence[Why]) -> Place | None:
 def cause_table(found: Sequence[Why], caption: str) -> Table:
     """Causes with their numbers and one run's evidence for each."""
     rows = tuple(
-        (each.cause, of(each.runs, each.lost), each.step or "–", each.layer or "–", each.example or "–", each.run_id)
+        (
+            each.cause,
+            of(each.runs, each.lost),
+            each.step or "–",
+            each.layer.removeprefix("layer ") or "–",
+            each.example or "–",
+            each.run_id,
+        )
         for each in found
     )
     columns = ("cause", "runs", "median step", "commonest layer", "for example", "in run")

@@ -277,9 +277,9 @@ const eventsOf = (k) => data.events.run.flatMap((run, e) => (run === k ? [{ step
 function showCause(k) {
   const { signs } = data, at = signs.run.flatMap((run, s) => (run === k ? [s] : []));
   const told = at.map((s) => {
-    const rule = signs.rules[signs.rule[s]], layer = signs.layer[s] < 0 ? "" : `layer ${signs.layer[s]}, `;
+    const rule = signs.rules[signs.rule[s]], place = signs.place[s] < 0 ? "" : `${signs.places[signs.place[s]]}, `;
     const said = rule.said.replace("{value}", shown(signs.value[s])).replace("{threshold}", shown(signs.threshold[s])).replace("{tensor}", signs.tensors[signs.tensor[s]] ?? "");
-    return `${rule.cause} – ${layer}step ${signs.step[s]}: ${said}`;
+    return `${rule.cause} – ${place}step ${signs.step[s]}: ${said}`;
   });
   const cause = runs.cause[k] < 0 ? "" : signs.causes[runs.cause[k]];
   const first = cause && told.length && told[0].startsWith(cause) ? told.shift() : cause;

@@ -1,0 +1,43 @@
+"""Inside attention: entropy and largest logit of every head over training, with where runs were lost.
+
+The chapter is there where a transformer with attention is; its maps where `attention` was recorded.
+"""
+
+from __future__ import annotations
+
+from bench.report.blocks import Lead, Section, Sentence, Text, blocks_of, sentences
+from bench.report.frames import Frames
+from bench.report.sections.head_figures import Heads
+from bench.report.sections.network_words import of_architecture
+from bench.schema import RunStatus
+from bench.text import integer, of
+
+ID = "attention"
+INTRO = Text(
+    "A head weighs the tokens that it may look at by the softmax of its logits. Its entropy is ln T where T tokens "
+    "weigh alike, and 0 where one has all the weight: then no gradient passes the weights. Large logits make it so."
+)
+ABSENT = Text(
+    "What the heads of these networks did is not known: no suite records it unasked. Write "
+    "`attention = { log_spaced = 10 }` into `[record]`."
+)
+
+
+def section(frames: Frames) -> Section | None:
+    """What the heads of transformers say; None where there is no attention."""
+    runs = of_architecture(frames, "transformer")
+    if "sublayers" in runs:
+        runs = runs[runs["sublayers"].astype(str) != "feed_forward_only"]
+    if runs.empty:
+        return None
+    heads = Heads(frames, runs)
+    if not heads.known:
+        hits, lost = int((runs["outcome"] == "learned").sum()), int((runs["status"] != RunStatus.COMPLETED).sum())
+        lead = Sentence(
+            f"{of(hits, len(runs), 'run')} with attention learned, {integer(lost)} lost.", "a lost run did not learn"
+        )
+        return Section(ID, "Inside attention", "Attention", (Lead(lead), ABSENT))
+    lead, more = heads.sentence(), heads.before_the_end()
+    told = sentences([more] if more else [])
+    blocks = blocks_of(Lead(lead), INTRO, told, *heads.figures(), heads.table())
+    return Section(ID, "Inside attention", "Attention", blocks, (lead,))
