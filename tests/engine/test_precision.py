@@ -21,7 +21,7 @@ from tests.engine.lone_conv import LoneConv
 from tests.engine.lone_recurrent import UNITS
 from tests.engine.lone_recurrent import Lone as LoneRecurrent
 from tests.engine.lone_transformer import Lone as LoneTransformer
-from tests.engine.test_engine_parity import _lone
+from tests.engine.test_engine_parity import lone_of
 
 STEPS = 8
 DENSE = f"width = 8\nbatch_size = 16\nsteps = {STEPS}\nlearning_rate = 0.005"
@@ -43,7 +43,6 @@ CASES = [
     (DENSE, f'precision = [{DYNAMIC}]\noptimizer = ["adam"]\nskip = [{{ level = "residual", layers = 1 }}]\n'
             'normalization = ["layer_normalization"]'),
     (RECURRENT, f'precision = [{DYNAMIC}]\ncell = ["simple"]\noptimizer = ["adam"]'),
-    (TRANSFORMER, f'precision = [{DYNAMIC}]\nblock = ["pre_norm"]'),
     *(
         pytest.param(*case, marks=pytest.mark.full)
         for case in (
@@ -63,6 +62,7 @@ CASES = [
             (RECURRENT, 'precision = ["mixed_bfloat16"]\ncell = ["simple"]\nactivation = ["softplus"]'),
             (CONV, f'precision = [{DYNAMIC}]\nskip = ["residual"]\nnormalization = ["batch_normalization"]'),
             (CONV, 'precision = ["mixed_bfloat16"]\npadding = ["circular"]'),
+            (TRANSFORMER, f'precision = [{DYNAMIC}]\nblock = ["pre_norm"]\nquery_key = ["sigma_reparam"]'),
             (TRANSFORMER, 'precision = ["mixed_float16"]\nposition = ["sinusoidal"]\nblock = ["post_norm"]'),
             (TRANSFORMER, 'precision = ["mixed_bfloat16"]\nblock = ["sandwich"]\ndataset = ["digits_rows"]'),
             (TRANSFORMER, f'precision = [{DYNAMIC}]\nblock = ["layer_scale"]\ncausal = ["yes"]'),
@@ -110,7 +110,7 @@ def scaled_lone(training: Training, index: int) -> Scaled:
     made = {"recurrent": LoneRecurrent, "transformer": LoneTransformer}.get(choices["architecture"].name)
     plain = {"conv": LoneConv}.get(choices["architecture"].name, Lone)
     with policy(choices["precision"]):
-        lone: Any = made(training, index) if made else _lone(plain, training, index)
+        lone: Any = made(training, index) if made else lone_of(plain, training, index)
     return Scaled(lone.model, lone.optimizer, choices["precision"])
 
 
