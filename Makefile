@@ -11,6 +11,9 @@ CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MARKED := # of full-test, all unless given: MARKED="full or hypothesis" is what `make test` leaves out
 
+# Tests start many processes, which need not compile the project each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 # What test-machines tries: TensorFlow turns oneDNN on by itself on some processors and not on others.
 ONEDNN := 0 1
 

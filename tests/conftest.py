@@ -4,6 +4,7 @@ threads would wait for each other), and how many examples are tried.
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -52,6 +53,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return LONGEST_FIRST.index(names[0]) if names else len(LONGEST_FIRST)
 
     items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage seldom: what was imported stays, and each graph that is traced is a million small objects."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 pytest_plugins = ("tests.browser", "tests.inline")

@@ -81,9 +81,10 @@ class Failing(InlineExecutor):
 
 @pytest.fixture
 def inline(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """`run_suite` trains in this process, whatever it is told of where."""
+    """What a command would ask of worker processes is done in this one, whatever it is told of where."""
     with monkeypatch.context() as context:
-        context.setattr("bench.commands.run.open_executor", lambda *_: InlineExecutor())
+        for place in ("run.open_executor", "check.LocalExecutor", "data.LocalExecutor"):
+            context.setattr(f"bench.commands.{place}", lambda *_: InlineExecutor())
         yield
 
 

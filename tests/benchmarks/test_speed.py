@@ -239,7 +239,7 @@ def test_all_contestants_train_the_same_network_on_the_same_rows(case: Case, ker
 
     found = {"engine": cohort_step.prepare(case, {})}
     found |= {each.name: keras_step.prepare(case, dict(each.settings)) for each in keras}
-    if importlib.util.find_spec("jax"):
+    if len(keras) > 1 and importlib.util.find_spec("jax"):
         from benchmarks import jax_vmap
 
         found |= {form: jax_vmap.prepare(case, {"variant": form}) for form in ("unrolled", "scan")}

@@ -66,7 +66,7 @@ def eager() -> Iterator[None]:
     tf.config.run_functions_eagerly(False)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ["mlp", "lstm", pytest.param("gru", marks=pytest.mark.full)])
 def test_groups_are_those_of_an_ordinary_model(name: str) -> None:
     factors, fixed = CASES[name]
     (cohort,) = cohorts(factors, fixed, record=ASKED)

@@ -49,21 +49,21 @@ CASES = [
     f'cell = ["simple"]\ndepth = [2]\noptimizer = ["adam"]\nrecurrent_initializer = {STARTS}',
     'cell = ["lstm"]\ndepth = [1]\ngate_bias = [{ level = "chrono", t_max = 6 }]\n'
     'optimizer = ["momentum"]\ntruncate = ["none", { level = "bptt", steps = 3 }]',
-    'cell = ["gru"]\ndepth = [1]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]\n'
-    'gate_bias = [{ level = "remember", value = 2.0 }]\n'
-    'clipping = ["none", { level = "global_norm", threshold = 0.1 }]',
     'cell = ["simple"]\ndepth = [1]\nactivation = ["softplus"]\nrecurrent_initializer = ["he_normal"]\n'
     'dataset = [{ level = "text", length = 5, rows = 200 }]',
     'cell = ["gru"]\ndepth = [1]\nnormalization = ["layer_normalization"]\noptimizer = ["adam"]\n'
     'bias_initializer = [{ level = "normal", stddev = 0.3 }]',
     'cell = ["gru"]\ndepth = [1]\ndirection = ["bidirectional"]\ntruncate = [{ level = "bptt", steps = 4 }]\n'
     'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]',
-    'cell = ["simple"]\ndepth = [1]\n'
-    'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]\n'
-    'truncate = [{ level = "bptt", steps = 2 }, { level = "bptt", steps = 5 }]',
     *(
         pytest.param(each, marks=pytest.mark.full)
         for each in (
+            'cell = ["gru"]\ndepth = [1]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]\n'
+            'gate_bias = [{ level = "remember", value = 2.0 }]\n'
+            'clipping = ["none", { level = "global_norm", threshold = 0.1 }]',
+            'cell = ["simple"]\ndepth = [1]\n'
+            'dataset = [{ level = "copy_memory", delay = 3, items = 1, symbols = 2, rows = 200 }]\n'
+            'truncate = [{ level = "bptt", steps = 2 }, { level = "bptt", steps = 5 }]',
             'cell = ["simple"]\ndepth = [2]\ndirection = ["bidirectional"]',
             'cell = ["lstm"]\ndepth = [2]\nnormalization = ["layer_normalization"]\ndirection = ["bidirectional"]',
             'cell = ["simple"]\ndepth = [1]\nnormalization = ["layer_normalization"]\ngate_bias = ["zeros"]',

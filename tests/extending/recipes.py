@@ -15,14 +15,32 @@ ROOT = Path(__file__).parents[2]
 COPIED = ("bench", "suites", "docs", "pyproject.toml", "setup.py", "MANIFEST.in", "README.md", "LICENSE")
 
 
-# A program of the copy: the report of its folder `results` is written, and dumped.
+# Programs of the copy: a suite run by formula, its report written and dumped; several commands in one process.
 WRITTEN = """
 import json
+from bench.engine.dry import train_cohort
+from bench.plan import make_plan
 from bench.report import dump_report, write_report
+from bench.results import Manifest, Results
+from bench.suite import load_suite
 from pathlib import Path
-folder = Path("results")
+suite, folder = load_suite(Path("s.toml")), Path("results")
+plan = make_plan(suite)
+for cohort in plan.cohorts:
+    Results(folder).write(cohort.key, train_cohort(cohort))
+Results(folder).write_manifest(Manifest.of(suite, plan, dry=True))
 write_report(folder)
 print(json.dumps(dump_report(folder)))
+"""
+TYPED = """
+import sys
+from bench.cli import main
+for words in {commands}:
+    sys.argv = ["bench", *words]
+    try:
+        main()
+    except SystemExit as ended:
+        print("ended with", ended.code or 0)
 """
 
 
@@ -72,6 +90,10 @@ class Copy:
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
+
+    def bench(self, *commands: str) -> str:
+        """What `bench` prints when these are typed one after the other, and how each ended."""
+        return self.run("-c", TYPED.format(commands=[command.split() for command in commands]))
 
 
 def copied(folder: Path) -> Copy:

@@ -55,21 +55,21 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     return project
 
 
-def test_new_levels_are_listed_and_planned(grown: Copy) -> None:
-    assert "2 cells x 1 replicate = 2 runs" in grown.run("-m", "bench", "plan", "s.toml")
-    assert "iris" in grown.run("-m", "bench", "list", "dataset")
-    said = grown.run("-m", "bench", "theory", "--normalization", "centering", code=2)
+def test_new_levels_are_listed_planned_and_predicted(grown: Copy) -> None:
+    said = grown.bench(
+        "plan s.toml", "list dataset", "theory --activation hard_tanh --depth 3 --width 16",
+        "theory --normalization centering",
+    )  # fmt: skip
+    assert "2 cells x 1 replicate = 2 runs" in said
+    assert "iris" in said
+    assert "Critical point of hard_tanh (vanishing): sigma_w = 1.00000, sigma_b = 0.00000" in said
     assert 'error: The theory knows nothing of the normalization "centering".' in said
+    assert [line[-1] for line in said.splitlines() if line.startswith("ended with")] == ["0", "0", "0", "2"]
 
 
 @pytest.mark.full
 def test_new_levels_train_together(grown: Copy) -> None:
     assert grown.run("-c", TRAINED).count("['completed']") == 2
-
-
-def test_a_new_activation_has_a_prediction(grown: Copy) -> None:
-    said = grown.run("-m", "bench", "theory", "--activation", "hard_tanh", "--depth", "3", "--width", "16")
-    assert "Critical point of hard_tanh (vanishing): sigma_w = 1.00000, sigma_b = 0.00000" in said
 
 
 @pytest.mark.full

@@ -8,11 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.suite import load_suite
-from tests.dry_results import dry_results
 from tests.extending.recipes import WRITTEN, Copy, copied, recipe
 from tests.extending.test_levels import SUITE
 from tests.inline import Tiny, bench
-from tests.report.pages import save
 
 ANCHORS = {  # where the blocks of a quantity go, in order
     "A quantity": [
@@ -73,18 +71,6 @@ print(judge(read_tables(Path("results"))).set_index("run_id")["largest_activatio
 """
 
 
-def test_a_new_rule_set_judges_every_run(project: Copy) -> None:
-    (block,) = recipe("A rule set")
-    project.write(block.place, block.text)
-    chosen = '[verdicts]\nrules = ["loud"]\nthresholds = { "loud.vanishing.signal_ratio" = -0.5 }\n'
-    project.write("s.toml", TWO_DEPTHS + chosen)
-    project.run("-m", "bench", "run", "s.toml", "--dry", "--no-report", "--out", "results")
-    page = sections(project)
-    assert [each["name"] for each in page["explorer"][0]["data"]["sets"]] == ["gradtrial_watching", "loud"]
-    tables = [block for block in page["agreement"] if block["block"] == "table"]
-    assert any(row[0] == "Loud" for row in tables[0]["rows"]), tables[0]
-
-
 def test_a_new_claim_is_judged(tiny: Tiny) -> None:
     (block,) = recipe("A claim")
     (tiny.folder / "s.toml").write_text(TWO_DEPTHS + block.text)
@@ -95,13 +81,29 @@ def test_a_new_claim_is_judged(tiny: Tiny) -> None:
     assert "In the source" not in bench("claims", out, "--markdown").stdout
 
 
-def test_a_chapter_is_on_the_page_in_the_answer_and_in_the_dump(project: Copy) -> None:
-    file, name = recipe("A chapter of the report")
-    project.write(file.place, file.text)
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict]]:
+    """The page of a project with a rule set and a chapter of its own, and the sections of its dump."""
+    project = copied(tmp_path_factory.mktemp("written"))
+    for block in (*recipe("A rule set"), recipe("A chapter of the report")[0]):
+        project.write(block.place, block.text)
+    name = recipe("A chapter of the report")[1]
     project.insert(name.place, '    "lesson",', name.text)
-    folder = save(dry_results(TWO_DEPTHS), project.folder / "results")
+    chosen = '[verdicts]\nrules = ["loud"]\nthresholds = { "loud.vanishing.signal_ratio" = -0.5 }\n'
+    project.write("s.toml", TWO_DEPTHS + chosen)
     sections = json.loads(project.run("-c", WRITTEN))["sections"]
-    page = (folder / "index.html").read_text("utf-8")
+    return (project.folder / "results" / "index.html").read_text("utf-8"), sections
+
+
+def test_a_new_rule_set_judges_every_run(written: tuple[str, list[dict]]) -> None:
+    page = {section["id"]: within(section["blocks"]) for section in written[1]}
+    assert [each["name"] for each in page["explorer"][0]["data"]["sets"]] == ["gradtrial_watching", "loud"]
+    tables = [block for block in page["agreement"] if block["block"] == "table"]
+    assert any(row[0] == "Loud" for row in tables[0]["rows"]), tables[0]
+
+
+def test_a_chapter_is_on_the_page_in_the_answer_and_in_the_dump(written: tuple[str, list[dict]]) -> None:
+    page, sections = written
     assert '<a href="#sizes">Sizes</a>' in page
     assert '<section id="sizes">' in page and "<caption>Runs by size</caption>" in page
     (sizes,) = [each for each in sections if each["id"] == "sizes"]

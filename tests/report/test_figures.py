@@ -12,17 +12,21 @@ import pandas as pd
 import pytest
 
 from bench.errors import ResultsError
-from bench.report.blocks import Figure
+from bench.report.blocks import Figure, Page
 from bench.report.figures import composed, named, wrapped, write_figures
 from bench.report.render import draw_figures
 from tests.dry_results import EXPLODING
 from tests.report import pages
 
-PAGE = replace(pages.page(EXPLODING), sections=tuple(pages.page(EXPLODING)[key] for key in ("gradients", "loss")))
+
+@pytest.fixture(scope="module")
+def page() -> Page:
+    whole = pages.page(EXPLODING)
+    return replace(whole, sections=(whole["gradients"], whole["loss"]))
 
 
-def test_each_figure_is_three_files_with_its_rows_and_replaces_its_own_alone(tmp_path: Path) -> None:
-    one = replace(PAGE, sections=(PAGE["loss"],))
+def test_each_figure_is_three_files_with_its_rows_and_replaces_its_own_alone(page: Page, tmp_path: Path) -> None:
+    one = replace(page, sections=(page["loss"],))
     (tmp_path / "mine.txt").write_text("mine")
     for _ in range(2):
         written = write_figures(one, draw_figures(one), tmp_path)
@@ -37,10 +41,10 @@ def test_each_figure_is_three_files_with_its_rows_and_replaces_its_own_alone(tmp
         assert pixels[2, 2, :3].tolist() == [1.0, 1.0, 1.0]  # on white
 
 
-def test_a_figure_has_title_source_and_panels_and_no_variable_of_the_page() -> None:
-    drawn = draw_figures(PAGE)
-    for figure in PAGE.of(Figure):
-        svg = composed(drawn[figure.key], figure, PAGE)
+def test_a_figure_has_title_source_and_panels_and_no_variable_of_the_page(page: Page) -> None:
+    drawn = draw_figures(page)
+    for figure in page.of(Figure):
+        svg = composed(drawn[figure.key], figure, page)
         root = ElementTree.fromstring(svg)
         assert "var(" not in svg and "--" not in svg
         said = " ".join(each.text or "" for each in root.iter() if each.tag.endswith("text"))
@@ -60,7 +64,7 @@ def test_lines_are_broken_where_they_no_longer_fit() -> None:
     assert 3 <= len(lines) <= 5
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_said(page: Page, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="file: cannot be written to"):
-        write_figures(PAGE, {}, tmp_path / "file")
+        write_figures(page, {}, tmp_path / "file")

@@ -68,13 +68,11 @@ def without_accuracies(tables: Tables) -> Tables:
 
 
 CHANGES: dict[str, Callable[[Tables], Tables]] = {
-    "infinite losses": lambda tables: losses(tables, np.inf),
-    "no losses that are numbers": lambda tables: losses(tables, np.nan),
-    "norms of 0": lambda tables: norms(tables, 0.0),
-    "norms of nan": lambda tables: norms(tables, np.nan),
-    "some norms of inf and nan": lambda tables: norms(
-        tables, np.resize([np.inf, np.nan, 1.0], len(tables["gradient_norms"]))
+    "infinite losses, norms of 0": lambda tables: losses(tables, np.inf) | norms(tables, 0.0),
+    "no losses that are numbers, some norms of inf and nan": lambda tables: (
+        losses(tables, np.nan) | norms(tables, np.resize([np.inf, np.nan, 1.0], len(tables["gradient_norms"])))
     ),
+    "norms of nan": lambda tables: norms(tables, np.nan),
     "one run": lambda tables: only(tables, tables["runs"].index == 0),
     "all diverged at once": all_diverged_at_once,
     "nothing came, diverged": lambda tables: nothing_came(tables, "diverged"),

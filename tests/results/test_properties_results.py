@@ -131,7 +131,7 @@ def alter(data: st.DataObject, folder: Path) -> None:
             pq.write_table(data.draw(altered_table(table)), path)
 
 
-@examples(75, few=15)
+@examples(75, few=8)
 @given(data=st.data())
 def test_altered_tables_are_shown_and_merged_or_refused(sound: Path, data: st.DataObject) -> None:
     with copied(sound) as folder:
@@ -164,7 +164,7 @@ def test_damaged_files_are_refused_by_name(sound: Path, data: st.DataObject) -> 
                 read_tables(folder)
 
 
-@examples(60, few=6)
+@examples(60, few=4)
 @given(data=st.data(), whole=st.booleans())
 def test_an_altered_manifest_has_a_page_or_one_message(sound: Path, data: st.DataObject, whole: bool) -> None:
     with copied(sound) as folder:

@@ -272,6 +272,7 @@ def test_estimated_seconds_grow_with_the_work(plan: PlanOf) -> None:
     assert all(more > least for more in (seconds("width = 256\nsteps = 400"), seconds("width = 256\nbatch_size = 128")))
 
 
+@pytest.mark.full
 def test_a_hundred_thousand_runs_are_planned_in_seconds(plan: PlanOf) -> None:
     widths, rates = list(range(8, 108)), [0.001 * step for step in range(1, 101)]
     body = (
