@@ -50,9 +50,10 @@ def printable(text: str) -> str:
 
 
 def nearest(got: object, known: Iterable[object]) -> str:
-    """A sentence that offers the nearest known name, then lists them all."""
+    """A sentence that offers the nearest known name, or the only one with that part, then lists them all."""
     names = [str(name) for name in known]
-    spelt = {name.lower(): name for name in names}
-    close = get_close_matches(str(got).lower(), spelt, n=1)
+    spelt, word = {name.lower(): name for name in names}, str(got).lower()
+    whole = [name for name in spelt if f"_{word}_" in f"_{name}_"]  # float16 of mixed_float16
+    close = whole if len(whole) == 1 else get_close_matches(word, spelt, n=1)
     guess = f'Did you mean "{spelt[close[0]]}"? ' if close else ""
     return f"{guess}Known: {', '.join(names)}."

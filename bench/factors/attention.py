@@ -194,8 +194,10 @@ def misfit_of_query_key(query_key: Choice, factor: str, choice: Choice) -> str:
 
 
 def misfit_of_causal(causal: Choice, dataset: Choice) -> str:
-    """Why tokens may not see what comes behind them; empty where they may."""
+    """Why tokens may not see what comes behind them, or must; empty where a suite is free to say."""
     data = dataset_level(dataset)
+    if causal.name == "yes" and data is not None and data.both_sides:
+        return f"answers of {dataset.name} rest on tokens behind them, which none would see. Leave causal at by_task."
     if causal.name != "no" or data is None or not data.next_tokens:
         return ""
     return f"each answer of {dataset.name} is the next token, which would be seen. Leave causal at by_task."

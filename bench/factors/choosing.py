@@ -36,7 +36,8 @@ def choose(factor: Factor, written: object) -> Choice:
         if isinstance(name, str):
             return _choose_level(factor, name, settings)
     raise SuiteError(
-        f'{show(written)} is neither the name of a level nor a table such as {{ level = "{factor.default}" }}.'
+        f'{show(written)} is neither the name of a level nor a table such as {{ level = "{factor.default}" }}. '
+        f"{nearest(written, (level.name for level in factor.levels))}"
     )
 
 

@@ -60,7 +60,8 @@ class DatasetLevel(Level):
     run must get below instead. `zero_loss` is the loss of an answer of 0, near which networks start, over the best
     constant's, where it is known. With `steps_alike` no step of a sample differs from another by its place, so that the
     best constant answer is one for all steps. `blanks` says that most steps are one blank symbol: inputs that stay.
-    With `next_tokens` the answer at each step is the token that comes next, which no answer may see.
+    With `next_tokens` the answer at each step is the token that comes next, which no answer may see; with `both_sides`
+    answers rest on what comes behind them too.
     """
 
     shape: tuple[int, ...] = ()
@@ -75,6 +76,7 @@ class DatasetLevel(Level):
     steps_alike: bool = False
     blanks: bool = False
     next_tokens: bool = False
+    both_sides: bool = False
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -257,13 +259,13 @@ DATASET = Factor(
             "reverse", "The sequence backwards, answered at its own steps; symbols are tokens.",
             "after Sutskever, Vinyals & Le 2014", target="bench.engine.tasks:reverse", shape=(16,), classes=16,
             train_rows=10_000, asks=DataKind.CLASSES_EACH, vocabulary=16, learned_share=0.9, steps_alike=True,
-            sizes=_rearranged, settings=_drawn(16, 2, symbols=_SYMBOLS),
+            both_sides=True, sizes=_rearranged, settings=_drawn(16, 2, symbols=_SYMBOLS),
         ),
         TaskLevel(
             "sort", "The sequence in order, answered at its own steps; symbols are tokens.",
             "after Graves, Wayne & Danihelka 2014", target="bench.engine.tasks:sort", shape=(16,), classes=16,
             train_rows=10_000, asks=DataKind.CLASSES_EACH, vocabulary=16, learned_share=0.9,
-            sizes=_rearranged, settings=_drawn(16, 2, symbols=_SYMBOLS),
+            both_sides=True, sizes=_rearranged, settings=_drawn(16, 2, symbols=_SYMBOLS),
         ),
         TaskLevel(
             "shapes", "Outlines of a disc, a square, a cross or a triangle, 5 to 11 pixels large, at random places.",

@@ -22,6 +22,7 @@ from bench.factors import (
     TaskLevel,
     choose,
     dataset_level,
+    default_level,
     misfit_in_space,
     misfit_in_time,
     misfit_of_attention,
@@ -362,6 +363,13 @@ def _has_both_sublayers(block: Choice, sublayers: Choice) -> str:
     return "b2t adds what entered at attention behind the feed-forward sub-layer. Leave sublayers at both."
 
 
+def _feeds_forward(architecture: Choice, sublayers: Choice, feed_forward: Choice) -> str:
+    usual = default_level(FACTORS["feed_forward"], [architecture.name])
+    if sublayers.name != "attention_only" or feed_forward.value == usual:
+        return ""
+    return f"there is no feed-forward sub-layer. Leave feed_forward at {usual}."
+
+
 def _t_fixup_draws_embeddings(block: Choice, embedding_initializer: Choice) -> str:
     if block.name != "t_fixup" or embedding_initializer.name in ("keras_uniform", "none"):
         return ""
@@ -447,6 +455,7 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     (("skip", "depth"), _skip_has_a_block),
     (("heads", "width"), _heads_divide_width),
     (("block", "sublayers"), _has_both_sublayers),
+    (("architecture", "sublayers", "feed_forward"), _feeds_forward),
     *((("sublayers", factor), _attends(factor)) for factor in OF_ATTENTION),
     *((("query_key", each), partial(_compares, each)) for each in ("logit_scale", "attention_gain")),
     (("causal", "dataset"), misfit_of_causal),

@@ -63,8 +63,8 @@ CASES = [
         ))
     ),
     *(
-        pytest.param(f'sublayers = ["{each}"]\ncausal = ["yes"]', marks=pytest.mark.full, id=each)
-        for each in ("attention_only", "feed_forward_only")
+        pytest.param(f'sublayers = ["{each}"]\n{more}', marks=pytest.mark.full, id=each)
+        for each, more in (("attention_only", 'causal = ["yes"]'), ("feed_forward_only", ""))
     ),
 ]  # fmt: skip
 

@@ -125,6 +125,9 @@ ALONE = TRANSFORMER + 'dataset = "reverse"\nsublayers = "feed_forward_only"\n'
         (ALONE + 'query_key = "layer_normalized"', "sub-layers alone have no attention. Leave query_key at plain"),
         (ALONE + "attention_gain = 2.0", "Leave attention_gain at 1."),
         (ALONE + 'causal = "yes"', "Leave causal at by_task"),
+        (TRANSFORMER + 'dataset = "sort"\ncausal = "yes"', "rest on tokens behind them, which none would see"),
+        (TRANSFORMER + 'dataset = "sort"\nsublayers = "attention_only"\nfeed_forward = 2',
+         "there is no feed-forward sub-layer. Leave feed_forward at 4"),
     ],
 )  # fmt: skip
 def test_what_no_attention_can_use_is_refused_with_the_reason(text: str, says: str) -> None:
