@@ -2,7 +2,8 @@
 
 Run as `python -m benchmarks.memory`: 120 tiny structures in one worker that is never recycled. Prints a row for each
 tenth structure. `python -m benchmarks.memory recurrent`: a worker for each of 36 recurrent cohorts, its peak beside the
-plan's estimate; more words, such as `lstm 1000`, choose the rows that hold them. Needs /proc.
+plan's estimate; more words, such as `lstm 1000`, choose the rows that hold them. `transformer` does it of 8 cohorts of
+transformers. Needs /proc.
 """
 
 from __future__ import annotations
@@ -59,6 +60,32 @@ batch_size = 16
 steps = 3
 optimizer = "adam"
 """
+TRANSFORMER = """
+[suite]
+name = "memory"
+question = "How much does a worker hold at most?"
+replicates = {runs}
+
+[factors]
+block = ["{block}"]
+
+[fixed]
+architecture = "transformer"
+dataset = {{ level = "{data}", length = {length}, rows = 1000 }}
+depth = {blocks}
+width = {width}
+heads = {heads}
+batch_size = 16
+steps = 3
+optimizer = "adam"
+"""
+# Blocks, their kind, tokens, width, heads, runs and data.
+TRANSFORMERS = (
+    (4, "pre_norm", 16, 32, 4, 24, "reverse"), (12, "post_norm", 16, 32, 4, 24, "reverse"),
+    (2, "pre_norm", 64, 64, 8, 16, "reverse"), (4, "sandwich", 128, 32, 4, 8, "reverse"),
+    (25, "pre_norm", 16, 32, 4, 48, "reverse"), (4, "pre_norm", 32, 32, 4, 64, "text"),
+    (8, "deepnorm", 64, 128, 4, 4, "text"), (1, "no_norm", 16, 16, 2, 128, "sort"),
+)  # fmt: skip
 DATA = {"last": '"recall", length = {length}', "each": '"copy_memory", items = 10, delay = {delay}'}
 ARRAYS_MIB = 500  # that a cohort is estimated to take
 
@@ -67,6 +94,8 @@ def main(words: list[str]) -> None:
     """Print a table."""
     if words and words[0] == "recurrent":
         _estimates(words[1:])
+    elif words and words[0] == "transformer":
+        _of_transformers(words[1:])
     else:
         _growth()
 
@@ -87,6 +116,20 @@ def _estimates(words: list[str]) -> None:
             runs = max(1, min(64, round(ARRAYS_MIB * 2**20 / (ARRAYS_FACTOR * run_bytes(cohort.structure)))))
         estimate, peak = estimate_memory(cohort) / 2**20, _peak(cohort) / 2**20
         print(f"{said} {len(cohort.runs)} | {estimate:.0f} | {peak:.0f} | {estimate / peak:.2f} |", flush=True)
+
+
+def _of_transformers(words: list[str]) -> None:
+    """Print estimate and peak of cohorts of transformers."""
+    print("| blocks | block | T | width | heads | runs | data | estimate, MiB | peak, MiB | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    for blocks, block, length, width, heads, runs, data in TRANSFORMERS:
+        said = f"| {blocks} | {block} | {length} | {width} | {heads} | {runs} | {data} |"
+        if not all(f" {word} " in said for word in words):
+            continue
+        sizes = {"blocks": blocks, "length": length, "width": width, "heads": heads, "runs": runs}
+        (cohort, *_) = _cohorts(TRANSFORMER.format(block=block, data=data, **sizes))
+        estimate, peak = estimate_memory(cohort) / 2**20, _peak(cohort) / 2**20
+        print(f"{said} {estimate:.0f} | {peak:.0f} | {estimate / peak:.2f} |", flush=True)
 
 
 def _peak(cohort: Cohort) -> int:

@@ -9,7 +9,6 @@ from bench.factors.architectures import (
     DEPTH,
     FEWEST,
     LOOKED_POSITIONS,
-    LOOKED_STEPS,
     WIDTH,
     ArchitectureLevel,
     costs_of,
@@ -22,6 +21,7 @@ from bench.factors.attention import (
     FEED_FORWARD_LAYER,
     OF_ATTENTION,
     OF_TRANSFORMERS,
+    held_of_token,
     is_causal,
     misfit_of_attention,
     misfit_of_causal,
@@ -44,7 +44,7 @@ from bench.factors.convolution import (
     misfit_of_channels,
     sizes_of_layers,
 )
-from bench.factors.costs import Costs
+from bench.factors.costs import LOOKED_STEPS, Costs
 from bench.factors.datasets import (
     DATASET,
     PREPROCESSING,
@@ -112,12 +112,12 @@ __all__ = [
     "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
     "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
     "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level",
-    "directions_of", "first_scale", "halves_before", "has_time", "inner_tables", "is_causal", "kept_distances",
-    "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks", "level_name", "misfit_in_space",
-    "misfit_in_time", "misfit_of_attention", "misfit_of_causal", "misfit_of_channels", "misfit_of_heads",
-    "misfit_of_query_key", "misfit_of_scale", "misfit_of_targets", "moments", "number_bytes", "planned_groups",
-    "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers",
-    "sublayer_kinds", "without_use",
+    "directions_of", "first_scale", "halves_before", "has_time", "held_of_token", "inner_tables", "is_causal",
+    "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks", "level_name",
+    "misfit_in_space", "misfit_in_time", "misfit_of_attention", "misfit_of_causal", "misfit_of_channels",
+    "misfit_of_heads", "misfit_of_query_key", "misfit_of_scale", "misfit_of_targets", "moments", "number_bytes",
+    "planned_groups", "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show",
+    "sizes_of_layers", "sublayer_kinds", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

@@ -10,7 +10,7 @@ from bench.errors import nearest
 from bench.factors.attention import OF_TRANSFORMERS, transformer_costs
 from bench.factors.base import Choice, Factor, Level, Number, Place, Scalar
 from bench.factors.convolution import CONVOLUTION, sizes_of_layers
-from bench.factors.costs import Costs
+from bench.factors.costs import LOOKED_STEPS, Costs
 from bench.factors.datasets import DATASET, TOKENS, DataKind, DatasetLevel, a_kind, dataset_level
 from bench.factors.recurrence import GATES, directions_of
 
@@ -21,7 +21,6 @@ ANSWER_FLOATS = 3  # where the head reads every state
 LOOKED_GATE_FLOATS, LOOKED_STATE_FLOATS = 2, 1  # the same of the layer whose activations are looked at
 
 # How much of recurrent and convolutional networks is held at a time beside training steps, whatever the length.
-LOOKED_STEPS = 2**14  # samples times time steps whose activations are looked at, at most
 LOOKED_POSITIONS = 2**15  # samples times positions of convolutions, the same
 AT_ONCE, FEWEST = 2**24, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
 NORMALIZED_FLOATS = 1  # of each gate more, where its sums are normalized

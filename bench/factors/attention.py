@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from math import prod
 
 from bench.factors.base import Choice, Factor, Level, Number, Place, Setting, above_zero
-from bench.factors.costs import Costs
+from bench.factors.costs import LOOKED_STEPS, Costs
 from bench.factors.datasets import DataKind, DatasetLevel, dataset_level
 
 ATTENTION, FEED_FORWARD_LAYER = KINDS = ("attention", "feed_forward")  # of sub-layers, as layers are named by them
@@ -212,8 +212,19 @@ def misfit_of_heads(heads: int, width: int) -> str:
     return f"heads share the width, and of {width} so many can: {' or '.join(str(n) for n in near if n)}."
 
 
-STREAM_FLOATS = 14  # of each unit of a token's vector and sub-layer: what a backward pass holds at a time, and keeps
-FLOPS_PER_WEIGHT = 8  # two forward, two forward again, four backward
+def held_of_token(structure: Mapping[str, Choice], length: int) -> int:
+    """Numbers of a token that a sub-layer holds at once: what it reads, and twice what it makes of it."""
+    width, heads, multiple = (int(structure[name].value or 0) for name in ("width", "heads", "feed_forward"))
+    made = {ATTENTION: 2 * heads * length + 4 * width, FEED_FORWARD_LAYER: 2 * multiple * width + 2 * width}
+    return max(made[kind] for kind in sublayer_kinds(structure["sublayers"].name))
+
+
+KEPT_WIDTHS = {ATTENTION: 5, FEED_FORWARD_LAYER: 1}  # of each token, beside the widths of its own that a kind keeps
+PASSING_FLOATS = 3  # of each number that the widest sub-layer holds of a token: what it takes to go back through one
+ANSWER_FLOATS = 6  # of each number that a head says
+LOOKED_FLOATS = 4  # of each of those numbers, while it is looked at
+MOST_LOOKED = 512  # samples whose activations are looked at
+FLOPS_PER_WEIGHT = 6  # two forward, four backward
 
 
 def transformer_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
@@ -223,13 +234,22 @@ def transformer_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], o
     )
     length, features = (shape[0], prod(shape[1:])) if shape else (1, 1)
     kinds, data = sublayer_kinds(structure["sublayers"].name), dataset_level(structure["dataset"])
-    of_kind = {ATTENTION: 4 * width**2, FEED_FORWARD_LAYER: 2 * multiple * width**2}
-    weights = depth * sum(of_kind[kind] for kind in kinds)
+    after = structure["block"].name not in (*WITHOUT_NORM, "pre_norm", "damped")  # these keep one tensor less
+    weights = {ATTENTION: 4 * width**2, FEED_FORWARD_LAYER: 2 * multiple * width**2}
+    own = {ATTENTION: heads * length, FEED_FORWARD_LAYER: multiple * width}  # of a token
+    kernels = depth * sum(weights[kind] for kind in kinds)
+    kept = depth * sum((KEPT_WIDTHS[kind] + after) * width + own[kind] for kind in kinds)
     each = data is not None and data.asks is DataKind.CLASSES_EACH
-    head = width * (outputs // length if each else outputs)
-    pairs = 4 * length**2 * width * depth * (ATTENTION in kinds)  # products of queries and keys, weights and values
-    embedded = width * (features + length)
-    flops = FLOPS_PER_WEIGHT * length * weights + 2 * pairs + 6 * head * (length if each else 1)
+    answers = outputs // length if each else outputs
+    answered = length if each else 1
+    pairs = 2 * length * width * depth * (ATTENTION in kinds)  # of a token: products with queries, and of weights
+    widest = max(features, 2 * answers if each else 0, held_of_token(structure, length))
     return Costs(
-        weights + head + embedded, 0, flops, depth * len(kinds), 1, 0, length * max(multiple * width, heads * length)
+        kernels + width * (features + length + answers),
+        length * (kept + PASSING_FLOATS * widest) + ANSWER_FLOATS * answered * answers,
+        FLOPS_PER_WEIGHT * (length * (kernels + pairs) + answered * answers * width),
+        depth * len(kinds),
+        looked=LOOKED_FLOATS * max(length, min(LOOKED_STEPS, MOST_LOOKED * length)) * widest,
+        evaluated=length * widest,
+        units=length * kept,
     )

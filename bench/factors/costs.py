@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LOOKED_STEPS = 2**14  # samples times time steps whose activations are looked at, at most
+
 
 @dataclass(frozen=True)
 class Costs:
@@ -17,6 +19,7 @@ class Costs:
         length: steps that each layer takes one after the other.
         looked: numbers of a run that a look at activations needs, where that may be more than a step does.
         evaluated: numbers of a sample's pre-activations over time, where evaluations take few samples at a time.
+        units: numbers of a sample that elementwise work goes over, where they are not the width of each layer.
     """
 
     weights: int
@@ -26,3 +29,4 @@ class Costs:
     length: int = 1
     looked: int = 0
     evaluated: int = 0
+    units: int = 0

@@ -29,7 +29,7 @@ from bench.engine.datasets import check_sample, vocabulary_of
 from bench.engine.datasets import kind_of as kind_of_targets
 from bench.engine.precision import model_input
 from bench.errors import DataError
-from bench.factors import ATTENTION, FACTORS, Choice, DataKind, is_causal, sublayer_kinds
+from bench.factors import ATTENTION, FACTORS, Choice, DataKind, held_of_token, is_causal, sublayer_kinds
 
 OF_BLOCK = ("activation", "width", "heads", "feed_forward", "sublayers", "query_key", "logit_scale", "precision")
 
@@ -77,7 +77,7 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
     return Network(
         tuple(stages), _head(kind, (length, width), outputs, each=each), flattens=False, length=length,
         embeds=bool(tokens), names=tuple(f"block_{block}_{name}" for block in range(depth) for name in names),
-        widest=int(structure["heads"].value or 0) * length if ATTENTION in names else 0,
+        widest=held_of_token(structure, length),
     )  # fmt: skip
 
 
