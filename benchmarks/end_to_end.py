@@ -35,6 +35,27 @@ batch_size = 32
 steps = 300
 clipping = {{ level = "global_norm", threshold = 1.0 }}
 """
+TRANSFORMERS = """
+[suite]
+name = "transformer"
+question = "How long do two cohorts take?"
+replicates = 8
+
+[factors]
+block = ["pre_norm", "post_norm"]
+learning_rate = [0.001, 0.003, 0.01]
+
+[fixed]
+architecture = "transformer"
+dataset = { level = "reverse", length = 16, symbols = 16 }
+depth = 4
+width = 32
+heads = 4
+optimizer = "adam"
+batch_size = 16
+steps = 300
+clipping = { level = "global_norm", threshold = 1.0 }
+"""
 PARTS = {
     "building": "build_seconds",
     "tracing": "trace_seconds",
@@ -43,11 +64,14 @@ PARTS = {
 }
 
 
-def recurrent_suite(cell: str, onednn: str) -> list[dict[str, Any]]:
-    """Rows of two cohorts of 24 recurrent networks, 300 steps of 50 time steps; the loop writes no report either."""
+def cohorts_suite(cell: str, onednn: str) -> list[dict[str, Any]]:
+    """Rows of two cohorts of 24 networks, 300 steps: recurrent ones of 50 time steps, or transformers of 4 blocks.
+
+    The loop writes no report either.
+    """
     with tempfile.TemporaryDirectory() as folder:
         suite = Path(folder) / "cohorts.toml"
-        suite.write_text(COHORTS.format(cell=cell), encoding="utf-8")
+        suite.write_text(TRANSFORMERS if cell == "transformer" else COHORTS.format(cell=cell), encoding="utf-8")
         rows = whole_suite(suite, onednn, "--no-report")
     return [each | {"heat": "cohorts", "cell": cell} for each in rows if each["heat"] == "suite"]
 

@@ -20,12 +20,17 @@ SAMPLE = 512  # training rows that are evaluated
 FEW = 2000  # validation rows that are evaluated, at most
 
 
-def build_model(run: Run, data: Dataset) -> keras.Sequential:
-    """The run's network: dense layers, normalization before the activation; or Keras's own recurrent layers."""
+def build_model(run: Run, data: Dataset) -> keras.Model:
+    """The run's network: dense layers, normalization before the activation; or Keras's own recurrent layers.
+
+    Of transformers pre-norm and post-norm blocks over tokens, with an answer at each.
+    """
     choices = run.choices
     rng = np.random.default_rng(run.seed)
     if choices["architecture"].name == "recurrent":
         return _recurrent_model(run, data, rng)
+    if choices["architecture"].name == "transformer":
+        return _transformer(run, data, rng)
     layers: list[Any] = [keras.Input(data.shape), keras.layers.Flatten()]
     for _ in range(number(choices, "depth")):
         layers.append(keras.layers.Dense(number(choices, "width"), kernel_initializer=_initializer(choices, rng)))
@@ -43,7 +48,7 @@ def build_optimizer(choices: Mapping[str, Choice]) -> keras.optimizers.Optimizer
     return target_of("optimizer", choices["optimizer"])(float(choices["learning_rate"].value or 0), **settings)
 
 
-def compile_step(model: keras.Sequential, *, measure: bool = True) -> Callable[..., tuple[tf.Tensor, ...]]:
+def compile_step(model: keras.Model, *, measure: bool = True) -> Callable[..., tuple[tf.Tensor, ...]]:
     """One training step: from a batch to its loss, the gradient's global norm and, measured, each kernel's."""
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     kernels = [i for i, variable in enumerate(model.trainable_variables) if variable.name.endswith("kernel")]
@@ -60,7 +65,7 @@ def compile_step(model: keras.Sequential, *, measure: bool = True) -> Callable[.
     return step
 
 
-def judge_splits(model: keras.Sequential, data: Dataset, step: int) -> list[dict[str, Any]]:
+def judge_splits(model: keras.Model, data: Dataset, step: int) -> list[dict[str, Any]]:
     """Loss and accuracy on a sample of the training rows and on the validation rows, each in one call."""
     splits = {
         "train": (data.x_train[:SAMPLE], data.y_train[:SAMPLE]),
@@ -100,6 +105,48 @@ def _recurrent_model(run: Run, data: Dataset, rng: np.random.Generator) -> keras
     ]
     head = keras.layers.Dense(data.classes, kernel_initializer=_initializer(choices, rng))
     return keras.Sequential([keras.Input(data.shape), *layers, head])
+
+
+class Places(keras.layers.Layer):
+    """Adds to each token what an embedding has for its place."""
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.length, self.places = length, keras.layers.Embedding(length, width)
+
+    def call(self, x: Any) -> Any:
+        """The same shape, [batch, tokens, width]."""
+        return x + self.places(keras.ops.arange(self.length))
+
+
+def _transformer(run: Run, data: Dataset, rng: np.random.Generator) -> keras.Model:
+    choices, (length, *_) = run.choices, data.shape
+    width, heads, multiple = (number(choices, name) for name in ("width", "heads", "feed_forward"))
+    before = choices["block"].name == "pre_norm"
+
+    def joined(x: Any, branch: Any) -> Any:
+        norm = keras.layers.LayerNormalization()
+        return x + branch(norm(x)) if before else norm(x + branch(x))
+
+    def attention(x: Any) -> Any:
+        return keras.layers.MultiHeadAttention(heads, width // heads, kernel_initializer=_initializer(choices, rng))(
+            x, x
+        )
+
+    def feed_forward(x: Any) -> Any:
+        wide = keras.layers.Dense(
+            multiple * width,
+            target_of("activation", choices["activation"]),
+            kernel_initializer=_initializer(choices, rng),
+        )
+        return keras.layers.Dense(width, kernel_initializer=_initializer(choices, rng))(wide(x))
+
+    tokens = keras.Input((length,), dtype="int32")
+    x = Places(length, width)(keras.layers.Embedding(data.vocabulary, width)(tokens))
+    for _ in range(number(choices, "depth")):
+        x = joined(joined(x, attention), feed_forward)
+    x = keras.layers.LayerNormalization()(x) if before else x
+    return keras.Model(tokens, keras.layers.Dense(data.classes, kernel_initializer=_initializer(choices, rng))(x))
 
 
 def _initializer(choices: Mapping[str, Choice], rng: np.random.Generator) -> keras.initializers.Initializer:

@@ -24,7 +24,7 @@ import pandas as pd
 
 from bench.environment import cores, machine, versions
 from benchmarks.case import Case
-from benchmarks.end_to_end import recurrent_suite, whole_suite
+from benchmarks.end_to_end import cohorts_suite, whole_suite
 from benchmarks.process import Processes, environment
 from benchmarks.speed_page import page
 
@@ -260,10 +260,10 @@ def measure_all(effort: Effort, contestants: Sequence[Contestant], out: Path, le
             rows += race(heat, crew, effort, left_out)
             longest[alone] = max(longest[alone], time.monotonic() - started)
             write(pd.DataFrame(rows), facts, out)
-    for cell in effort.cells if effort.whole else ():
+    for cell in (*effort.cells, "transformer") if effort.whole else ():
         for onednn in effort.whole:
             _say(f"two cohorts of {cell} from end to end, oneDNN {onednn}")
-            rows += recurrent_suite(cell, onednn)
+            rows += cohorts_suite(cell, onednn)
         write(pd.DataFrame(rows), facts, out)
     for onednn in ONEDNN if effort.suite else ():
         _say(f"{effort.suite} from end to end, oneDNN {onednn}")

@@ -178,7 +178,7 @@ def _recurrent(rows: pd.DataFrame) -> list[str]:
         ]
         parts += [
             "### Two cohorts of 24 runs, 300 steps, from end to end, no report",
-            markdown(["cell", *WHOLE], lines),
+            markdown(["network", *WHOLE], lines),
         ]
     return parts
 

@@ -222,7 +222,7 @@ def held_of_token(structure: Mapping[str, Choice], length: int) -> int:
 KEPT_WIDTHS = {ATTENTION: 5, FEED_FORWARD_LAYER: 1}  # of each token, beside the widths of its own that a kind keeps
 PASSING_FLOATS = 3  # of each number that the widest sub-layer holds of a token: what it takes to go back through one
 ANSWER_FLOATS = 6  # of each number that a head says
-LOOKED_FLOATS = 4  # of each of those numbers, while it is looked at
+LOOKED_FLOATS = 2  # of each of those numbers, while it is looked at
 MOST_LOOKED = 512  # samples whose activations are looked at
 FLOPS_PER_WEIGHT = 6  # two forward, four backward
 

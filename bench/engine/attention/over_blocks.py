@@ -110,7 +110,9 @@ class TransformerPass:
 
         def run(i: Any, j: int, given: Any) -> tuple[tf.Tensor, list[tf.Tensor]]:
             said = self.sublayers[j].told(*given, None)
-            return said.y, [of(layers[j])(said.s, said.inner[0], said.response, said.s)]
+            found = of(layers[j])(said.s, said.inner[0], said.response, said.s)
+            with tf.control_dependencies([found]):  # else what all sub-layers make may be held at once
+                return tf.identity(said.y), [found]
 
         x, rows = self._through(carry[1], room, run)
         return (None, x), _in_order([arrays[0].stack() for arrays in rows])
