@@ -13,7 +13,7 @@ from enum import IntEnum, StrEnum
 import numpy as np
 import pandas as pd
 
-from bench.analysis import among_tokens, signs
+from bench.analysis import among_tokens, half_precision, signs
 from bench.analysis.parts import places_of
 from bench.analysis.signs import Records
 from bench.analysis.tables import Tables
@@ -31,6 +31,7 @@ READ = {
     ),
     "gradient_norms": (
         "layer_name", "preactivation_grad_norm", "weight_norm", "update_norm", "weight_grad_zero_fraction",
+        "weight_grad_mean_abs",
     ),
 }  # fmt: skip
 
@@ -40,6 +41,7 @@ class Cause(StrEnum):
 
     LAGGING = "lagging moving averages"
     MEMORIZED = "memorized training rows"
+    OVERFLOW_HALF = "float16 overflow"
     NOT_FINITE = "non-finite numbers from the start"
     DATA = "data out of range"
     RATE_LARGE = "rate too large"
@@ -49,6 +51,8 @@ class Cause(StrEnum):
     BLOWN = "values too large at the start"
     ONE_KEY = "attention on one key"
     TOKENS_ALIKE = "tokens alike"
+    SKIPPED = "skipped steps"
+    UNDERFLOW_HALF = "gradient underflow in float16"
     UNDERFLOW = "gradient underflow"
     VANISHING = "vanishing gradient"
     EXPLODING = "exploding gradient"
@@ -94,6 +98,7 @@ def _first(table: str, column: str, *, start: bool = False, over: str = "") -> C
 
 _UPDATE, _ZEROS = ("gradient_norms", "update_norm"), ("gradient_norms", "weight_grad_zero_fraction")
 _ACTIVE = "activations"
+_WIDER = "precision mixed_bfloat16, or float32; where it is a gradient alone, loss_scale dynamic"
 
 # In the order in which they are asked at each step.
 RULES: tuple[Rule, ...] = (
@@ -101,6 +106,8 @@ RULES: tuple[Rule, ...] = (
          "loss in inference mode over training mode {value} (at least {threshold})"),
     Rule(Cause.MEMORIZED, Stage.FIRST, "evaluations", signs.memorized, 2.0,
          "loss on validation over training rows {value} (at least {threshold})"),
+    Rule(Cause.OVERFLOW_HALF, Stage.BY_STEP, _ACTIVE, half_precision.overflowed_at_start, np.nan,
+         "{tensor} beyond 65504", _WIDER),
     Rule(Cause.NOT_FINITE, Stage.BY_STEP, _ACTIVE, signs.not_finite, np.nan, "{tensor} not finite"),
     Rule(Cause.DATA, Stage.BY_STEP, "loss_curves", signs.targets_out_of_range, 10.0,
          "standard deviation of the targets {value} (at most {threshold}, or far from 0)"),
@@ -124,6 +131,12 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.TOKENS_ALIKE, Stage.BY_STEP, _ACTIVE, among_tokens.tokens_alike, 1e-3,
          "1 less the mean cosine of two tokens {value} (below {threshold})",
          "block pre_norm or damped; sublayers both; fewer blocks"),
+    Rule(Cause.SKIPPED, Stage.BY_STEP, "loss_curves", half_precision.skipping, 0.5,
+         "share of steps that the loss scale skipped {value} (at least {threshold})",
+         "precision mixed_bfloat16, or float32"),
+    Rule(Cause.UNDERFLOW_HALF, Stage.BY_STEP, "gradient_norms", half_precision.underflowed, 0.5,
+         "share of exact zeros in the kernel's gradient {value} (at least {threshold}), from this layer down",
+         "loss_scale dynamic, or fixed at a larger initial_scale; precision mixed_bfloat16"),
     Rule(Cause.UNDERFLOW, Stage.BY_STEP, "gradient_norms", _first(*_ZEROS, start=True), 1.0,
          "share of exact zeros in the kernel's gradient {value} (at least {threshold})"),
     Rule(Cause.VANISHING, Stage.BY_STEP, "gradient_norms", signs.ratios, -1.5,
@@ -137,6 +150,8 @@ RULES: tuple[Rule, ...] = (
          "1 less the mean cosine of two samples {value} (below {threshold})"),
     Rule(Cause.RATE_LARGE, Stage.BY_STEP, "gradient_norms", _first(*_UPDATE, over="weight_norm"), 0.5,
          "update over weights {value} (at least {threshold})"),
+    Rule(Cause.OVERFLOW_HALF, Stage.LAST, "divergence_events", half_precision.overflowed, np.nan,
+         "{tensor} beyond 65504", _WIDER),
     Rule(Cause.DIVERGED, Stage.LAST, "divergence_events", signs.diverged, np.nan, "{tensor} not finite"),
     Rule(Cause.UNDERFLOW, Stage.LAST, "gradient_norms", _first(*_ZEROS), 1.0,
          "share of exact zeros in the kernel's gradient {value} (at least {threshold})"),

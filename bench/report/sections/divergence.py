@@ -24,7 +24,7 @@ from bench.report.blocks import (
 )  # fmt: skip
 from bench.report.frames import Frames
 from bench.report.sections.why import RULE, Why, cause_table, causes_found, commonest
-from bench.schema import RunStatus
+from bench.schema import EventKind, RunStatus
 from bench.text import UNKNOWN, integer, listed, of, plural, span, spoken
 
 MOST_EVENT_ROWS = 40
@@ -99,18 +99,25 @@ def _or(levels: Sequence[str]) -> str:
 
 def divergence_text(events: pd.DataFrame, judged: pd.DataFrame) -> str:
     """How many runs met a NaN or an infinity, and how many passed their loss limit."""
-    ends = events[events["kind"] != "loss_limit"]
+    ends = _ends(events)
     crossed = events[events["kind"] == "loss_limit"]["run_id"].nunique()
     first = f"{of(ends['run_id'].nunique(), len(judged), 'run')} met a NaN or an infinity."
     if ends.empty:
         first = f"None of {integer(len(judged))} runs met a NaN or an infinity."
     limit = "their loss limit (ten times the loss at the start or at chance) and went on"
-    return f"{first} {integer(crossed)} crossed {limit}."
+    skipping = events[events["kind"] == str(EventKind.SKIPPED_STEP)]["run_id"].nunique()
+    skipped = f" {plural(skipping, 'run')} skipped steps by a loss scale, which is no divergence." if skipping else ""
+    return f"{first} {integer(crossed)} crossed {limit}.{skipped}"
+
+
+def _ends(events: pd.DataFrame) -> pd.DataFrame:
+    """The events that end a run."""
+    return events[events["kind"].isin([str(EventKind.NAN), str(EventKind.INFINITY)])]
 
 
 def divergence(events: pd.DataFrame, depth: int) -> Figure | None:
     """Where runs left the finite numbers: step and layer of each event, by tensor."""
-    ends = events[events["kind"] != "loss_limit"]
+    ends = _ends(events)
     if ends.empty:
         return None
     rows = ends.assign(layer=ends["layer_index"].astype(float), series=ends["tensor"].astype(str))
@@ -195,7 +202,7 @@ def _least(curves: pd.DataFrame, axis: Axis | None) -> str:
 
 def event_table(events: pd.DataFrame, judged: pd.DataFrame) -> Table | None:
     """Cells with diverged runs: how many, when, where first."""
-    ends = events[events["kind"] != "loss_limit"].merge(judged[["run_id", "cell_key"]], on="run_id")
+    ends = _ends(events).merge(judged[["run_id", "cell_key"]], on="run_id")
     if ends.empty:
         return None
     sizes = judged.groupby("cell_key").size()
