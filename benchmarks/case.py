@@ -38,7 +38,9 @@ RECURRENT = SUITE.replace("relu", "tanh").replace(
     'architecture = "recurrent"\ncell = "{case.cell}"\n'
     'dataset = {{ level = "recall", length = {case.length}, rows = 2000 }}',
 )
-FEATURES, CLASSES = 64, 10  # of the digits
+CONVOLUTIONAL = SUITE.replace('normalization = "{case.normalization}"', 'architecture = "conv"')
+FEATURES, CLASSES, SIDE = 64, 10, 8  # of the digits
+KERNEL = 3  # positions along each axis
 SYMBOLS, ASKED = 10, 8  # features of a step of `recall`, and its classes
 GATES = {"simple": 1, "lstm": 4, "gru": 3}
 LEARNING_RATE, MOMENTUM, CLIPPING_LIMIT = 0.02, 0.9, 1.0
@@ -51,7 +53,8 @@ PRODUCTS = 24  # matrices in a batch of products
 class Case:
     """One network in so many runs. Relu, momentum, and a limit on each run's global gradient norm.
 
-    With a cell it is recurrent, one layer of tanh on sequences of `length` steps, and the head reads the last state.
+    With a cell it is recurrent, one layer of tanh on sequences of `length` steps, and the head reads the last state;
+    `conv` in its place makes convolutions over the digits as images.
     """
 
     depth: int = 16
@@ -67,12 +70,22 @@ class Case:
         """A recurrent layer of 32 units, 32 sequences a batch."""
         return cls(depth=1, width=32, batch=32, cell=cell, length=length)
 
+    @classmethod
+    def convolutional(cls, depth: int = 8) -> Case:
+        """Convolutions of 8 filters, 32 images a batch."""
+        return cls(depth=depth, width=8, batch=32, cell="conv")
+
+    @property
+    def convolves(self) -> bool:
+        """Whether it is convolutional."""
+        return self.cell == "conv"
+
     @cached_property
     def cohort(self) -> Cohort:
         """The engine's cohort of these runs."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "step.toml"
-            text = RECURRENT if self.cell else SUITE
+            text = CONVOLUTIONAL if self.convolves else RECURRENT if self.cell else SUITE
             path.write_text(text.format(case=self, rate=LEARNING_RATE, limit=CLIPPING_LIMIT), encoding="utf-8")
             plan = make_plan(load_suite(path))
         return replace(plan.cohorts[0], runs=plan.runs)
@@ -86,10 +99,17 @@ class Case:
     def kernels(self) -> list[np.ndarray]:
         """Every layer's kernels at the start, [runs, inputs, units], the head's last; biases are Keras's own.
 
-        Of a recurrent layer the kernel, then the recurrent kernel.
+        Of a recurrent layer the kernel, then the recurrent kernel; of convolutions [runs, rows, columns, ...].
         """
         rng = np.random.default_rng(0)
         sizes, gain = list(pairwise([FEATURES, *[self.width] * self.depth, CLASSES])), 2.0
+        if self.convolves:
+            spans = (KERNEL, KERNEL)
+            shapes = [(*spans, 1, self.width), *[(*spans, self.width, self.width)] * (self.depth - 1)]
+            return [
+                (rng.normal(size=(self.runs, *shape)) * np.sqrt(gain / np.prod(shape[:-1]))).astype(np.float32)
+                for shape in [*shapes, (self.width, CLASSES)]
+            ]
         if self.cell:
             wide, gain = GATES[self.cell] * self.width, 1.0
             sizes = [(SYMBOLS, wide), (self.width, wide), (self.width, ASKED)]
@@ -106,6 +126,9 @@ class Case:
     @property
     def flops(self) -> float:
         """Operations of one run's step in products: forward, the weights' gradient, and the signal to all layers."""
+        if self.convolves:
+            of_layer = FEATURES * KERNEL**2 * self.width
+            return 2.0 * self.batch * of_layer * (3 * self.width * (self.depth - 1) + 2)
         inner = (self.depth - 1) * self.width**2 + self.width * CLASSES
         return 2.0 * self.batch * (3 * inner + 2 * FEATURES * self.width)
 

@@ -56,6 +56,20 @@ batch_size = 16
 steps = 300
 clipping = { level = "global_norm", threshold = 1.0 }
 """
+CONVOLUTIONS = COHORTS.replace(
+    """architecture = "recurrent"
+cell = "{cell}"
+dataset = {{ level = "recall", length = 50 }}
+depth = 1
+width = 32
+""",
+    """architecture = "{cell}"
+depth = 8
+width = 8
+activation = "relu"
+initializer = "he_normal"
+""",
+)
 PARTS = {
     "building": "build_seconds",
     "tracing": "trace_seconds",
@@ -65,13 +79,17 @@ PARTS = {
 
 
 def cohorts_suite(cell: str, onednn: str) -> list[dict[str, Any]]:
-    """Rows of two cohorts of 24 networks, 300 steps: recurrent ones of 50 time steps, or transformers of 4 blocks.
+    """Rows of two cohorts of 24 networks, 300 steps: recurrent ones of 50 time steps, transformers of 4 blocks,
+    or 8 convolutions of 8 filters.
 
     The loop writes no report either.
     """
     with tempfile.TemporaryDirectory() as folder:
         suite = Path(folder) / "cohorts.toml"
-        suite.write_text(TRANSFORMERS if cell == "transformer" else COHORTS.format(cell=cell), encoding="utf-8")
+        text = {"transformer": TRANSFORMERS, "conv": CONVOLUTIONS.format(cell=cell)}.get(
+            cell, COHORTS.format(cell=cell)
+        )
+        suite.write_text(text, encoding="utf-8")
         rows = whole_suite(suite, onednn, "--no-report")
     return [each | {"heat": "cohorts", "cell": cell} for each in rows if each["heat"] == "suite"]
 

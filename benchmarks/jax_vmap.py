@@ -1,7 +1,7 @@
 """(b) A hand-written JAX `vmap` of the same network, as a careful user would write it.
 
 Two variants: `unrolled` has a list of layers, `scan` stacks the equal hidden layers and runs `lax.scan` over them; of a
-recurrent layer (`jax_recurrent`) both are a `lax.scan` over time. The
+recurrent layer (`jax_recurrent`) both are a `lax.scan` over time; of convolutions see `jax_convolution`. The
 gradients of pre-activations and activations come of zeros that are added to them. Momentum, and a limit on the global
 gradient norm for each run, as in the engine's cohort.
 """
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import jax_recurrent
+from benchmarks import jax_convolution, jax_recurrent
 from benchmarks.case import CLIPPING_LIMIT, FEATURES, FIRST_STEPS, LEARNING_RATE, MOMENTUM, Case
 from benchmarks.process import Prepared, counted, serve
 
@@ -55,9 +55,11 @@ def forward(weights: Tree, state: Tree, shifts: Tree, batch: tuple[jax.Array, ja
 
 def make_step(case: Case, variant: str, *, measure: bool) -> Callable[..., Any]:
     """One training step of one run: new weights, velocities and state, and what was measured."""
-    network = jax_recurrent.forward(case, variant) if case.cell else forward
-    axes = (-3, -2, -1) if case.cell else (-2, -1)  # over samples and units, and over time
-    shifts_of = jax_recurrent.zeros if case.cell else zeros
+    network, axes, shifts_of = forward, (-2, -1), zeros  # over samples and units
+    if case.convolves:
+        network, axes, shifts_of = jax_convolution.forward(case, variant), (-4, -3, -2, -1), jax_convolution.zeros
+    elif case.cell:  # and over time
+        network, axes, shifts_of = jax_recurrent.forward(case, variant), (-3, -2, -1), jax_recurrent.zeros
 
     def step(trees: Tree, batch: tuple[jax.Array, jax.Array]) -> tuple[Tree, Tree]:
         weights, velocity, state = trees
@@ -82,7 +84,8 @@ def make_step(case: Case, variant: str, *, measure: bool) -> Callable[..., Any]:
 def norms(tree: Tree) -> list[jax.Array]:
     """L2 norms of one run's kernels, one number a layer."""
     kernels = [leaf for path, leaf in jax.tree.leaves_with_path(tree) if path[-1].key.endswith("kernel")]
-    return [jnp.sqrt(jnp.sum(kernel * kernel, axis=(-2, -1))) for kernel in kernels]
+    axes = [range(-4, 0) if kernel.ndim == 4 else (-2, -1) for kernel in kernels]  # convolutions are never stacked
+    return [jnp.sqrt(jnp.sum(kernel * kernel, axis=tuple(over))) for kernel, over in zip(kernels, axes, strict=True)]
 
 
 def zeros(case: Case, variant: str) -> Tree:
@@ -123,13 +126,14 @@ def initial(case: Case, variant: str) -> Tree:
 def prepare(case: Case, settings: dict[str, Any]) -> Prepared:
     """A compiled step that measures norms and one that does not, each with weights of its own."""
     variant, rows = settings["variant"], case.rows()
-    initial_of = jax_recurrent.initial if case.cell else initial
+    initial_of = (jax_convolution if case.convolves else jax_recurrent).initial if case.cell else initial
     shape = (-1, *case.data.shape) if case.cell else (-1, FEATURES)
     x, y = jnp.asarray(case.data.x_train.reshape(shape)), jnp.asarray(case.data.y_train)
     started = time.perf_counter()
 
     def kind(*, measure: bool) -> Callable[[], float]:
-        over_runs = jax.vmap(make_step(case, variant, measure=measure))
+        of_run = make_step(case, variant, measure=measure)
+        over_runs = jax_convolution.over_runs(variant, of_run) if case.convolves else jax.vmap(of_run)
         compiled = jax.jit(lambda trees, indices: over_runs(trees, (x[indices], y[indices])), donate_argnums=0)
         held = initial_of(case, variant)
 

@@ -21,7 +21,7 @@ FEW = 2000  # validation rows that are evaluated, at most
 
 
 def build_model(run: Run, data: Dataset) -> keras.Model:
-    """The run's network: dense layers, normalization before the activation; or Keras's own recurrent layers.
+    """The run's network: dense layers, normalization before the activation; or convolutions, or recurrent layers.
 
     Of transformers pre-norm and post-norm blocks over tokens, with an answer at each.
     """
@@ -31,6 +31,8 @@ def build_model(run: Run, data: Dataset) -> keras.Model:
         return _recurrent_model(run, data, rng)
     if choices["architecture"].name == "transformer":
         return _transformer(run, data, rng)
+    if choices["architecture"].name == "conv":
+        return _convolutional_model(run, data, rng)
     layers: list[Any] = [keras.Input(data.shape), keras.layers.Flatten()]
     for _ in range(number(choices, "depth")):
         layers.append(keras.layers.Dense(number(choices, "width"), kernel_initializer=_initializer(choices, rng)))
@@ -147,6 +149,19 @@ def _transformer(run: Run, data: Dataset, rng: np.random.Generator) -> keras.Mod
         x = joined(joined(x, attention), feed_forward)
     x = keras.layers.LayerNormalization()(x) if before else x
     return keras.Model(tokens, keras.layers.Dense(data.classes, kernel_initializer=_initializer(choices, rng))(x))
+
+
+def _convolutional_model(run: Run, data: Dataset, rng: np.random.Generator) -> keras.Sequential:
+    choices = run.choices
+    layers: list[Any] = [keras.Input(data.shape)]
+    for _ in range(number(choices, "depth")):
+        width, kernel, drawn = number(choices, "width"), number(choices, "kernel_size"), _initializer(choices, rng)
+        layers.append(keras.layers.Conv2D(width, kernel, padding="same", kernel_initializer=drawn))
+        layers += _normalization(choices["normalization"])
+        layers.append(keras.layers.Activation(target_of("activation", choices["activation"])))
+    layers.append(keras.layers.GlobalAveragePooling2D())
+    layers.append(keras.layers.Dense(data.classes, kernel_initializer=_initializer(choices, rng)))
+    return keras.Sequential(layers)
 
 
 def _initializer(choices: Mapping[str, Choice], rng: np.random.Generator) -> keras.initializers.Initializer:

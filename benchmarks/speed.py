@@ -32,6 +32,7 @@ Row = dict[str, Any]
 ONEDNN = ("on", "off")
 NORMALIZATIONS = ("none", "batch_normalization")
 CELLS = ("simple", "lstm", "gru")
+CONV = "conv"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Contestant:
         worker: whether they are like the workers of `bench run`.
         pinned: whether each process has a core of its own.
         onednn: whether that setting makes a difference.
-        everywhere: whether it trains recurrent networks too.
+        everywhere: whether it trains recurrent and convolutional networks too.
     """
 
     name: str
@@ -124,6 +125,9 @@ class Effort:
         everywhere = [each for each in contestants if each.everywhere]
         for cell in self.cells:
             yield Heat("recurrent", [Case.recurrent(cell)], everywhere)
+        yield Heat("recurrent", [Case.convolutional()], everywhere)
+        if self.lengths:
+            yield Heat("deep", [Case.convolutional(50)])
         for depth in self.depths:
             for normalization in NORMALIZATIONS:
                 yield Heat("steps", [Case(depth=depth, normalization=normalization)], contestants)
@@ -260,7 +264,7 @@ def measure_all(effort: Effort, contestants: Sequence[Contestant], out: Path, le
             rows += race(heat, crew, effort, left_out)
             longest[alone] = max(longest[alone], time.monotonic() - started)
             write(pd.DataFrame(rows), facts, out)
-    for cell in (*effort.cells, "transformer") if effort.whole else ():
+    for cell in (*effort.cells, CONV, "transformer") if effort.whole else ():
         for onednn in effort.whole:
             _say(f"two cohorts of {cell} from end to end, oneDNN {onednn}")
             rows += cohorts_suite(cell, onednn)
@@ -296,6 +300,8 @@ def _title(heat: Heat) -> str:
     case = heat.cases[0]
     if heat.name == "length":
         return "growth with length"
+    if case.cell == CONV:
+        return f"{case.depth} convolutions"
     if case.cell:
         return f"{case.cell}, {case.length} steps"
     if len(heat.cases) > 1:

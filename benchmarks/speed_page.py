@@ -149,19 +149,20 @@ def _beside(steps: pd.DataFrame) -> list[str]:
 
 
 def _recurrent(rows: pd.DataFrame) -> list[str]:
-    """Recurrent networks: steps beside others', first calls and steps by length, two cohorts from end to end."""
+    """Recurrent and convolutional networks: steps beside others', first calls, two cohorts from end to end."""
     parts, names = [], ["cell", "kind", "onednn"]
-    ours = rows[(rows["contestant"] == ENGINE) & rows["kind"].isin([*STEPS, "first"])]
+    ours = rows[(rows["contestant"] == ENGINE) & rows["kind"].isin([*STEPS, "floor", "first"])]
     ours = ours.assign(value=ours["value"].where(ours["kind"] == "first", ours["value"] * ours["runs"]))
     if len(steps := rows[rows["heat"] == "recurrent"]):
         others = _ratios_told(steps).pivot(index=names, columns="contestant", values="told")
-        here = ours[(ours["heat"] == "recurrent") & ours["kind"].isin(STEPS)].groupby(names, sort=False)["value"]
+        here = ours[(ours["heat"] == "recurrent") & (ours["kind"] != "first")].groupby(names, sort=False)["value"]
         others = others.reindex(pd.MultiIndex.from_tuples(list(here.groups))).fillna("–")
         lines = [[*key, _told(values, 1), *others.loc[key]] for key, values in here]
         parts += [
-            "## Recurrent networks: how many times as long as the engine's step",
-            "One layer of 32 units, 50 time steps, 32 sequences a batch, 24 runs; the engine's time is that of a step "
-            "of all runs, by as many workers as there are cores.",
+            "## Recurrent and convolutional networks: how many times as long as the engine's step",
+            "24 runs, 32 samples a batch: one layer of 32 units over 50 time steps, or (conv) 8 convolutions of 8 "
+            "filters over 8 x 8. The engine's time is that of a step of all runs, by as many workers as there are "
+            "cores; the floor is what the bare convolutions of a step take.",
             markdown(["cell", "step", "oneDNN", "engine, ms", *others], lines),
         ]
     if len(lengths := ours[ours["heat"] == "length"]):
@@ -172,6 +173,14 @@ def _recurrent(rows: pd.DataFrame) -> list[str]:
         ]
         header = ["cell", "time steps", "oneDNN", "first call, s", *(f"{kind}, ms" for kind in STEPS)]
         parts += ["### First calls and steps of 24 runs by length", markdown(header, lines)]
+    if len(deep := ours[ours["heat"] == "deep"]):
+        wide = deep.pivot_table("value", ["depth", "onednn"], "kind", "median", sort=False)
+        lines = [
+            [f"{depth:.0f}", onednn, f"{each['first']:.2f}", *(f"{each[kind]:.0f}" for kind in (*STEPS, "floor"))]
+            for (depth, onednn), each in wide.iterrows()
+        ]
+        header = ["convolutions", "oneDNN", "first call, s", *(f"{kind}, ms" for kind in (*STEPS, "floor"))]
+        parts += ["### First calls and steps of 24 deep runs", markdown(header, lines)]
     if len(cohorts := rows[rows["heat"] == "cohorts"]):
         lines = [
             [str(cell), *line] for cell, found in cohorts.groupby("cell", sort=False) for line in _whole_lines(found)

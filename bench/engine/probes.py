@@ -131,6 +131,8 @@ def _mean_square(scaled: tf.Tensor, norms: tf.Tensor, factors: tf.Tensor) -> tf.
 
 def _share(flags: tf.Tensor) -> tf.Tensor:
     """Share of true flags [R, ...], [R]: a row's sum is a whole number, exact in float32."""
+    if len(flags.shape) > 4:  # rows as short as an image has channels are summed slowly
+        flags = tf.reshape(flags, [*flags.shape[:2], -1])
     rows = _wide(tf.reduce_sum(tf.cast(flags, tf.float32), axis=-1))
     return tf.reduce_sum(rows, axis=list(range(1, len(rows.shape)))) / math.prod(flags.shape[1:])
 

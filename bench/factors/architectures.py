@@ -21,7 +21,7 @@ ANSWER_FLOATS = 3  # where the head reads every state
 LOOKED_GATE_FLOATS, LOOKED_STATE_FLOATS = 2, 1  # the same of the layer whose activations are looked at
 
 # How much of recurrent and convolutional networks is held at a time beside training steps, whatever the length.
-LOOKED_POSITIONS = 2**15  # samples times positions of convolutions, the same
+LOOKED_POSITIONS = 2**14  # samples times positions of convolutions, the same
 AT_ONCE, FEWEST = 2**24, 32  # numbers of a layer's pre-activations over time that an evaluation holds; samples at least
 NORMALIZED_FLOATS = 1  # of each gate more, where its sums are normalized
 
