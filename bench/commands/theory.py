@@ -17,11 +17,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.analysis import CAUSES, disagreement, expected_by_chance, independent_runs, predictions, settings, theory_of
+from bench.analysis.layer_theory import ARCHITECTURES
 from bench.analysis.mean_field import SETTINGS
 from bench.errors import BenchError, ResultsError
 from bench.factors import FACTORS
 from bench.report.axes import Axis, labelled, varied_axes
-from bench.report.sections.theory import departed, setting_titles
+from bench.report.sections.theory import departed
+from bench.report.sections.titles import setting_titles
 from bench.results import read_manifest, read_tables
 from bench.text import number, of, percent, plural, signed
 from bench.theory import (
@@ -208,6 +210,8 @@ def show_agreement(folder: Path, console: Console | None = None) -> None:
     Raises:
         ResultsError: the folder has no results, or they cannot be read.
     """
+    from bench.commands.theory_within import show_layers
+
     console = console or Console(width=None if sys.stdout.isatty() else PIPED)
     tables, manifest = read_tables(folder), read_manifest(folder)
     axes = [axis for axis in varied_axes(tables["runs"], manifest) if axis.factor in SETTINGS]
@@ -221,8 +225,15 @@ def show_agreement(folder: Path, console: Console | None = None) -> None:
         for axis in axes:
             console.print(_by_level(drawn, ranked, runs, axis))
         lines += [*_coverage(drawn), *_deviating(ranked)]
-    for line in (*lines, *_without(theory.runs)):
+    dense = theory.runs[~theory.runs.index.isin(_with_own_theory(tables["runs"]))]
+    for line in (*lines, *(_without(dense) if len(dense) else ())):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
+    show_layers(tables, varied_axes(tables["runs"], manifest), console)
+
+
+def _with_own_theory(runs: pd.DataFrame) -> pd.Series:
+    """The runs whose layers have another theory than dense ones."""
+    return runs.loc[runs["architecture"].astype(str).isin(ARCHITECTURES), "run_id"]
 
 
 def _ranking(ranked: pd.DataFrame, titles: dict[int, str]) -> Table:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.errors import BenchError, SuiteError
-from bench.factors import Choice, dataset_level, misfit_in_space
+from bench.factors import Choice, dataset_level, misfit_in_space, misfit_of_channels
 from bench.theory.activations import Nonlinearity
 from bench.theory.describe import branch_scale, choice_of, choices_of
 from bench.theory.maps import moments
@@ -110,7 +110,8 @@ def conv_network_of(levels: Mapping[str, object], shape: Sequence[int] | None = 
     sample = tuple(shape) if shape else level.shape if level is not None else ()
     if not 2 <= len(sample) <= 3:
         raise BenchError("The size of the images is not known: give positions along each axis, and channels.")
-    if misfit := misfit_in_space(choices, sample):
+    misfit = misfit_in_space(choices, sample) or misfit_of_channels(choices["width"], choices["initializer"], sample)
+    if misfit:
         raise SuiteError(misfit)
     _refuse(choices)
     kernel, width, skip = int(choices["kernel_size"].value or 0), int(choices["width"].value or 0), choices["skip"]
@@ -147,8 +148,7 @@ def kernel_law(initializer: Choice, channels: int, filters: int, spans: int, phi
         BenchError: an initializer whose variance is not known.
     """
     if initializer.name == DELTA:
-        gain = float(initializer.setting("gain"))
-        return WeightLaw(gain**2 * channels / max(channels, filters), channels <= filters)
+        return weight_law(initializer, channels, filters, phi)
     outside = filters if initializer.name in ("orthogonal", "lsuv") else spans * filters
     law = weight_law(initializer, spans * channels, outside, phi)
     return WeightLaw(law.variance, spans == 1 and law.isometric, law.tolerance, law.iterations)

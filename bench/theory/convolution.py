@@ -157,7 +157,9 @@ class _Layer:
     growth: Array
 
 
-def conv_profile(network: ConvNetwork, input_mean_square: Array | float = 1.0) -> ConvProfile:
+def conv_profile(
+    network: ConvNetwork, input_mean_square: Array | float = 1.0, first_mean_square: Array | None = None
+) -> ConvProfile:
     """What theory predicts of a convolutional network at initialization.
 
     The gradient for the last layer's h is even over positions, of global average pooling as of a flattening head.
@@ -165,6 +167,7 @@ def conv_profile(network: ConvNetwork, input_mean_square: Array | float = 1.0) -
     Args:
         network: as `conv_network_of` gives it.
         input_mean_square: mean over channels and samples, one number or by position.
+        first_mean_square: of the first layer's pre-activation by position, where it was measured.
 
     Raises:
         BenchError: not predicted; the message says why.
@@ -173,7 +176,7 @@ def conv_profile(network: ConvNetwork, input_mean_square: Array | float = 1.0) -
     if not (np.isfinite(square).all() and (square >= 0.0).all() and square.max() > 0.0):
         raise BenchError("The inputs' mean square must be finite, at least 0, and above 0 somewhere.")
     _refuse(network)
-    layers = _forward(network, square)
+    layers = _forward(network, square, first_mean_square)
     logs = _backward(network, layers)
     totals = np.array([_log_sum(each) for each in logs])
     with np.errstate(invalid="ignore"):
@@ -204,7 +207,7 @@ def _refuse(network: ConvNetwork) -> None:
         raise BenchError("Not predicted: a skip connection around a layer that is made smaller.")
 
 
-def _forward(network: ConvNetwork, square: Array) -> list[_Layer]:
+def _forward(network: ConvNetwork, square: Array, first: Array | None = None) -> list[_Layer]:
     """The layers from the input on; the mean square by position of what each reads comes from the one below."""
     layers: list[_Layer] = []
     stream = np.zeros(())
@@ -216,7 +219,8 @@ def _forward(network: ConvNetwork, square: Array) -> list[_Layer]:
         law = network.hidden if at else network.first
         reached = _apply(windows, square)
         settled = law.settled(np.asarray(reached.mean()), network.bias_variance)
-        q = branch = float(settled) * reached + network.bias_variance
+        branch = float(settled) * reached + network.bias_variance
+        q = branch = branch if first is None or at else first
         if network.ends_block(at):
             q = stream + network.branch_scale**2 * branch
         if at == 0 or network.ends_block(at):

@@ -106,7 +106,8 @@ def network_of(
     written = architecture.get("level") if isinstance(architecture, Mapping) else architecture
     name = written.name if isinstance(written, Choice) else level_name(str(written))
     if name != MLP:
-        raise BenchError(f'The theory covers dense layers (mlp), not the architecture "{name}".')
+        own = " It has its own: docs/theory.md." if name in ("conv", "transformer", "recurrent") else ""
+        raise BenchError(f'The theory covers dense layers (mlp), not the architecture "{name}".{own}')
     choices, phi = choices_of(levels, MLP, READ)
     if choices["dropout"].value:
         raise BenchError("The theory does not cover dropout.")

@@ -72,9 +72,9 @@ def weight_law(
         if phi is None:
             raise BenchError("The initializer critical needs the activation that it is solved for.")
         return _plain(critical_point(phi, bias_of(initializer)).weight_stddev ** 2, normalized)
-    orthogonal = initializer.name in ("orthogonal", "lsuv")
+    orthogonal = initializer.name in ("orthogonal", "delta_orthogonal", "lsuv")  # at one position all are orthogonal
     if orthogonal:
-        gain = float(initializer.setting("gain")) if initializer.name == "orthogonal" else 1.0
+        gain = 1.0 if initializer.name == "lsuv" else float(initializer.setting("gain"))
         law = WeightLaw(gain**2 * fan_in / max(fan_in, fan_out), fan_in <= fan_out)
         if normalized:
             law = WeightLaw(_unit_length(law.variance), fan_in == fan_out)

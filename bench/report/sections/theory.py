@@ -18,9 +18,9 @@ from bench.analysis import (
     settings,
     theory_of,
 )
-from bench.analysis.mean_field import SETTINGS, departures
+from bench.analysis.layer_theory import ARCHITECTURES
+from bench.analysis.mean_field import departures
 from bench.analysis.recurrent import recurrent
-from bench.report.axes import ALL, Axis, level_label
 from bench.report.blocks import (
     Block,
     Definition,
@@ -39,6 +39,8 @@ from bench.report.blocks import (
     numbers,
 )
 from bench.report.frames import Frames
+from bench.report.sections.theory_layers import layer_blocks
+from bench.report.sections.titles import setting_titles
 from bench.text import integer, listed, number, of, percent, plural, sentence, signed, signed_range
 
 MOST_NETWORKS = 160  # whose predictions a page computes: a tenth of a second each
@@ -73,17 +75,20 @@ SOURCE = "From the table gradient_norms and bench.theory, log10 in the CSV. Meth
 def section(frames: Frames) -> Section | None:
     """Predictions against what was measured, or why there is none; None where nothing was measured to compare.
 
-    Of recurrent networks alone the chapter on gradients through time speaks.
+    Of recurrent networks alone the chapter on gradients through time speaks; convolutions and transformers have a
+    theory of their own, and stand in a table of theirs.
     """
-    tables = frames.tables
-    if recurrent(frames.plain).all():
-        return None
+    tables, within = frames.tables, layer_blocks(frames)
+    own = frames.plain["architecture"].astype(str).isin(ARCHITECTURES) if "architecture" in frames.plain else False
+    if (recurrent(frames.plain) | own).all():
+        return _section(within) if within else None
     theory = theory_of(tables, MOST_NETWORKS)
     rows = predictions(tables, theory)
     found = disagreement(rows)
     if found.empty:
         unpredicted = _unpredicted(theory.runs)
-        return _section(blocks_of(INTRO, Sentences(_without(theory.runs)), unpredicted)) if unpredicted else None
+        dense = blocks_of(INTRO, Sentences(_without(theory.runs)), unpredicted) if unpredicted else ()
+        return _section((*dense, *within)) if dense or within else None
     drawn, ranked = independent_runs(tables, found), settings(tables, theory, found)
     later = predictions(tables, theory, Moment.END)
     kept = [frame[frame["run_id"].isin(drawn.index)] for frame in (rows, later)]
@@ -105,24 +110,11 @@ def section(frames: Frames) -> Section | None:
             Fold("How a cause is found", (asked, _causes(ranked))),
         ),
     )
-    return _section(blocks, _short(drawn, ranked))
+    return _section((*blocks, *within), _short(drawn, ranked))
 
 
 def _section(blocks: tuple[Block, ...], short: tuple[Sentence, ...] = ()) -> Section:
     return Section("theory", "Theory and measurement", "Theory", blocks, short)
-
-
-def setting_titles(runs: pd.DataFrame, ranked: pd.DataFrame, axes: Sequence[Axis]) -> dict[int, str]:
-    """The levels of a setting's factors that vary, in words, but for treatments that it lacks."""
-    known = [axis for axis in axes if axis.factor in SETTINGS]
-    levels = runs.set_index("run_id").loc[ranked["run_id"], [axis.factor for axis in known]]
-    words = [
-        ", ".join(
-            axis.words(label) for axis, label in zip(known, map(level_label, row), strict=True) if label != "none"
-        )
-        for row in levels.itertuples(index=False)
-    ]
-    return {int(setting): said or ALL for setting, said in zip(ranked["setting"], words, strict=True)}
 
 
 def _short(drawn: pd.DataFrame, ranked: pd.DataFrame) -> tuple[Sentence, ...]:
