@@ -29,5 +29,20 @@ def places(events: pd.DataFrame, runs: pd.DataFrame) -> list[str]:
     ]
 
 
+def skipped_steps(curve: pd.DataFrame) -> str:
+    """How many steps of a run a loss scale skipped: `3 of 12 steps skipped`.
+
+    Args:
+        curve: its rows of `loss_curves`, of a run whose loss is scaled.
+    """
+    last = curve.sort_values("step").iloc[-1]
+    count, steps = int(last["skipped"]), int(last["step"]) + 1
+    if not count:
+        return "no step skipped"
+    if count == steps:
+        return f"every one of {steps} steps skipped, so that its weights are those of the start"
+    return f"{count} of {steps} steps skipped"
+
+
 def _at(time: float, length: int | None) -> str:
     return f" at time step {int(time)}{f' of {length}' if length else ''}"

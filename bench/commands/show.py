@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import Outcome, Signs, causes_of, evidence, findings, helping, judge
-from bench.analysis.events import places
+from bench.analysis.events import places, skipped_steps
 from bench.analysis.learned import loss_decides
 from bench.analysis.through_time import lags, top_layer
 from bench.errors import printable
@@ -16,6 +16,7 @@ from bench.factors import FACTORS, without_use
 from bench.quantities import OF_RUNS
 from bench.results import find_run, read_manifest, read_run
 from bench.rules import choose_rules
+from bench.schema import EventKind
 from bench.text import number, spoken
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -73,7 +74,8 @@ def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
 def _show_events(own: dict[str, pd.DataFrame]) -> None:
     events = own["divergence_events"]
     for event, where in zip(events.itertuples(), places(events, own["runs"]), strict=True):
-        value = "" if pd.isna(event.value) else f", value {number(event.value, 4)}"
+        name = "loss scale" if event.kind == EventKind.SKIPPED_STEP else "value"
+        value = "" if pd.isna(event.value) else f", {name} {number(event.value, 4)}"
         limit = "" if pd.isna(event.limit) else f", limit {number(event.limit, 4)}"
         print(printable(f"  step {event.step}: {event.kind} in the {where}{value}{limit}"))
 
@@ -81,6 +83,11 @@ def _show_events(own: dict[str, pd.DataFrame]) -> None:
 def _show_curves(own: dict[str, pd.DataFrame]) -> None:
     print("loss, training batches")
     _curve(own["loss_curves"]["step"], own["loss_curves"]["loss"])
+    curves = own["loss_curves"]
+    scaled = curves.dropna(subset=["loss_scale"]) if "loss_scale" in curves else curves[:0]
+    if len(scaled):
+        print(f"loss scale; {skipped_steps(scaled)}")
+        _curve(scaled["step"], scaled["loss_scale"])
     for split, frame in own["evaluations"].groupby("split"):
         print(f"accuracy, {printable(str(split))}")
         _curve(frame["step"], frame["accuracy"])

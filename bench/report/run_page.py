@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis import evidence, findings, helping
-from bench.analysis.events import places
+from bench.analysis.events import places, skipped_steps
 from bench.analysis.parts import row_unit
 from bench.analysis.recurrent import layered, recurrent
 from bench.analysis.similar import Became, became, similar
@@ -40,6 +40,7 @@ from bench.report.headline import level_words
 from bench.report.sections.through_time import RULE
 from bench.report.sections.time_figures import DEEPEST
 from bench.report.sections.time_kinds import within
+from bench.schema import EventKind
 from bench.text import decades, integer, listed, number, of, plural, spoken
 
 MOST_NAMED = 3  # changes in the first sentence
@@ -181,6 +182,8 @@ def _course(own: Tables, run: pd.Series) -> Section:
     validation = looked[looked["split"] == "validation"]
     events = own["divergence_events"]
     marks = pd.DataFrame({"step": events["step"], "label": _labels(own), "series": EVENT, "value": np.nan})
+    skipping = (events["kind"] == EventKind.SKIPPED_STEP).to_numpy(bool)
+    skips, marks = marks[skipping], marks[~skipping]  # those are counted, and drawn beside the scale
     last = float(max([*batches["step"], *looked["step"], *events["step"], 1]))
     losses = [
         batches[["step", "loss"]].rename(columns={"loss": "value"}).assign(series="training batch", label=""),
@@ -195,9 +198,19 @@ def _course(own: Tables, run: pd.Series) -> Section:
         found.append(
             _figure("course-accuracy", "Accuracy by step", scale, [rates.assign(label=""), marks], "evaluations")
         )
+    skipped = ""
+    scaled = batches.dropna(subset=["loss_scale"]) if "loss_scale" in batches else batches[:0]
+    if len(scaled):
+        skipped = skipped_steps(scaled)
+        rows = scaled.rename(columns={"loss_scale": "value"})[["step", "value"]].assign(series="loss scale", label="")
+        scale = Scale("step", "loss scale", x_limits=(0.0, last), y_limits=(0.0, 0.0), series=("loss scale",))
+        found.append(
+            _figure("course-scale", "Loss scale by step", scale, [rows, skips.assign(label="")], "loss_curves")
+        )
     happened = [f"{row.label} at step {integer(int(row.step))}" for row in marks.itertuples()]
     steps = of(int(run["steps_completed"]), int(run["steps"]), "step")
-    lead = f"It completed {steps}{f': {listed(happened)}' if happened else ' without an event'}."
+    told = [*happened, *([skipped] if skipped else [])]
+    lead = f"It completed {steps}{f': {listed(told)}' if told else ' without an event'}."
     return Section(
         "course", "Loss and events", "Loss", (Lead(Sentence(lead, "From the table divergence_events.")), *found)
     )
