@@ -17,6 +17,8 @@ unexport PYTHONDONTWRITEBYTECODE
 # What test-machines tries: TensorFlow turns oneDNN on by itself on some processors and not on others.
 ONEDNN := 0 1
 
+IN_BROWSER := $(wildcard tests/report/test_browser_*.py) tests/report/test_links.py
+
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
@@ -78,7 +80,7 @@ full-test: install $(RAY) ## Run all tests, the expensive ones too (in a browser
 	$(PYTEST) --hypothesis-profile ci -m "$(MARKED)"
 
 browser-test: install ## Run the tests of the report in a browser (see make browser)
-	$(PYTEST) tests/report -m full -k "not 10000"
+	$(PYTEST) $(IN_BROWSER) -m full -k "not 10000 and not twin"
 
 test-machines: install ## Run the engine's tests without and with oneDNN: no expected value may be a processor's
 	@for onednn in $(ONEDNN); do \

@@ -65,6 +65,11 @@ MANY = suite_text(
 HOSTILE = """<img src=x onerror="document.title='run'">"""
 
 
+def twin(*values: object) -> Any:
+    """A case of one kind with another: `make full-test` tries it too, `make browser-test` does not."""
+    return pytest.param(*values, id=f"twin-{'-'.join(map(str, values))}")
+
+
 @dataclass(frozen=True)
 class Report:
     """A report's file, the tables behind it, and one row per run with its responses and verdicts."""

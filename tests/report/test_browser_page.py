@@ -8,7 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser import Report, Visit
+from tests.browser import Report, Visit, twin
 
 pytestmark = pytest.mark.full  # a browser takes minutes
 
@@ -47,7 +47,7 @@ def test_nothing_is_called_by_the_name_of_its_column(claiming: Report, visit: Vi
     assert "loss_limit" not in shown
 
 
-@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 1200), ("light", 390), ("dark", 390)])
+@pytest.mark.parametrize(("theme", "width"), [("light", 1200), ("dark", 390), twin("dark", 1200), twin("light", 390)])
 def test_axe_finds_nothing(claiming: Report, visit: Visit, theme: str, width: int) -> None:
     page = visit(claiming, diverged(claiming), width, color_scheme=theme)
     page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
@@ -56,8 +56,11 @@ def test_axe_finds_nothing(claiming: Report, visit: Visit, theme: str, width: in
     assert result.violations_count == 0, result.generate_report()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 768, 1280, 1600])
+@pytest.mark.parametrize(
+    ("width", "theme"),
+    [(360, "light"), (768, "light"), (1280, "light"), (1600, "light"), (360, "dark"), twin(768, "dark"),
+     twin(1280, "dark"), twin(1600, "dark")],
+)  # fmt: skip
 def test_nothing_is_wider_than_the_window(claiming: Report, visit: Visit, width: int, theme: str) -> None:
     page = visit(claiming, "", width, color_scheme=theme)
     page.locator(".avoid a").first.evaluate("a => a.append(' with random_normal(stddev=0.31622776601683794)')")
@@ -82,7 +85,7 @@ def test_the_first_screen_fits_a_laptop(claiming: Report, visit: Visit) -> None:
         assert box is not None and box["y"] + box["height"] <= 800, part
 
 
-@pytest.mark.parametrize("width", [390, 320])
+@pytest.mark.parametrize("width", [320, twin(390)])
 def test_a_narrow_page_scrolls_one_way_only(claiming: Report, visit: Visit, width: int) -> None:
     page = visit(claiming, diverged(claiming), width)
     assert page.evaluate("document.scrollingElement.scrollWidth") <= width

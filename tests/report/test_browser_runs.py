@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from bench.quantities import OF_RUNS
-from tests.browser import HOSTILE, Report, Visit, cells_shown, mark_at
+from tests.browser import HOSTILE, Report, Visit, cells_shown, mark_at, twin
 from tests.cohorts import of_run
 
 pytestmark = pytest.mark.full  # a browser takes minutes
@@ -41,7 +41,7 @@ def read(text: str) -> float:
     return {"–": math.nan, "∞": math.inf, "-∞": -math.inf}.get(plain) or float(f"{digits}e{exponent}")
 
 
-@pytest.mark.parametrize("outcome", ["learned", "not_learned", "diverged"])
+@pytest.mark.parametrize("outcome", ["learned", "diverged", twin("not_learned")])
 def test_settings_verdicts_and_responses_are_the_tables(mixed: Report, visit: Visit, outcome: str) -> None:
     run = mixed.run(outcome=outcome)
     page = visit(mixed, f"#run={run['run_id']}")
@@ -70,7 +70,7 @@ def test_settings_verdicts_and_responses_are_the_tables(mixed: Report, visit: Vi
         assert unit == ("" if units[name] == "1" else units[name])
 
 
-@pytest.mark.parametrize("outcome", ["learned", "diverged"])
+@pytest.mark.parametrize("outcome", ["diverged", twin("learned")])
 def test_the_heatmap_has_a_tile_for_each_recorded_norm(mixed: Report, visit: Visit, outcome: str) -> None:
     run_id = mixed.run(outcome=outcome, depth=30)["run_id"]
     page = visit(mixed, f"#run={run_id}")

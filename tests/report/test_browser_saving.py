@@ -14,7 +14,7 @@ from playwright.sync_api import Page, expect
 
 from bench.report.blocks import Figure
 from bench.report.render import csv
-from tests.browser import CLAIMING, Report, Visit
+from tests.browser import CLAIMING, Report, Visit, twin
 from tests.cohorts import of_run
 from tests.report.pages import page as page_of
 
@@ -72,7 +72,7 @@ def test_static_charts_of_each_kind_are_saved(claiming: Report, visit: Visit, st
         check_pictures(page, chart, f"#{chart}")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("theme", ["light", twin("dark")])
 def test_charts_of_the_explorer_are_saved(claiming: Report, visit: Visit, theme: str) -> None:
     page = visit(claiming, f"#run={claiming.run(outcome='diverged')['run_id']}", color_scheme=theme)
     for chart in LIVE:
