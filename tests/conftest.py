@@ -36,11 +36,12 @@ settings.load_profile("dev")
 
 TESTS = Path(__file__).parent
 LONGEST_FIRST = (  # files, then folders
-    "engine/test_engine_parity.py", "analysis/test_claims_verdicts.py", "engine/test_engine_truth.py",
-    "engine/test_engine_runs.py", "report/test_odd_results.py", "results/test_properties_results.py",
-    "commands/test_cli.py", "report/test_page.py", "report/test_claims_report.py", "engine/test_parts.py",
-    "report/test_report.py", "commands/test_interrupts.py", "engine", "extending", "benchmarks", "report", "commands",
-    "executors", "suite", "theory", "results",
+    "engine/test_engine_parity.py", "engine/test_engine_runs.py", "engine/test_transformer.py",
+    "engine/test_recurrent.py", "report/test_odd_results.py", "results/test_properties_results.py",
+    "commands/test_cli.py", "report/test_claims_report.py", "engine/test_engine_truth.py", "executors/test_ray.py",
+    "engine/test_conv.py", "report/test_page.py", "report/test_report.py", "cases", "engine/test_precision.py",
+    "commands/test_interrupts.py", "extending", "engine", "benchmarks", "report", "commands", "executors", "analysis",
+    "suite", "theory", "results",
 )  # fmt: skip
 
 

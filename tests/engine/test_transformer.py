@@ -48,7 +48,7 @@ EVERY_KIND = (
 CASES = [
     'block = ["pre_norm"]\nembedding_initializer = [{ level = "normal", stddev = 0.5 }]\n' + ADAM + TEXT,
     'block = ["b2t"]\nposition = ["sinusoidal"]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]',
-    f'query_key = ["sigma_reparam"]\nblock = ["post_norm"]\n{TEXT}',
+    pytest.param(f'query_key = ["sigma_reparam"]\nblock = ["post_norm"]\n{TEXT}', marks=pytest.mark.full, id="sigma"),
     *(
         pytest.param(f"query_key = [{each}]\nblock = ['no_norm']\n{TEXT}",
                      marks=pytest.mark.full, id=each.split('"')[1])
