@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.interpolate import make_interp_spline
 
 from bench.errors import BenchError
 from bench.theory.activations import Array, Nonlinearity
@@ -31,6 +32,7 @@ from bench.theory.profile import HALF_LOG10
 
 HALVED = 2  # positions along an axis that become one where a layer is made smaller
 DIGITS = 12  # positions whose mean squares agree to as many have the same moments
+KNOTS, NEARLY_NONE = 24, 1e-4  # of a spline over ln q, and what of the largest q is too small for it
 EPSILON = 1e-3  # Keras's, of layer and group normalization
 RMS_EPSILON = 1e-6
 
@@ -269,16 +271,31 @@ def _respond(network: ConvNetwork, q: Array) -> tuple[Array, Array]:
 
 
 def _moments(phi: Nonlinearity, q: Array) -> tuple[Array, Array, Array]:
-    """E[phi^2], E[phi'^2] and E[phi] by position; where q is not known, those of any q."""
+    """E[phi^2], E[phi'^2] and E[phi] by position; where q is not known, those of any q.
+
+    Images without symmetry have too many different q to ask for each: between KNOTS of them a cubic spline in ln q
+    stands in, to 1e-4.
+    """
     known = np.where(np.isfinite(q), q, 1.0).ravel()
     keys = np.array([float(f"{value:.{DIGITS}e}") for value in known])
     values, places = np.unique(keys, return_inverse=True)
-    at = [moments(phi, float(value)) for value in values]
-    square, slope, mean = (
-        np.array([getattr(each, name) for each in at])[places].reshape(q.shape)
-        for name in ("square", "slope_square", "mean")
-    )
+    near = values > NEARLY_NONE * values[-1]
+    if near.sum() <= KNOTS:
+        found = _exact(phi, values)
+    else:
+        found = np.zeros((3, len(values)))
+        found[:, ~near] = _exact(phi, values[~near])
+        logs = np.log(values[near])
+        knots = np.linspace(logs[0], logs[-1], KNOTS)
+        found[:, near] = make_interp_spline(knots, _exact(phi, np.exp(knots)), axis=1)(logs)
+    square, slope, mean = (each[places].reshape(q.shape) for each in found)
     return np.where(np.isfinite(q), square, np.nan), slope, mean
+
+
+def _exact(phi: Nonlinearity, values: Array) -> Array:
+    """The three moments at each variance, [3, values]."""
+    at = [moments(phi, float(value)) for value in values]
+    return np.array([[getattr(each, name) for each in at] for name in ("square", "slope_square", "mean")])
 
 
 def _backward(network: ConvNetwork, layers: Sequence[_Layer]) -> list[Array]:

@@ -150,6 +150,18 @@ def test_blocks_of_a_skip_connection() -> None:
     assert np.isneginf(still.preactivation[1])
 
 
+@pytest.mark.parametrize("phi", ["tanh", "selu"])
+def test_images_without_symmetry_are_asked_for_by_fewer_moments(phi: str) -> None:
+    """A row of inputs of 0 and others at random: at positions with few moments as with many."""
+    image = np.random.default_rng(0).uniform(0.01, 3.0, (8, 8))
+    image[0] = 0.0
+    whole = conv_profile(network(phi, 1.0, "circular", depth=3, kernel_size=1), image)
+    alone = conv_profile(network(phi, 1.0, "circular", depth=3, kernel_size=1, shape=(8, 1)), image[:, :1])
+    assert whole.mean_square[-1][:, :1] == pytest.approx(alone.mean_square[-1], rel=2e-4)
+    ratio = whole.gradient[0][1:, 0] / whole.gradient[0][1, 0]
+    assert ratio == pytest.approx(alone.gradient[0][1:, 0] / alone.gradient[0][1, 0], rel=2e-4)
+
+
 def test_strides_take_every_second_window() -> None:
     assert window(8, 3, stride=2).argmax(axis=1).tolist() == [0, 2, 4, 6]  # TensorFlow pads behind
     assert window(8, 3, stride=2).sum() == pytest.approx(4 - 1 / 3)
