@@ -5,7 +5,7 @@ docs/rules.md states the rule: who is a candidate, what is shortened, how three 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.parts import commonest_place
+from bench.factors import ABSENT, level_name, without_use
 
 Pairs = tuple[tuple[str, str], ...]  # factor and level
 MOST_TRAINED = 0.05  # of the runs of a way to fail
@@ -58,7 +59,8 @@ def ways_to_fail(runs: pd.DataFrame, levels: Mapping[str, Sequence[str]], causes
     frame = pd.DataFrame({name: runs[name].astype(str) for name in factors}, index=runs.index)
     frame["depth"] = runs["depth"].astype(str) if "depth" in levels else ""
     frame["trained"] = runs["trained"].to_numpy(bool)
-    bad = _bad(frame, factors)
+    elsewhere = _of_some(runs) if "architecture" in levels else frozenset()
+    bad = {key: None for key in _bad(frame, factors) if not _means_architecture(key[0], elsewhere)}
     chosen: list[Way] = []
     left = pd.Series(True, index=runs.index) & ~frame["trained"]
     masks = [(terms, where, _mask(frame, terms, where)) for terms, where in _merged(bad, levels, depths)]
@@ -71,6 +73,18 @@ def ways_to_fail(runs: pd.DataFrame, levels: Mapping[str, Sequence[str]], causes
         left &= ~mask
         masks = [each for each in masks if each is not ranked]
     return chosen
+
+
+def _of_some(runs: pd.DataFrame) -> frozenset[str]:
+    """The factors that some of the runs' architectures have no use for."""
+    names = runs["architecture"].astype(str).unique()
+    return frozenset[str]().union(*(without_use([level_name(each)]) for each in names))
+
+
+def _means_architecture(pairs: Pairs, elsewhere: Collection[str]) -> bool:
+    """Whether a level is absent where a network has no such thing, and no architecture is named beside it."""
+    absent = any(factor in elsewhere and level in (*ABSENT, "0") for factor, level in pairs)
+    return absent and not any(factor == "architecture" for factor, _ in pairs)
 
 
 def _size(terms: Terms) -> int:

@@ -50,9 +50,11 @@ def at_sublayers(run: Mapping[str, object]) -> pd.DataFrame | str:
     """layer_index, gradient (decades over that for the last stream) and token_cosine; or why not."""
     levels = _levels(run)
     level = dataset_level(read_label(FACTORS["dataset"], run["dataset"]))
+    if level is None or not level.vocabulary:
+        return "Of samples that are no tokens the first stream depends on the data."
     try:
         network = transformer_of(levels)
-        tokens = embedded(levels, network.length, 1.0 / level.vocabulary if level and level.vocabulary else 0.0)
+        tokens = embedded(levels, network.length, 1.0 / level.vocabulary)
         made = stream_profile(network, tokens.square, tokens.cosine)
     except BenchError as error:
         return _reason(error)

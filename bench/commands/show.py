@@ -10,6 +10,7 @@ import pandas as pd
 from bench.analysis import Outcome, Signs, causes_of, evidence, findings, helping, judge
 from bench.analysis.events import places, skipped_steps
 from bench.analysis.learned import loss_decides
+from bench.analysis.parts import layer_words
 from bench.analysis.through_time import lags, top_layer
 from bench.errors import printable
 from bench.factors import FACTORS, without_use
@@ -45,6 +46,7 @@ def show_run(folder: Path, run_id: str) -> None:
     _show_events(own)
     _show_curves(own)
     _show_lags(own)
+    _show_heads(own)
     _show_groups(own)
     _show_quantities(judged)
 
@@ -99,14 +101,29 @@ def _show_curves(own: dict[str, pd.DataFrame]) -> None:
             _curve(at["layer_index"], np.log10(at["preactivation_grad_norm"]))
 
 
+def _show_heads(own: dict[str, pd.DataFrame]) -> None:
+    """Entropy and largest logit of each head, a line a sub-layer, at the first and the last recorded step."""
+    rows, run = own["attention"], own["runs"].iloc[0].to_dict()
+    for step in dict.fromkeys([rows["step"].min(), rows["step"].max()]) if len(rows) else []:
+        print(f"entropy over the largest possible, and largest logit, by head, step {step}")
+        for layer, at in rows[rows["step"] == step].groupby("layer_index"):
+            told = zip(at["entropy_share"], at["max_logit"], strict=True)
+            said = ", ".join(f"{number(share, 2)} ({number(logit, 2)})" for share, logit in told)
+            print(printable(f"  {layer_words(layer, run)}: {said}"))
+
+
 def _show_groups(own: dict[str, pd.DataFrame]) -> None:
     """The gradient's norm of each group of parameters, a line a layer, at the first and the last recorded step."""
-    rows = own["parameter_groups"]
+    rows, run = own["parameter_groups"], own["runs"].iloc[0].to_dict()
     for step in dict.fromkeys([rows["step"].min(), rows["step"].max()]) if len(rows) else []:
         print(f"gradient norm by group of parameters, step {step}")
         for layer, at in rows[rows["step"] == step].groupby("layer_index"):
             told = zip(at["group"], at["grad_norm"], strict=True)
-            print(printable(f"  layer {layer}: " + ", ".join(f"{group} {number(norm)}" for group, norm in told)))
+            print(
+                printable(
+                    f"  {layer_words(layer, run)}: " + ", ".join(f"{group} {number(norm)}" for group, norm in told)
+                )
+            )
 
 
 def _show_lags(own: dict[str, pd.DataFrame]) -> None:

@@ -14,12 +14,13 @@ from bench.analysis.within_layers import PLACES, corners, cuts, mean_squares
 from bench.report.blocks import Figure, Panel, Scale, Sentence, Table
 from bench.report.frames import Frames
 from bench.report.sections.network_words import at_start, shortest, varying, words_of
-from bench.text import integer, number, of, plural, ratio, sentence, signed
+from bench.text import integer, number, of, plural, ratio, sentence, shortened, signed
 
 MOST_PANELS, MOST_ROWS = 12, 24
 SQUARE, GRADIENT = "mean square, last layer", "gradient, first layer"
 SHOWN = {"square": SQUARE, "gradient": GRADIENT}
 TAKEN = 0.1  # decades: less over a cut is no border effect
+MOST_LETTERS = 90  # of a panel's title
 LEAST = 0.5  # decades that an axis spans at least
 SOURCE = "From the table positions and bench.theory, log10 in the CSV. Method: docs/theory.md, Convolution."
 BASIS = "medians over one run a replicate, before the first update; the middle: the central one to four positions"
@@ -61,7 +62,7 @@ def bordered(frames: Frames, runs: pd.DataFrame) -> list[Bordered]:
         ids = drawn_once(own, by)["run_id"].astype(str).tolist()
         run = {str(k): v for k, v in plain.loc[ids[0]].to_dict().items()}
         told = at_positions(run, first_squares.get(ids[0], np.nan))
-        name = words_of(own.iloc[0], axes, absent=True) if axes else "all networks"
+        name = words_of(own.iloc[0], axes) if axes else "all networks"
         found.append(_kind(name, ids, (along, ends), told))
     finite = [each for each in found if np.isfinite(each.corners["square"])]  # a layer of zeros has no border to see
     return sorted(finite, key=lambda each: each.corners["square"])
@@ -137,7 +138,7 @@ def border_figure(found: Sequence[Bordered]) -> Figure:
             "column", "over the middle's", series=tuple(SHOWN.values()), y_limits=(low - spare, high + spare),
             x_limits=(0.0, float(drawn["at"].max())),
         ),
-        tuple(Panel(each.name, each.cut) for each in shown), 3, "shown",
+        tuple(Panel(shortened(each.name, MOST_LETTERS), each.cut) for each in shown), 3, "shown",
         (f"{plural(left, 'kind')} in between: see the table.",) if left else (),
         subtitle=f"A cut through the middle rows, before the first update. Line and band: median and range.{dots}",
         source=SOURCE,

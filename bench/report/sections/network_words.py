@@ -32,8 +32,8 @@ def varying(frames: Frames, runs: pd.DataFrame, without: Sequence[str] = ()) -> 
 
 
 def at_start(axes: Sequence[Axis]) -> list[Axis]:
-    """Those on which a network's first gradient depends."""
-    return [axis for axis in axes if axis.factor not in AFTER_START]
+    """Those on which a network's first gradient depends by more than the draw of its batch."""
+    return [axis for axis in axes if axis.factor not in (*AFTER_START, "batch_size")]
 
 
 def words_of(levels: Mapping[str, object], axes: Sequence[Axis], absent: bool = False) -> str:
