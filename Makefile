@@ -50,11 +50,11 @@ recurrent: install ## Ask recurrent networks: which cell and start for which lag
 	$(BIN)/bench run suites/recurrent.toml
 	$(BIN)/bench claims reports/recurrent
 
-conv: install ## Ask convolutional networks: how deep, from which start, with which normalization (under 6 minutes on 2 cores)
+conv: install ## Ask convolutional networks: how deep, from which start, with which normalization (about 7 minutes on 2 cores)
 	$(BIN)/bench run suites/conv.toml
 	$(BIN)/bench claims reports/conv
 
-transformer: install ## Ask transformers: which block trains deep, which positions and optimizer they need (under 6 minutes on 2 cores)
+transformer: install ## Ask transformers: which block trains deep, which positions and optimizer they need (about 8 minutes on 2 cores)
 	$(BIN)/bench run suites/transformer.toml
 	$(BIN)/bench claims reports/transformer
 
