@@ -18,6 +18,7 @@ ACTIVATION_FLOATS = 8  # per unit of a dense layer, kept for the backward pass
 FLOPS_PER_WEIGHT = 6  # of a dense layer: two forward, four backward
 GATE_FLOATS, STATE_FLOATS = 3, 1  # per unit and time step of a recurrent layer: of each gate, and beside them
 ANSWER_FLOATS = 3  # where the head reads every state
+LOOKED_FILTER_FLOATS = 12  # per filter and position of the convolution whose activations are looked at
 LOOKED_GATE_FLOATS, LOOKED_STATE_FLOATS = 2, 1  # the same of the layer whose activations are looked at
 
 # How much of recurrent and convolutional networks is held at a time beside training steps, whatever the length.
@@ -58,7 +59,12 @@ def convolutional_costs(structure: Mapping[str, Choice], shape: tuple[int, ...],
     kernels = [spans * width * (width if layer else shape[-1]) for layer in range(depth)]
     head = width * outputs * (positions[-1] if structure["head_pool"].name == "flatten" else 1)
     flops = FLOPS_PER_WEIGHT * (head + sum(count * size for count, size in zip(positions, kernels, strict=True)))
-    return Costs(sum(kernels) + head, ACTIVATION_FLOATS * width * sum(positions), flops, depth)
+    units = width * sum(positions)
+    return Costs(
+        sum(kernels) + head, ACTIVATION_FLOATS * units, flops, depth,
+        looked=LOOKED_FILTER_FLOATS * width * max(positions[0], LOOKED_POSITIONS),
+        evaluated=width * positions[0], units=units, convolves=True,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class Costs:
         looked: numbers of a run that a look at activations needs, where that may be more than a step does.
         evaluated: numbers of a sample's pre-activations over time, where evaluations take few samples at a time.
         units: numbers of a sample that elementwise work goes over, where they are not the width of each layer.
+        convolves: whether runs take each layer one after the other.
     """
 
     weights: int
@@ -30,3 +31,4 @@ class Costs:
     looked: int = 0
     evaluated: int = 0
     units: int = 0
+    convolves: bool = False
