@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from bench.engine.layers import is_shared
 from bench.factors import Choice
 
 
@@ -83,6 +84,7 @@ class Network:
     `positions`: of a sample at which layers have their units, more than once: 0 where there is one alone.
     `embeds`: tokens come as whole numbers; otherwise one-hot. `names`: of the hidden layers, where they have their own.
     `widest`: numbers of a time step that are held at once, where they are more than any layer's units.
+    `tells_z`: whether the mean of (ln Z)^2 is recorded, Z the sum of the exponentials of the head's logits.
     """
 
     stages: tuple[Stage, ...]
@@ -93,6 +95,7 @@ class Network:
     embeds: bool = False
     names: tuple[str, ...] = ()
     widest: int = 0
+    tells_z: bool = False
 
     @property
     def depth(self) -> int:
@@ -103,7 +106,8 @@ class Network:
     def parameter_count(self) -> int:
         """Trainable numbers."""
         stages = sum(stage.count * stage.block.parameter_count for stage in self.stages)
-        return stages + int(self.head.count_params())
+        own = [variable for variable in self.head.trainable_variables if not is_shared(variable)]
+        return stages + sum(int(keras.ops.size(variable.value)) for variable in own)
 
     def layer_names(self) -> list[str]:
         """Names of the rows of `gradient_norms`: the hidden layers, then the head."""

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from bench.engine.dropout import Dropout
 from bench.engine.inside import ATTENTION_COLUMNS, POSITION_COLUMNS
+from bench.engine.layers import is_shared
 from bench.engine.lifting import lifted, vectorize
 from bench.engine.network import Network
 from bench.engine.objective import Objective
@@ -22,7 +23,7 @@ from bench.engine.run_settings import RunSettings
 from bench.engine.signal import look, measure_signal
 from bench.engine.stacks import LayerStack
 from bench.engine.unrolling import is_unrolled
-from bench.factors import Moment
+from bench.factors import DataKind, Moment
 
 NOTHING: Mapping[str, tf.Tensor] = {}
 
@@ -61,6 +62,7 @@ class BatchGradients:
         saved: what each stage's pass kept; `logits` are the head's z, [R, B, outputs].
         signal: what is measured of the back-propagated signal; of no meaning when not asked for.
         stages: what each stage's pass found.
+        log_z_square: mean of (ln Z)^2 over the samples, [R]; None of a network that does not tell it.
     """
 
     loss: tf.Tensor
@@ -69,6 +71,7 @@ class BatchGradients:
     logits: tf.Tensor
     signal: Signal
     stages: list[StageGradients]
+    log_z_square: tf.Tensor | None = None
 
     @property
     def over_time(self) -> tf.Tensor | None:
@@ -116,6 +119,9 @@ class Ensemble:
         self._lifted_head = lifted(self._head_gradients)
         smoothing = self.settings.number("label_smoothing", 0.0)
         self._smoothing = [] if smoothing is None else [smoothing]
+        z_loss = self.settings.number("z_loss", 0.0)
+        self._z_loss = [] if z_loss is None else [z_loss]
+        self._tells_z = self.network.tells_z and self.objective.kind is not DataKind.VALUES
         self.scale = LossScale.of(self.settings.runs[0].choices["precision"], self.runs)
 
     @property
@@ -132,6 +138,12 @@ class Ensemble:
     def kernels(self) -> list[keras.Variable]:
         """Every kernel of every layer's stack, [N, R, ...], in order."""
         return [kernel for stack in self.stacks for kernel in stack.kernels]
+
+    @property
+    def penalized(self) -> list[keras.Variable]:
+        """The kernels that penalties and bounds apply to: not what a head shares, an embedding."""
+        shared = {id(each) for each in self.head.shared}
+        return [kernel for kernel in self.kernels if id(kernel) not in shared]
 
     @property
     def moments(self) -> list[TimedLayer]:
@@ -179,9 +191,9 @@ class Ensemble:
             carry, kept = stage.forward(carry)
             carry = self._dropped(carry, stage, end)
             saved.append(kept)
-        weights = [v.value[0] for v in self.head.trainable]
         scale = [] if self.scale is None else [self.scale.value.value()]
-        loss, dh, d_head, d_logits, logits = self._lifted_head(weights, carry[1], y, self._smoothing, scale)
+        given = (self._head_weights(), carry[1], y, self._smoothing, self._z_loss, scale)
+        loss, dh, d_head, d_logits, logits, log_z_square = self._lifted_head(*given)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
         classes = self.objective.classes
         watch = Watch(
@@ -192,12 +204,30 @@ class Ensemble:
         for stage, end, kept in reversed(list(zip(self.passes, self._ends, saved, strict=True))):
             ends, gradients = stage.backward(kept, self._dropped(ends, stage, end), watch)
             found.insert(0, gradients)
-        flat = [g for stage in found for layer in stage.weights for g in layer] + [g[None] for g in d_head]
+        flat = self._with_head([g for stage in found for layer in stage.weights for g in layer], d_head)
         signal = _signal([stage.signal for stage in found], d_logits, watch)
         if self.scale is not None:
             flat, signal = self.scale.unscaled(flat), _divided(signal, scale[0])
             found = [self._unscaled(each) for each in found]
-        return BatchGradients(loss, flat, saved, logits, signal, found)
+        return BatchGradients(loss, flat, saved, logits, signal, found, *log_z_square)
+
+    def _head_weights(self) -> list[tf.Tensor]:
+        """The head's variables in its model's order, [R, ...]; what it shares is a lower layer's."""
+        own, shared = iter(self.head.trainable), iter(self.head.shared)
+        order = self.network.head.trainable_variables
+        return [next(shared if is_shared(variable) else own).value[0] for variable in order]
+
+    def _with_head(self, below: list[tf.Tensor], d_head: list[tf.Tensor]) -> list[tf.Tensor]:
+        """The gradients of all variables: what the head shares has both uses' sum."""
+        found, shared = list(below), iter(self.head.shared)
+        place = {id(variable): at for at, variable in enumerate(self.variables)}
+        for variable, gradient in zip(self.network.head.trainable_variables, d_head, strict=True):
+            if is_shared(variable):
+                at = place[id(next(shared))]
+                found[at] = found[at] + gradient[None]
+            else:
+                found.append(gradient[None])
+        return found
 
     def _unscaled(self, found: StageGradients) -> StageGradients:
         """What a pass tells of gradients beside those for weights, of losses that were scaled."""
@@ -221,23 +251,26 @@ class Ensemble:
                 for variable, array in zip(stack.state, states, strict=True):
                     variable.assign(tf.ensure_shape(array.stack(), variable.shape))
 
-    def _head_gradients(self, weights: Any, h: Any, y: Any, smoothing: Any, scale: Any) -> Any:
+    def _head_gradients(self, weights: Any, h: Any, y: Any, smoothing: Any, z_loss: Any, scale: Any) -> Any:  # noqa: PLR0913
         with tf.GradientTape() as tape:
             tape.watch([h, weights])
             logits, _ = self.network.head.stateless_call(list(weights), [], h)
-            loss = tf.reduce_mean(self.objective.losses(y, widened(logits), *smoothing))
-            scaled = loss * scale[0] if scale else loss
+            wide = widened(logits)
+            loss = tf.reduce_mean(self.objective.losses(y, wide, *smoothing))
+            squares = [tf.reduce_mean(self.objective.log_z_squares(wide))] if self._tells_z else []
+            minimized = loss + z_loss[0] * squares[0] if z_loss else loss
+            scaled = minimized * scale[0] if scale else minimized
         dh, d_weights, d_logits = tape.gradient(scaled, [h, list(weights), logits])
-        return loss, dh, d_weights, d_logits, logits
+        return loss, dh, d_weights, d_logits, logits, squares
 
     def predict(self, x: tf.Tensor) -> tf.Tensor:
         """Outputs of the head [R, B, ...] in inference mode of every run on the same samples x [B, ...]."""
         carry = self.entering(self.repeated(x))
         for stage in self.passes:
             carry, _ = stage.forward(carry, training=False)
-        weights = [v.value[0] for v in self.head.trainable]
         head = self.network.head
-        return widened(vectorize(lambda w, h: head.stateless_call(list(w), [], h)[0], weights, carry[1]))
+        logits = vectorize(lambda w, h: head.stateless_call(list(w), [], h)[0], self._head_weights(), carry[1])
+        return widened(logits)
 
 
 def _drop(dropout: Dropout, below: int, h: tf.Tensor, layer: Any) -> tf.Tensor:

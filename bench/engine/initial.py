@@ -15,13 +15,15 @@ from bench.engine.blocks import Stage
 from bench.engine.critical import bias_choice, kernel_choice
 from bench.engine.dropout import Dropout
 from bench.engine.ensemble import Ensemble
+from bench.engine.layers import is_shared
 from bench.engine.network import Network
 from bench.engine.objective import Objective
 from bench.engine.recurrence.start import gate_biases, identity_kernel
 from bench.engine.run_settings import RunSettings
 from bench.engine.stacks import LayerStack, is_kernel, kind_of_role, roles, stack, stack_stage
 from bench.engine.targets import target_of
-from bench.factors import Choice
+from bench.errors import DataError
+from bench.factors import Choice, DataKind
 from bench.plan import Run
 
 HEAD = -1  # the head's layer index in a seed: not a number that depends on the depth
@@ -74,7 +76,13 @@ def draw_bias(choice: Choice, seed: int, shape: tuple[int, ...]) -> np.ndarray:
 def initial_ensemble(
     network: Network, objective: Objective, runs: Sequence[Run], graph_runs: Sequence[Run] = ()
 ) -> Ensemble:
-    """Every run's network at step 0, save for what `lsuv` sets from data; `graph_runs` as in `RunSettings`."""
+    """Every run's network at step 0, save for what `lsuv` sets from data; `graph_runs` as in `RunSettings`.
+
+    Raises:
+        DataError: a run has a z_loss, and the targets are values.
+    """
+    if objective.kind is DataKind.VALUES and any(run.choices["z_loss"].value for run in runs):
+        raise DataError("z_loss: the targets are values, which have no logits. Leave it at 0.")
     stages, offset = [], 0
     for stage in network.stages:
         layers = len(stage.block.layers)
@@ -91,7 +99,9 @@ def initial_ensemble(
     of_head = _affine_values(network, network.head, runs, [HEAD])
     if runs[0].choices["skip"].name == "fixup":
         of_head = _times(0.0, network.head, of_head)
-    stacked_head = LayerStack(stack(head, of_head), [], [])
+    own = [at for at, variable in enumerate(head) if not is_shared(variable)]
+    shared = tuple(stages[0][0].weights["token_embedding"] for _ in head[len(own) :])
+    stacked_head = LayerStack(stack([head[at] for at in own], [of_head[at] for at in own]), [], [], shared)
     steps = int(runs[0].choices["steps"].value or 0)
     settings = RunSettings(runs, graph_runs)
     rates = settings.number("dropout", 0.0)

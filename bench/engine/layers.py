@@ -87,3 +87,32 @@ class CircularPadding(keras.layers.Layer):
             first[axis], last[axis] = slice(behind), slice(inputs.shape[axis] - before, None)
             inputs = ops.concatenate([inputs[tuple(last)], inputs, inputs[tuple(first)]], axis=axis)
         return inputs
+
+
+TIED = "tied_embedding"  # the name of what a head shares with the embedding of tokens
+
+
+def is_shared(variable: keras.Variable) -> bool:
+    """Whether a variable of a head is another layer's, which holds and trains it."""
+    return bool(variable.name == TIED)
+
+
+@keras.saving.register_keras_serializable("gradtrial")
+class TiedDense(keras.layers.Layer):
+    """Logits h E' + b, E [tokens, width] the embedding of tokens itself and not a copy of it.
+
+    Source: Press & Wolf 2017 (arXiv:1608.05859); Keras's `ReversibleEmbedding(tie_weights=True)`, with a bias.
+    """
+
+    def __init__(self, units: int, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.units = units
+
+    def build(self, input_shape: Any) -> None:
+        """Create what stands for the embedding, and the bias."""
+        self.embedding = self.add_weight(name=TIED, shape=(self.units, input_shape[-1]))
+        self.bias = self.add_weight(name="bias", shape=(self.units,), initializer="zeros")
+
+    def call(self, inputs: Any) -> Any:
+        """Map [..., width] to [..., tokens]."""
+        return ops.matmul(inputs, ops.transpose(self.embedding)) + self.bias

@@ -16,12 +16,14 @@ from bench.engine.blocks import Stage
 class LayerStack:
     """The variables of one layer of a block, each [blocks, runs, ...].
 
-    The kernels of `affine` are what "the layer's weights" means in the tables.
+    The kernels of `affine` are what "the layer's weights" means in the tables. `shared` are kernels too that another
+    layer's stack holds and trains.
     """
 
     affine: list[keras.Variable]
     response: list[keras.Variable]
     state: list[keras.Variable]
+    shared: tuple[keras.Variable, ...] = ()
 
     @property
     def weights(self) -> dict[str, keras.Variable]:
@@ -31,7 +33,7 @@ class LayerStack:
     @property
     def kernels(self) -> list[keras.Variable]:
         """What penalties and bounds apply to, and what is measured: every variable whose role is a kernel's."""
-        return [variable for role, variable in self.weights.items() if is_kernel(role)]
+        return [*(variable for role, variable in self.weights.items() if is_kernel(role)), *self.shared]
 
     @property
     def kernel(self) -> keras.Variable:

@@ -218,7 +218,7 @@ class Training:
         found["activation_grad_norm"] = batch.signal.activation
         found["preactivation_grad_pair_correlation"] = batch.signal.correlation
         within = {table: each.gather(batch.stages) for table, each in self.inside.items()}
-        within["over_time"] = batch.over_time
+        within |= {"over_time": batch.over_time, "log_z_square": batch.log_z_square}
         found |= {name: each for name, each in within.items() if each is not None}
         return found | dict(zip(("facts", "times"), looked, strict=careful))
 
@@ -269,7 +269,7 @@ class Training:
     def _record(self, step: int, found: dict[str, np.ndarray]) -> None:
         if self.recorder.wants("loss_curves", step):
             names = {"loss": "loss", "global_grad_norm": "raw", "clipped_grad_norm": "clipped", "clipped": "changed"}
-            names |= {name: name for name in ("loss_scale", "skipped") if name in found}
+            names |= {name: name for name in ("loss_scale", "skipped", "log_z_square") if name in found}
             self.recorder.add("loss_curves", step, {column: found[name] for column, name in names.items()})
         if self.recorder.wants("gradient_norms", step):
             columns = {name: found[name].T for name in GRADIENT_COLUMNS}

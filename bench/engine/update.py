@@ -55,7 +55,7 @@ class Update:
 
     def penalized(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
         """The gradient with the penalties' added: l1 sign(w) + 2 l2 w on kernels, as Keras's regularizers."""
-        kernels = {id(kernel) for kernel in self.ensemble.kernels}
+        kernels = {id(kernel) for kernel in self.ensemble.penalized}
         result = []
         for gradient, variable in zip(gradients, self.ensemble.variables, strict=True):
             if id(variable) in kernels:
@@ -119,7 +119,7 @@ class Update:
                 self.optimizer.update_step(gradient, variable, rate)
         self.optimizer.iterations.assign_add(1)
         if self.max_norm is not None:
-            for kernel in self.ensemble.kernels:
+            for kernel in self.ensemble.penalized:
                 _bound(kernel, self.max_norm)
 
     @contextmanager

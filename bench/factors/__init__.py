@@ -27,6 +27,7 @@ from bench.factors.attention import (
     misfit_of_causal,
     misfit_of_heads,
     misfit_of_query_key,
+    misfit_of_tied,
     sublayer_kinds,
 )
 from bench.factors.base import ABSENT, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
@@ -115,9 +116,9 @@ __all__ = [
     "directions_of", "first_scale", "halves_before", "has_time", "held_of_token", "inner_tables", "is_causal",
     "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks", "level_name",
     "misfit_in_space", "misfit_in_time", "misfit_of_attention", "misfit_of_causal", "misfit_of_channels",
-    "misfit_of_heads", "misfit_of_query_key", "misfit_of_scale", "misfit_of_targets", "moments", "number_bytes",
-    "planned_groups", "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show",
-    "sizes_of_layers", "sublayer_kinds", "without_use",
+    "misfit_of_heads", "misfit_of_query_key", "misfit_of_scale", "misfit_of_targets", "misfit_of_tied", "moments",
+    "number_bytes", "planned_groups", "planned_heads", "planned_moments", "planned_positions", "read_label",
+    "sample_kind", "show", "sizes_of_layers", "sublayer_kinds", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

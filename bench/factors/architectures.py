@@ -217,7 +217,7 @@ ARCHITECTURE = Factor(
             defaults={
                 "heads": 4, "feed_forward": 4, "block": "pre_norm", "sublayers": "both", "query_key": "plain",
                 "logit_scale": "inverse_root", "causal": "by_task", "position": "learned",
-                "embedding_initializer": "keras_uniform",
+                "embedding_initializer": "keras_uniform", "tied": "no",
             },
             unused=_of_recurrent("a transformer's") | _of_convolutional("a transformer's") | {
                 "skip": "every sub-layer has one; block says how its branch joins.",

@@ -154,10 +154,24 @@ EMBEDDING_INITIALIZER = Factor(
     ),
 )  # fmt: skip
 
+TIED = Factor(
+    "tied", "Whether the head's kernel is the embedding of tokens.", Place.GRAPH, default="none",
+    levels=(
+        _NONE,
+        Level("no", "It has a kernel of its own.", "Vaswani et al. 2017"),
+        Level("yes", "It is: both uses train it.", "Press & Wolf 2017"),
+    ),
+)  # fmt: skip
+
+Z_LOSS = Factor(
+    "z_loss", "What (ln Z)^2 is multiplied by that training adds to a loss of classes, Z the sum of exp(logit).",
+    Place.RUN, default=0, later=True, absent=0, number=Number(float, minimum=0.0, maximum=1000.0),
+)  # fmt: skip
+
 OF_ATTENTION = ("query_key", "attention_gain", "logit_scale", "causal")  # factors on attention sub-layers alone
 OF_TRANSFORMERS = (
     HEADS, FEED_FORWARD, BLOCK, SUBLAYERS, QUERY_KEY, ATTENTION_GAIN, LOGIT_SCALE, CAUSAL, POSITION,
-    EMBEDDING_INITIALIZER,
+    EMBEDDING_INITIALIZER, TIED, Z_LOSS,
 )  # fmt: skip
 
 
@@ -203,6 +217,14 @@ def misfit_of_causal(causal: Choice, dataset: Choice) -> str:
     return f"each answer of {dataset.name} is the next token, which would be seen. Leave causal at by_task."
 
 
+def misfit_of_tied(tokens: int, classes: int) -> str:
+    """Why a head of so many classes cannot be the embedding of so many tokens; empty where it can."""
+    if tokens and tokens == classes:
+        return ""
+    what = f"has {tokens} tokens and {classes} classes" if tokens else "has no tokens"
+    return f"it {what}, and a head can share the embedding where each answer is a token, as in text, reverse and sort."
+
+
 def misfit_of_heads(heads: int, width: int) -> str:
     """Why so many heads cannot share a width, and the nearest that can; empty where they can."""
     if not heads or width % heads == 0:
@@ -245,7 +267,7 @@ def transformer_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], o
     pairs = 2 * length * width * depth * (ATTENTION in kinds)  # of a token: products with queries, and of weights
     widest = max(features, 2 * answers if each else 0, held_of_token(structure, length))
     return Costs(
-        kernels + width * (features + length + answers),
+        kernels + width * (features + length + (0 if structure["tied"].name == "yes" else answers)),
         length * (kept + PASSING_FLOATS * widest) + ANSWER_FLOATS * answered * answers,
         FLOPS_PER_WEIGHT * (length * (kernels + pairs) + answered * answers * width),
         depth * len(kinds),

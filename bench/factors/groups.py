@@ -50,5 +50,6 @@ def _of_blocks(structure: Mapping[str, Choice], blocks: int) -> list[tuple[int, 
     for layer in range(blocks * len(kinds)):
         found += [(layer, name) for name in (*gain, *SUBLAYER_GROUPS[kinds[layer % len(kinds)]])]
     last = blocks * len(kinds)
-    head = [KERNEL, BIAS, *([GAIN] if block in NORM_AT_THE_END else [])]
+    kernel = [] if structure["tied"].name == "yes" else [KERNEL]  # the embedding's
+    head = [*kernel, BIAS, *([GAIN] if block in NORM_AT_THE_END else [])]
     return found + [(last, name) for name in head]

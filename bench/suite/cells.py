@@ -18,6 +18,7 @@ from bench.factors import (
     ActivationLevel,
     ArchitectureLevel,
     Choice,
+    DataKind,
     Scalar,
     TaskLevel,
     choose,
@@ -32,6 +33,7 @@ from bench.factors import (
     misfit_of_query_key,
     misfit_of_scale,
     misfit_of_targets,
+    misfit_of_tied,
     show,
 )
 
@@ -357,6 +359,20 @@ def _compares(factor: str, query_key: Choice, choice: Choice) -> str:
     return misfit_of_query_key(query_key, factor, choice)
 
 
+def _answers_are_tokens(tied: Choice, dataset: Choice) -> str:
+    data = dataset_level(dataset)
+    if tied.name != "yes" or data is None or not data.classes:
+        return ""
+    return misfit_of_tied(data.vocabulary, data.classes)
+
+
+def _has_logits(dataset: Choice, z_loss: Choice) -> str:
+    data = dataset_level(dataset)
+    if not z_loss.value or data is None or data.asks is not DataKind.VALUES:
+        return ""
+    return "its targets are values, which have no logits. Leave z_loss at 0."
+
+
 def _has_both_sublayers(block: Choice, sublayers: Choice) -> str:
     if block.name != "b2t" or sublayers.name in ("both", "none"):
         return ""
@@ -459,6 +475,8 @@ _RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
     *((("sublayers", factor), _attends(factor)) for factor in OF_ATTENTION),
     *((("query_key", each), partial(_compares, each)) for each in ("logit_scale", "attention_gain")),
     (("causal", "dataset"), misfit_of_causal),
+    (("tied", "dataset"), _answers_are_tokens),
+    (("dataset", "z_loss"), _has_logits),
     (("block", "embedding_initializer"), _t_fixup_draws_embeddings),
     (("skip", "initializer"), _fixup_draws_kernels),
     (("skip", "bias_initializer"), _fixup_has_no_biases),

@@ -41,6 +41,20 @@ class Placed(layers.Layer):
         return x + self.places(keras.ops.arange(self.length))
 
 
+class Tied(layers.Layer):
+    """Logits by the embedding of tokens itself, and a bias, as Keras's ReversibleEmbedding without one."""
+
+    def __init__(self, embedding: Any) -> None:
+        super().__init__()
+        self.embedding = embedding
+
+    def build(self, _: Any) -> None:
+        self.bias = self.add_weight(name="bias", shape=(self.embedding.input_dim,))
+
+    def call(self, x: Any) -> Any:
+        return keras.ops.matmul(x, keras.ops.transpose(self.embedding.embeddings)) + self.bias
+
+
 class Lone:
     """One run's network, with its weights.
 
@@ -75,10 +89,11 @@ class Lone:
         head = []
         if self.block.name in ("pre_norm", "sandwich", "layer_scale", "damped"):
             head.append(layers.LayerNormalization())
-        head.append(layers.Dense(data.classes))
+        tied = choices["tied"].name == "yes"
+        head.append(Tied(self.embedding) if tied else layers.Dense(data.classes))
         for layer in head:
             x = layer(x)
-            self.order += layer.trainable_variables
+            self.order += [layer.bias] if isinstance(layer, Tied) else layer.trainable_variables
         self.model = keras.Model(inputs, x)
         for variable, value in zip(self.order, self.values(training, index), strict=True):
             variable.assign(value.reshape(variable.shape))
@@ -108,6 +123,7 @@ class Lone:
 
     def _embedded(self, inputs: Any, vocabulary: int) -> Any:
         made = layers.Embedding(vocabulary, self.width) if vocabulary else layers.Dense(self.width)
+        self.embedding = made
         x = made(inputs)
         self.order += made.trainable_variables
         if self.choices["position"].name == "learned":
@@ -179,8 +195,11 @@ class Lone:
     def step(self, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         """One step on a batch: the loss, the gradients in the engine's order, then an update."""
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, self.model(x, training=True)))
-        found = tape.gradient(loss, [variable.value for variable in self.order])
+            logits = self.model(x, training=True)
+            loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+            squares = tf.reduce_mean(tf.square(tf.reduce_logsumexp(logits, axis=-1)))
+            minimized = loss + float(self.choices["z_loss"].value or 0) * squares
+        found = tape.gradient(minimized, [variable.value for variable in self.order])
         found = [tf.convert_to_tensor(each) for each in found]
         self.optimizer.apply_gradients(zip(found, self.order, strict=True))
-        return {"loss": float(loss), "gradients": [each.numpy() for each in found]}
+        return {"loss": float(loss), "log_z_square": float(squares), "gradients": [each.numpy() for each in found]}

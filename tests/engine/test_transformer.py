@@ -15,7 +15,6 @@ from tests.cohorts import EVALUATED, cohorts, of_run
 from tests.engine.lone_attention import Compared, seen_by, tokens_alike
 from tests.engine.lone_transformer import Lone
 
-ASKED = EVALUATED + 'attention = "every_step"\nparameter_groups = "every_step"\n'
 STEPS, LENGTH, FEATURES = 3, 6, 3
 
 
@@ -46,14 +45,17 @@ EVERY_KIND = (
     "b2t",
 )  # fmt: skip
 CASES = [
-    'block = ["pre_norm"]\nembedding_initializer = [{ level = "normal", stddev = 0.5 }]\n' + ADAM + TEXT,
+    'tied = ["yes"]\nz_loss = [0.1]\nembedding_initializer = [{ level = "normal", stddev = 0.5 }]\n' + ADAM + TEXT,
     'block = ["b2t"]\nposition = ["sinusoidal"]\nbias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]',
-    pytest.param(f'query_key = ["sigma_reparam"]\nblock = ["post_norm"]\n{TEXT}', marks=pytest.mark.full, id="sigma"),
+    pytest.param(f'query_key = ["sigma_reparam"]\nblock = ["post_norm"]\ntied = ["yes"]\nz_loss = [0.0, 0.1]\n{TEXT}',
+                 marks=pytest.mark.full, id="sigma"),
     *(
         pytest.param(f"query_key = [{each}]\nblock = ['no_norm']\n{TEXT}",
                      marks=pytest.mark.full, id=each.split('"')[1])
         for each in ('"layer_normalized"', '"l2_normalized"', '{ level = "logit_cap", cap = 0.5 }')
     ),
+    pytest.param(f'tied = ["yes"]\n{ADAM}dataset = [{{ level = "sort", length = 4, symbols = 5, rows = 200 }}]',
+                 marks=pytest.mark.full, id="tied"),
     pytest.param('logit_scale = ["inverse"]\nattention_gain = [0.5, 3.0]', marks=pytest.mark.full, id="inverse"),
     *(
         pytest.param(f'block = ["{kind}"]\n{more}', marks=pytest.mark.full, id=f"{kind}-{place}")
@@ -71,9 +73,9 @@ CASES = [
 
 def cohort_of(factors: str) -> Cohort:
     fixed = "".join(line for line in FIXED.splitlines(keepends=True) if line.partition(" =")[0] + " = [" not in factors)
-    (cohort,) = cohorts(
-        factors, fixed, record=EVALUATED + 'attention = "every_step"\nparameter_groups = "every_step"\n'
-    )
+    record = EVALUATED + 'parameter_groups = "every_step"\n'
+    record += "" if "feed_forward_only" in factors else 'attention = "every_step"\n'
+    (cohort,) = cohorts(factors, fixed, record=record)
     return cohort
 
 
@@ -92,7 +94,8 @@ def test_a_cohort_of_transformers_trains_as_lone_keras_models_do(factors: str) -
         own = of_run(tables, training.cohort.runs[index].run_id)
         compare_heads_and_tokens(own, lone, training.data.probe_x, x[rows[0][index]])
         steps = [lone.step(x[at[index]], y[at[index]]) for at in rows]
-        np.testing.assert_allclose(own["loss_curves"]["loss"], [each["loss"] for each in steps[:-1]], 1e-4)
+        for name in ("loss", "log_z_square"):
+            np.testing.assert_allclose(own["loss_curves"][name], [each[name] for each in steps[:-1]], 1e-4)
         for mine, theirs in zip(by_block(training, first, index), steps[0]["gradients"], strict=True):
             np.testing.assert_allclose(mine, theirs.reshape(mine.shape), 1e-4, 1e-4 * np.abs(theirs).max() + 1e-6)
         for mine, theirs in zip(Lone.values(training, index), lone.order, strict=True):

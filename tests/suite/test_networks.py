@@ -108,6 +108,7 @@ def test_what_a_network_cannot_do_is_refused_with_the_reason(text: str, says: st
 
 
 TRANSFORMER = '[fixed]\narchitecture = "transformer"\n'
+RECALL = TRANSFORMER + 'dataset = "associative_recall"\n'
 ALONE = TRANSFORMER + 'dataset = "reverse"\nsublayers = "feed_forward_only"\n'
 
 
@@ -123,6 +124,11 @@ ALONE = TRANSFORMER + 'dataset = "reverse"\nsublayers = "feed_forward_only"\n'
          "sigma_reparam divides the kernels by their norms, whatever these are. Leave attention_gain at 1"),
         (TRANSFORMER + 'dataset = "text"\nquery_key = { level = "logit_cap", cap = 0.0 }', "it must be above 0"),
         (ALONE + 'query_key = "layer_normalized"', "sub-layers alone have no attention. Leave query_key at plain"),
+        (RECALL + 'tied = "yes"', "it has 32 tokens and 16 classes, and a head can share the embedding where each "
+         "answer is a token, as in text, reverse and sort"),
+        (TRANSFORMER + 'dataset = "recall"\ntied = "yes"', "it has no tokens, and a head can share"),
+        (TRANSFORMER + 'dataset = "adding"\nz_loss = 0.1', "its targets are values, which have no logits"),
+        ('[fixed]\nz_loss = 0.1', "dense layers have no attention; transformer has"),
         (ALONE + "attention_gain = 2.0", "Leave attention_gain at 1."),
         (ALONE + 'causal = "yes"', "Leave causal at by_task"),
         (TRANSFORMER + 'dataset = "sort"\ncausal = "yes"', "rest on tokens behind them, which none would see"),

@@ -27,9 +27,10 @@ from bench.engine.attention import (
 from bench.engine.blocks import Block, Layer, Network, Stage
 from bench.engine.datasets import check_sample, vocabulary_of
 from bench.engine.datasets import kind_of as kind_of_targets
+from bench.engine.layers import TiedDense
 from bench.engine.precision import model_input
 from bench.errors import DataError
-from bench.factors import ATTENTION, FACTORS, Choice, DataKind, held_of_token, is_causal, sublayer_kinds
+from bench.factors import ATTENTION, FACTORS, Choice, DataKind, held_of_token, is_causal, misfit_of_tied, sublayer_kinds
 
 OF_BLOCK = ("activation", "width", "heads", "feed_forward", "sublayers", "query_key", "logit_scale", "precision")
 
@@ -74,8 +75,13 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
     stages = [_stage(sublayers, 1, depth, embedding)]
     if depth > 1:
         stages.append(_stage(sublayers, depth - 1, depth))
+    units = outputs // length if each else outputs
+    tied = structure["tied"].name == "yes"
+    if tied and units != tokens:
+        raise DataError(f'dataset "{structure["dataset"].label}": {misfit_of_tied(tokens, units)}')
     return Network(
-        tuple(stages), _head(kind, (length, width), outputs, each=each), flattens=False, length=length,
+        tuple(stages), _head(kind, (length, width), units, each=each, tied=tied), flattens=False, length=length,
+        tells_z=True,
         embeds=bool(tokens), names=tuple(f"block_{block}_{name}" for block in range(depth) for name in names),
         widest=held_of_token(structure, length),
     )  # fmt: skip
@@ -114,9 +120,9 @@ def _stage(sublayers: tuple[Sublayer, ...], count: int, depth: int, embedding: E
     return Stage(Block(tuple(layers)), count, own_pass)
 
 
-def _head(kind: Kind, shape: tuple[int, int], outputs: int, *, each: bool) -> keras.Model:
+def _head(kind: Kind, shape: tuple[int, int], units: int, *, each: bool, tied: bool) -> keras.Model:
     x = model_input(shape)
     h = x if each else x[:, -1]
     h = keras.layers.LayerNormalization()(h) if kind.final else h
-    answers = keras.layers.Dense(outputs // shape[0] if each else outputs)(h)
-    return keras.Model(x, keras.layers.Reshape((outputs,))(answers) if each else answers)
+    answers = (TiedDense if tied else keras.layers.Dense)(units)(h)
+    return keras.Model(x, keras.layers.Reshape((units * shape[0],))(answers) if each else answers)
