@@ -20,9 +20,9 @@ from bench.text import integer, number, plural, signed
 
 MOST_ROWS = 16
 INTRO = Text(
-    "Of convolutions theory follows mean square and gradient through every position, zero padding included; of "
-    "transformers the size of the stream and how alike its tokens are, sub-layer by sub-layer. It starts from what the "
-    "first layer was measured to be."
+    "Of convolutions theory follows mean square and gradient through every position, zero padding included. Of "
+    "transformers it follows the size of the stream and how alike its tokens are, sub-layer by sub-layer. It starts "
+    "from what the first layer was measured to be."
 )
 NOTE = (
     "Predicted, then measured: medians over replicates before the first update. Gradient: log10 of the first compared "
