@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
+from bench.engine.attention import TransformerPass
 from bench.engine.batches import batches
 from bench.engine.train import Training
 from bench.plan import Cohort
@@ -113,6 +114,58 @@ def test_a_cohort_of_transformers_trains_as_lone_keras_models_do(factors: str) -
         columns = tables.get(name, pd.DataFrame()).drop(columns="preactivation_grad_pair_correlation", errors="ignore")
         of_head = columns["layer_index"] == len(training.ensemble.network.names)
         assert columns[~of_head].notna().all(axis=None), name
+
+
+def test_dropout_is_of_branches_and_the_signal_of_the_stream() -> None:
+    training = Training(cohort_of('dropout = [0, 0.3]\nblock = ["sandwich"]'))
+    ensemble, rows = training.ensemble, np.arange(32).reshape(2, 16)
+    x, y = tf.gather(training.data.x, rows), tf.gather(training.data.y, rows)
+    assert ensemble.dropout is not None
+    ensemble.dropout.step.assign(1)
+    found = ensemble.gradients(x, y, tf.constant(value=True))
+    values = [variable.value for variable in ensemble.variables]
+    with tf.GradientTape() as tape:
+        tape.watch(values)
+        left, stream, taps = iter(values), x, []
+        for each in ensemble.passes:
+            assert isinstance(each, TransformerPass)
+            own = [[next(left) for _ in stack.trainable] for stack in each.stacks]
+            names = list(each.embedding.shapes()) if each.embedding else []
+            if each.embedding:
+                embedded = {name: value[0] for name, value in zip(names, own[0], strict=False)}
+                stream = each.embedding.forward(stream, embedded, tf.float32)
+            own[0] = own[0][len(names) :]
+            for place, sublayer in enumerate(each.sublayers * each.stage.count):
+                at, j = divmod(place, len(each.sublayers))
+                weights = {name: value[at] for name, value in zip(sublayer.shapes(), own[j], strict=True)}
+                drop = ensemble.dropout.factors(stream.shape[1:], len(taps))
+                taps.append(sublayer(stream, weights, None, drop))
+                stream = taps[-1].y
+        head = [list(each) for each in zip(*(tf.unstack(next(left)[0]) for _ in ensemble.head.trainable), strict=True)]
+        logits = [
+            ensemble.network.head.stateless_call(w, [], h)[0] for w, h in zip(head, tf.unstack(stream), strict=True)
+        ]
+        losses = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, tf.stack(logits)), axis=1)
+    expected = tape.gradient(losses, {"w": values, "y": [t.y for t in taps], "branch": [t.branch for t in taps]})
+    np.testing.assert_allclose(found.loss, losses, 1e-5)
+    for mine, theirs in zip(found.gradients, expected["w"], strict=True):
+        np.testing.assert_allclose(mine, theirs, 1e-3, 1e-4 * np.abs(theirs).max() + 1e-6)
+    for mine, of in ((found.signal.preactivation, "y"), (found.signal.activation, "branch")):
+        norms = [np.sqrt(16 * np.square(each).reshape(2, -1).sum(axis=1)) for each in expected[of]]
+        np.testing.assert_allclose(mine[:-1], norms, 1e-4)
+
+
+@pytest.mark.full
+def test_a_poisoned_sublayer_is_where_a_run_is_lost() -> None:
+    training = Training(cohort_of("learning_rate = [0.01, 0.02]"))
+    kernel = training.ensemble.stages[1][1].weights["ff_in_kernel"]
+    values = kernel.numpy()
+    values[:, 1] = 3e38  # finite, as no sum of products with it is
+    kernel.assign(values)
+    tables = {name: table.to_pandas() for name, table in training.run().items()}
+    event = tables["divergence_events"].iloc[0]
+    assert (event["run_id"], event["step"], event["layer_index"]) == (training.cohort.runs[1].run_id, 0, 3)
+    assert event["tensor"] == "pre-activation"
 
 
 def by_block(training: Training, tensors: list[np.ndarray], index: int) -> list[np.ndarray]:
