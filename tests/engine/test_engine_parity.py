@@ -169,7 +169,9 @@ def compare(cohort: Cohort, kind: type | None = None) -> set[str]:
     np.testing.assert_allclose(tables["runs"]["naive_accuracy"], shares.max())
     np.testing.assert_allclose(tables["runs"]["naive_loss"], -(shares * np.log(shares)).sum())
     for index, (run, lone) in enumerate(zip(cohort.runs, lones, strict=True)):
-        shares = lone.shares(training.data.probe_x.numpy(), LARGE_INPUT)
+        positions = training.ensemble.network.positions
+        looked = LOOKED_POSITIONS // positions if positions else None
+        shares = lone.shares(training.data.probe_x.numpy()[:looked], LARGE_INPUT)
         evaluated = {0: lone.judge(*judged)}
         expected = lone.train((x[at[index]], y[at[index]]) for at in rows)
         evaluated[training.steps] = lone.judge(*judged)
@@ -201,7 +203,7 @@ def compare(cohort: Cohort, kind: type | None = None) -> set[str]:
         assert (np.abs(norms["update_norm"] - expected["update_norm"]) <= allowed).all(), f"changes of {run.run_id}"
         zeros = norms["weight_grad_zero_fraction"] - expected["weight_grad_zero_fraction"]
         assert (np.abs(zeros) <= 1.01 / norms["weight_count"]).all()
-        entries = len(training.data.probe_x) * int(run.choices["width"].value or 0)
+        entries = len(training.data.probe_x[:looked]) * int(run.choices["width"].value or 0)
         for column, share in shares.items():
             np.testing.assert_allclose(own["activations"][column], share, atol=1.01 / entries, err_msg=column)
     return clipped
