@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from bench.factors import FACTORS, choose
+from bench.factors import FACTORS, LOOKED_POSITIONS, choose
 from bench.plan import Cohort
 from bench.schema import LARGE_INPUT
 from tests.cohorts import EVALUATED, cohorts, of_run
