@@ -229,7 +229,7 @@ def causes_of(tables: Tables, judged: pd.DataFrame, found: pd.DataFrame | None =
     first["step"] = first["step"].astype("Int64")
     failed = (bad["outcome"] == Outcome.FAILED).to_numpy(bool)
     first.loc[failed, COLUMNS[2:]] = pd.NA
-    first["place"] = first["place"].where(~pd.Series(failed, first.index), "").fillna("")
+    first["place"] = first["place"].astype(object).where(~pd.Series(failed, first.index), "").fillna("")
     first["cause"] = np.where(failed, str(Cause.FAILED), first["cause"].fillna(str(Cause.UNKNOWN)))
     return first.rename_axis("run_id").reset_index()
 

@@ -32,7 +32,8 @@ Chapter = Callable[[Frames], Section | None]
 # section of the frames, or None where there is nothing to say.
 ORDER = (
     "claims", "remedies", "factors", "trainability", "gradients", "through_time", "convolution", "stream", "attention",
-    "losses", "divergence", "rules", "theory", "explorer", "lesson", "definitions", "suite",
+    "losses", "divergence", "rules", "theory", "explorer",
+    "lesson", "definitions", "suite",
 )  # fmt: skip
 SECTIONS: tuple[Chapter, ...] = tuple(import_module(f"bench.report.sections.{name}").section for name in ORDER)
 

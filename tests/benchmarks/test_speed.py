@@ -207,9 +207,9 @@ def test_what_no_longer_fits_is_left_out_and_growth_is_tried_by_itself(
     monkeypatch.setattr(speed.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(speed, "write", lambda found, *_: written.append(len(found)))
     left_out: list[str] = []
-    effort = Effort(1, 0.1, (4, 16), (), (), {"runs": (6, 24)}, minutes=5, whole=())
+    effort = Effort(1, 0.1, (4, 16), (), (), {"runs": (6, 24)}, minutes=5.4, whole=())
     measure_all(effort, speed.KERAS, tmp_path, left_out)
-    assert written == [1, 2, 3, 4, 4]
+    assert written == [1, 2, 3, 4, 5, 5]
     assert [each.partition(":")[0] for each in left_out] == [
         "depth 16, batch normalization",
         "growth with runs, oneDNN off",
@@ -219,7 +219,8 @@ def test_what_no_longer_fits_is_left_out_and_growth_is_tried_by_itself(
 @pytest.mark.parametrize("effort", speed.EFFORTS.values(), ids=speed.EFFORTS)
 def test_every_effort_has_heats(effort: Effort) -> None:
     heats = list(effort.heats(speed.KERAS))
-    assert len(heats) == 2 * len(effort.depths) + len(effort.cells) + 1 + 2 * len(effort.growth)
+    of_families = len(effort.cells) + 1 + 2 * bool(effort.lengths)  # convolutions at one size, deep ones and lengths
+    assert len(heats) == 2 * len(effort.depths) + of_families + 2 * len(effort.growth)
 
 
 SMALL = Case(depth=3, width=8, runs=2, batch=16, normalization="batch_normalization")

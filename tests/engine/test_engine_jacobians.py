@@ -25,10 +25,10 @@ def test_they_are_the_singular_values_of_the_lone_keras_models_jacobians() -> No
     import tensorflow as tf
 
     from tests.engine.lone import Lone
-    from tests.engine.test_engine_parity import _lone
+    from tests.engine.test_engine_parity import lone_of
 
     training, tables = look('activation = ["gelu"]', "depth = 4\nwidth = 12", record=AT_START)
-    lone: Any = _lone(Lone, training, 0)
+    lone: Any = lone_of(Lone, training, 0)
     x = training.data.probe_x[:JACOBIAN_SAMPLES]
     outputs = lone.inner.outputs[4:]
     expected = []

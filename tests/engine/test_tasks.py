@@ -348,7 +348,7 @@ steps = {steps}
 
 @pytest.mark.parametrize(
     ("written", "steps"),
-    [('{ level = "adding", length = 5 }', 300), ('"recall"', 100),
+    [('{ level = "adding", length = 5 }', 300), pytest.param('"recall"', 100, marks=pytest.mark.full),
      ('{ level = "copy_memory", delay = 3, items = 2, symbols = 4 }', 100)],
     ids=["adding", "recall", "copy_memory"],
 )  # fmt: skip
