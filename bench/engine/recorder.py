@@ -112,7 +112,10 @@ class Recorder:
             columns[name] = np.broadcast_to(values[None, None], shape)[keep]
         for name in kept[0][1]:
             stacked = np.ma.stack([columns_at[name] for _, columns_at in kept], axis=1)
-            columns[name] = stacked.reshape(shape)[keep]
+            found = stacked.reshape(shape)[keep]
+            if found.dtype.kind == "f":  # one NaN for all: its sign only tells which operand a sum read first
+                found.data[np.isnan(found.data)] = np.nan
+            columns[name] = found
         return columns
 
     def _runs(self) -> dict[str, object]:

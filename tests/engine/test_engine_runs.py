@@ -287,9 +287,13 @@ def test_a_nan_planted_in_a_kernel_is_found_there(skip: str, bad: dict[int, int]
     for layer, run in bad.items():
         kernel, block = [*kernel_of, (training.ensemble.head.kernel, 0)][layer]
         values = kernel.numpy()
-        values[block, run, 0, 0] = np.nan
+        values[block, run, 0, 0] = -np.nan
         kernel.assign(values)
-    events = {event["run_id"]: event for event in training.run()["divergence_events"].to_pylist()}
+    tables = training.run()
+    norms = tables["gradient_norms"]["weight_norm"].to_numpy()
+    assert np.isnan(norms).any()
+    assert set(norms[np.isnan(norms)].view(np.int64)) == {np.array(np.nan).view(np.int64).item()}  # of one sign
+    events = {event["run_id"]: event for event in tables["divergence_events"].to_pylist()}
     assert len(events) == len(bad)
     for layer, run in bad.items():
         event = events[cohort.runs[run].run_id]
