@@ -52,8 +52,6 @@ CASES = [
     'warmup = [{ level = "linear", steps = 1 }]\nschedule = [{ level = "cosine_decay", alpha = 0.1 }]\n'
     'regularization = ["none", { level = "weight_decay", strength = 0.1 }]\n'
     'clipping = ["none", { level = "norm", threshold = 0.1 }]',
-    'activation = ["silu"]\noptimizer = [{ level = "adam", epsilon = 0.001 }]\nlearning_rate = [0.005]\n'
-    'normalization = [{ level = "batch_normalization", position = "after" }]',
     'activation = ["leaky_relu"]\noptimizer = ["rmsprop"]\nlearning_rate = [0.005]\n'
     'depth = [1]\ndataset = ["breast_cancer"]',
     'activation = ["softplus"]\noptimizer = ["nesterov"]\nbatch_size = [7]\ndataset = ["wine"]\n'
@@ -69,6 +67,8 @@ CASES = [
 ]
 # The rest of the levels, in graphs like those above: their activations are compared by themselves below.
 MORE_CASES = [
+    'activation = ["silu"]\noptimizer = [{ level = "adam", epsilon = 0.001 }]\nlearning_rate = [0.005]\n'
+    'normalization = [{ level = "batch_normalization", position = "after" }]',
     'skip = [{ level = "residual", layers = 1 }]\nactivation = ["gelu"]\nnormalization = ["rms_normalization"]',
     'skip = ["residual_damped"]\ndepth = [5]\nactivation = ["mish"]\n'
     'normalization = [{ level = "rms_normalization", position = "after" }]',

@@ -151,6 +151,7 @@ def test_a_node_that_dies_in_mid_run_loses_nothing(cluster: Any, tmp_path: Path)
     assert files(tmp_path / "local") == files(tmp_path / "ray")
 
 
+@pytest.mark.full
 def test_a_node_that_freezes_is_given_up(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = cohorts("depth = [2, 3, 4, 5, 6, 7]", "steps = 5\nwidth = 4", record=EVALUATED)
     with monkeypatch.context() as patch:

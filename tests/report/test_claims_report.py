@@ -279,6 +279,7 @@ ODD: dict[str, Callable[[Tables], Tables]] = {
 }
 
 
+@pytest.mark.full
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_odd_results_have_cards_too(results: DryResults) -> None:
     for name, change in ODD.items():

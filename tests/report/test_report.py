@@ -45,6 +45,7 @@ def of_kind(section: dict[str, Any], kind: str) -> list[dict[str, Any]]:
 # A folder
 
 
+@pytest.mark.full
 def test_another_process_writes_the_same_page_over_the_one_that_is_there_and_lists_it(folder: Path) -> None:
     path = folder / "index.html"
     path.write_text("an older page")

@@ -164,7 +164,7 @@ def test_damaged_files_are_refused_by_name(sound: Path, data: st.DataObject) -> 
                 read_tables(folder)
 
 
-@examples(60, few=4)
+@examples(60, few=2)
 @given(data=st.data(), whole=st.booleans())
 def test_an_altered_manifest_has_a_page_or_one_message(sound: Path, data: st.DataObject, whole: bool) -> None:
     with copied(sound) as folder:
