@@ -17,59 +17,43 @@ from benchmarks.command import BENCH, spent
 REPEATS = 2
 COHORTS = """
 [suite]
-name = "{cell}"
+name = "{name}"
 question = "How long do two cohorts take?"
 replicates = 8
 
 [factors]
-optimizer = ["momentum", "adam"]
+{two} = {levels}
 learning_rate = [0.001, 0.003, 0.01]
 
 [fixed]
-architecture = "recurrent"
-cell = "{cell}"
-dataset = {{ level = "recall", length = 50 }}
-depth = 1
-width = 32
-batch_size = 32
+{network}
 steps = 300
 clipping = {{ level = "global_norm", threshold = 1.0 }}
 """
-TRANSFORMERS = """
-[suite]
-name = "transformer"
-question = "How long do two cohorts take?"
-replicates = 8
-
-[factors]
-block = ["pre_norm", "post_norm"]
-learning_rate = [0.001, 0.003, 0.01]
-
-[fixed]
-architecture = "transformer"
+OPTIMIZERS = {"two": "optimizer", "levels": '["momentum", "adam"]'}  # a cohort each
+CELLS = """architecture = "recurrent"
+cell = "{name}"
+dataset = {{ level = "recall", length = 50 }}
+depth = 1
+width = 32
+batch_size = 32"""
+CONVOLUTIONS = """architecture = "conv"
+depth = 8
+width = 8
+activation = "relu"
+initializer = "he_normal"
+batch_size = 32"""
+TRANSFORMERS = """architecture = "transformer"
 dataset = { level = "reverse", length = 16, symbols = 16 }
 depth = 4
 width = 32
 heads = 4
 optimizer = "adam"
-batch_size = 16
-steps = 300
-clipping = { level = "global_norm", threshold = 1.0 }
-"""
-CONVOLUTIONS = COHORTS.replace(
-    """architecture = "recurrent"
-cell = "{cell}"
-dataset = {{ level = "recall", length = 50 }}
-depth = 1
-width = 32
-""",
-    """architecture = "{cell}"
-depth = 8
-width = 8
-activation = "relu"
-initializer = "he_normal"
-""",
-)
+batch_size = 16"""
+NETWORKS = {
+    "conv": OPTIMIZERS | {"network": CONVOLUTIONS},
+    "transformer": {"two": "block", "levels": '["pre_norm", "post_norm"]', "network": TRANSFORMERS},
+}
 PARTS = {
     "building": "build_seconds",
     "tracing": "trace_seconds",
@@ -86,12 +70,14 @@ def cohorts_suite(cell: str, onednn: str) -> list[dict[str, Any]]:
     """
     with tempfile.TemporaryDirectory() as folder:
         suite = Path(folder) / "cohorts.toml"
-        text = {"transformer": TRANSFORMERS, "conv": CONVOLUTIONS.format(cell=cell)}.get(
-            cell, COHORTS.format(cell=cell)
-        )
-        suite.write_text(text, encoding="utf-8")
+        suite.write_text(_suite_of(cell), encoding="utf-8")
         rows = whole_suite(suite, onednn, "--no-report")
     return [each | {"heat": "cohorts", "cell": cell} for each in rows if each["heat"] == "suite"]
+
+
+def _suite_of(name: str) -> str:
+    """The suite of two cohorts of an architecture, or of recurrent networks of a cell."""
+    return COHORTS.format(name=name, **NETWORKS.get(name, OPTIMIZERS | {"network": CELLS.format(name=name)}))
 
 
 def whole_suite(suite: Path, onednn: str, *options: str) -> list[dict[str, Any]]:
