@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.drills import disks, poison, power, processes
-from benchmarks.drills.scene import RECURRENT, TRAINED, Scene
+from benchmarks.drills.scene import FAMILIES, TRAINED, Scene
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,16 @@ DRILLS = (
     Drill("power", "the power failed, as the disk may be left", power.fail, 60, 1),
     Drill("driver-trained", "as the first, networks really trained", processes.kill_driver, 3, 1, TRAINED),
     Drill("worker-trained", "as the second, networks really trained", processes.kill_worker, 2, 2, TRAINED),
-    Drill("driver-recurrent", "as the first, recurrent networks, some lost", processes.kill_driver, 3, 1, RECURRENT),
-    Drill("worker-recurrent", "as the second, the same recurrent networks", processes.kill_worker, 2, 1, RECURRENT),
-    Drill("one-recurrent", "the same recurrent networks again, in one worker", processes.one_worker, 1, 1, RECURRENT),
-    Drill("poison", "lost recurrent runs beside sound ones, and apart", poison.neighbours, 1, 1, RECURRENT),
+    *(
+        Drill(f"{name}-{family}", f"{said} ({family})", act, times, 1, networks)
+        for family, networks in FAMILIES.items()
+        for name, said, act, times in (
+            ("driver", "as the first, networks of which some are lost", processes.kill_driver, 3),
+            ("worker", "as the second, the same networks", processes.kill_worker, 2),
+            ("one", "the same networks again, in one worker", processes.one_worker, 1),
+            ("poison", "lost runs beside sound ones, and apart", poison.neighbours, 1),
+        )
+    ),
 )
 
 

@@ -42,6 +42,6 @@ def _equal(one: pd.DataFrame, other: pd.DataFrame, kept: set[str]) -> bool:
 def _located(tables: Tables) -> str:
     """Which runs are lost without a place where that happened, or have one and are not lost."""
     events = tables["divergence_events"]
-    found = events.loc[events["kind"] != "loss_limit", "run_id"]
+    found = events.loc[~events["kind"].isin(["loss_limit", "skipped_step"]), "run_id"]
     lost = tables["runs"].loc[tables["runs"]["status"] == "diverged", "run_id"]
     return "" if len(lost) and sorted(found) == sorted(lost) else f"{len(lost)} lost runs, {len(found)} places"

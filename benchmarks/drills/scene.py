@@ -62,6 +62,56 @@ width = 8
 batch_size = 16
 steps = 30
 """
+# Convolutions that are halved, at every position; half their runs are lost.
+CONV = f"""
+[suite]
+name = "drill"
+question = "What is lost?"
+replicates = 2
+
+[factors]
+depth = [3, 5, 7]
+learning_rate = [0.01, {POISON}]
+clipping = ["none", "global_norm"]
+
+[fixed]
+architecture = "conv"
+dataset = "digits"
+width = 4
+skip = "residual"
+normalization = "batch_normalization"
+downsample = {{ level = "stride", every = 4 }}
+batch_size = 16
+steps = 30
+
+[record]
+positions = {{ log_spaced = 5 }}
+"""
+# Transformers, some of whose logits leave float16 at the start; half their runs are lost at the rate.
+TRANSFORMER = f"""
+[suite]
+name = "drill"
+question = "What is lost?"
+replicates = 2
+
+[factors]
+block = ["pre_norm", "no_norm"]
+precision = ["float32", {{ level = "mixed_float16", loss_scale = "none" }}]
+attention_gain = [1.0, 300.0]
+learning_rate = [0.01, {POISON}]
+
+[fixed]
+architecture = "transformer"
+dataset = {{ level = "associative_recall", rows = 500 }}
+depth = 2
+width = 16
+batch_size = 16
+steps = 30
+
+[record]
+attention = {{ log_spaced = 5 }}
+"""
+FAMILIES = {"recurrent": RECURRENT, "conv": CONV, "transformer": TRANSFORMER}
 TRAINED = DRY.replace("[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]", "[2, 4, 6, 8]").replace("40", "20")
 Process = subprocess.Popen[str]
 
