@@ -12,6 +12,8 @@ import tensorflow as tf
 from bench.engine.attention.heads import Heads, attend, attend_back, causal
 from bench.engine.attention.query_key import QueryKey, first_gain, query_key_of
 from bench.engine.attention.seen import KERNELS, head_columns
+from bench.engine.attention.spectral import first_directions, with_norm
+from bench.engine.attention.tokens import token_statistics
 from bench.engine.inside import ATTENTION_COLUMNS
 from bench.errors import DataError
 from bench.factors import Choice
@@ -147,3 +149,36 @@ def test_the_cosines_scale_starts_where_henry_2020_has_it() -> None:
     assert first_gain(16) == pytest.approx(np.log2(240))
     assert first_gain(1) == 1.0
     assert QueryKey() == query_key_of(Choice("plain"), EACH, TOKENS)
+
+
+@pytest.mark.parametrize(("half", "apart"), [("float16", 2.0**-10), ("bfloat16", 2.0**-7)])
+def test_what_is_measured_in_half_precision_is_float32s_of_the_same_numbers(half: str, apart: float) -> None:
+    x, gain = tf.cast(noise(RUNS, SAMPLES, TOKENS, WIDE), half), tf.cast([0.5, 2.0], half)
+    for tokens in (x, x + tf.cast(8.0, half), x * tf.cast(1e-6, half), x[:, :, :1] * tf.ones_like(x)):
+        np.testing.assert_array_equal(token_statistics(tokens), token_statistics(tf.cast(tokens, tf.float32)))
+    for size in (1.0, 1e-4):  # the second's squares are 0 in float16
+        kernel = tf.cast(noise(RUNS, WIDE, WIDE, seed=3, scale=size), half)
+        direction = tf.cast(first_directions(tf.cast(kernel, tf.float32).numpy()), half)
+        made = tf.cast(with_norm(kernel, gain, direction), tf.float32)
+        np.testing.assert_allclose(np.linalg.norm(made, 2, axis=(1, 2)), tf.cast(gain, tf.float32), 4 * apart)
+    heads = Heads(HEADS, TOKENS, causal(TOKENS))
+    parts = [tf.cast(noise(RUNS, SAMPLES * TOKENS, WIDE, seed=s), half) for s in range(3)]
+    gradients = {name: tf.cast(noise(RUNS, WIDE, WIDE, seed=s), half) for s, name in enumerate(KERNELS)}
+    own, wide = (
+        head_columns(
+            heads,
+            attend(heads, *(tf.cast(each, numbers) for each in parts))[1],
+            {name: tf.cast(each, numbers) for name, each in gradients.items()},
+        )
+        for numbers in (half, tf.float32)
+    )
+    np.testing.assert_allclose(own, wide, 4 * apart, 4 * apart)
+
+
+def test_queries_near_zero_have_a_direction_in_float16_and_zeros_none() -> None:
+    choice, tiny = Choice("l2_normalized"), tf.cast([[[[[1e-6] * EACH, [0.0] * EACH]]]], tf.float16)
+    prepare = query_key_of(choice, EACH, 2).prepare
+    assert prepare is not None
+    queries, keys = prepare(tiny, tiny, [tf.ones([1], tf.float16)])
+    np.testing.assert_allclose(keys[0, 0, 0], [[EACH**-0.5] * EACH, [0.0] * EACH], 1e-3)
+    np.testing.assert_array_equal(queries, keys)

@@ -88,9 +88,8 @@ def _l2_normalized(q: tf.Tensor, k: tf.Tensor, gains: Sequence[tf.Tensor]) -> Pa
 
     Source: Henry et al. 2020 (arXiv:2010.04245); Keras's `UnitNormalization`.
     """
-    squares = [tf.reduce_sum(tf.square(widened(x)), axis=-1, keepdims=True) for x in (q, k)]
-    unit = [
-        x * tf.cast(tf.math.rsqrt(tf.maximum(square, SMALLEST_SQUARE)), x.dtype)
-        for x, square in zip((q, k), squares, strict=True)
-    ]
+    unit = []
+    for wide, numbers in ((widened(x), x.dtype) for x in (q, k)):  # in float16 a vector near 0 would be divided by 0
+        square = tf.reduce_sum(tf.square(wide), axis=-1, keepdims=True)
+        unit.append(tf.cast(wide * tf.math.rsqrt(tf.maximum(square, SMALLEST_SQUARE)), numbers))
     return unit[0] * gains[0][:, None, None, None, None], unit[1]
