@@ -64,8 +64,12 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
             ]
             if cohort.structure["architecture"].name == "conv":
                 levels.append(("conv", tuple(cohort.structure[name] for name in IN_SPACE)))
+                levels.append(("head_pool", cohort.structure["head_pool"]))
                 width = cohort.structure["width"]
                 levels += [("channels", (width, run.choices["initializer"])) for run in cohort.runs]
+            if cohort.structure["architecture"].name == "transformer":
+                levels.append(("tied", cohort.structure["tied"]))
+                levels += [("z_loss", run.choices["z_loss"]) for run in cohort.runs]
             fitting.setdefault(dataset, {}).update(dict.fromkeys(levels))
         for run in cohort.runs:
             plugins |= {each: None for each in run.choices.items() if ":" in each[1].name and each[0] != "dataset"}

@@ -22,6 +22,7 @@ from bench.factors import (
     IN_TIME,
     OF_TARGETS,
     TOKENS,
+    ArchitectureLevel,
     Choice,
     DataKind,
     DatasetLevel,
@@ -33,7 +34,10 @@ from bench.factors import (
     misfit_in_space,
     misfit_in_time,
     misfit_of_channels,
+    misfit_of_pool,
     misfit_of_targets,
+    misfit_of_tied,
+    misfit_of_z_loss,
     sample_kind,
 )
 
@@ -175,8 +179,8 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
 
     Args:
         asked: the dataset's choice, the batch's size, the architectures, and (factor, choice) of whatever must fit the
-            length of its sequences, or what it asks for; of a convolutional network ("conv", choices of `IN_SPACE`)
-            and ("channels", those of width and initializer).
+            length of its sequences, or what it asks for; of a convolutional network ("conv", choices of `IN_SPACE`),
+            ("channels", those of width and initializer) and head_pool, of a transformer tied and z_loss.
 
     Raises:
         DataError: it cannot be used; the message says why.
@@ -187,13 +191,8 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
     for name in architectures:
         check_sample(choice, data.shape, name)
     for factor, level in levels:
-        if factor in ("conv", "channels"):
-            if factor == "conv":
-                misfit = misfit_in_space(dict(zip(IN_SPACE, level, strict=True)), data.shape)
-            else:
-                width, initializer = level
-                misfit = misfit_of_channels(width, initializer, data.shape)
-            if misfit:
+        if factor in _FITTING:
+            if misfit := _FITTING[factor](level, data):
                 raise DataError(f'dataset "{choice.label}": {misfit}')
             continue
         check = misfit_in_time(factor, level, data.shape[0]) if factor in IN_TIME else ""
@@ -206,6 +205,16 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
     return f'dataset "{choice.label}": {"; ".join(said)}' if said else ""
 
 
+# What levels of convolutional networks and transformers object to.
+_FITTING: dict[str, Callable[[Any, Dataset], str]] = {
+    "conv": lambda levels, data: misfit_in_space(dict(zip(IN_SPACE, levels, strict=True)), data.shape),
+    "channels": lambda levels, data: misfit_of_channels(levels[0], levels[1], data.shape),
+    "head_pool": lambda head_pool, data: misfit_of_pool(head_pool, data.kind),
+    "tied": lambda tied, data: misfit_of_tied(data.vocabulary, data.classes) if tied.name == "yes" else "",
+    "z_loss": lambda z_loss, data: misfit_of_z_loss(z_loss, data.kind),
+}
+
+
 def check_sample(choice: Choice, shape: tuple[int, ...], architecture: str) -> None:
     """Refuse samples that an architecture cannot take; `mlp` takes all but tokens, one from outside what it says.
 
@@ -216,18 +225,23 @@ def check_sample(choice: Choice, shape: tuple[int, ...], architecture: str) -> N
     if level is None or not level.accepts or kind in level.accepts:
         return
     if kind == TOKENS:
-        raise DataError(f'dataset "{choice.label}": architecture {architecture} does not take tokens; recurrent does.')
+        raise DataError(
+            f'dataset "{choice.label}": architecture {architecture} does not take tokens; recurrent and transformer do.'
+        )
     if architecture != "mlp":
-        sequence = f", (time steps, features).{_hint_for_sequence(shape)}" if "sequence" in level.accepts else "."
+        sequence = (
+            f", (time steps, features).{_hint_for_sequence(shape, level)}" if "sequence" in level.accepts else "."
+        )
         raise DataError(
             f'dataset "{choice.label}": its samples have the shape {shape}; architecture {architecture} takes '
             f"{a_kind(*level.accepts)}{sequence}"
         )
 
 
-def _hint_for_sequence(shape: tuple[int, ...]) -> str:
+def _hint_for_sequence(shape: tuple[int, ...], level: ArchitectureLevel) -> str:
     if len(shape) == 1:
-        return " One feature a step: save x[..., None]. Tokens: the setting tokens says how many there are."
+        tokens = " Tokens: the setting tokens says how many there are." if TOKENS in level.accepts else ""
+        return f" One feature a step: save x[..., None].{tokens}"
     return f" A row a step: save x.reshape(len(x), {shape[0]}, -1)." if len(shape) == 3 else ""
 
 

@@ -19,20 +19,19 @@ from bench.factors.architectures import (
 from bench.factors.attention import (
     ATTENTION,
     FEED_FORWARD_LAYER,
-    OF_ATTENTION,
+    IDLE,
     OF_TRANSFORMERS,
     held_of_token,
     is_causal,
-    misfit_of_attention,
-    misfit_of_causal,
     misfit_of_heads,
-    misfit_of_query_key,
     misfit_of_tied,
+    misfit_of_z_loss,
     sublayer_kinds,
 )
 from bench.factors.base import ABSENT, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
 from bench.factors.blocks import NORMALIZATION, SKIP
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
+from bench.factors.combinations import RULES
 from bench.factors.convolution import (
     DOWNSAMPLE,
     HEAD_POOL,
@@ -43,6 +42,7 @@ from bench.factors.convolution import (
     layers_of_blocks,
     misfit_in_space,
     misfit_of_channels,
+    misfit_of_pool,
     sizes_of_layers,
 )
 from bench.factors.costs import LOOKED_STEPS, Costs
@@ -89,7 +89,6 @@ from bench.factors.precision import (
     FLOAT16,
     PRECISION,
     first_scale,
-    misfit_of_scale,
     number_bytes,
 )
 from bench.factors.recurrence import (
@@ -108,17 +107,17 @@ from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
     "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BFLOAT16", "BIAS", "DYNAMIC", "EMBEDDING", "FACTORS",
-    "FEED_FORWARD_LAYER", "FEWEST", "FLOAT16", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IN_SPACE", "IN_TIME",
-    "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS", "OF_ATTENTION", "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN",
-    "PROJECTIONS", "RECURRENT_KERNEL", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
+    "FEED_FORWARD_LAYER", "FEWEST", "FLOAT16", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IDLE", "IN_SPACE",
+    "IN_TIME", "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS", "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN", "PROJECTIONS",
+    "RECURRENT_KERNEL", "RULES", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
     "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
     "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level",
     "directions_of", "first_scale", "halves_before", "has_time", "held_of_token", "inner_tables", "is_causal",
-    "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks", "level_name",
-    "misfit_in_space", "misfit_in_time", "misfit_of_attention", "misfit_of_causal", "misfit_of_channels",
-    "misfit_of_heads", "misfit_of_query_key", "misfit_of_scale", "misfit_of_targets", "misfit_of_tied", "moments",
-    "number_bytes", "planned_groups", "planned_heads", "planned_moments", "planned_positions", "read_label",
-    "sample_kind", "show", "sizes_of_layers", "sublayer_kinds", "without_use",
+    "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks",
+    "level_name", "misfit_in_space", "misfit_in_time", "misfit_of_channels", "misfit_of_heads", "misfit_of_pool",
+    "misfit_of_targets", "misfit_of_tied", "misfit_of_z_loss", "moments", "number_bytes", "planned_groups",
+    "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers",
+    "sublayer_kinds", "without_use",
 ]  # fmt: skip
 
 FACTORS: dict[str, Factor] = {

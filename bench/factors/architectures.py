@@ -150,9 +150,14 @@ def _of_convolutional(layers: str) -> dict[str, str]:
 
 def _of_transformers(layers: str) -> dict[str, str]:
     """The factors that transformers alone have, for other layers."""
-    return dict.fromkeys(
-        (each.name for each in OF_TRANSFORMERS), f"{layers} layers have no attention; transformer has."
+    own = dict.fromkeys((each.name for each in OF_TRANSFORMERS), f"{layers} layers have no attention; transformer has.")
+    blocks = dict.fromkeys(
+        ("feed_forward", "block", "sublayers"), f"{layers} layers are in no blocks; transformer's are."
     )
+    tokens = dict.fromkeys(
+        ("position", "embedding_initializer", "tied"), f"{layers} layers embed nothing; transformer's do."
+    )
+    return own | blocks | tokens | {"z_loss": "it is a term of a transformer's loss alone. Leave it at 0."}
 
 
 def _off_convolutions(layers: str) -> dict[tuple[str, str], str]:
@@ -169,7 +174,9 @@ ARCHITECTURE = Factor(
             target="bench.engine.architectures.mlp:build", accepts=("vector", "sequence", "image"),
             unused=_of_recurrent("dense") | _of_convolutional("dense") | _of_transformers("dense"),
             refused=_off_convolutions("dense") | {
-                ("normalization", "instance_normalization"): "a unit has one number a sample, which would become 0.",
+                ("normalization", "instance_normalization"): (
+                    "a unit has one number a sample, which would become 0; layer_normalization is over all units."
+                ),
                 ("normalization", "layer_spatial_normalization"): "there is no space; layer_normalization is the same.",
             },
         ),
@@ -181,7 +188,9 @@ ARCHITECTURE = Factor(
             defaults={"kernel_size": 3, "padding": "same", "head_pool": "global_average"},
             unused=_of_recurrent("convolutional") | _of_transformers("convolutional"),
             refused={
-                ("normalization", "weight_normalization"): "it is of dense kernels here.",
+                ("normalization", "weight_normalization"): (
+                    "it is of dense kernels here; layer_spatial_normalization needs no batch either."
+                ),
             },
         ),
         ArchitectureLevel(

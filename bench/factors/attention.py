@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import prod
 
-from bench.factors.base import Choice, Factor, Level, Number, Place, Setting, above_zero
+from bench.factors.base import (
+    Choice,
+    Factor,
+    Level,
+    Number,
+    Place,
+    Rule,
+    Setting,
+    above_zero,
+    nearest_divisors,
+)  # fmt: skip
 from bench.factors.costs import LOOKED_STEPS, Costs
 from bench.factors.datasets import DataKind, DatasetLevel, dataset_level
 
@@ -13,7 +24,7 @@ ATTENTION, FEED_FORWARD_LAYER = KINDS = ("attention", "feed_forward")  # of sub-
 WITHOUT_NORM = ("no_norm", "rezero", "t_fixup")  # blocks
 NORM_AT_THE_END = ("pre_norm", "sandwich", "layer_scale", "damped")  # blocks whose stream the head normalizes
 
-_NONE = Level("none", "The network is no transformer.", "Baseline")
+_NONE = Level("none", "The network is no transformer.", "Baseline", elsewhere=True)
 
 HEADS = Factor(
     "heads", "Attention heads; they share the width, which they must divide. 0 where there is no attention.",
@@ -168,7 +179,6 @@ Z_LOSS = Factor(
     Place.RUN, default=0, later=True, absent=0, number=Number(float, minimum=0.0, maximum=1000.0),
 )  # fmt: skip
 
-OF_ATTENTION = ("query_key", "attention_gain", "logit_scale", "causal")  # factors on attention sub-layers alone
 OF_TRANSFORMERS = (
     HEADS, FEED_FORWARD, BLOCK, SUBLAYERS, QUERY_KEY, ATTENTION_GAIN, LOGIT_SCALE, CAUSAL, POSITION,
     EMBEDDING_INITIALIZER, TIED, Z_LOSS,
@@ -188,35 +198,6 @@ def is_causal(structure: Mapping[str, Choice]) -> bool:
     return structure["causal"].name == "yes"
 
 
-def misfit_of_attention(factor: str, choice: Choice) -> str:
-    """What a level says of attention, of which there is none with feed-forward sub-layers alone; empty if nothing."""
-    usual = {"query_key": ("none", "plain"), "logit_scale": ("none", "inverse_root"), "causal": ("none", "by_task")}
-    said = choice.name not in usual[factor] if factor in usual else choice.value not in (None, 1)
-    if not said:
-        return ""
-    kept = f"at {usual[factor][1]}" if factor in usual else "at 1"
-    return f"feed-forward sub-layers alone have no attention. Leave {factor} {kept}."
-
-
-def misfit_of_query_key(query_key: Choice, factor: str, choice: Choice) -> str:
-    """Why a way to compare queries and keys has no use for a level, and what it has; empty where it has one."""
-    if factor == "logit_scale" and query_key.name == "l2_normalized" and choice.name == "inverse":
-        return "l2_normalized learns its own scale. Leave logit_scale at inverse_root."
-    if factor == "attention_gain" and query_key.name == "sigma_reparam" and choice.value not in (None, 1):
-        return "sigma_reparam divides the kernels by their norms, whatever these are. Leave attention_gain at 1."
-    return ""
-
-
-def misfit_of_causal(causal: Choice, dataset: Choice) -> str:
-    """Why tokens may not see what comes behind them, or must; empty where a suite is free to say."""
-    data = dataset_level(dataset)
-    if causal.name == "yes" and data is not None and data.both_sides:
-        return f"answers of {dataset.name} rest on tokens behind them, which none would see. Leave causal at by_task."
-    if causal.name != "no" or data is None or not data.next_tokens:
-        return ""
-    return f"each answer of {dataset.name} is the next token, which would be seen. Leave causal at by_task."
-
-
 def misfit_of_tied(tokens: int, classes: int) -> str:
     """Why a head of so many classes cannot be the embedding of so many tokens; empty where it can."""
     if tokens and tokens == classes:
@@ -225,13 +206,18 @@ def misfit_of_tied(tokens: int, classes: int) -> str:
     return f"it {what}, and a head can share the embedding where each answer is a token, as in text, reverse and sort."
 
 
+def misfit_of_z_loss(z_loss: Choice, kind: DataKind) -> str:
+    """Why what a dataset asks for has no logits, of which a z-loss is; empty where it has, or there is no z-loss."""
+    if not z_loss.value or kind is not DataKind.VALUES:
+        return ""
+    return "its targets are values, which have no logits. Leave z_loss at 0."
+
+
 def misfit_of_heads(heads: int, width: int) -> str:
     """Why so many heads cannot share a width, and the nearest that can; empty where they can."""
     if not heads or width % heads == 0:
         return ""
-    fitting = [count for count in range(1, width + 1) if width % count == 0]
-    near = [max((n for n in fitting if n < heads), default=0), min((n for n in fitting if n > heads), default=0)]
-    return f"heads share the width, and of {width} so many can: {' or '.join(str(n) for n in near if n)}."
+    return f"heads share the width, and of {width} so many can: {nearest_divisors(heads, width)}."
 
 
 def held_of_token(structure: Mapping[str, Choice], length: int) -> int:
@@ -275,3 +261,77 @@ def transformer_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], o
         evaluated=length * widest,
         units=length * kept,
     )
+
+
+def _sees_what_it_may(causal: Choice, dataset: Choice) -> str:
+    """Why tokens may not see what comes behind them, or must; empty where a suite is free to say."""
+    data = dataset_level(dataset)
+    if causal.name == "yes" and data is not None and data.both_sides:
+        return f"answers of {dataset.name} rest on tokens behind them, which none would see. Leave causal at by_task."
+    if causal.name != "no" or data is None or not data.next_tokens:
+        return ""
+    return f"each answer of {dataset.name} is the next token, which would be seen. Leave causal at by_task."
+
+
+def _heads_divide_width(heads: Choice, width: Choice, sublayers: Choice) -> str:
+    if sublayers.name == "feed_forward_only":
+        return ""
+    return misfit_of_heads(int(heads.value or 0), int(width.value or 0))
+
+
+def _attends(factor: str, sublayers: Choice, choice: Choice) -> str:
+    """What a level says of attention, of which there is none with feed-forward sub-layers alone; empty if nothing."""
+    usual = {"query_key": ("none", "plain"), "logit_scale": ("none", "inverse_root"), "causal": ("none", "by_task")}
+    said = choice.name not in usual[factor] if factor in usual else choice.value not in (None, 1)
+    if sublayers.name != "feed_forward_only" or not said:
+        return ""
+    kept = f"at {usual[factor][1]}" if factor in usual else "at 1"
+    return f"feed-forward sub-layers alone have no attention. Leave {factor} {kept}."
+
+
+def _compares(factor: str, query_key: Choice, choice: Choice) -> str:
+    """Why a way to compare queries and keys has no use for a level, and what it has."""
+    if factor == "logit_scale" and query_key.name == "l2_normalized" and choice.name == "inverse":
+        return "l2_normalized learns its own scale. Leave logit_scale at inverse_root."
+    if factor == "attention_gain" and query_key.name == "sigma_reparam" and choice.value not in (None, 1):
+        return "sigma_reparam divides the kernels by their norms, whatever these are. Leave attention_gain at 1."
+    return ""
+
+
+def _answers_are_tokens(tied: Choice, dataset: Choice) -> str:
+    data = dataset_level(dataset)
+    if tied.name != "yes" or data is None or not data.classes:
+        return ""
+    return misfit_of_tied(data.vocabulary, data.classes)
+
+
+def _has_both_sublayers(block: Choice, sublayers: Choice) -> str:
+    if block.name != "b2t" or sublayers.name in ("both", "none"):
+        return ""
+    return "b2t adds what entered at attention behind the feed-forward sub-layer. Leave sublayers at both."
+
+
+def _t_fixup_draws_embeddings(block: Choice, embedding_initializer: Choice) -> str:
+    if block.name != "t_fixup" or embedding_initializer.name in ("keras_uniform", "none"):
+        return ""
+    return "t_fixup draws the embeddings too. Leave embedding_initializer at keras_uniform."
+
+
+def _has_logits(dataset: Choice, z_loss: Choice) -> str:
+    data = dataset_level(dataset)
+    return "" if data is None else misfit_of_z_loss(z_loss, data.asks)
+
+
+# Of blocks without such a sub-layer the levels of a factor all make one network.
+IDLE = {"heads": "feed_forward_only", "feed_forward": "attention_only"}
+_OF_ATTENTION = ("query_key", "attention_gain", "logit_scale", "causal")  # factors on attention sub-layers alone
+TRANSFORMER_RULES: tuple[Rule, ...] = (
+    (("heads", "width", "sublayers"), _heads_divide_width),
+    (("block", "sublayers"), _has_both_sublayers),
+    *((("sublayers", each), partial(_attends, each)) for each in _OF_ATTENTION),
+    *((("query_key", each), partial(_compares, each)) for each in ("logit_scale", "attention_gain")),
+    (("causal", "dataset"), _sees_what_it_may),
+    (("tied", "dataset"), _answers_are_tokens),
+    (("dataset", "z_loss"), _has_logits),
+    (("block", "embedding_initializer"), _t_fixup_draws_embeddings),
+)

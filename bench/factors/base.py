@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -53,7 +53,8 @@ class Level:
 
     `target` names what the engine builds, as `module:attribute`; empty where the engine has its own
     function for the level. `settings` are passed to it by name, but for two: a normalization's `position`
-    says where in the layer it stands, and random_uniform's `limit` gives both of Keras's bounds.
+    says where in the layer it stands, and random_uniform's `limit` gives both of Keras's bounds. One that is
+    `elsewhere` stands for what networks without the factor have, which a suite of the others never writes.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Level:
     source: str
     target: str = ""
     settings: Mapping[str, Setting] = field(default_factory=dict)
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
@@ -145,3 +147,14 @@ class Choice:
             KeyError: the level has no such setting.
         """
         return dict(self.settings)[name]
+
+
+# Factors, and a function of a level of each: why no network can have them together, and what it can; empty if it can.
+Rule = tuple[tuple[str, ...], Callable[..., str]]
+
+
+def nearest_divisors(count: int, of: int) -> str:
+    """The next smaller and the next larger number that divides another, for a sentence."""
+    fitting = [number for number in range(1, of + 1) if of % number == 0]
+    near = [max((n for n in fitting if n < count), default=0), min((n for n in fitting if n > count), default=0)]
+    return " or ".join(str(number) for number in near if number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.factors.base import Factor, Level, Place, Setting, above_zero
+from bench.factors.base import Choice, Factor, Level, Place, Rule, Setting, above_zero, nearest_divisors
 
 _POSITION = {"position": Setting("before", "Before or after the activation.", allowed=("before", "after"))}
 # Keras's 0.99 still holds 13 % of the start after 200 steps: short runs that are evaluated want less.
@@ -97,3 +97,46 @@ SKIP = Factor(
         ),
     ),
 )  # fmt: skip
+
+
+def _groups_divide_width(normalization: Choice, width: Choice) -> str:
+    if normalization.name != "group_normalization":
+        return ""
+    groups = int(normalization.setting("groups"))
+    units = int(width.value or 0)
+    if units % groups == 0:
+        return ""
+    return f"groups = {groups} must divide the width; of {units} groups can be {nearest_divisors(groups, units)}."
+
+
+def _skip_has_a_block(skip: Choice, depth: Choice) -> str:
+    if skip.is_none or (depth.value or 0) > 1:
+        return ""
+    return "the first hidden layer is outside the blocks, so a skip needs depth 2 or more."
+
+
+def _fixup_draws_kernels(skip: Choice, initializer: Choice) -> str:
+    if skip.name != "fixup" or initializer.name not in ("lsuv", "critical"):
+        return ""
+    return f"fixup draws kernels smaller, and {initializer.name} wants them as it draws them. he_normal is fixup's own."
+
+
+def _fixup_has_no_biases(skip: Choice, bias_initializer: Choice) -> str:
+    if skip.name != "fixup" or bias_initializer.name == "zeros":
+        return ""
+    return "fixup has one number in the place of a layer's biases, which starts at 0. Leave bias_initializer at zeros."
+
+
+def _fixup_normalizes_nothing(skip: Choice, normalization: Choice) -> str:
+    if skip.name != "fixup" or normalization.is_none:
+        return ""
+    return "fixup is what trains without one. Leave normalization at none; residual_v1 is its network with one."
+
+
+BLOCK_RULES: tuple[Rule, ...] = (
+    (("normalization", "width"), _groups_divide_width),
+    (("skip", "depth"), _skip_has_a_block),
+    (("skip", "normalization"), _fixup_normalizes_nothing),
+    (("skip", "initializer"), _fixup_draws_kernels),
+    (("skip", "bias_initializer"), _fixup_has_no_biases),
+)

@@ -35,9 +35,11 @@ def choose(factor: Factor, written: object) -> Choice:
         name = settings.pop("level", None)
         if isinstance(name, str):
             return _choose_level(factor, name, settings)
+    known = _known(factor)
+    example = factor.default if factor.default in known else known[0]
     raise SuiteError(
-        f'{show(written)} is neither the name of a level nor a table such as {{ level = "{factor.default}" }}. '
-        f"{nearest(written, (level.name for level in factor.levels))}"
+        f'{show(written)} is neither the name of a level nor a table such as {{ level = "{example}" }}. '
+        f"{nearest(_as_word(written), known)}"
     )
 
 
@@ -102,9 +104,18 @@ def _choose_level(factor: Factor, name: str, given: dict[str, object]) -> Choice
             f"{show(name)} is not an .npz file, which a local dataset is: "
             "np.savez(path, x_train=…, y_train=…, x_test=…, y_test=…) writes one."
         )
-    known = [level.name for level in factor.levels]
     hint = ' Or "module:name" from outside the project.' if factor.plugins else ""
-    raise SuiteError(f"{show(name)} is not a level. {nearest(name, known)}{hint}")
+    raise SuiteError(f"{show(name)} is not a level. {nearest(_as_word(name), _known(factor))}{hint}")
+
+
+def _known(factor: Factor) -> list[str]:
+    """The levels that a suite may mean: not what networks have that do without the factor."""
+    return [level.name for level in factor.levels if not level.elsewhere]
+
+
+def _as_word(written: object) -> object:
+    """What a level is called that a switch would mean: yes of true, no of false."""
+    return {"true": "yes", "false": "no"}.get(str(written).lower(), written)
 
 
 def _resolve(level: Level, given: Mapping[str, object]) -> Choice:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bench.factors.base import Choice, Factor, Level, Number, Place, Setting
+from bench.factors.base import Choice, Factor, Level, Number, Place, Rule, Setting
+from bench.factors.datasets import DataKind, dataset_level
 
 KERNEL_SIZE = Factor(
     "kernel_size", "Positions that a convolution's kernel spans along each axis; 0 where nothing is convolved.",
@@ -14,7 +15,7 @@ KERNEL_SIZE = Factor(
 PADDING = Factor(
     "padding", "What a convolution reads beyond an image's edge, so that its size stays.", Place.GRAPH, default="none",
     levels=(
-        Level("none", "No padding: the network is not convolutional.", "Baseline"),
+        Level("none", "No padding: the network is not convolutional.", "Baseline", elsewhere=True),
         Level("same", "Zeros, as Keras's `same`: signal and gradient leak at the border.", "Keras"),
         Level("circular", "The opposite edge, as mean-field theory assumes.", "Xiao et al. 2018"),
     ),
@@ -47,7 +48,7 @@ DOWNSAMPLE = Factor(
 HEAD_POOL = Factor(
     "head_pool", "What the head reads of the last convolution's images.", Place.GRAPH, default="none",
     levels=(
-        Level("none", "No images: the network is not convolutional.", "Baseline"),
+        Level("none", "No images: the network is not convolutional.", "Baseline", elsewhere=True),
         Level("global_average", "The mean of each filter over all positions.", "Lin et al. 2014"),
         Level("flatten", "Every number at every position.", "LeCun et al. 1998"),
     ),
@@ -113,5 +114,52 @@ def misfit_of_channels(width: Choice, initializer: Choice, shape: tuple[int, ...
     )
 
 
+def misfit_of_pool(head_pool: Choice, kind: DataKind) -> str:
+    """Why a head that reads so cannot answer what a dataset asks for, and what can; or empty."""
+    if head_pool.name != "global_average" or kind is not DataKind.CLASSES_EACH:
+        return ""
+    return (
+        "each step has an answer of its own, and the head would read the mean over all steps. "
+        "Take head_pool flatten; recurrent and transformer answer step by step."
+    )
+
+
 def _sizes(sizes: tuple[int, ...]) -> str:
     return " x ".join(map(str, sizes))
+
+
+def _fits_positions(architecture: Choice, dataset: Choice, *levels: Choice) -> str:
+    """Whether a convolutional network's kernels fit a sample, halved as often as it is, where its shape is known."""
+    data = dataset_level(dataset)
+    if architecture.name != "conv" or data is None or data.kind not in ("sequence", "image"):
+        return ""
+    return misfit_in_space(dict(zip(IN_SPACE, levels, strict=True)), data.input_shape)
+
+
+def _mean_is_left(normalization: Choice, head_pool: Choice) -> str:
+    after = dict(normalization.settings).get("position") == "after"
+    if normalization.name != "instance_normalization" or not after or head_pool.name != "global_average":
+        return ""
+    return (
+        "each filter's mean over positions is then what is learned, whatever the sample. flatten reads all positions."
+    )
+
+
+def _channels_grow(architecture: Choice, dataset: Choice, width: Choice, initializer: Choice) -> str:
+    data = dataset_level(dataset)
+    if architecture.name != "conv" or data is None or not data.shape:
+        return ""
+    return misfit_of_channels(width, initializer, data.input_shape)
+
+
+def _head_tells_steps_apart(architecture: Choice, dataset: Choice, head_pool: Choice) -> str:
+    data = dataset_level(dataset)
+    return misfit_of_pool(head_pool, data.asks) if architecture.name == "conv" and data is not None else ""
+
+
+CONVOLUTION_RULES: tuple[Rule, ...] = (
+    (("architecture", "dataset", *IN_SPACE), _fits_positions),
+    (("architecture", "dataset", "head_pool"), _head_tells_steps_apart),
+    (("normalization", "head_pool"), _mean_is_left),
+    (("architecture", "dataset", "width", "initializer"), _channels_grow),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.factors.base import Choice, Factor, Level, Place, Setting
+from bench.factors.base import Choice, Factor, Level, Place, Rule, Setting
 
 FLOAT16, BFLOAT16 = "mixed_float16", "mixed_bfloat16"
 NO_SCALE, FIXED, DYNAMIC = "none", "fixed", "dynamic"
@@ -37,8 +37,7 @@ PRECISION = Factor(
 )  # fmt: skip
 
 
-def misfit_of_scale(precision: Choice) -> str:
-    """Why settings of a precision would not be heeded; empty where all are."""
+def _scale_is_heeded(precision: Choice) -> str:
     if precision.name != FLOAT16:
         return ""
     said, defaults = dict(precision.settings), PRECISION.levels[1].settings
@@ -62,3 +61,6 @@ def first_scale(precision: Choice) -> float | None:
 def number_bytes(precision: Choice) -> int:
     """Bytes of a number that a layer computes."""
     return 4 if precision.is_none else 2
+
+
+PRECISION_RULES: tuple[Rule, ...] = ((("precision",), _scale_is_heeded),)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-from bench.factors.base import Choice, Factor, Level, Place, Setting, above_zero
+from bench.factors.base import Choice, Factor, Level, Place, Rule, Setting, above_zero
+from bench.factors.datasets import dataset_level
 from bench.factors.initializers import INITIALIZER
 
 IN_TIME = ("truncate", "gate_bias")  # factors with levels that must fit the length of the sequences
@@ -15,7 +17,7 @@ FORWARD, BACKWARD = "forward", "backward"
 CELL = Factor(
     "cell", "What a recurrent layer computes at each time step.", Place.GRAPH, default="none",
     levels=(
-        Level("none", "No cell: the network is not recurrent.", "Baseline"),
+        Level("none", "No cell: the network is not recurrent.", "Baseline", elsewhere=True),
         Level("simple", "h = activation(W x + U h + b): Keras's SimpleRNN.", "Elman 1990"),
         Level(
             "lstm", "A cell state behind an input, a forget and an output gate: Keras's LSTM.",
@@ -30,7 +32,7 @@ RECURRENT_INITIALIZER = Factor(
     "How recurrent kernels are drawn; a cell's gates stand side by side in one kernel, [units, gates x units].",
     Place.RUN, default="none",
     levels=(
-        Level("none", "No recurrent kernel: the network is not recurrent.", "Baseline"),
+        Level("none", "No recurrent kernel: the network is not recurrent.", "Baseline", elsewhere=True),
         Level(
             "identity", "Each gate's part of the kernel the identity times `gain`: with relu, IRNN.",
             "Le, Jaitly & Hinton 2015", settings={"gain": above_zero(1.0, "Factor on the identity.")},
@@ -43,7 +45,7 @@ GATE_BIAS = Factor(
     "gate_bias", "What the biases of a recurrent cell's gates start at, on top of the bias initializer's draw.",
     Place.RUN, default="none",
     levels=(
-        Level("none", "No gates: the network is not recurrent.", "Baseline"),
+        Level("none", "No gates: the network is not recurrent.", "Baseline", elsewhere=True),
         Level(
             "unit_forget", "1 in an LSTM's forget gate, 0 in every other gate of any cell: as Keras starts them.",
             "Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015",
@@ -110,3 +112,27 @@ def misfit_in_time(factor: str, choice: Choice, length: int) -> str:
 def directions_of(structure: Mapping[str, Choice]) -> tuple[str, ...]:
     """In which directions each recurrent layer of a structure goes."""
     return (FORWARD, BACKWARD) if structure["direction"].name == "bidirectional" else (FORWARD,)
+
+
+def _cell_has_gates(cell: Choice, gate_bias: Choice) -> str:
+    if cell.name != "simple" or gate_bias.name not in ("chrono", "remember"):
+        return ""
+    return "a simple cell has no gates; lstm and gru have."
+
+
+def _fits_length(factor: str, dataset: Choice, choice: Choice) -> str:
+    data = dataset_level(dataset)
+    return misfit_in_time(factor, choice, data.steps) if data is not None and data.steps else ""
+
+
+def _normalizes_before(architecture: Choice, normalization: Choice) -> str:
+    if architecture.name != "recurrent" or dict(normalization.settings).get("position") != "after":
+        return ""
+    return "inside a cell it stands before gates and activation. Leave position at before."
+
+
+RECURRENCE_RULES: tuple[Rule, ...] = (
+    (("cell", "gate_bias"), _cell_has_gates),
+    *((("dataset", factor), partial(_fits_length, factor)) for factor in IN_TIME),
+    (("architecture", "normalization"), _normalizes_before),
+)

@@ -2,40 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import product
 from math import prod
 
 from bench.errors import SuiteError, during, nearest
-from bench.factors import (
-    FACTORS,
-    IN_SPACE,
-    IN_TIME,
-    OF_ATTENTION,
-    OF_TARGETS,
-    OF_TRANSFORMERS,
-    ActivationLevel,
-    ArchitectureLevel,
-    Choice,
-    DataKind,
-    Scalar,
-    TaskLevel,
-    choose,
-    dataset_level,
-    default_level,
-    misfit_in_space,
-    misfit_in_time,
-    misfit_of_attention,
-    misfit_of_causal,
-    misfit_of_channels,
-    misfit_of_heads,
-    misfit_of_query_key,
-    misfit_of_scale,
-    misfit_of_targets,
-    misfit_of_tied,
-    show,
-)
+from bench.factors import FACTORS, IDLE, RULES, ArchitectureLevel, Choice, Scalar, choose, default_level, show
 
 MAX_CELLS = 1_000_000
 MAX_RUNS = 1_000_000
@@ -226,15 +198,15 @@ def _identity(cell: Cell) -> tuple[int, ...]:
     return tuple(map(id, cell.values()))
 
 
-def check_combinations(cells: Iterable[Cell]) -> None:
-    """Refuse cells that no network could train.
+def check_combinations(cells: Sequence[Cell]) -> None:
+    """Refuse cells that no network could train, and those that would train one network under two names.
 
     Raises:
         SuiteError: a cell breaks a rule; the message names the levels and the rule.
     """
     seen: set[tuple[object, ...]] = set()
     for cell in cells:
-        for factors, rule in _RULES:
+        for factors, rule in RULES:
             choices = [cell[factor] for factor in factors]
             pair = (rule, *map(id, choices))
             if pair in seen:
@@ -253,237 +225,28 @@ def check_combinations(cells: Iterable[Cell]) -> None:
                 raise SuiteError(
                     f"{named} do not go together: {broken} Change one, or take the pair away by [[exclude]]."
                 )
-
-
-def _of_network(factor: str) -> Callable[[Choice, Choice], str]:
-    """Whether an architecture can be made with a factor's level, and has a use for it."""
-
-    def objection(architecture: Choice, choice: Choice) -> str:
-        network = FACTORS["architecture"].level(architecture.name)
-        return network.objection(factor, choice) if isinstance(network, ArchitectureLevel) else ""
-
-    return objection
-
-
-def _cell_has_gates(cell: Choice, gate_bias: Choice) -> str:
-    if cell.name != "simple" or gate_bias.name not in ("chrono", "remember"):
-        return ""
-    return "a simple cell has no gates; lstm and gru have."
-
-
-def _fits_targets(factor: str) -> Callable[[Choice, Choice], str]:
-    """Whether a loss is one of what a dataset asks for, where that is known before it is read."""
-
-    def objection(dataset: Choice, choice: Choice) -> str:
-        data = dataset_level(dataset)
-        return misfit_of_targets(factor, choice, data.asks) if data is not None and data.classes else ""
-
-    return objection
-
-
-def _fits_length(factor: str) -> Callable[[Choice, Choice], str]:
-    """Whether a recurrent network's level fits the dataset's sequences, where their length is known."""
-
-    def objection(dataset: Choice, choice: Choice) -> str:
-        data = dataset_level(dataset)
-        return misfit_in_time(factor, choice, data.steps) if data is not None and data.steps else ""
-
-    return objection
-
-
-def _fits_positions(architecture: Choice, dataset: Choice, *levels: Choice) -> str:
-    """Whether a convolutional network's kernels fit a sample, halved as often as it is, where its shape is known."""
-    data = dataset_level(dataset)
-    if architecture.name != "conv" or data is None or data.kind not in ("sequence", "image"):
-        return ""
-    return misfit_in_space(dict(zip(IN_SPACE, levels, strict=True)), data.input_shape)
-
-
-def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
-    data, network = dataset_level(dataset), FACTORS["architecture"].level(architecture.name)
-    if data is None or not isinstance(network, ArchitectureLevel):
-        return ""
-    return network.data_objection(data)
-
-
-def _batch_fits_data(dataset: Choice, batch_size: Choice) -> str:
-    data = dataset_level(dataset)
-    if data is None or not data.train_rows or (batch_size.value or 0) <= data.train_rows:
-        return ""
-    return f"{data.name} has {data.train_rows} training rows."
-
-
-def _task_can_be_drawn(dataset: Choice) -> str:
-    level = FACTORS["dataset"].level(dataset.name)
-    return level.objection(dict(dataset.settings)) if isinstance(level, TaskLevel) else ""
-
-
-def _task_is_not_scaled(dataset: Choice, preprocessing: Choice) -> str:
-    level = dataset_level(dataset)
-    if preprocessing.name == "standardize" or level is None:
-        return ""
-    if level.vocabulary:
-        return "tokens are symbols and have no scale; standardize leaves them as they are."
-    if not isinstance(level, TaskLevel) or level.scaled:
-        return ""
-    return f"the sequences of {dataset.name} are left as they are drawn, whatever the preprocessing."
-
-
-def _groups_divide_width(normalization: Choice, width: Choice) -> str:
-    if normalization.name != "group_normalization":
-        return ""
-    groups = int(normalization.setting("groups"))
-    return f"groups = {groups} must divide the width." if int(width.value or 0) % groups else ""
-
-
-def _normalizes_before(architecture: Choice, normalization: Choice) -> str:
-    if architecture.name != "recurrent" or dict(normalization.settings).get("position") != "after":
-        return ""
-    return "inside a cell it stands before gates and activation. Leave position at before."
-
-
-def _heads_divide_width(heads: Choice, width: Choice) -> str:
-    return misfit_of_heads(int(heads.value or 0), int(width.value or 0))
-
-
-def _attends(factor: str) -> Callable[[Choice, Choice], str]:
-    """Whether there is attention that a level could be about."""
-
-    def objection(sublayers: Choice, choice: Choice) -> str:
-        return misfit_of_attention(factor, choice) if sublayers.name == "feed_forward_only" else ""
-
-    return objection
-
-
-def _compares(factor: str, query_key: Choice, choice: Choice) -> str:
-    return misfit_of_query_key(query_key, factor, choice)
-
-
-def _answers_are_tokens(tied: Choice, dataset: Choice) -> str:
-    data = dataset_level(dataset)
-    if tied.name != "yes" or data is None or not data.classes:
-        return ""
-    return misfit_of_tied(data.vocabulary, data.classes)
-
-
-def _has_logits(dataset: Choice, z_loss: Choice) -> str:
-    data = dataset_level(dataset)
-    if not z_loss.value or data is None or data.asks is not DataKind.VALUES:
-        return ""
-    return "its targets are values, which have no logits. Leave z_loss at 0."
-
-
-def _has_both_sublayers(block: Choice, sublayers: Choice) -> str:
-    if block.name != "b2t" or sublayers.name in ("both", "none"):
-        return ""
-    return "b2t adds what entered at attention behind the feed-forward sub-layer. Leave sublayers at both."
-
-
-def _feeds_forward(architecture: Choice, sublayers: Choice, feed_forward: Choice) -> str:
-    usual = default_level(FACTORS["feed_forward"], [architecture.name])
-    if sublayers.name != "attention_only" or feed_forward.value == usual:
-        return ""
-    return f"there is no feed-forward sub-layer. Leave feed_forward at {usual}."
-
-
-def _t_fixup_draws_embeddings(block: Choice, embedding_initializer: Choice) -> str:
-    if block.name != "t_fixup" or embedding_initializer.name in ("keras_uniform", "none"):
-        return ""
-    return "t_fixup draws the embeddings too. Leave embedding_initializer at keras_uniform."
-
-
-def _fixup_draws_kernels(skip: Choice, initializer: Choice) -> str:
-    if skip.name != "fixup" or initializer.name not in ("lsuv", "critical"):
-        return ""
-    return f"fixup draws kernels smaller, and {initializer.name} wants them as it draws them. he_normal is fixup's own."
-
-
-def _fixup_has_no_biases(skip: Choice, bias_initializer: Choice) -> str:
-    if skip.name != "fixup" or bias_initializer.name == "zeros":
-        return ""
-    return "fixup has one number in the place of a layer's biases, which starts at 0. Leave bias_initializer at zeros."
-
-
-def _mean_is_left(normalization: Choice, head_pool: Choice) -> str:
-    after = dict(normalization.settings).get("position") == "after"
-    if normalization.name != "instance_normalization" or not after or head_pool.name != "global_average":
-        return ""
-    return (
-        "each filter's mean over positions is then what is learned, whatever the sample. flatten reads all positions."
-    )
-
-
-def _channels_grow(architecture: Choice, dataset: Choice, width: Choice, initializer: Choice) -> str:
-    data = dataset_level(dataset)
-    if architecture.name != "conv" or data is None or not data.shape:
-        return ""
-    return misfit_of_channels(width, initializer, data.input_shape)
-
-
-def _skip_has_a_block(skip: Choice, depth: Choice) -> str:
-    if skip.is_none or (depth.value or 0) > 1:
-        return ""
-    return "the first hidden layer is outside the blocks, so a skip needs depth 2 or more."
-
-
-def _critical_exists(initializer: Choice, activation: Choice) -> str:
-    level = FACTORS["activation"].level(activation.name)
-    if initializer.name != "critical" or not isinstance(level, ActivationLevel) or level.critical:
-        return ""
-    return f"no variance of weights and biases makes {activation.name} critical."
-
-
-def _critical_draws_biases(initializer: Choice, bias_initializer: Choice) -> str:
-    if initializer.name != "critical" or bias_initializer.name == "zeros":
-        return ""
-    return "critical draws the biases too. Leave bias_initializer at zeros, and give critical its bias_stddev."
-
-
-def _warmup_ends(warmup: Choice, steps: Choice) -> str:
-    if warmup.is_none or int(warmup.setting("steps")) < (steps.value or 0):
-        return ""
-    return f"a warm-up must end before the run does: its steps can be {int(steps.value or 0) - 1} at most."
-
-
-def _schedule_falls(learning_rate: Choice, schedule: Choice) -> str:
-    end = float(schedule.setting("end_learning_rate")) if schedule.name == "polynomial_decay" else 0.0
-    return f"the rate would rise to end_learning_rate, {end}." if end > (learning_rate.value or 0) else ""
-
-
-_NETWORKS = (
-    "cell", "recurrent_initializer", "gate_bias", "direction", "truncate", "kernel_size", "padding", "downsample",
-    "head_pool", "normalization", "skip", "initializer",
-    *(factor.name for factor in OF_TRANSFORMERS),
-)  # fmt: skip
-_RULES: tuple[tuple[tuple[str, ...], Callable[..., str]], ...] = (
-    (("dataset",), _task_can_be_drawn),
-    (("dataset", "preprocessing"), _task_is_not_scaled),
-    (("dataset", "architecture"), _data_fits_network),
-    *((("architecture", factor), _of_network(factor)) for factor in _NETWORKS),
-    (("cell", "gate_bias"), _cell_has_gates),
-    *((("dataset", factor), _fits_length(factor)) for factor in IN_TIME),
-    (("architecture", "dataset", *IN_SPACE), _fits_positions),
-    *((("dataset", factor), _fits_targets(factor)) for factor in OF_TARGETS),
-    (("dataset", "batch_size"), _batch_fits_data),
-    (("architecture", "normalization"), _normalizes_before),
-    (("normalization", "width"), _groups_divide_width),
-    (("normalization", "head_pool"), _mean_is_left),
-    (("skip", "depth"), _skip_has_a_block),
-    (("heads", "width"), _heads_divide_width),
-    (("block", "sublayers"), _has_both_sublayers),
-    (("architecture", "sublayers", "feed_forward"), _feeds_forward),
-    *((("sublayers", factor), _attends(factor)) for factor in OF_ATTENTION),
-    *((("query_key", each), partial(_compares, each)) for each in ("logit_scale", "attention_gain")),
-    (("causal", "dataset"), misfit_of_causal),
-    (("tied", "dataset"), _answers_are_tokens),
-    (("dataset", "z_loss"), _has_logits),
-    (("block", "embedding_initializer"), _t_fixup_draws_embeddings),
-    (("skip", "initializer"), _fixup_draws_kernels),
-    (("skip", "bias_initializer"), _fixup_has_no_biases),
-    (("architecture", "dataset", "width", "initializer"), _channels_grow),
-    (("initializer", "activation"), _critical_exists),
-    (("initializer", "bias_initializer"), _critical_draws_biases),
-    (("warmup", "steps"), _warmup_ends),
-    (("learning_rate", "schedule"), _schedule_falls),
-    (("precision",), misfit_of_scale),
-)
+    for factor, sublayers in IDLE.items():
+        _check_idle([cell for cell in cells if cell["sublayers"].name == sublayers], factor, alone=len(cells))
+
+
+def _check_idle(cells: Sequence[Cell], factor: str, alone: int) -> None:
+    """Refuse cells that differ only in what their network has no use for; `alone` cells in all, that they name it.
+
+    Raises:
+        SuiteError: they do; the message names the levels and what does not tell them apart.
+    """
+    made: dict[tuple[int, ...], Cell] = {}
+    for cell in cells:
+        other = made.setdefault(_identity({name: each for name, each in cell.items() if name != factor}), cell)
+        if other is not cell:
+            raise SuiteError(
+                f"{factor} {other[factor].label} and {factor} {cell[factor].label} make the same network with "
+                f"sublayers {cell['sublayers'].label}. Give it one, or take the others away by [[exclude]]."
+            )
+    for cell in cells if len(cells) == alone else ():
+        usual = default_level(FACTORS[factor], [cell["architecture"].name])
+        if cell[factor].value != usual:
+            raise SuiteError(
+                f"sublayers {cell['sublayers'].label} has no use for {factor} {cell[factor].label}. "
+                f"Leave {factor} at {usual}, or train sublayers both too."
+            )

@@ -325,7 +325,7 @@ def test_what_a_file_s_targets_ask_for_is_told_by_their_type_and_shape(
     if tokens:
         assert (data.shape, data.vocabulary) == ((4, 24), 24) and (data.x_train == x).all()
         assert read_label(FACTORS["dataset"], choice.label) == choice != dataset(path)
-        with pytest.raises(DataError, match="architecture mlp does not take tokens; recurrent does"):
+        with pytest.raises(DataError, match="architecture mlp does not take tokens; recurrent and transformer do"):
             try_dataset((choice, 2, ("mlp",)))
     elif x.ndim == 3:
         by_hand = (x - x.mean(axis=(0, 1))) / x.std(axis=(0, 1))
@@ -351,6 +351,29 @@ def test_targets_and_tokens_that_do_not_fit_a_sequence_are_refused(
     path = str(saved(tmp_path, x_train=x, y_train=y, x_test=x, y_test=y))
     said = refusal({"level": "npz", "path": path, "tokens": tokens} if tokens else path) or ""
     assert [words for words in (path, *says) if words not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "level", "says"),
+    [
+        (
+            SERIES,
+            np.arange(24).reshape(6, 4) % 5,
+            ("head_pool", "global_average"),
+            "would read the mean over all steps",
+        ),
+        (WHOLE, np.arange(6) % 3, ("tied", "yes"), "it has 24 tokens and 3 classes, and a head can share"),
+        (SERIES, SERIES[:, 0, 0], ("z_loss", 0.1), "its targets are values, which have no logits"),
+    ],
+)
+def test_what_a_network_cannot_answer_of_a_file_is_refused(
+    tmp_path: Path, x: np.ndarray, y: np.ndarray, level: tuple[str, object], says: str
+) -> None:
+    path = str(saved(tmp_path, x_train=x, y_train=y, x_test=x, y_test=y))
+    choice = dataset({"level": "npz", "path": path, "tokens": 24} if x is WHOLE else path)
+    factor, written = level
+    with pytest.raises(DataError, match=says):
+        try_dataset((choice, 2, ("transformer",), (factor, choose(FACTORS[factor], written))))
 
 
 def test_a_batch_is_no_larger_than_the_training_rows(tmp_path: Path) -> None:

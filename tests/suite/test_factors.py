@@ -171,7 +171,7 @@ def test_settings_and_numbers_are_resolved_and_have_their_own_type() -> None:
         ("skip", "mine:Skip", '"mine:Skip" is not a level. Known: none, residual, residual_scaled, residual_damped, '
          "residual_post_norm, residual_v1, fixup."),
         ("initializer", 3, '3 is neither the name of a level nor a table such as { level = "glorot_uniform" }.'),
-        ("causal", True, 'such as { level = "none" }. Known: none, by_task, yes, no.'),
+        ("causal", True, 'such as { level = "by_task" }. Did you mean "yes"? Known: by_task, yes, no.'),
         ("precision", "float16", 'Did you mean "mixed_float16"? Known: float32, '),
         ("initializer", "delta", 'Did you mean "delta_orthogonal"?'),
         ("initializer", {"gain": 2.0}, "{ gain = 2.0 } is neither the name of a level"),

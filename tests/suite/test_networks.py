@@ -128,12 +128,19 @@ ALONE = TRANSFORMER + 'dataset = "reverse"\nsublayers = "feed_forward_only"\n'
          "answer is a token, as in text, reverse and sort"),
         (TRANSFORMER + 'dataset = "recall"\ntied = "yes"', "it has no tokens, and a head can share"),
         (TRANSFORMER + 'dataset = "adding"\nz_loss = 0.1', "its targets are values, which have no logits"),
-        ('[fixed]\nz_loss = 0.1', "dense layers have no attention; transformer has"),
+        ('[fixed]\nz_loss = 0.1', "it is a term of a transformer's loss alone. Leave it at 0"),
+        ('[fixed]\nblock = "pre_norm"', "dense layers are in no blocks; transformer's are"),
+        ('[fixed]\ntied = "yes"', "dense layers embed nothing; transformer's do"),
+        (TRANSFORMER + 'dataset = "reverse"\nheads = 5', "of 64 so many can: 4 or 8."),
+        (ALONE + "heads = 8", "sublayers feed_forward_only has no use for heads 8. Leave heads at 4, or train"),
+        (ALONE.replace("[fixed]", "heads = [1, 2]\n[fixed]"), "heads 1 and heads 2 make the same network with"),
+        (TRANSFORMER + 'dataset = "reverse"\nblock = "prenorm"', 'Did you mean "pre_norm"? Known: pre_norm, post_norm'),
+        (TRANSFORMER + 'dataset = "reverse"\ncausal = true', 'such as { level = "by_task" }. Did you mean "yes"?'),
         (ALONE + "attention_gain = 2.0", "Leave attention_gain at 1."),
         (ALONE + 'causal = "yes"', "Leave causal at by_task"),
         (TRANSFORMER + 'dataset = "sort"\ncausal = "yes"', "rest on tokens behind them, which none would see"),
         (TRANSFORMER + 'dataset = "sort"\nsublayers = "attention_only"\nfeed_forward = 2',
-         "there is no feed-forward sub-layer. Leave feed_forward at 4"),
+         "sublayers attention_only has no use for feed_forward 2. Leave feed_forward at 4"),
     ],
 )  # fmt: skip
 def test_what_no_attention_can_use_is_refused_with_the_reason(text: str, says: str) -> None:
@@ -175,10 +182,16 @@ HALVED = 'downsample = { level = "stride", every = 2 }\n'
             "the first gets 8: the width can be 8 at least, or the initializer orthogonal.",
         ),
         ('[fixed]\ninitializer = "delta_orthogonal"', "the kernel of a dense layer has no centre; orthogonal is that"),
-        ('[fixed]\nnormalization = "instance_normalization"', "a unit has one number a sample, which would become 0"),
+        ('[fixed]\nnormalization = "instance_normalization"', "would become 0; layer_normalization is over all units"),
         ('[fixed]\nnormalization = "layer_spatial_normalization"', "layer_normalization is the same"),
-        (CONV + 'normalization = "weight_normalization"', "it is of dense kernels here"),
-        (CONV + 'normalization = { level = "group_normalization", groups = 7 }', "groups = 7 must divide the width"),
+        (CONV + 'normalization = "weight_normalization"', "layer_spatial_normalization needs no batch"),
+        (CONV + 'normalization = { level = "group_normalization", groups = 7 }', "of 64 groups can be 4 or 8."),
+        (CONV + 'skip = "fixup"\nnormalization = "batch_normalization"', "Leave normalization at none; residual_v1 is"),
+        (
+            CONV + 'dataset = "copy_memory"',
+            "would read the mean over all steps. Take head_pool flatten; recurrent and",
+        ),
+        (CONV + 'padding = "valid"', '"valid" is not a level. Known: same, circular.'),
         (
             CONV + 'normalization = { level = "instance_normalization", position = "after" }',
             "whatever the sample. flatten reads all positions",
@@ -192,6 +205,13 @@ def test_what_does_not_fit_convolutions_is_refused_with_the_nearest_that_does(te
     with pytest.raises(SuiteError) as caught:
         suite(HEAD + text)
     assert says in str(caught.value)
+
+
+def test_blocks_without_a_sublayer_may_stand_beside_blocks_with_it() -> None:
+    sublayers = 'sublayers = ["both", "attention_only", "feed_forward_only"]\n'
+    found = suite(HEAD + sublayers + TRANSFORMER + 'dataset = "reverse"\nwidth = 6\nheads = 2\nfeed_forward = 2')
+    assert len(found.cells) == 3
+    suite(HEAD + ALONE + "width = 6")  # which 4 heads do not divide
 
 
 def test_an_image_of_one_position_is_not_halved() -> None:
