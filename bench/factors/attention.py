@@ -21,7 +21,7 @@ from bench.factors.costs import LOOKED_STEPS, Costs
 from bench.factors.datasets import DataKind, DatasetLevel, dataset_level
 
 ATTENTION, FEED_FORWARD_LAYER = KINDS = ("attention", "feed_forward")  # of sub-layers, as layers are named by them
-WITHOUT_NORM = ("no_norm", "rezero", "t_fixup")  # blocks
+WITHOUT_NORM = ("no_norm", "rezero", "t_fixup", "no_skip")  # blocks
 NORM_AT_THE_END = ("pre_norm", "sandwich", "layer_scale", "damped")  # blocks whose stream the head normalizes
 
 _NONE = Level("none", "The network is no transformer.", "Baseline", elsewhere=True)
@@ -80,6 +80,7 @@ BLOCK = Factor(
             "b2t", "norm(x + F(x)), where the feed-forward sub-layer adds the block's own input too.",
             "Takase et al. 2022",
         ),
+        Level("no_skip", "F(x): no skip connection, and no normalization.", "Dong, Cordonnier & Loukas 2021"),
     ),
 )  # fmt: skip
 

@@ -39,7 +39,7 @@ LEVELS = {  # whose names say too little by themselves
     "block": {
         "pre_norm": "pre-norm", "post_norm": "post-norm", "no_norm": "no norm", "sandwich": "sandwich norm",
         "deepnorm": "DeepNorm", "admin": "Admin", "rezero": "ReZero", "layer_scale": "LayerScale",
-        "damped": "damped branches", "t_fixup": "T-Fixup", "b2t": "B2T",
+        "damped": "damped branches", "t_fixup": "T-Fixup", "b2t": "B2T", "no_skip": "no skip",
     },
     "sublayers": {"both": "both sub-layers", "attention_only": "attention only",
                   "feed_forward_only": "feed-forward only"},

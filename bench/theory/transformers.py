@@ -192,6 +192,11 @@ def _factors(block: Choice, blocks: int, sublayers: int) -> tuple[float, float, 
 
 
 def _refuse(choices: Mapping[str, Choice]) -> None:
+    if choices["block"].name == "no_skip":
+        raise BenchError(
+            "The theory follows tokens that a skip connection keeps apart; without one they become one, and so do the "
+            "weights of two queries, which it takes for independent."
+        )
     if choices["dropout"].value:
         raise BenchError("The theory does not cover dropout.")
     if bias_variance(choices["bias_initializer"]):

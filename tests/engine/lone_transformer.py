@@ -185,7 +185,7 @@ class Lone:
             x = x * (2 * self.blocks) ** 0.25
         if name == "admin":
             x = x * math.sqrt((sublayers + 1) / math.log(sublayers + 1) - 1)
-        s = layers.Add()([x, y, *more])
+        s = y if name == "no_skip" else layers.Add()([x, y, *more])
         self.sums.append(s)
         if name in ("post_norm", "deepnorm", "admin", "b2t"):
             s = norm(s)

@@ -43,7 +43,7 @@ TEXT = 'dataset = [{ level = "text", length = 5, rows = 200 }]\n'
 ADAM = 'optimizer = [{ level = "adam", epsilon = 0.001 }]\n'
 EVERY_KIND = (
     "pre_norm", "post_norm", "no_norm", "sandwich", "deepnorm", "admin", "rezero", "layer_scale", "damped", "t_fixup",
-    "b2t",
+    "b2t", "no_skip",
 )  # fmt: skip
 CASES = [
     'tied = ["yes"]\nz_loss = [0.1]\nembedding_initializer = [{ level = "normal", stddev = 0.5 }]\n' + ADAM + TEXT,

@@ -4,7 +4,8 @@ With n what the branch reads, F(n) the branch and x the stream, every kind is
 
     s = stream x + factor scale F'(n),    y = norm(s) or s
 
-where n is x or norm(x), F' is F or norm(F), and scale is 1, one learned number or a learned vector.
+where n is x or norm(x), F' is F or norm(F), and scale is 1, one learned number or a learned vector. Without a skip
+connection the stream's factor is 0 (Dong, Cordonnier & Loukas 2021, arXiv:2103.03404).
 
 Sources: pre-norm, Baevski & Auli 2019 (arXiv:1809.10853) and Xiong et al. 2020 (arXiv:2002.04745); post-norm, Vaswani
 et al. 2017 (arXiv:1706.03762); sandwich, Ding et al. 2021 (arXiv:2105.13290); DeepNorm, Wang et al. 2022
@@ -29,7 +30,7 @@ class Kind:
 
     Attributes:
         before, branch, after: whether what the branch reads, what it says and the sum are normalized.
-        stream, factor: what multiplies the stream and the branch in the sum.
+        stream, factor: what multiplies the stream and the branch in the sum; of 0 the sum is the branch alone.
         scale: of what the branch's learned scale consists: "" of nothing, "one" number, or a number for "each" unit.
         start: what the scale starts at.
         weights: what multiplies the draw of values', outputs' and feed-forward kernels.
@@ -67,6 +68,8 @@ def kind_of(choice: Choice, blocks: int, sublayers: int) -> Kind:
             return Kind(after=True, from_below=True)
         case "no_norm":
             return Kind()
+        case "no_skip":
+            return Kind(stream=0.0)
         case "t_fixup":
             return Kind(weights=0.67 * blocks**-0.25)
         case "rezero":

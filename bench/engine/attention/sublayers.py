@@ -137,7 +137,8 @@ class Sublayer:
         response, inner = self._attention(read, weights) if self.heads else self._feed_forward(read, weights)
         branch = dense(response, weights, self.out)
         joins = self._scaled(self._normed(branch, weights, drop), weights)
-        s = times(kind.stream, flat) + times(kind.factor, joins)
+        s = times(kind.factor, joins)
+        s = times(kind.stream, flat) + s if kind.stream else s
         if entered is not None:
             s = s + self._flat(entered)
         y = normalized(s, weights["gain"], weights["offset"]) if kind.after else s
@@ -193,7 +194,8 @@ class Sublayer:
         d_read = way(read, weights, left, d_branch, found)
         if unit is not None:
             d_read, found["gain"], found["offset"] = normalized_back(unit, weights["gain"], d_read)
-        return Back(tf.reshape(times(kind.stream, ds) + d_read, x.shape), found, ds, d_branch)
+        d_x = times(kind.stream, ds) + d_read if kind.stream else d_read
+        return Back(tf.reshape(d_x, x.shape), found, ds, d_branch)
 
     @cached_property
     def forward(self) -> Callable[..., tf.Tensor]:
