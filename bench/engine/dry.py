@@ -51,7 +51,8 @@ SKIP_SHARE = {
     "none": 1.0, "residual": 0.25, "residual_scaled": 0.0, "residual_damped": 0.1, "residual_post_norm": 0.25,
     "residual_v1": 0.5, "fixup": 0.25,
 }  # fmt: skip
-BLOCK_SHARE = {"none": 1.0, "no_skip": 1.0, "no_norm": 0.5}  # of a transformer's blocks those that are not named have a tenth
+# Of a transformer's blocks; those that are not named have a tenth.
+BLOCK_SHARE = {"none": 1.0, "no_skip": 1.0, "no_norm": 0.5}
 VANISHING, EXPLODING, EXPLODING_CLIPPED, SEVERE = -1.5, 1.75, 6.0, 3.0  # decades
 DIVERGENCE_STEPS = 60.0
 CHANCE_LOSS, FLOOR = math.log(10.0), 0.05
