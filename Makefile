@@ -22,7 +22,7 @@ IN_BROWSER := $(wildcard tests/report/test_browser_*.py) tests/report/test_links
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
-.PHONY: help install bench quick textbook recurrent conv transformer families claims test quick-test full-test browser-test test-machines browser check schema causes speed speed-full drill clean
+.PHONY: help install bench quick textbook recurrent conv transformer families claims test quick-test full-test browser-test test-machines browser check schema reference causes speed speed-full drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -107,6 +107,9 @@ check: install ## Lint, format check and types
 schema: install ## Write suites/suite.schema.json and docs/tables.md anew
 	$(BIN)/bench schema > suites/suite.schema.json
 	$(BIN)/bench schema --tables > docs/tables.md
+
+reference: recurrent conv transformer bench ## Run the families' suites and take them over as the package's reference results (about 20 minutes)
+	$(BIN)/python -m benchmarks.reference reports/default reports/recurrent reports/conv reports/transformer
 
 causes: install ## Train networks with planted causes and write how often docs/rules.md names them (about 3 minutes)
 	$(BIN)/python -m benchmarks.causes

@@ -38,6 +38,7 @@ PACKAGES = {
     "engine": _package("plan factors schema theory errors", "keras tensorflow numpy pyarrow sklearn mnist1d"),
     "executors": _package("environment plan schema errors", "pyarrow ray"),
     "results": _package("environment plan suite quantities schema factors errors", "pyarrow pandas numpy"),
+    "reference": _package("factors errors", "pandas pyarrow"),
     "theory": _package("factors errors", "numpy scipy"),
     "analysis": _package("suite quantities rules factors schema theory text errors", "numpy pandas scipy"),
     "report": _package(

@@ -5,6 +5,7 @@ Everything here takes frames and returns frames, keeps nothing, and never trains
 
 from __future__ import annotations
 
+from bench.analysis.advice import Advice, advice
 from bench.analysis.agreement import agreement, alarms, areas, detection, equal_rates, sweep
 from bench.analysis.causes import Cause, Signs, causes_of, evidence, findings, helping
 from bench.analysis.comparison import at_best
@@ -25,11 +26,11 @@ from bench.analysis.verdicts import Outcome, gate_open, judge, rules_held, sympt
 from bench.rules import Symptom
 
 __all__ = [
-    "CAUSES", "Cause", "FullPart", "Measurements", "Moment", "Opposites", "Outcome", "Signs", "Symptom", "Tables",
-    "Theory", "agreement", "alarms", "areas", "at_best", "causes_of", "counts", "deepest_trainable", "detection",
-    "disagreement", "equal_rates", "estimate", "evidence", "expected_by_chance", "findings", "gate_open",
-    "gradient_profile", "helping", "independent_runs", "interactions", "judge", "largest_full_part", "layer_step",
-    "loss_bands", "main_effects", "matched", "measure", "median_interval", "moved", "onset", "opposites", "predictions",
-    "rates", "remedies", "remedies_by", "rules_held", "setbacks", "settings", "survival", "sweep", "symptom_by_depth",
-    "symptoms", "theory_of", "variance_shares",
+    "CAUSES", "Advice", "Cause", "FullPart", "Measurements", "Moment", "Opposites", "Outcome", "Signs", "Symptom",
+    "Tables", "Theory", "advice", "agreement", "alarms", "areas", "at_best", "causes_of", "counts",
+    "deepest_trainable", "detection", "disagreement", "equal_rates", "estimate", "evidence", "expected_by_chance",
+    "findings", "gate_open", "gradient_profile", "helping", "independent_runs", "interactions", "judge",
+    "largest_full_part", "layer_step", "loss_bands", "main_effects", "matched", "measure", "median_interval",
+    "moved", "onset", "opposites", "predictions", "rates", "remedies", "remedies_by", "rules_held", "setbacks",
+    "settings", "survival", "sweep", "symptom_by_depth", "symptoms", "theory_of", "variance_shares",
 ]  # fmt: skip

@@ -24,7 +24,9 @@ from bench.rules import PATHOLOGIES, Symptom
 # What a network is made or trained with. The size of the problem is not a remedy for it.
 TREATMENTS = (
     "activation", "initializer", "bias_initializer", "normalization", "skip", "cell", "recurrent_initializer",
-    "gate_bias", "truncate", "clipping", "regularization", "optimizer", "learning_rate", "preprocessing",
+    "gate_bias", "truncate", "padding", "downsample", "head_pool", "block", "query_key", "attention_gain",
+    "logit_scale", "position", "embedding_initializer", "clipping", "regularization", "dropout", "precision",
+    "optimizer", "learning_rate", "warmup", "schedule", "preprocessing",
 )  # fmt: skip
 LOSSES = (
     *PATHOLOGIES,
@@ -38,6 +40,7 @@ COLUMNS = [
     "gain_upper", "diverged", "cost",
 ]  # fmt: skip
 _BY = "_by"
+NO_PAIRS = pd.DataFrame(columns=COLUMNS)
 
 
 def remedies(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame) -> pd.DataFrame:
@@ -54,8 +57,8 @@ def remedies(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame)
         run counting as chance, with its interval. `diverged` counts partners that left the finite numbers. `cost` is
         the median ratio of training seconds per run and step, 1 where both trained in one cohort.
     """
-    pairs = _pairs(judged, varied, timings)
-    return _summary(pairs) if len(pairs) else pd.DataFrame(columns=COLUMNS)
+    pairs = pairs_of(judged, varied, judged["cohort"].map(seconds_per_step(timings)))
+    return summary_of(pairs)
 
 
 def remedies_by(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame, by: str = "depth") -> pd.DataFrame:
@@ -76,32 +79,42 @@ def remedies_by(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFra
     """
     if by not in varied:
         raise ValueError(f"{by} does not vary: {', '.join(varied) or 'nothing'} does")
-    pairs = _pairs(judged, varied, timings, by)
+    pairs = pairs_of(judged.assign(**{_BY: judged[by]}), varied, judged["cohort"].map(seconds_per_step(timings)), [_BY])
     if not len(pairs):
         return pd.DataFrame(columns=[by, *COLUMNS])
-    found = _summary(pairs, [_BY]).rename(columns={_BY: by})
+    found = summary_of(pairs, [_BY]).rename(columns={_BY: by})
     place = {level: position for position, level in enumerate(coded_levels(judged[by])[1])}
     return found.sort_values(by, key=lambda column: column.map(place).astype(int), kind="stable", ignore_index=True)
 
 
-def _pairs(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
-    """Every pathological run beside every run that differs in one treatment; with `by`, its level too."""
-    frame = _prepared(judged, varied, timings)
-    if by is not None:
-        frame[_BY] = frame[by]
+def pairs_of(
+    judged: pd.DataFrame, varied: Sequence[str], seconds: pd.Series, beside: Sequence[str] = ()
+) -> pd.DataFrame:
+    """One row for every pathological run and run that differs from it in one treatment; empty where there is none.
+
+    Args:
+        judged: what `judge` returned.
+        varied: the factors that vary.
+        seconds: training time per run and step, row by row of `judged`.
+        beside: columns of `judged`, whose value of the pathological run is kept.
+
+    Returns:
+        The columns `beside`, then `pathology`, `factor`, its new `level`, and `rescued`, `diverged`, `gain` and `cost`
+        as in `remedies`, for this pair.
+    """
+    frame = _prepared(judged, varied, seconds, beside)
     pathological = frame[frame["pathology"].notna() & (frame["outcome"] != Outcome.LEARNED)]
-    parts = [_paired(pathological, frame, factor, varied) for factor in TREATMENTS if factor in varied]
+    parts = [_paired(pathological, frame, factor, varied, beside) for factor in TREATMENTS if factor in varied]
     return (
         pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
     )
 
 
-def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame) -> pd.DataFrame:
+def _prepared(judged: pd.DataFrame, varied: Sequence[str], seconds: pd.Series, beside: Sequence[str]) -> pd.DataFrame:
     """The columns that pairs need, with each run's cell judged as a baseline: its pathology, or null."""
-    frame = judged[["cell_key", "replicate", "outcome", "symptom_start", *varied]].assign(
-        accuracy=with_lost_counted(judged, quantity("final_validation_accuracy")),
-        seconds=judged["cohort"].map(seconds_per_step(timings)),
-    )
+    columns = dict.fromkeys(["cell_key", "replicate", "outcome", "symptom_start", *varied, *beside])
+    accuracy = with_lost_counted(judged, quantity("final_validation_accuracy"))
+    frame = judged[list(columns)].assign(accuracy=accuracy, seconds=seconds)
     learned = (frame["outcome"] == Outcome.LEARNED).groupby(frame["cell_key"]).transform("mean")
     pathology = pd.Series(None, index=frame.index, dtype=object)
     for symptom in PATHOLOGIES:
@@ -118,14 +131,15 @@ def _prepared(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFrame
     return frame.assign(pathology=pathology.mask(lost & (diverged <= 0.5), str(Outcome.NOT_LEARNED)))
 
 
-def _paired(pathological: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequence[str]) -> pd.DataFrame:
+def _paired(
+    pathological: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequence[str], beside: Sequence[str]
+) -> pd.DataFrame:
     """Each pathological run beside every run that differs from it in this factor alone."""
     same = [*(name for name in varied if name != factor), "replicate"]
     pairs = pathological.merge(frame, on=same, suffixes=("", "_new"))
     pairs = pairs[pairs[factor].astype(str) != pairs[f"{factor}_new"].astype(str)]
-    kept = {_BY: pairs[_BY]} if _BY in pairs else {}
     return pd.DataFrame(
-        kept
+        {name: pairs[name] for name in beside}
         | {
             "pathology": pairs["pathology"],
             "factor": factor,
@@ -138,7 +152,10 @@ def _paired(pathological: pd.DataFrame, frame: pd.DataFrame, factor: str, varied
     )
 
 
-def _summary(pairs: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+def summary_of(pairs: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
+    """What `remedies` returns, of pairs as `pairs_of` returns them; `by` names columns whose levels are apart."""
+    if pairs.empty:
+        return NO_PAIRS
     keys = [*by, "pathology", "factor", "level"]
     grouped = pairs.groupby(keys, sort=False, observed=True)
     counted = grouped.agg(pairs=("rescued", "size"), rescued=("rescued", "sum"), diverged=("diverged", "sum"),

@@ -23,6 +23,9 @@ from bench.schema import RunStatus
 
 Flags = NDArray[np.bool_]
 
+SCORES = ("final_validation_accuracy", "final_validation_loss", "final_train_loss", "best_validation_accuracy",
+          "best_validation_loss")  # fmt: skip
+
 _COMPARED: dict[str, Callable[[Reals, float], Flags]] = {
     "below": lambda values, threshold: values < threshold,
     "above": lambda values, threshold: values > threshold,
@@ -37,7 +40,7 @@ class Outcome(StrEnum):
     NOT_LEARNED = "not_learned"
     DIVERGED = "diverged"
     FAILED = "failed"
-    UNMEASURED = "unmeasured"  # it ended, but its suite recorded no validation accuracy
+    UNMEASURED = "unmeasured"  # it ended, but no validation score was recorded, or it was of one update alone
 
 
 def judge(tables: Tables, choice: RulesChoice | None = None, measured: Measurements | None = None) -> pd.DataFrame:
@@ -55,6 +58,8 @@ def judge(tables: Tables, choice: RulesChoice | None = None, measured: Measureme
     measured = measured or Measurements(tables, choice.learned)
     judged = tables["runs"].set_index("run_id", drop=False).rename_axis(None)
     numbers = measure(tables, measured)
+    # One update is made for the gradient before it: no score after it says how such a network trains.
+    numbers = numbers.mask(first_gradients(judged).to_numpy()[:, None] & numbers.columns.isin(SCORES))
     judged = judged.join(numbers.drop(columns=[name for name in numbers if name in judged.columns]))
     verdicts: dict[str, pd.Series] = {}
     for when in (When.START, When.END):
@@ -64,6 +69,11 @@ def judge(tables: Tables, choice: RulesChoice | None = None, measured: Measureme
     for rules in choice.sets[1:]:
         verdicts[f"verdict_{rules.name}"] = symptoms(rules, rules_held(rules, measured), gate_open(rules, measured))
     return judged.assign(**verdicts, outcome=outcome(judged, choice.learned)).reset_index(drop=True)
+
+
+def first_gradients(runs: pd.DataFrame) -> pd.Series:
+    """Which runs were planned with one update, for the gradient before it alone."""
+    return runs["steps"] == 1
 
 
 def outcome(judged: pd.DataFrame, rule: LearnedRule) -> pd.Series:

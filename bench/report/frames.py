@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bench.analysis import Measurements, Signs, Tables, causes_of, judge, remedi
 from bench.analysis.causes import READ
 from bench.analysis.recipes import Recipes, recipes
 from bench.analysis.through_time import IN_TIME, TABLE, symptoms_in_time
+from bench.analysis.verdicts import first_gradients
 from bench.errors import SuiteError
 from bench.factors import show
 from bench.quantities import LAYERED, OF_RUNS, QUANTITIES
@@ -136,6 +137,21 @@ class Frames:
         """
         levels = {axis.factor: axis.levels for axis in self.axes}
         return recipes(self.labelled, levels, self.tables["timings"], _asked(self.manifest))
+
+    @cached_property
+    def training(self) -> Frames:
+        """The same of the runs that were to learn: those of one update, made for the gradient before it, are left out.
+
+        These frames themselves where all are such, or none.
+        """
+        kept = ~first_gradients(self.plain)
+        if kept.all() or not kept.any():
+            return self
+        plain = self.plain[kept].reset_index(drop=True)
+        tables = dict(self.tables) | {"runs": self.tables["runs"][kept.to_numpy()].reset_index(drop=True)}
+        axes = varied_axes(tables["runs"], self.manifest)
+        worded = labelled(plain, [axis for axis in axes if not axis.numeric])
+        return replace(self, tables=tables, axes=axes, plain=plain, worded=worded, labelled=labelled(plain, axes))
 
     @cached_property
     def causes(self) -> pd.DataFrame:

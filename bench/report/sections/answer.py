@@ -85,6 +85,7 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
         frames: the tables and the runs as judged.
         others: the sections below.
     """
+    whole, frames = frames, frames.training
     levels = {axis.factor: axis.levels for axis in frames.axes}
     found = frames.recipes
     words = Words(found, levels)
@@ -93,9 +94,9 @@ def section(frames: Frames, others: Sequence[Section]) -> Section:
     ranked = sorted(others, key=lambda each: ORDER.index(each.id) if each.id in ORDER else len(ORDER))
     short = [sentence for each in ranked for sentence in each.short]
     why = causes_found(frames)
-    said = Sentences((*overall(frames.labelled, frames.choice), *why_sentences(why), *short))
+    said = Sentences((*overall(whole.labelled, frames.choice), *why_sentences(why), *short))
     tables = (_recipes_table(found, words), avoided_table(ways, words)) if known else ()
-    folded = numbers(said, Counts(_counts(frames)), *tables, why_table(why))
+    folded = numbers(said, Counts(_counts(whole)), *tables, why_table(why))
     blocks = (_first(frames, found, words, ways, why) if known else _unknown(frames, found, words), folded)
     return Section("answer", "What to change", "Answer", blocks_of(*blocks))
 

@@ -39,6 +39,7 @@ PAIRED = (
 
 def section(frames: Frames) -> Section | None:
     """The answer, figures and tables; None where no factor varies in a way that can be told apart."""
+    frames = frames.training
     effects = effects_of(frames.worded, frames.axes, frames.lines.colour)
     tables = effect_grids(effects)
     if not tables:

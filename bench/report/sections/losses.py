@@ -25,6 +25,7 @@ SOURCE = "From the table loss_curves, log10 in the CSV. Rule: learned, docs/rule
 
 def section(frames: Frames) -> Section:
     """The training loss over steps."""
+    frames = frames.training
     figure = losses(frames.tables, frames.labelled, frames.lines)
     return Section("loss", "How the loss fell", "Loss", (Lead(learned_sentence(frames.labelled, frames.lines)), figure))
 

@@ -10,6 +10,7 @@ from bench.analysis import Outcome, Symptom
 from bench.analysis.learned import learned_loss, loss_decides, naive_is_known, named_loss
 from bench.analysis.recurrent import layered, recurrent
 from bench.analysis.through_time import EXPLODING, IN_TIME, VANISHING
+from bench.analysis.verdicts import first_gradients
 from bench.report.blocks import Sentence, based
 from bench.rules import LearnedRule, RulesChoice, RuleSet
 from bench.text import integer, number, of, percent, plural
@@ -17,15 +18,20 @@ from bench.text import integer, number, of, percent, plural
 
 def overall(judged: pd.DataFrame, choice: RulesChoice) -> tuple[Sentence, ...]:
     """How many runs learned, and how that goes with the gradient at initialization."""
+    alone = first_gradients(judged)
+    trained = judged[~alone]
+    if trained.empty:
+        text = f"All {plural(len(judged), 'run')} made one update, for the gradient before it: none was to learn."
+        return (Sentence(text, "", "#gradients"), *_signal(judged[layered(judged)], choice.own), *_in_time(judged))
     return (
-        _overall(judged, choice.learned),
-        *_one_answer(judged),
-        *_signal(judged[layered(judged)], choice.own),
-        *_in_time(judged),
+        _overall(trained, choice.learned, int(alone.sum())),
+        *_one_answer(trained),
+        *_signal(trained[layered(trained)], choice.own),
+        *_in_time(trained),
     )
 
 
-def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
+def _overall(judged: pd.DataFrame, learned_rule: LearnedRule, alone: int) -> Sentence:
     total = len(judged)
     count = judged["outcome"].value_counts()
     learned, diverged, failed, unknown = (
@@ -39,6 +45,8 @@ def _overall(judged: pd.DataFrame, learned_rule: LearnedRule) -> Sentence:
         text = f"No accuracy was recorded of {of(unknown, total, 'run')}: whether they learned is not known. {lost}"
     elif unknown:
         text += f" Of {integer(unknown)} no accuracy was recorded: whether they learned is not known."
+    if alone:
+        text += f" {integer(alone)} more made one update, for the gradient before it."
     return Sentence(text, _learned(judged, learned_rule), "#map")
 
 

@@ -56,6 +56,7 @@ WHOM = {
 
 def section(frames: Frames) -> Section | None:
     """A forest plot and tables; None where no pathological cell has a partner."""
+    frames = frames.training
     found, axes = frames.remedied, {axis.factor: axis for axis in frames.axes}
     if found.empty:
         return None

@@ -39,6 +39,7 @@ SAID = {"vanishing": "vanishes", "exploding": "explodes", "collapsed": "collapse
 
 def section(frames: Frames) -> Section:
     """The map at each cell's best learning rate, strips by depth and by rate, and the deepest that learned."""
+    frames = frames.training
     runs, said = _best_rates(frames)
     axes = [axis for axis in frames.axes if not said or axis.factor != "learning_rate"]
     judged, by_name = frames.labelled.loc[runs], {axis.factor: axis for axis in frames.axes}
