@@ -35,6 +35,7 @@ class Tensor(StrEnum):
 
     WEIGHT = "weight"  # as the step found it
     PREACTIVATION = "pre-activation"  # of the head: the logits
+    LOGITS = "logits"  # of attention: scaled products of queries and keys, which are its pre-activations with values
     ACTIVATION = "activation"  # what a layer makes of its pre-activation: normalization and activation
     LOSS = "loss"
     GRADIENT = "gradient"
@@ -355,13 +356,14 @@ TABLES: dict[str, TableSpec] = {
                 "nan, infinity, loss_limit, or skipped_step: a gradient that is not finite, so that a dynamic loss "
                 "scale skips the update and halves. Of steps skipped one after the other the first is an event, up to "
                 f"{MOST_SKIPS_TOLD} a run; loss_curves counts all. A tensor that holds both is infinity. So is a "
-                "pre-activation, a sum of finite products, which can only overflow, and a weight's gradient, unless "
-                "its layer's derivative is NaN: whether an overflowing sum leaves infinity or NaN depends on the order "
-                "in which it is added."
+                "pre-activation, a sum of finite products, which can only overflow, like attention's logits, and a "
+                "weight's gradient, unless its layer's derivative is NaN: whether an overflowing sum leaves infinity "
+                "or NaN depends on the order in which it is added."
             ),
             "tensor": _text(
                 "The first bad one in order of computation: weight, as the step found it; then, from the input on, "
-                "each layer's pre-activation (the head's: the logits) and activation (what normalization and "
+                "each layer's pre-activation (the head's logits; of attention queries, keys and values), logits (of "
+                "attention alone: scaled products of queries and keys) and activation (what normalization and "
                 "activation make of it); loss; gradient, from the head back. After the last update: in one "
                 "more batch, else the last evaluation's loss."
             ),

@@ -12,7 +12,8 @@ from bench.schema import EventKind, Tensor
 
 # Zeros are float16's own where what is left is about as small as its smallest numbers, 6e-8: dead units leave others.
 SMALL = 1e-6
-HALF = (str(Tensor.PREACTIVATION), str(Tensor.ACTIVATION), str(Tensor.GRADIENT))  # tensors that layers compute
+# Tensors that layers compute.
+HALF = (str(Tensor.PREACTIVATION), str(Tensor.LOGITS), str(Tensor.ACTIVATION), str(Tensor.GRADIENT))
 
 
 def underflowed(records: Records, threshold: float) -> pd.DataFrame:

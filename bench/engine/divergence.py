@@ -4,11 +4,12 @@
 are part of the graph and tell runs, layers and tensors apart.
 
 What is named is the first bad tensor in order of computation: weights as the step found them; then, layer by layer
-from the input on, the pre-activation and what the layer makes of it; the loss; gradients from the head back. Its kind
-must not be a kernel's choice. Where a sum of finite products overflows, one kernel leaves an infinity and another, that
-adds in two parts, infinity - infinity. So a bad sum of finite numbers is an infinity by definition: a pre-activation is
-one, and so is a weight's gradient, unless the derivative of its layer's response is NaN where the batch stands.
-Everything else is computed element by element and says itself what it is.
+from the input on, the pre-activation and what the layer makes of it, of attention the logits in between; the loss;
+gradients from the head back. Its kind must not be a kernel's choice. Where a sum of finite products overflows, one
+kernel leaves an infinity and another, that adds in two parts, infinity - infinity. So a bad sum of finite numbers is an
+infinity by definition: a pre-activation is one, so are logits, and so is a weight's gradient, unless the derivative of
+its layer's response is NaN where the batch stands. Everything else is computed element by element and says itself what
+it is.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from bench.schema import EventKind, Tensor
 
 # The rows of `diagnose`: of each layer its weights, s, u, phi(u) and h as in `blocks.Layer`, dh/dz and the gradient.
 FORWARD = (Tensor.PREACTIVATION, Tensor.ACTIVATION, Tensor.ACTIVATION, Tensor.ACTIVATION)
+WITH_HEADS = (FORWARD[0], Tensor.LOGITS, *FORWARD[1:])  # where any layer attends
 ROWS = 3 + len(FORWARD)
+SUMS = (Tensor.PREACTIVATION, Tensor.LOGITS)  # of products
 FACTS = 3  # any NaN, any infinity, the largest finite magnitude
 
 
@@ -44,7 +47,7 @@ class Event:
 
 
 def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tensor]) -> tf.Tensor:
-    """What `locate` asks, [ROWS, layers, FACTS, R] in float32, the head the last layer.
+    """What `locate` asks, [ROWS, layers, FACTS, R] in float32, the head the last layer; with heads a row more.
 
     Args:
         penalized: the gradients with their penalties, which may overflow by the penalty alone.
@@ -54,11 +57,13 @@ def diagnose(ensemble: Ensemble, batch: BatchGradients, penalized: list[tf.Tenso
     passes = zip(ensemble.passes, batch.saved, strict=True)
     responses = [each.respond_again(saved, _facts_each) for each, saved in passes]
     logits = _facts(batch.logits, 1)[None]
-    head = tf.stack([logits, *[tf.zeros_like(logits)] * len(FORWARD)], axis=1)  # nothing stands between it and the loss
+    attends = any(getattr(each, "heads", 0) for each in ensemble.passes)
+    rows = len(WITH_HEADS if attends else FORWARD)
+    head = tf.stack([logits, *[tf.zeros_like(logits)] * rows], axis=1)  # nothing stands between it and the loss
     forward = tf.concat([*responses, head], axis=0)  # [layers, s, u, phi, h and dh/dz, FACTS, R]
     weights = [[v.value for v in stack.trainable] for stack in ensemble.stacks]
     weight, gradient = (ensemble.by_layer([_facts_of(group) for group in each]) for each in (weights, grouped))
-    return tf.stack([weight, *tf.unstack(forward, len(FORWARD) + 1, axis=1), gradient])
+    return tf.stack([weight, *tf.unstack(forward, rows + 1, axis=1), gradient])
 
 
 def _facts_each(tensors: list[tf.Tensor]) -> tf.Tensor:
@@ -121,8 +126,8 @@ def _in_order(facts: np.ndarray, loss: float) -> Iterator[tuple[Tensor, int | No
     for layer, found in enumerate(weight):
         yield Tensor.WEIGHT, layer, found, None
     for layer in range(len(weight)):
-        for tensor, rows in zip(FORWARD, forward, strict=True):
-            yield tensor, layer, rows[layer], EventKind.INFINITY if tensor is Tensor.PREACTIVATION else None
+        for tensor, rows in zip(FORWARD if len(facts) == ROWS else WITH_HEADS, forward, strict=True):
+            yield tensor, layer, rows[layer], EventKind.INFINITY if tensor in SUMS else None
     yield Tensor.LOSS, None, np.array([np.isnan(loss), np.isinf(loss), 0.0]), None
     for layer in reversed(range(len(weight))):
         undefined = _kind(slope[layer]) is EventKind.NAN

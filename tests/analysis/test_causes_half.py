@@ -16,6 +16,8 @@ SKIPPED = {"kind": "skipped_step", "tensor": "gradient", "layer": 3}
 CASES: list[tuple[str, Changes, str, str]] = [
     ("overflow at the start", {"runs": HALF, "divergence_events": INFINITE | {"step": 0}}, "float16 overflow",
      "layer 2, step 0: pre-activation beyond 65504"),
+    ("overflow of logits", {"runs": HALF, "divergence_events": INFINITE | {"step": 0, "tensor": "logits"}},
+     "float16 overflow", "layer 2, step 0: logits beyond 65504"),
     ("overflow later", {"runs": HALF, "divergence_events": INFINITE | {"step": 9}}, "float16 overflow",
      "layer 2, step 9"),
     ("the same in float32", {"divergence_events": INFINITE | {"step": 0}}, "non-finite numbers from the start", ""),

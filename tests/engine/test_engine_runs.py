@@ -233,6 +233,13 @@ def test_locate_names_the_first_bad_tensor_in_order_of_computation_and_its_kind(
     assert (event.kind, event.tensor, event.layer_index, event.value, event.step) == (kind, tensor, layer, 7.0, 5)
 
 
+def test_locate_knows_the_logits_of_attention() -> None:
+    facts = np.insert(planted((PHI, 2, NAN)), U, 0.0, axis=0)  # a row more, behind what queries, keys and values say
+    facts[U, 2, [NAN, 2], 1] = 1.0, 7.0
+    event = locate(facts, 1, 5, (1.0, 1.0))
+    assert (event.kind, event.tensor, event.layer_index) == ("infinity", "logits", 2)
+
+
 def test_locate_takes_a_bad_loss_before_bad_gradients() -> None:
     event = locate(planted((GRADIENT, 1, NAN)), 1, 0, (np.inf, 2.5))
     assert (event.tensor, event.layer_index, event.kind, event.value) == (Tensor.LOSS, None, EventKind.INFINITY, 2.5)

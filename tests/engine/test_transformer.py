@@ -158,16 +158,27 @@ def test_dropout_is_of_branches_and_the_signal_of_the_stream() -> None:
 
 
 @pytest.mark.full
-def test_a_poisoned_sublayer_is_where_a_run_is_lost() -> None:
+@pytest.mark.parametrize(
+    ("kernels", "value", "layer", "tensor"),
+    [
+        (("ff_in_kernel",), 3e38, 3, "pre-activation"),  # finite, as no sum of products with it is
+        (("key_kernel",), 3e38, 2, "pre-activation"),
+        (("query_kernel", "key_kernel"), 1e20, 2, "logits"),  # finite queries and keys, and no finite product of both
+    ],
+)
+def test_a_poisoned_sublayer_is_where_a_run_is_lost(
+    kernels: tuple[str, ...], value: float, layer: int, tensor: str
+) -> None:
     training = Training(cohort_of("learning_rate = [0.01, 0.02]"))
-    kernel = training.ensemble.stages[1][1].weights["ff_in_kernel"]
-    values = kernel.numpy()
-    values[:, 1] = 3e38  # finite, as no sum of products with it is
-    kernel.assign(values)
+    for name in kernels:
+        kernel = training.ensemble.stages[1][layer % 2].weights[name]
+        values = kernel.numpy()
+        values[:, 1] = value
+        kernel.assign(values)
     tables = {name: table.to_pandas() for name, table in training.run().items()}
     event = tables["divergence_events"].iloc[0]
-    assert (event["run_id"], event["step"], event["layer_index"]) == (training.cohort.runs[1].run_id, 0, 3)
-    assert event["tensor"] == "pre-activation"
+    assert (event["run_id"], event["step"], event["layer_index"]) == (training.cohort.runs[1].run_id, 0, layer)
+    assert (event["kind"], event["tensor"]) == ("infinity", tensor)
 
 
 def by_block(training: Training, tensors: list[np.ndarray], index: int) -> list[np.ndarray]:

@@ -106,6 +106,12 @@ def attend_back(
     return [_together(each) for each in (d_q, d_k, d_v)], d_learned
 
 
+def products(kept: Kept) -> tf.Tensor:
+    """Queries, keys and values as the kernels make them, side by side, [R, B, h, T, 3 n]."""
+    q, k = kept[4:] or kept[:2]
+    return tf.concat([q, k, kept[2]], axis=-1)
+
+
 def scores(kept: Kept) -> tf.Tensor:
     """Products of queries and keys times the scale, before cap and mask, [R, B, h, T, T]."""
     return tf.matmul(kept[0], kept[1], transpose_b=True)

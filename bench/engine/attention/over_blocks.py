@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from bench.engine.attention.embedding import Embedding
-from bench.engine.attention.heads import scores
+from bench.engine.attention.heads import products, scores
 from bench.engine.attention.spectral import followed
 from bench.engine.attention.sublayers import Said, Sublayer
 from bench.engine.blocks import Layer, Stage
@@ -118,7 +118,10 @@ class TransformerPass:
         return (None, x), _in_order([arrays[0].stack() for arrays in rows])
 
     def respond_again(self, saved: Kept, of: Callable[[list[tf.Tensor]], tf.Tensor]) -> tf.Tensor:
-        """See `passes.Pass`: scores or hidden units, what the branch's last product is of, the branch, what leaves."""
+        """See `passes.Pass`: of hidden units, what the branch's last product is of, the branch and what leaves.
+
+        With heads logits come second, where there are none zeros, and first are queries, keys and values.
+        """
         rows, weights = self.blocks.empty(len(self.sublayers)), self._weights()
 
         def body(i: Any, rows: Any) -> Any:
@@ -127,8 +130,9 @@ class TransformerPass:
                 x = saved.of_sublayers[j][0].read(i)
                 entered = self._entered(j, saved.of_sublayers[0][0].read(i))
                 said = sublayer.told(x, read(weights[j], i), entered, self._drop(x, i, j))
-                inner = scores(said.inner) if sublayer.heads else said.inner[0]
-                found.append(of([inner, said.response, said.branch, said.y, _slope(sublayer, said)]))
+                inner = [products(said.inner), scores(said.inner)] if sublayer.heads else [said.inner[0]]
+                inner += [tf.zeros_like(inner[0])] * (self.heads > 0 and not sublayer.heads)
+                found.append(of([*inner, said.response, said.branch, said.y, _slope(sublayer, said)]))
             return (write(rows, i, found),)
 
         (rows,) = self.blocks.repeat(body, (rows,))
