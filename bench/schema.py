@@ -290,10 +290,11 @@ TABLES: dict[str, TableSpec] = {
         | _LAYER
         | {
             "group": _text(
-                "kernel, recurrent_kernel, bias, gain (what a normalization multiplies by), and of an LSTM gate_i, "
-                "gate_f, gate_c, gate_o, of a GRU gate_z, gate_r, gate_h: that gate's columns of kernel, recurrent "
-                "kernel and bias together. Both directions of a layer are one. Of a transformer query, key, value, "
-                "output, ff_in, ff_out, each kernel with its bias, and embedding, of tokens and positions together."
+                "kernel, recurrent_kernel, bias, gain (what a normalization multiplies by, and what a query_key "
+                "learns), and of an LSTM gate_i, gate_f, gate_c, gate_o, of a GRU gate_z, gate_r, gate_h: that gate's "
+                "columns of kernel, recurrent kernel and bias together. Both directions of a layer are one. Of a "
+                "transformer query, key, value, output, ff_in, ff_out, each kernel with its bias, and embedding, of "
+                "tokens and positions together."
             ),
             "grad_norm": _real("L2 norm of d(data loss)/d(the group), before clipping, no penalties."),
             "weight_norm": _real("L2 norm of the group before the update."),

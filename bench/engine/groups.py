@@ -16,13 +16,9 @@ from bench.engine.stacks import kind_of_role
 from bench.factors import BIAS, EMBEDDING, GAIN, KERNEL, PROJECTIONS, RECURRENT_KERNEL
 
 GROUP_COLUMNS = ("grad_norm", "weight_norm", "update_norm", "second_moment_root")
-GAINS = (
-    "gain",
-    "branch_gain",
-    "gamma",
-    "scale",
-    "length",
-)  # as Keras and this project name what a normalization multiplies by
+# What a normalization multiplies by, as Keras and this project name it, and what a `query_key` learns.
+GAINS = ("gain", "branch_gain", "gamma", "scale", "length")
+GAINS_OF_HEADS = ("query_gain", "key_gain", "logit_gain", "query_kernel_gain", "key_kernel_gain")
 
 
 @dataclass(frozen=True)
@@ -114,6 +110,6 @@ def _name(variable: keras.Variable) -> str:
         return EMBEDDING
     if role.endswith(KERNEL):
         return RECURRENT_KERNEL if role.endswith(RECURRENT_KERNEL) else KERNEL
-    if role.removeprefix("branch_") in GAINS and len(variable.shape) > 2:  # a branch's learned scale is one number
+    if role in GAINS_OF_HEADS or (role in GAINS and len(variable.shape) > 2):  # a branch's learned scale is one number
         return GAIN
     return BIAS if role == BIAS else ""

@@ -152,7 +152,9 @@ class Pass(Protocol):
         """
 
     def respond_again(self, saved: Any, of: Callable[[list[tf.Tensor]], tf.Tensor]) -> tf.Tensor:
-        """What `of` makes of each layer's s, u, phi, h and dh/dz, computed again from what was saved; see `divergence.WITH_HEADS`.
+        """What `of` makes of each layer's s, u, phi, h and dh/dz, computed again from what was saved.
+
+        Where layers attend, of `divergence.WITH_HEADS`.
 
         Returns:
             [N * layers, ...].

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from bench.factors.architectures import ARCHITECTURE, ArchitectureLevel, has_time
-from bench.factors.attention import NORM_AT_THE_END, WITHOUT_NORM, sublayer_kinds
+from bench.factors.attention import ATTENTION, NORM_AT_THE_END, WITHOUT_NORM, sublayer_kinds
 from bench.factors.base import Choice
 
 KERNEL, RECURRENT_KERNEL, BIAS, GAIN = "kernel", "recurrent_kernel", "bias", "gain"
@@ -24,6 +24,7 @@ GROUPS = (
     *PROJECTIONS, EMBEDDING,
 )  # fmt: skip
 WITHOUT_GAIN = ("none", "unit_normalization")
+WITH_GAINS = ("layer_normalized", "l2_normalized", "sigma_reparam")  # ways to compare queries and keys that learn some
 
 
 def planned_groups(structure: Mapping[str, Choice]) -> list[tuple[int, str]]:
@@ -45,10 +46,12 @@ def _of_blocks(structure: Mapping[str, Choice], blocks: int) -> list[tuple[int, 
     """The same of a transformer."""
     kinds = sublayer_kinds(structure["sublayers"].name)
     block = structure["block"].name
-    gain = [] if block in WITHOUT_NORM else [GAIN]
+    compares = structure["query_key"].name in WITH_GAINS
     found = [(0, EMBEDDING)]
     for layer in range(blocks * len(kinds)):
-        found += [(layer, name) for name in (*gain, *SUBLAYER_GROUPS[kinds[layer % len(kinds)]])]
+        kind = kinds[layer % len(kinds)]
+        gain = [GAIN] if block not in WITHOUT_NORM or (compares and kind == ATTENTION) else []
+        found += [(layer, name) for name in (*gain, *SUBLAYER_GROUPS[kind])]
     last = blocks * len(kinds)
     kernel = [] if structure["tied"].name == "yes" else [KERNEL]  # the embedding's
     head = [*kernel, BIAS, *([GAIN] if block in NORM_AT_THE_END else [])]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -10,9 +11,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from bench.engine.attention.query_key import query_key_of
 from bench.engine.batches import batches
+from bench.engine.groups import _of_stack
 from bench.engine.train import Training
-from bench.factors import GATE_GROUPS, GROUPS, planned_groups
+from bench.factors import FACTORS, GATE_GROUPS, GROUPS, choose, planned_groups
+from bench.factors.groups import WITH_GAINS
 from bench.plan import estimate_rows
 from tests.cohorts import EVERY_STEP, cohorts, of_run
 
@@ -125,6 +129,22 @@ def test_groups_are_those_of_an_ordinary_model(name: str) -> None:
                 within = 2e-3 if column == "update_norm" else 1e-4  # a change is a difference of rounded weights
                 np.testing.assert_allclose(mine[column], wanted, within, 1e-7, err_msg=column)
     assert (tables["parameter_groups"]["update_norm"] > 0).all()
+
+
+def test_what_ways_to_compare_queries_and_keys_learn_is_a_gain() -> None:
+    (cohort,) = cohorts('block = ["no_norm"]', 'architecture = "transformer"\ndataset = "reverse"\ndepth = 1\n')
+    learning = set()
+    for level in FACTORS["query_key"].levels[1:]:
+        query_key = choose(FACTORS["query_key"], level.name)
+        learned = [
+            SimpleNamespace(name=each.name, shape=(1, 2, *each.shape)) for each in query_key_of(query_key, 4, 5).learned
+        ]
+        groups = _of_stack(7, learned, (0,), ())
+        assert [(group.name, len(group.parts)) for group in groups] == [("gain", len(learned))] * bool(learned)
+        planned = planned_groups(cohort.structure | {"query_key": query_key})
+        assert ((0, "gain") in planned) == bool(learned) and (1, "gain") not in planned
+        learning |= {level.name} if learned else set()
+    assert learning == set(WITH_GAINS)
 
 
 def test_gates_and_their_variables_have_one_norm_between_them() -> None:
