@@ -17,7 +17,7 @@ from bench.text import plural
 
 BUILD = "bench.engine.check:build_cohort"
 TRY_PLUGIN = "bench.engine.check:try_plugin"
-TRY_DATASET = "bench.engine.datasets:try_dataset"
+TRY_DATASET = "bench.engine.fitting:try_dataset"
 
 
 def check_suite(suite_path: Path, *, build: bool, plugins: bool = True) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.engine.datasets import check_sample, load
+from bench.engine.datasets import load
+from bench.engine.fitting import check_sample
 from bench.engine.objective import Objective
 from bench.engine.targets import architecture_level
 from bench.errors import SuiteError

@@ -13,9 +13,10 @@ import pyarrow as pa
 import tensorflow as tf
 
 from bench.engine.batches import batches, sample_rows
-from bench.engine.datasets import Dataset, check_batch, load
+from bench.engine.datasets import Dataset, load
 from bench.engine.divergence import Event, bad_times, dated, diagnose, locate
 from bench.engine.ensemble import NOTHING, Ensemble
+from bench.engine.fitting import check_batch
 from bench.engine.groups import GROUP_COLUMNS, group_columns, group_rows, groups_of
 from bench.engine.initial import initial_ensemble
 from bench.engine.inside import heads_of, positions_of

@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.engine.datasets import Dataset, describe, keras_path, kind_of, load, load_raw, read_npz, try_dataset
+from bench.engine.datasets import Dataset, describe, keras_path, kind_of, load, load_raw, read_npz
+from bench.engine.fitting import try_dataset
 from bench.errors import DataError
 from bench.factors import FACTORS, Choice, DatasetLevel, TaskLevel, choose, content_digest, read_label
 

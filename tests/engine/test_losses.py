@@ -12,7 +12,7 @@ import tensorflow as tf
 from scipy.optimize import minimize_scalar
 
 from bench.engine.batches import batches
-from bench.engine.datasets import try_dataset
+from bench.engine.fitting import try_dataset
 from bench.engine.objective import Objective
 from bench.engine.scores import constant_loss
 from bench.engine.train import Training

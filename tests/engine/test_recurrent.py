@@ -12,8 +12,8 @@ import tensorflow as tf
 
 from bench.engine import train
 from bench.engine.batches import batches
-from bench.engine.datasets import try_dataset
 from bench.engine.divergence import Event, dated
+from bench.engine.fitting import try_dataset
 from bench.engine.passes import StageGradients
 from bench.engine.probes import STATISTICS
 from bench.engine.recurrence.start import gate_biases

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 
 from bench.engine.blocks import Block, Layer, Network, Stage
-from bench.engine.datasets import check_sample
+from bench.engine.fitting import check_sample
 from bench.engine.layers import CircularPadding
 from bench.engine.precision import model_input
 from bench.engine.response import FIXUP, Structure, before_layer, branch_of, is_known, make_response, number

@@ -17,11 +17,10 @@ import keras
 
 from bench.engine.activations import make_activation
 from bench.engine.blocks import Block, Layer, Network, Stage
-from bench.engine.datasets import check_sample, kind_of
+from bench.engine.fitting import answers_each, check_sample
 from bench.engine.precision import model_input
 from bench.engine.recurrence import CELLS, NormalizedWeights, Phi, RecurrentPass, Sides, both_ways
-from bench.errors import DataError
-from bench.factors import Choice, DataKind, directions_of, moments
+from bench.factors import Choice, directions_of, moments
 
 
 def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs: int) -> Network:
@@ -32,9 +31,8 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
     """
     check_sample(structure["dataset"], input_shape, "recurrent")
     depth, width = (int(structure[name].value or 0) for name in ("depth", "width"))
-    length, each = input_shape[0], kind_of(structure["dataset"]) is DataKind.CLASSES_EACH
-    if each and outputs % length:
-        raise DataError(f'dataset "{structure["dataset"].label}": recurrent networks answer at each of {length} steps.')
+    length = input_shape[0]
+    each, units = answers_each(structure["dataset"], length, outputs, "recurrent networks")
     cell, ways = CELLS[structure["cell"].name], len(directions_of(structure))
     activation = make_activation(structure["activation"])
     phi = Phi(activation, structure["activation"].label)
@@ -53,6 +51,6 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
         weights.build((None, length, ways * width if index else input_shape[1]))
         stages.append(Stage(Block((Layer(weights, keras.layers.Identity(), activation),)), 1, own_pass))
     h = model_input((length, ways * width) if each else (ways * width,))
-    answers = keras.layers.Dense(outputs // length if each else outputs)(h)
+    answers = keras.layers.Dense(units)(h)
     head = keras.Model(h, keras.layers.Reshape((outputs,))(answers) if each else answers)
     return Network(tuple(stages), head, flattens=False, length=length)

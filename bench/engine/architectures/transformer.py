@@ -25,12 +25,12 @@ from bench.engine.attention import (
     query_key_of,
 )
 from bench.engine.blocks import Block, Layer, Network, Stage
-from bench.engine.datasets import check_sample, vocabulary_of
-from bench.engine.datasets import kind_of as kind_of_targets
+from bench.engine.datasets import vocabulary_of
+from bench.engine.fitting import answers_each, check_sample
 from bench.engine.layers import TiedDense
 from bench.engine.precision import model_input
 from bench.errors import DataError
-from bench.factors import ATTENTION, FACTORS, Choice, DataKind, held_of_token, is_causal, misfit_of_tied, sublayer_kinds
+from bench.factors import ATTENTION, FACTORS, Choice, held_of_token, is_causal, misfit_of_tied, sublayer_kinds
 
 OF_BLOCK = ("activation", "width", "heads", "feed_forward", "sublayers", "query_key", "logit_scale", "precision")
 
@@ -62,9 +62,8 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
     """
     check_sample(structure["dataset"], input_shape, "transformer")
     depth, width = (int(structure[name].value or 0) for name in ("depth", "width"))
-    length, each = input_shape[0], kind_of_targets(structure["dataset"]) is DataKind.CLASSES_EACH
-    if each and outputs % length:
-        raise DataError(f'dataset "{structure["dataset"].label}": transformers answer at each of {length} tokens.')
+    length = input_shape[0]
+    each, units = answers_each(structure["dataset"], length, outputs, "transformers")
     tokens = vocabulary_of(structure["dataset"])
     names = sublayer_kinds(structure["sublayers"].name)
     kind = kind_of(structure["block"], depth, depth * len(names))
@@ -75,7 +74,6 @@ def build(structure: Mapping[str, Choice], input_shape: tuple[int, ...], outputs
     stages = [_stage(sublayers, 1, depth, embedding)]
     if depth > 1:
         stages.append(_stage(sublayers, depth - 1, depth))
-    units = outputs // length if each else outputs
     tied = structure["tied"].name == "yes"
     if tied and units != tokens:
         raise DataError(f'dataset "{structure["dataset"].label}": {misfit_of_tied(tokens, units)}')
