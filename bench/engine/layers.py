@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+EPSILON = 1e-3  # of Keras's LayerNormalization, which is written out where all runs are normalized at once
+
 
 @keras.saving.register_keras_serializable("gradtrial")
 class BranchScale(keras.layers.Layer):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from bench.engine.attention.query_key import EPSILON
+from bench.engine.layers import EPSILON
 from bench.engine.precision import widened
 
 

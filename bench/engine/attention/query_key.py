@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from bench.engine.layers import EPSILON
 from bench.engine.precision import widened
 from bench.factors import Choice
 
-EPSILON = 1e-3  # of Keras's LayerNormalization
 SMALLEST_SQUARE = 1e-12  # of Keras's UnitNormalization
 Pair = tuple[tf.Tensor, tf.Tensor]
 

@@ -18,10 +18,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bench.engine.layers import EPSILON
 from bench.engine.precision import widened
 from bench.engine.recurrence.cells import Cell
-
-EPSILON = 1e-3  # of Keras's LayerNormalization
 
 
 class NormalizedWeights(keras.layers.Layer):
