@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.analysis.signs import NO_LAYER, Records, hits, none
+from bench.analysis.records import NO_LAYER, Records, hits, none
 from bench.analysis.tables import positions
 
 TABLE = "attention"

@@ -15,7 +15,7 @@ import pandas as pd
 
 from bench.analysis import among_tokens, half_precision, signs
 from bench.analysis.parts import places_of
-from bench.analysis.signs import Records
+from bench.analysis.records import LARGE_VALUES, Records, first_rows, probed
 from bench.analysis.tables import Tables
 from bench.analysis.through_time import GROWN, LEFT_DECADES
 from bench.analysis.verdicts import Outcome
@@ -91,7 +91,7 @@ class Rule:
 
 def _first(table: str, column: str, *, start: bool = False, over: str = "") -> Callable[[Records, float], pd.DataFrame]:
     def find(records: Records, threshold: float) -> pd.DataFrame:
-        return signs.first_rows(records.rows(table), column, threshold, start=start, over=over)
+        return first_rows(records.rows(table), column, threshold, start=start, over=over)
 
     return find
 
@@ -121,7 +121,7 @@ RULES: tuple[Rule, ...] = (
          "share of units with slope 0 on every sample {value} (at least {threshold})"),
     Rule(Cause.SATURATED, Stage.BY_STEP, _ACTIVE, _first(_ACTIVE, "saturated_fraction"), 0.9,
          "share of units and samples saturated {value} (at least {threshold})"),
-    Rule(Cause.BLOWN, Stage.BY_STEP, _ACTIVE, Records.blown, signs.LARGE_VALUES,
+    Rule(Cause.BLOWN, Stage.BY_STEP, _ACTIVE, Records.blown, LARGE_VALUES,
          "root mean square of the pre-activations {value} (at least {threshold})"),
     Rule(Cause.BLOWN, Stage.BY_STEP, "loss_curves", signs.loss_too_large, 10.0,
          "loss {value} times the best constant answer's (at least {threshold})"),
@@ -199,7 +199,7 @@ class Signs:
             self.settle(table)
         found = pd.concat([self._found[index] for index in range(len(RULES))], ignore_index=True)
         stage = np.array([rule.stage for rule in RULES])[found["rule"]]
-        by_step = np.where(stage == Stage.BY_STEP, signs.probed(self.records, found), 0)
+        by_step = np.where(stage == Stage.BY_STEP, probed(self.records, found), 0)
         order = np.lexsort((found["rule"], by_step, stage, found["run"]))
         found = found.iloc[order].reset_index(drop=True)
         causes = np.array([str(rule.cause) for rule in RULES], object)[found["rule"]]

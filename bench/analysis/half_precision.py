@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from bench.analysis.signs import NO_LAYER, Records, hits, none, not_finite
+from bench.analysis.records import NO_LAYER, Records, hits, none
+from bench.analysis.signs import not_finite
 from bench.analysis.tables import Reals, positions
 from bench.factors import FACTORS, FLOAT16, first_scale, level_name, read_label
 from bench.schema import EventKind, Tensor
