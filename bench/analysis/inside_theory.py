@@ -1,7 +1,7 @@
 """What theory says of a run's first look within layers: by position of a convolution, by sub-layer of a transformer.
 
 The theory (`bench.theory`) reads a run's levels. Of a convolution's inputs it needs their mean square, which is taken
-from the first layer: its measured mean square over what inputs of 1 would make of it. Of a transformer's tokens it
+from the first layer, as `layer_theory` does. Of a transformer's tokens it
 takes what the embeddings are drawn from, of tokens as alike as those of independent symbols.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from bench.analysis.layer_theory import input_square
 from bench.analysis.tables import Reals
 from bench.errors import BenchError
 from bench.factors import FACTORS, dataset_level, read_label
@@ -32,9 +33,8 @@ def at_positions(run: Mapping[str, object], first_square: float) -> tuple[pd.Dat
     """
     try:
         network = conv_network_of(_levels(run))
-        made = conv_profile(network)
-        if first_square > 0.0 and np.isfinite(first_square) and made.q[0] > 0.0:
-            made = conv_profile(network, first_square / float(made.q[0]))
+        start = input_square(network, first_square)
+        made = conv_profile(network, start if start > 0.0 and np.isfinite(start) else 1.0)
     except BenchError as error:
         return _reason(error)
     cuts, corners = [], []

@@ -273,18 +273,17 @@ def _input_squares(runs: pd.DataFrame, described: Mapping[int, object]) -> dict[
         network = described[int(row["setting"])]
         if not isinstance(network, ConvNetwork) or network.first.tolerance is not None:
             continue
-        unit = first_square(network)
-        left = float(row["_square"]) - network.bias_variance
-        rows.append((*(row[name] for name in names), left / unit if unit else np.nan))
+        rows.append((*(row[name] for name in names), input_square(network, float(row["_square"]))))
     frame = pd.DataFrame(rows, columns=[*names, "square"])
     medians = frame[frame["square"] > 0.0].groupby(names, observed=True)["square"].median() if names else {}
     return {key if isinstance(key, tuple) else (key,): float(value) for key, value in dict(medians).items()}
 
 
-def first_square(network: ConvNetwork) -> float:
-    """The first layer's mean square for inputs of mean square 1, without biases."""
+def input_square(network: ConvNetwork, first: float) -> float:
+    """The inputs' mean square by that of the first layer's pre-activations: without its biases, over what 1 makes."""
     alone = replace(network, depth=1, bias_variance=0.0, downsample="", skip_layers=0)
-    return float(conv_profile(alone).q[0])
+    unit = float(conv_profile(alone).q[0])
+    return (first - network.bias_variance) / unit if unit else np.nan
 
 
 def _first_image(placed: pd.DataFrame, ids: pd.Series, shape: Sequence[int]) -> Array | None:
