@@ -5,12 +5,10 @@ The chapter is there where a transformer with attention is; its maps where `atte
 
 from __future__ import annotations
 
-from bench.report.blocks import Lead, Section, Sentence, Text, blocks_of, sentences
+from bench.report.blocks import Lead, Section, Text, blocks_of, sentences
 from bench.report.frames import Frames
 from bench.report.sections.head_figures import Heads
-from bench.report.sections.network_words import of_architecture
-from bench.schema import RunStatus
-from bench.text import integer, of
+from bench.report.sections.network_words import learned_sentence, of_architecture
 
 ID = "attention"
 INTRO = Text(
@@ -32,10 +30,7 @@ def section(frames: Frames) -> Section | None:
         return None
     heads = Heads(frames, runs)
     if not heads.known:
-        hits, lost = int((runs["outcome"] == "learned").sum()), int((runs["status"] != RunStatus.COMPLETED).sum())
-        lead = Sentence(
-            f"{of(hits, len(runs), 'run')} with attention learned, {integer(lost)} lost.", "a lost run did not learn"
-        )
+        lead = learned_sentence(runs, "with attention")
         return Section(ID, "Inside attention", "Attention", (Lead(lead), ABSENT))
     lead, more = heads.sentence(), heads.before_the_end()
     told = sentences([more] if more else [])

@@ -15,9 +15,7 @@ from bench.report.sections.border_figures import (
     theory_sentence,
 )
 from bench.report.sections.depth_figures import Depths
-from bench.report.sections.network_words import of_architecture
-from bench.schema import RunStatus
-from bench.text import integer, of
+from bench.report.sections.network_words import learned_sentence, of_architecture
 
 ID = "convolution"
 INTRO = Text(
@@ -44,7 +42,7 @@ def section(frames: Frames) -> Section | None:
     elif told:
         lead, told = told[0], told[1:]
     else:
-        lead = _learned(frames, len(runs))
+        lead = learned_sentence(runs, "of convolutional networks")
     blocks = blocks_of(
         Lead(lead), INTRO, sentences(told), None if found else ABSENT,
         depths.figure("convolution-depth", "skip") if depths.known else None,
@@ -53,10 +51,3 @@ def section(frames: Frames) -> Section | None:
     )  # fmt: skip
     short = (lead,) if depths.known or found else ()
     return Section(ID, "Depth and borders in convolutional networks", "Convolution", blocks, short)
-
-
-def _learned(frames: Frames, total: int) -> Sentence:
-    runs = of_architecture(frames, "conv")
-    hits, lost = int((runs["outcome"] == "learned").sum()), int((runs["status"] != RunStatus.COMPLETED).sum())
-    return Sentence(f"{of(hits, total, 'run')} of convolutional networks learned, {integer(lost)} lost.",
-                    "a lost run did not learn")  # fmt: skip

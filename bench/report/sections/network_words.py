@@ -10,7 +10,10 @@ import pandas as pd
 from bench.analysis.parts import depth_unit
 from bench.analysis.through_time import AFTER_START
 from bench.report.axes import Axis
+from bench.report.blocks import Sentence
 from bench.report.frames import Frames
+from bench.schema import RunStatus
+from bench.text import integer, of
 
 MOST_WORDS = 25
 
@@ -19,6 +22,13 @@ def of_architecture(frames: Frames, name: str) -> pd.DataFrame:
     """The labelled runs of networks of an architecture, by its name without settings."""
     own = frames.plain["architecture"].astype(str).str.partition("(")[0] == name
     return frames.labelled[own.to_numpy(bool)]
+
+
+def learned_sentence(runs: pd.DataFrame, which: str) -> Sentence:
+    """How many of these runs learned, where a chapter has nothing else to open with."""
+    hits, lost = int((runs["outcome"] == "learned").sum()), int((runs["status"] != RunStatus.COMPLETED).sum())
+    said = f"{of(hits, len(runs), 'run')} {which} learned, {integer(lost)} lost."
+    return Sentence(said, "a lost run did not learn")
 
 
 def varying(frames: Frames, runs: pd.DataFrame, without: Sequence[str] = ()) -> list[Axis]:
