@@ -194,7 +194,7 @@ def test_convolutions_and_transformers(
         ([*STREAM, "--heads", "3"], "3 of them cannot share a width of 64: heads share the width, and of 64 so many"),
         ([*STREAM, "--block", "prenorm"], 'Did you mean "pre_norm"'),
         ([*STREAM, "--block", "none"], "transformer needs one; pre_norm is"),
-        ([*CONV, "--padding", "valid"], "Known: none, same, circular"),
+        ([*CONV, "--padding", "valid"], "Known: same, circular"),
         ([*CONV, "--padding", "none"], "conv needs one; same is"),
         ([*CONV, "--positions", "8by8"], "write 8x8 for an image, 40 for a sequence"),
         ([*CONV, "--kernel-size", "9"], "kernel_size can be 8 at most"),
