@@ -94,7 +94,7 @@ class Case:
     def data(self) -> Dataset:
         """The digits, or what a recurrent network recalls, standardized."""
         choices = self.cohort.runs[0].choices
-        return load(choices["dataset"], choices["preprocessing"].name)
+        return load(choices["dataset"], choices["preprocessing"].name, choices["target_preprocessing"].name)
 
     def kernels(self) -> list[np.ndarray]:
         """Every layer's kernels at the start, [runs, inputs, units], the head's last; biases are Keras's own.

@@ -58,7 +58,9 @@ def train_run(cohort: Cohort, run: Run, folder: Path) -> Clock:
     with clock.timed("total"):
         with clock.timed("build"):
             keras.backend.clear_session(free_memory=False)
-            data = load(run.choices["dataset"], run.choices["preprocessing"].name)
+            data = load(
+                run.choices["dataset"], run.choices["preprocessing"].name, run.choices["target_preprocessing"].name
+            )
             model = plain.build_model(run, data)
             loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
             model.compile(plain.build_optimizer(run.choices), loss, metrics=["accuracy"])

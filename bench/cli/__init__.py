@@ -234,11 +234,12 @@ def schema(
 @app.command()
 def data(
     names: Annotated[list[str] | None, typer.Argument(metavar="[DATASET]...", help="Default: all.")] = None,
+    target: Annotated[str, typer.Option(help="The column to predict, of a CSV or Parquet file.")] = "",
 ) -> None:
-    """Fetch datasets ahead and say where they are."""
+    """Fetch datasets ahead, say where they are, and what is in them."""
     from bench.commands.data import fetch
 
-    fetch(names or [])
+    fetch(names or [], target)
 
 
 @app.command()

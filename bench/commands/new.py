@@ -27,7 +27,7 @@ normalization = ["none", "batch_normalization"]
 
 # What does not vary, where the default is not it.
 [fixed]
-dataset = "digits"          # or "mine.npz", with the arrays x_train, y_train, x_test, y_test
+dataset = "digits"          # or "mine.npz", or {{ level = "csv", path = "mine.csv", target = "price" }}
 steps = 100
 learning_rate = 0.05
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from bench.engine.npz import read_npz
+from bench.engine.preprocessing import scaled
 from bench.engine.samples import check_labels, check_part, check_steps, check_tokens, kind_in, unequal_lengths
+from bench.engine.table_files import read_table
 from bench.engine.targets import resolve
-from bench.errors import BenchError, DataError
+from bench.errors import BenchError, DataError, printable
 from bench.factors import (
     FACTORS,
+    LOCAL,
+    TABLES,
     Choice,
     DataKind,
     DatasetLevel,
@@ -32,7 +36,6 @@ Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # x_train, y_tra
 SPLIT_SEED = 0  # the split belongs to the dataset, not to a suite: the same in every result set
 VALIDATION_SHARE = 0.2
 MOST_LABELS = 8  # labels that a sentence lists
-BLOCK_ROWS = 8192  # rows that are held in double precision at once: images would take several GB
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,13 @@ class Dataset:
 
 
 @lru_cache(maxsize=2)
-def load(choice: Choice, preprocessing: str) -> Dataset:
+def load(choice: Choice, preprocessing: str, targets: str = "none") -> Dataset:
     """The dataset of a choice, scaled; sequences of a task as they were drawn.
+
+    Args:
+        choice: the dataset.
+        preprocessing: the level's name of `preprocessing`.
+        targets: the same of `target_preprocessing`: how values to predict are scaled.
 
     Raises:
         DataError: it is missing or its arrays are of the wrong shape; the message says what to do.
@@ -67,7 +75,13 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
     where = f'dataset "{choice.label or choice.name}"'
     said, vocabulary, level = said_kind(choice), vocabulary_of(choice), dataset_level(choice)
     x_train, y_train, x_validation, y_validation = load_raw(choice)
-    kind = said or kind_in(x_train, y_train, tokens=bool(vocabulary))
+    names: tuple[str, ...] = ()
+    if choice.name in TABLES and y_train.dtype.kind == "U":
+        names, y_train, y_validation = _numbered(y_train, y_validation)
+    if choice.name in TABLES:
+        kind = DataKind.VALUES if y_train.dtype.kind == "f" else DataKind.CLASSES
+    else:
+        kind = said or kind_in(x_train, y_train, tokens=bool(vocabulary))
     for name, x, y in (("train", x_train, y_train), ("validation", x_validation, y_validation)):
         check_part(f"{where}, {name} rows", x, y, kind)
         if vocabulary:
@@ -79,30 +93,43 @@ def load(choice: Choice, preprocessing: str) -> Dataset:
         raise DataError(
             f"{where}: samples of {x_validation.shape[1:]}; the training rows' are {x_train.shape[1:]}.{hint}"
         )
-    samples = [x_train, x_validation]
-    if vocabulary:
-        samples = [x.astype(np.int32, copy=False) for x in samples]
-    elif isinstance(level, TaskLevel) and not level.scaled:
-        samples = [x.astype(np.float32, copy=False) for x in samples]
-    else:
-        by_feature = x_train.ndim == 3 and (level is None or choice.name == "npz")
-        unit = preprocessing == "unit_mean_square"
-        samples = _scaled(where, samples, unit_mean_square=unit, by_feature=by_feature)
+    samples = _samples(choice, [x_train, x_validation], preprocessing)
     shape = (*x_train.shape[1:], vocabulary) if vocabulary else x_train.shape[1:]
     if kind is DataKind.VALUES:
-        targets = [y.reshape(len(y), -1).astype(np.float32) for y in (y_train, y_validation)]
-        count = targets[0].shape[1]
-        return Dataset(samples[0], targets[0], samples[1], targets[1], shape, count, kind=kind, vocabulary=vocabulary)
+        values = _values(where, [y_train, y_validation], targets)
+        count = values[0].shape[1]
+        return Dataset(samples[0], values[0], samples[1], values[1], shape, count, kind=kind, vocabulary=vocabulary)
+    if targets != "none":
+        raise DataError(f"{where}: target_preprocessing {targets} is for values, and the targets are classes.")
     labels = sorted({*np.unique(y_train).tolist(), *np.unique(y_validation).tolist()})
     if isinstance(level, TaskLevel):  # which has its classes, whether or not all of them were drawn
         labels = list(range(level.classes))
     check_labels(where, labels, y_train.size + y_validation.size)
     classes = [_as_classes(y, labels) for y in (y_train, y_validation)]
     return Dataset(
-        samples[0], classes[0], samples[1], classes[1], shape, len(labels), _naming(labels), kind, vocabulary,
+        samples[0], classes[0], samples[1], classes[1], shape, len(labels), _naming(names or labels), kind, vocabulary,
         steps_alike=level is not None and level.steps_alike,
         learned_loss=level.learned_loss() if level is not None and level.learned_loss else None,
     )  # fmt: skip
+
+
+def _samples(choice: Choice, parts: list[np.ndarray], preprocessing: str) -> list[np.ndarray]:
+    """Samples as they are trained on: tokens and a task's sequences as they come, all others scaled."""
+    level = dataset_level(choice)
+    if vocabulary_of(choice):
+        return [x.astype(np.int32, copy=False) for x in parts]
+    if isinstance(level, TaskLevel) and not level.scaled:
+        return [x.astype(np.float32, copy=False) for x in parts]
+    by_feature = parts[0].ndim == 3 and (level is None or choice.name == "npz")
+    return scaled(f'dataset "{choice.label or choice.name}": x', parts, preprocessing, by_feature=by_feature)
+
+
+def _values(where: str, parts: Sequence[np.ndarray], targets: str) -> list[np.ndarray]:
+    """Values to predict, [rows, k] float32, as `target_preprocessing` says."""
+    values = [y.reshape(len(y), -1) for y in parts]
+    if not np.ptp(values[0], axis=0).any():
+        raise DataError(f"{where}: y is the same in all {len(values[0])} training rows: there is nothing to predict.")
+    return [y.astype(np.float32) for y in values] if targets == "none" else scaled(f"{where}: y", values, targets)
 
 
 def kind_of(choice: Choice) -> DataKind:
@@ -111,14 +138,14 @@ def kind_of(choice: Choice) -> DataKind:
     Raises:
         DataError: the attribute is no kind, or the data cannot be loaded.
     """
-    return said_kind(choice) or load(choice, "standardize").kind
+    return said_kind(choice) or load(choice, "standardize", "none").kind
 
 
 def said_kind(choice: Choice) -> DataKind | None:
     """The kind that is known before the data are; None of a file, and of a function that does not say."""
     level = FACTORS["dataset"].level(choice.name)
     if isinstance(level, DatasetLevel):
-        return None if choice.name == "npz" else level.asks
+        return None if choice.name in LOCAL else level.asks
     said = getattr(resolve(choice.name), "kind", None)
     try:
         return None if said is None else DataKind(said)
@@ -155,6 +182,8 @@ def load_raw(choice: Choice) -> Arrays:
         raise DataError(f'dataset "{content_of(choice)}" has changed since its suite was read: run the suite again.')
     if choice.name == "npz":
         return read_npz(Path(str(choice.setting("path"))))
+    if choice.name in TABLES:
+        return _split(*read_table(choice))
     if level.keras_file:
         return _from_keras(choice.name, resolve(level.target))
     return _from_function(choice, resolve(level.target), level.shape)
@@ -166,7 +195,7 @@ def describe(choice: Choice) -> str:
     Raises:
         DataError: it cannot be loaded.
     """
-    data = load(choice, "standardize")
+    data = load(choice, "standardize", "none")
     level = FACTORS["dataset"].level(choice.name)
     place = choice.label
     if isinstance(level, DatasetLevel) and level.target:
@@ -174,9 +203,10 @@ def describe(choice: Choice) -> str:
         place = "drawn by its rule" if isinstance(level, TaskLevel) else place
     rows = f"{len(data.y_train)} training and {len(data.y_validation)} validation rows"
     labels = f"; {data.labels}" if data.labels else ""
-    asked = data.kind.replace("_", " ")
+    asked = f"{data.classes} {data.kind.replace('_', ' ')}"
+    asked = "a value" if data.kind is DataKind.VALUES and data.classes == 1 else asked
     sample = f"{data.shape[:-1]} tokens of {data.vocabulary}" if data.vocabulary else str(data.shape)
-    return f"{choice.label}: {rows} of {sample}, {data.classes} {asked}; {place}{labels}"
+    return f"{choice.label}: {rows} of {sample}, {asked}; {place}{labels}"
 
 
 def mnist1d() -> tuple[np.ndarray, np.ndarray]:
@@ -259,59 +289,24 @@ def _as_classes(y: np.ndarray, labels: Sequence[int]) -> np.ndarray:
     return np.array([place[label] for label in own.tolist()], np.int32)[inverse].reshape(y.shape)
 
 
-def _naming(labels: Sequence[int]) -> str:
+def _numbered(y_train: np.ndarray, y_validation: np.ndarray) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """The names of classes in their order, and of each row the number of its own."""
+    names, numbers = np.unique(np.concatenate([y_train, y_validation]), return_inverse=True)
+    return tuple(names.tolist()), numbers[: len(y_train)], numbers[len(y_train) :]
+
+
+def _naming(labels: Sequence[int | str]) -> str:
     """What stands for classes 0 to K - 1, where the labels are others."""
     first, last, top = labels[0], labels[-1], len(labels) - 1
+    if isinstance(first, str) or isinstance(last, str):
+        return f"its labels {_listed([printable(str(label)) for label in labels])} are taken as the classes 0 to {top}"
     if (first, last) == (0, top):
         return ""
     if last - first == top:
         return f"its labels {first} to {last} are taken as the classes 0 to {top}"
-    shown = [str(int(label)) for label in labels]
-    listed = ", ".join(shown if top < MOST_LABELS else [*shown[: MOST_LABELS - 1], "…", shown[-1]])
+    listed = _listed([str(int(label)) for label in labels])
     return f"its labels {listed} have gaps between them and are taken as the classes 0 to {top}"
 
 
-def _scaled(where: str, parts: Sequence[np.ndarray], *, unit_mean_square: bool, by_feature: bool) -> list[np.ndarray]:
-    """Each part [rows, features...] as float32, standardized by the first, in double precision block by block.
-
-    `by_feature`: sequences [rows, steps, features], each feature over rows and steps. The catalogue's own are
-    standardized step by step, as ever: their runs stay what they are.
-
-    Raises:
-        DataError: a number is too large for it.
-    """
-    train = parts[0]
-    axes, count = ((0, 1), len(train) * train.shape[1]) if by_feature else ((0,), len(train))
-    with np.errstate(all="ignore"):  # what overflows is refused below
-        mean = _sum(_blocks(train), axes) / count
-        std = np.sqrt(_sum((np.square(block - mean) for block in _blocks(train)), axes) / count)
-        low, high = (np.asarray(edge, np.float64) for edge in (train.min(axis=axes), train.max(axis=axes)))
-        # A feature that never varies may have a tiny std by rounding: dividing by it would make noise of it.
-        scale = np.where(high - low > 0, std, 1.0)
-        scaled = [np.empty(x.shape, np.float32) for x in parts]
-        fits = np.abs(scale).max() <= np.finfo(np.float32).max
-        for x, out in zip(parts, scaled, strict=True):
-            for start, block in zip(range(0, len(x), BLOCK_ROWS), _blocks(x), strict=True):
-                standard = (block - mean) / scale
-                fits = fits and np.abs(standard).max() <= np.finfo(np.float32).max
-                out[start : start + len(block)] = _unit_mean_square(standard) if unit_mean_square else standard
-    if not fits:
-        raise DataError(f"{where}: x holds numbers that are too large to be scaled.")
-    return scaled
-
-
-def _blocks(x: np.ndarray) -> Iterator[np.ndarray]:
-    """The rows of x in double precision, BLOCK_ROWS at a time."""
-    for start in range(0, len(x), BLOCK_ROWS):
-        yield x[start : start + BLOCK_ROWS].astype(np.float64)
-
-
-def _sum(blocks: Iterable[np.ndarray], axes: tuple[int, ...]) -> np.ndarray:
-    """The sum over these axes of all blocks, rows among them."""
-    return reduce(np.add, (block.sum(axis=axes) for block in blocks))
-
-
-def _unit_mean_square(x: np.ndarray) -> np.ndarray:
-    """Each row scaled to mean square 1; a row of zeros stays."""
-    root = np.sqrt(np.mean(np.square(x), axis=tuple(range(1, x.ndim)), keepdims=True))
-    return x / np.where(root > 0, root, 1.0)
+def _listed(words: Sequence[str]) -> str:
+    return ", ".join(words if len(words) <= MOST_LABELS else [*words[: MOST_LABELS - 1], "…", words[-1]])

@@ -40,7 +40,7 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
         DataError: it cannot be used; the message says why.
     """
     choice, batch_size, architectures, *levels = asked
-    data = load(choice, "standardize")
+    data = load(choice, "standardize", "none")
     check_batch(choice, batch_size, len(data.y_train))
     for name in architectures:
         check_sample(choice, data.shape, name)

@@ -56,7 +56,8 @@ class Training:
         structure = cohort.structure
         self.cohort = cohort
         self.steps, self.batch = (int(structure[name].value or 0) for name in ("steps", "batch_size"))
-        data = load(structure["dataset"], structure["preprocessing"].name)
+        scaling = (structure[name].name for name in ("preprocessing", "target_preprocessing"))
+        data = load(structure["dataset"], *scaling)
         check_batch(structure["dataset"], self.batch, len(data.y_train))
         objective = Objective.of(data, structure["loss"])
         network = build_network(structure, data.shape, objective.outputs)

@@ -48,7 +48,8 @@ from bench.factors.convolution import (
 from bench.factors.costs import LOOKED_STEPS, Costs
 from bench.factors.datasets import (
     DATASET,
-    PREPROCESSING,
+    LOCAL,
+    TABLES,
     TOKENS,
     DataKind,
     DatasetLevel,
@@ -91,6 +92,7 @@ from bench.factors.precision import (
     first_scale,
     number_bytes,
 )
+from bench.factors.preprocessing import PREPROCESSING, TARGET_PREPROCESSING
 from bench.factors.recurrence import (
     BACKWARD,
     CELL,
@@ -108,12 +110,12 @@ from bench.factors.schedules import SCHEDULE, WARMUP
 __all__ = [
     "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BFLOAT16", "BIAS", "DYNAMIC", "EMBEDDING", "FACTORS",
     "FEED_FORWARD_LAYER", "FEWEST", "FLOAT16", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IDLE", "IN_SPACE",
-    "IN_TIME", "KERNEL", "LOOKED_POSITIONS", "LOOKED_STEPS", "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN", "PROJECTIONS",
-    "RECURRENT_KERNEL", "RULES", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice", "Costs", "DataKind",
-    "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting", "TaskLevel", "a_kind",
-    "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level", "default_level",
-    "directions_of", "first_scale", "halves_before", "has_time", "held_of_token", "inner_tables", "is_causal",
-    "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks",
+    "IN_TIME", "KERNEL", "LOCAL", "LOOKED_POSITIONS", "LOOKED_STEPS", "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN",
+    "PROJECTIONS", "RECURRENT_KERNEL", "RULES", "TABLES", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice",
+    "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting",
+    "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level",
+    "default_level", "directions_of", "first_scale", "halves_before", "has_time", "held_of_token", "inner_tables",
+    "is_causal", "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks",
     "level_name", "misfit_in_space", "misfit_in_time", "misfit_of_channels", "misfit_of_heads", "misfit_of_pool",
     "misfit_of_targets", "misfit_of_tied", "misfit_of_z_loss", "moments", "number_bytes", "planned_groups",
     "planned_heads", "planned_moments", "planned_positions", "read_label", "sample_kind", "show", "sizes_of_layers",
@@ -123,9 +125,9 @@ __all__ = [
 FACTORS: dict[str, Factor] = {
     factor.name: factor
     for factor in (
-        DATASET, PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER, BIAS_INITIALIZER,
-        NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE, KERNEL_SIZE, PADDING,
-        DOWNSAMPLE, HEAD_POOL, *OF_TRANSFORMERS, LOSS, LABEL_SMOOTHING, CLIPPING, REGULARIZATION, DROPOUT, PRECISION,
-        OPTIMIZER, LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
+        DATASET, PREPROCESSING, TARGET_PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER,
+        BIAS_INITIALIZER, NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE,
+        KERNEL_SIZE, PADDING, DOWNSAMPLE, HEAD_POOL, *OF_TRANSFORMERS, LOSS, LABEL_SMOOTHING, CLIPPING,
+        REGULARIZATION, DROPOUT, PRECISION, OPTIMIZER, LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

@@ -100,10 +100,7 @@ def _choose_level(factor: Factor, name: str, given: dict[str, object]) -> Choice
     if factor.plugins and re.fullmatch(PLUGIN, name):
         return _plugin(name, given)
     if factor.level("npz") and re.search(r"/|\.\w+$", name):
-        raise SuiteError(
-            f"{show(name)} is not an .npz file, which a local dataset is: "
-            "np.savez(path, x_train=…, y_train=…, x_test=…, y_test=…) writes one."
-        )
+        raise SuiteError(_no_file(factor, name, given))
     hint = ' Or "module:name" from outside the project.' if factor.plugins else ""
     raise SuiteError(f"{show(name)} is not a level. {nearest(_as_word(name), _known(factor))}{hint}")
 
@@ -116,6 +113,19 @@ def _known(factor: Factor) -> list[str]:
 def _as_word(written: object) -> object:
     """What a level is called that a switch would mean: yes of true, no of false."""
     return {"true": "yes", "false": "no"}.get(str(written).lower(), written)
+
+
+def _no_file(factor: Factor, name: str, given: Mapping[str, object]) -> str:
+    """What is wrong with a path in the place of a dataset's level, and what would be right."""
+    kind = {"csv": "csv", "tsv": "csv", "txt": "csv", "parquet": "parquet", "pq": "parquet"}.get(name.split(".")[-1])
+    if kind is None or factor.level(kind) is None:
+        return (
+            f"{show(name)} is not a file that a local dataset is: .npz "
+            "(np.savez(path, x_train=…, y_train=…, x_test=…, y_test=…) writes one), .csv or .parquet."
+        )
+    target = given.get("target", "…")
+    table = {"level": kind, "path": name, "target": target} | ({"separator": "tab"} if name.endswith("tsv") else {})
+    return f"{show(name)} is a table of columns, of which one is the target. Write {show(table)}."
 
 
 def _resolve(level: Level, given: Mapping[str, object]) -> Choice:

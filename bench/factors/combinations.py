@@ -49,7 +49,7 @@ def _task_can_be_drawn(dataset: Choice) -> str:
 
 def _task_is_not_scaled(dataset: Choice, preprocessing: Choice) -> str:
     level = dataset_level(dataset)
-    if preprocessing.name == "standardize" or level is None:
+    if preprocessing.name in ("standardize", "none") or level is None:
         return ""
     if level.vocabulary:
         return "tokens are symbols and have no scale; standardize leaves them as they are."

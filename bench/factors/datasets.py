@@ -1,4 +1,4 @@
-"""Datasets and how their rows are scaled."""
+"""Datasets: what is known of each before it is read, and by what those that lie in files are known."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from bench.factors.topics import SYMBOLS, TOPICS, bigram_entropy, topics_digest
 MOST_NUMBERS = 2**28  # of a task's samples, of 4 bytes each: 1 GiB
 VALIDATION_ROWS = 1024  # of a task: one draw, the same whatever `rows` is
 LONGEST = 1000  # steps of a task's sequence
+LOCAL = ("npz", "csv", "parquet")  # datasets that are a file at the setting `path`
+TABLES = ("csv", "parquet")  # of these, those with columns that have names
 TOKENS = "tokens"  # the kind of a sample that is whole numbers standing for symbols, one a step
 
 
@@ -32,7 +34,7 @@ class DataKind(StrEnum):
 
     CLASSES = "classes"  # whole numbers, one a row
     CLASSES_EACH = "classes_each"  # whole numbers, several a row: at each step of a sequence
-    VALUES = "values"  # real numbers, one or several a row, left as they come
+    VALUES = "values"  # real numbers, one or several a row
 
 
 def sample_kind(shape: tuple[int, ...]) -> str:
@@ -190,8 +192,14 @@ _COPIED = {
 
 _SYMBOLS = Setting(16, "How many symbols there are.", minimum=2, maximum=256)
 
+_TABLE = {
+    "path": Setting("", "The file, relative to where the command runs."),
+    "target": Setting("", "The column to predict; all others are inputs."),
+    "kind": Setting("auto", "What the target holds; auto: as its entries say.", allowed=("auto", "classes", "values")),
+}
+
 DATASET = Factor(
-    "dataset", "The data that the networks classify.", Place.GRAPH, default="digits", plugins=True,
+    "dataset", "The data that the networks are trained on.", Place.GRAPH, default="digits", plugins=True,
     levels=(
         DatasetLevel(
             "digits", "Handwritten digits of 8 x 8 pixels, shipped with scikit-learn.", "Alpaydin & Kaynak 1998",
@@ -314,16 +322,12 @@ DATASET = Factor(
                 ),
             },
         ),
-    ),
-)  # fmt: skip
-
-PREPROCESSING = Factor(
-    "preprocessing", "How the inputs are scaled.", Place.GRAPH, default="standardize",
-    levels=(
-        Level("standardize", "Each feature to mean 0 and variance 1 over the training rows.", "LeCun et al. 1998"),
-        Level(
-            "unit_mean_square", "Standardized, then each row to mean square 1, as mean-field theory assumes.",
-            "Poole et al. 2016",
+        DatasetLevel(
+            "csv", "A local text file of columns, the first line their names, one of them the target.", "RFC 4180",
+            settings=_TABLE | {"separator": Setting(",", "What stands between two columns; tab: a tabulator.")},
+        ),
+        DatasetLevel(
+            "parquet", "A local Parquet file of columns, one of them the target.", "Apache Parquet", settings=_TABLE,
         ),
     ),
 )  # fmt: skip
@@ -331,7 +335,7 @@ PREPROCESSING = Factor(
 
 def content_of(choice: Choice) -> str:
     """Of data that may be others elsewhere, what they are read from: a file or a module; empty of the rest."""
-    if choice.name == "npz":
+    if choice.name in LOCAL:
         return str(choice.setting("path"))
     return TOPICS if choice.name == "text" else ""
 

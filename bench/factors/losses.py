@@ -5,7 +5,8 @@ from __future__ import annotations
 from bench.factors.base import Choice, Factor, Level, Number, Place, above_zero
 from bench.factors.datasets import DataKind
 
-OF_TARGETS = ("loss", "label_smoothing")  # factors with levels that must fit what a dataset asks for
+# Factors with levels that must fit what a dataset asks for.
+OF_TARGETS = ("loss", "label_smoothing", "target_preprocessing")
 _OF_CLASSES, _OF_VALUES = "categorical_crossentropy", ("mean_squared_error", "mean_absolute_error", "huber")
 
 LOSS = Factor(
@@ -34,6 +35,8 @@ def misfit_of_targets(factor: str, choice: Choice, kind: DataKind) -> str:
     values = kind is DataKind.VALUES
     if factor == "label_smoothing":
         return "the targets are values: there is no label to smooth." if values and choice.value else ""
+    if factor == "target_preprocessing":
+        return "" if values or choice.is_none else "the targets are classes: there is no value to scale."
     if values and choice.name == _OF_CLASSES:
         return f"the targets are values, which have no classes: {', '.join(_OF_VALUES)} are for them."
     if not values and choice.name in _OF_VALUES:

@@ -11,7 +11,7 @@ from math import ceil
 from pathlib import Path
 
 from bench.errors import DataError
-from bench.factors import FACTORS, Choice, choose, inner_tables
+from bench.factors import ABSENT, FACTORS, LOCAL, Choice, choose, inner_tables
 from bench.plan.costs import estimate_seconds, run_bytes, size
 from bench.plan.model import GRAPH_FACTORS, Cohort, Plan, Run
 from bench.suite import Cell, Suite
@@ -87,7 +87,7 @@ def _meaning(cell: Cell, seed: int) -> dict[str, object]:
 
 
 def _check_known(dataset: Choice, suite: Path) -> None:
-    if dataset.name == "npz" and not dataset.digest:
+    if dataset.name in LOCAL and not dataset.digest:
         path = Path(str(dataset.setting("path")))
         raise DataError(f'{suite}: dataset "{path}": there is no such file (looked in {path.absolute().parent}).')
 
@@ -104,7 +104,12 @@ def _slug(cell: Cell, factors: Iterable[str] = tuple(FACTORS)) -> str:
     say in it, so that a suite which grows renames no run.
     """
     said = [name for name in factors if name in _ALWAYS or cell[name].label != _DEFAULTS[name]]
-    words = [_SHORT.get(name, "") + _word(cell[name]) for name in said if not cell[name].is_none]
+    # What a factor's default is not without may still be left out of a run: no preprocessing.
+    words = [
+        f"no_{name}" if cell[name].is_none else _SHORT.get(name, "") + _word(cell[name])
+        for name in said
+        if not cell[name].is_none or _DEFAULTS[name] not in ABSENT
+    ]
     slug = "-".join(words)
     if len(slug) > _SLUG_LENGTH:
         # By whole words, for half a number is another number; a first word that is too long keeps its beginning.
@@ -114,7 +119,7 @@ def _slug(cell: Cell, factors: Iterable[str] = tuple(FACTORS)) -> str:
 
 
 def _word(choice: Choice) -> str:
-    if choice.name == "npz" and choice.digest:
+    if choice.name in LOCAL and choice.digest:
         return f"{choice.name}_{choice.digest[:8]}"
     return re.sub(r"[^A-Za-z0-9.]+", "_", choice.label).strip("_.")
 

@@ -101,7 +101,7 @@ def test_images_are_scaled_in_blocks_and_never_held_in_double_precision(monkeypa
     monkeypatch.setattr("bench.engine.datasets.load_raw", lambda _: (x, labels(1000), x[:100], labels(100)))
     scaled = []
     for rows in (1000, 64):
-        monkeypatch.setattr("bench.engine.datasets.BLOCK_ROWS", rows)
+        monkeypatch.setattr("bench.engine.preprocessing.BLOCK_ROWS", rows)
         scaled.append(load.__wrapped__(dataset("cifar10"), "standardize"))
     np.testing.assert_allclose(scaled[0].x_train, scaled[1].x_train, rtol=1e-6, atol=1e-7)
     tracemalloc.start()

@@ -19,8 +19,9 @@ LEVELS = [(factor, level) for factor in FACTORS.values() for level in factor.lev
 
 def test_order_of_factors_and_what_shares_a_graph() -> None:
     assert list(FACTORS) == [
-        "dataset", "preprocessing", "architecture", "depth", "width", "activation", "initializer", "bias_initializer",
-        "normalization", "skip", "cell", "recurrent_initializer", "gate_bias", "direction", "truncate",
+        "dataset", "preprocessing", "target_preprocessing", "architecture", "depth", "width", "activation",
+        "initializer", "bias_initializer", "normalization", "skip", "cell", "recurrent_initializer", "gate_bias",
+        "direction", "truncate",
         "kernel_size", "padding", "downsample", "head_pool", "heads", "feed_forward", "block", "sublayers", "query_key",
         "attention_gain", "logit_scale", "causal", "position", "embedding_initializer", "tied", "z_loss", "loss",
         "label_smoothing", "clipping", "regularization", "dropout", "precision", "optimizer", "learning_rate", "warmup",
@@ -74,6 +75,7 @@ def test_every_level_says_what_it_is_and_where_it_comes_from(factor: Factor, lev
          "group_normalization(groups=4, position=after)"),
         ("dataset", "data/mine.npz", "data/mine.npz"),
         ("dataset", {"level": "npz", "path": "data/mine.npz"}, "data/mine.npz"),
+        ("dataset", {"level": "csv", "path": "data/m.csv", "target": "y, m"}, 'csv(path=data/m.csv, target="y, m")'),
         ("activation", "mine.shapes:snake", "mine.shapes:snake"),
         ("activation", {"level": "mine:snake", "rate": 2.0, "odd": True}, "mine:snake(odd=true, rate=2)"),
     ],
@@ -164,7 +166,15 @@ def test_settings_and_numbers_are_resolved_and_have_their_own_type() -> None:
         ("initializer", "he_norml", '"module:name"'),
         ("activation", "ReLU", '"ReLU" is not a level. Did you mean "relu"? Known: '),
         ("activation", "LeakyReLU", 'Did you mean "leaky_relu"?'),
-        ("dataset", "data/m.csv", '"data/m.csv" is not an .npz file, which a local dataset is: np.savez('),
+        ("dataset", "data/m.csv", '"data/m.csv" is a table of columns, of which one is the target. '
+         'Write { level = "csv", path = "data/m.csv", target = "…" }.'),
+        ("dataset", "m.tsv", '{ level = "csv", path = "m.tsv", target = "…", separator = "tab" }'),
+        ("dataset", {"level": "m.parquet", "target": "price"},
+         '{ level = "parquet", path = "m.parquet", target = "price" }'),
+        ("dataset", "m.xlsx", '"m.xlsx" is not a file that a local dataset is: .npz (np.savez('),
+        ("dataset", {"level": "csv", "path": "m.csv"}, "csv needs its setting target: The column to predict"),
+        ("dataset", {"level": "csv", "path": "m.csv", "target": "y", "kind": "value"},
+         'kind of csv: "value" is not allowed. Did you mean "values"? Known: auto, classes, values.'),
         ("dataset", "mine.npy", "np.savez("),
         ("dataset", "minst", 'Did you mean "mnist"?'),
         ("initializer", "mine:", "is not a level"),

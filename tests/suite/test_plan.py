@@ -74,11 +74,22 @@ def test_a_local_dataset_is_known_by_its_content_wherever_it_lies(plan: PlanOf, 
 
     assert keys(b"one", "a.npz") == keys(b"one", "b.npz") == ["npz_7692c3ad-d4-relu-glorot_uniform-632cefff95"]
     assert keys(b"two", "a.npz") != keys(b"one", "a.npz")
+    (tmp_path / "a.csv").write_bytes(b"x,y\n1,2\n")
+    table = f'{{ level = "csv", path = "{tmp_path / "a.csv"}", target = "TARGET" }}'
+    x, y = (_keys(plan(f"[factors]\ndataset = [{table.replace('TARGET', name)}]\n")) for name in "xy")
+    assert x != y and x[0].startswith("csv_81bf9fa8-d4-relu-glorot_uniform-")
 
 
 def test_a_local_dataset_that_cannot_be_read_has_no_runs(plan: PlanOf, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"there is no such file .looked in {tmp_path}"):
         plan(f'[factors]\ndepth = [4]\n[fixed]\ndataset = "{tmp_path / "absent.npz"}"\n')
+    with pytest.raises(DataError, match=f"absent.csv.*there is no such file .looked in {tmp_path}"):
+        plan(f'[factors]\ndataset = [{{ level = "csv", path = "{tmp_path}/absent.csv", target = "y" }}]\n')
+
+
+def test_a_run_without_preprocessing_says_so(plan: PlanOf) -> None:
+    (none,) = _keys(plan('[factors]\npreprocessing = ["none"]\n'))
+    assert none.startswith("no_preprocessing-d4-relu-glorot_uniform-")
 
 
 def test_a_suite_that_grows_renames_no_run(plan: PlanOf) -> None:
