@@ -32,7 +32,7 @@ def read_table(choice: Choice) -> tuple[np.ndarray, np.ndarray]:
     where = f'dataset "{path}"'
     table = _read(path, where, choice)
     columns = [str(name) for name in table.columns]
-    table.columns = columns  # type: ignore[assignment]
+    table.columns = columns
     _check_columns(where, columns, target, choice)
     if not len(table):
         raise DataError(f"{where}: it has columns and no row.")
