@@ -7,7 +7,7 @@ RAY := $(VENV)/.installed-ray
 JAX := $(VENV)/.installed-jax
 CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 
-# A file's tests stay together, for they share what the file has made; tests/conftest.py puts long files first.
+# Tests that share what they have made stay together, file by file; tests/conftest.py puts long files first.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 MARKED := # of full-test, all unless given: MARKED="full or hypothesis" is what `make test` leaves out
 
@@ -77,14 +77,14 @@ quick-test: install ## Run the tests that need neither TensorFlow nor a browser 
 	$(PYTEST) $(QUICK) -m "not full and not slow"
 
 full-test: install $(RAY) ## Run all tests, the expensive ones too (in a browser if there is one: see make browser), each property on more examples
-	$(PYTEST) --hypothesis-profile ci -m "$(MARKED)"
+	$(PYTEST) --traced --hypothesis-profile ci -m "$(MARKED)"
 
 browser-test: install ## Run the tests of the report in a browser (see make browser)
 	$(PYTEST) $(IN_BROWSER) -m full -k "not 10000 and not twin"
 
 test-machines: install ## Run the engine's tests without and with oneDNN: no expected value may be a processor's
 	@for onednn in $(ONEDNN); do \
-	  echo "TF_ENABLE_ONEDNN_OPTS=$$onednn"; TF_ENABLE_ONEDNN_OPTS=$$onednn $(PYTEST) tests/engine || exit 1; \
+	  echo "TF_ENABLE_ONEDNN_OPTS=$$onednn"; TF_ENABLE_ONEDNN_OPTS=$$onednn $(PYTEST) --traced tests/engine || exit 1; \
 	done
 
 browser: ## Install chromium with apt-get, for the tests of the report in a browser

@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -36,13 +37,40 @@ settings.load_profile("dev")
 
 TESTS = Path(__file__).parent
 LONGEST_FIRST = (  # files, then folders
-    "engine/test_engine_parity.py", "engine/test_engine_runs.py", "engine/test_transformer.py",
-    "engine/test_recurrent.py", "report/test_odd_results.py", "results/test_properties_results.py",
-    "commands/test_cli.py", "report/test_claims_report.py", "engine/test_engine_truth.py", "executors/test_ray.py",
-    "engine/test_conv.py", "report/test_page.py", "report/test_report.py", "cases", "engine/test_precision.py",
-    "commands/test_interrupts.py", "extending", "engine", "benchmarks", "report", "commands", "executors", "analysis",
-    "suite", "theory", "results",
+    "report", "engine/test_engine_runs.py", "engine/test_engine_parity.py", "results/test_properties_results.py",
+    "commands/test_cli.py", "engine/test_engine_truth.py", "engine/test_transformer.py", "engine/test_conv.py",
+    "engine/test_recurrent.py", "executors/test_ray.py", "cases", "commands/test_merge.py",
+    "suite/test_claims_suite.py", "analysis/test_claims_verdicts.py", "commands/test_interrupts.py", "extending",
+    "engine", "benchmarks", "commands", "executors", "analysis", "suite", "theory", "results",
 )  # fmt: skip
+TOGETHER = ("tests/report/",)  # folders whose files share what they have made: pages
+FEW_STEPS = ("engine",)  # folders of tests that train networks for a few steps
+
+
+def pytest_addoption(parser: Any) -> None:
+    parser.addoption(
+        "--traced", action="store_true", help="train as workers do, in graphs, in tests of a few steps too"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Load the fixtures that all tests share, but not where others run the tests: it takes seconds."""
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        for name in ("tests.browser", "tests.inline"):
+            config.pluginmanager.import_plugin(name)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Keep a folder's files on one worker where they share pages, and else each file."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class InFolders(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return next((folder for folder in TOGETHER if file.startswith(folder)), file)
+
+    return InFolders(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -56,11 +84,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=rank)
 
 
+def is_eager(item: pytest.Item) -> bool:
+    """Whether what a test trains is computed step by step: to trace a graph takes longer than a few of its steps."""
+    few = item.path.relative_to(TESTS).parts[0] in FEW_STEPS
+    return few and not item.config.getoption("traced") and item.get_closest_marker("traced") is None
+
+
+def compute_eagerly(yes: bool) -> None:
+    """What is still traced, a layer's passes, is not optimized either."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(yes)
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": yes})
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if is_eager(item):
+        compute_eagerly(True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    if is_eager(item):
+        compute_eagerly(False)
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage seldom: what was imported stays, and each graph that is traced is a million small objects."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-pytest_plugins = ("tests.browser", "tests.inline")

@@ -11,7 +11,7 @@ import base64
 import gzip
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -99,8 +99,8 @@ def _scripts(explorers: Sequence[Explorer], figures: Sequence[Figure]) -> dict[s
         charts = json.dumps(specifications(explorer.data["factors"], explorer.data["unit"]), separators=(",", ":"))
         data = json.dumps(explorer.data, separators=(",", ":"), allow_nan=False)
         found |= {
-            "vega": packed(vega_script().encode()),
-            "table": packed(table_script().encode()),
+            "vega": _packed(vega_script),
+            "table": _packed(table_script),
             "table_style": packed(table_style().encode()),
             "explorer": _template("blobs.js") + _template("explorer.js"),
             "charts": charts.replace("<", "\\u003c"),
@@ -119,6 +119,12 @@ def csv(figure: Figure) -> str:
 def packed(data: bytes) -> str:
     """Gzip in base64, the same for the same bytes."""
     return base64.b64encode(gzip.compress(data, compresslevel=9, mtime=0)).decode("ascii")
+
+
+@cache
+def _packed(script: Callable[[], str]) -> str:
+    """A script of others, which is the same on every page."""
+    return packed(script().encode())
 
 
 @cache

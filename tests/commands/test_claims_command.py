@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.cohorts import claim_text, suite_text
-from tests.inline import bench
+from tests.inline import InlineExecutor, bench
 
 SUITE = suite_text("claiming", "Do deep networks learn?", 6, {"activation": "sigmoid", "steps": 20}, depth=[4, 40])
 RULE = "number = { learned = 0.5 }\nwhere = { depth = 40 }\n"
@@ -23,9 +23,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("claims")
     for name, claims in (("suite", SUPPORTED + REFUTED + OPEN), ("bare", ""), ("supported", SUPPORTED)):
         (place / f"{name}.toml").write_text(SUITE + claims, "utf-8")
-    for name in ("suite", "bare"):
-        made = bench("run", place / f"{name}.toml", "--dry", "--no-report", "--out", place / name)
-        assert made.returncode == 0, made.stderr
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr("bench.commands.run.open_executor", lambda *_: InlineExecutor())
+        for name in ("suite", "bare"):
+            made = bench("run", place / f"{name}.toml", "--dry", "--no-report", "--out", place / name)
+            assert made.returncode == 0, made.stderr
     return place
 
 

@@ -21,9 +21,12 @@ FIXED = {
     "batch_size": 16, "steps": STEPS,
 }  # fmt: skip
 CASES = [
-    'padding = ["circular"]\nskip = ["residual"]\ndepth = [6]\ndownsample = [{ level = "stride", every = 4 }]\n'
-    'normalization = ["batch_normalization"]\n'
-    'regularization = ["none", { level = "max_norm", limit = 0.9 }]',
+    pytest.param(
+        'padding = ["circular"]\nskip = ["residual"]\ndepth = [6]\ndownsample = [{ level = "stride", every = 4 }]\n'
+        'normalization = ["batch_normalization"]\n'
+        'regularization = ["none", { level = "max_norm", limit = 0.9 }]',
+        marks=pytest.mark.traced,
+    ),
     *(
         pytest.param(each, marks=pytest.mark.full)
         for each in (

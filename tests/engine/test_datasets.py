@@ -24,6 +24,7 @@ from bench.engine.datasets import Dataset, describe, keras_path, kind_of, load, 
 from bench.engine.fitting import try_dataset
 from bench.errors import DataError
 from bench.factors import FACTORS, Choice, DatasetLevel, TaskLevel, choose, content_digest, read_label
+from tests.inline import bench as typed
 
 ROOT = Path(__file__).parents[2]
 OFFLINE = {  # training rows, validation rows, one sample, classes; the digest of what is standardized: it never changes
@@ -219,12 +220,13 @@ def bench(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ | closed, check=False)
 
 
-def test_the_command_finds_under_keras_home_what_is_there_and_names_what_is_not(tmp_path: Path) -> None:
-    write_fashion(tmp_path / "datasets" / "fashion-mnist")
-    done = bench(tmp_path, "data", "fashion_mnist", "mnist")
+@pytest.mark.usefixtures("inline")
+def test_the_command_finds_under_keras_home_what_is_there_and_names_what_is_not(keras_home: Path) -> None:
+    write_fashion(keras_home / "datasets" / "fashion-mnist")
+    done = typed("data", "fashion_mnist", "mnist")
     assert done.returncode == 2
-    assert f"30 training and 20 validation rows of (28, 28, 1), 10 classes; {tmp_path}" in done.stdout
-    assert str(tmp_path / "datasets" / "mnist.npz") in done.stderr and "`bench data mnist`" in done.stderr
+    assert f"30 training and 20 validation rows of (28, 28, 1), 10 classes; {keras_home}" in done.stdout
+    assert str(keras_home / "datasets" / "mnist.npz") in done.stderr and "`bench data mnist`" in done.stderr
 
 
 @pytest.mark.full

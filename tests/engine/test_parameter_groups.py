@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,14 +59,6 @@ def told(name: str, tensors: list[Any], variables: list[Any], layers: list[int])
         for gate, part in zip(gates, np.split(value, len(gates), axis=-1) if gates else (), strict=True):
             found.setdefault((layer, gate), []).append(part.ravel())
     return {place: np.concatenate(parts) for place, parts in found.items()}
-
-
-@pytest.fixture(autouse=True)
-def eager() -> Iterator[None]:
-    """Three steps are taken sooner than they are traced."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.mark.parametrize("name", ["mlp", "lstm", pytest.param("gru", marks=pytest.mark.full)])

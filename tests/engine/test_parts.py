@@ -17,9 +17,10 @@ from tests.cohorts import EVALUATED, cohorts
 from tests.inline import InlineExecutor
 
 FACTORS = 'clipping = ["value", "global_norm"]'
-FIXED = 'depth = 5\nwidth = 24\nsteps = 8\noptimizer = "adam"'
+FIXED = 'depth = 3\nwidth = 24\nsteps = 8\noptimizer = "adam"'
 
 
+@pytest.mark.traced
 @pytest.mark.parametrize(
     ("normalization", "kind"),
     [("none", InlineExecutor), pytest.param("batch_normalization", lambda: LocalExecutor(2), marks=pytest.mark.full)],
@@ -37,7 +38,7 @@ def test_a_cohort_that_failed_in_one_run_holds_all_others_bit_for_bit(
     gone = [run.run_id for outcome in lost for run in outcome.cohort.runs]
     kept = [dict(outcome.answer.value) for outcome in outcomes if outcome not in lost]
     joined, whole = without(join(planned, kept), gone), without(undisturbed, gone)
-    assert joined["gradient_norms"].num_rows == 3 * 8 * 6
+    assert joined["gradient_norms"].num_rows == 3 * 8 * 4
     for table in whole.keys() - {"timings"}:
         pd.testing.assert_frame_equal(joined[table].to_pandas(), whole[table].to_pandas(), check_exact=True)
     assert joined["timings"]["runs"].to_pylist() == [3]

@@ -40,8 +40,8 @@ FIXED = '{ level = "mixed_float16", loss_scale = "fixed", initial_scale = 1024 }
 NONE = '{ level = "mixed_float16", loss_scale = "none" }'
 BATCH = 'normalization = ["batch_normalization"]\nclipping = ["none", { level = "global_norm", threshold = 0.1 }]'
 CASES = [
-    (DENSE, f'precision = [{DYNAMIC}]\noptimizer = ["adam"]\nskip = [{{ level = "residual", layers = 1 }}]\n'
-            'normalization = ["layer_normalization"]'),
+    pytest.param(DENSE, f'precision = [{DYNAMIC}]\noptimizer = ["adam"]\nnormalization = ["layer_normalization"]\n'
+                        'skip = [{ level = "residual", layers = 1 }]', marks=pytest.mark.traced),
     (RECURRENT, f'precision = [{DYNAMIC}]\ncell = ["simple"]\noptimizer = ["adam"]'),
     *(
         pytest.param(*case, marks=pytest.mark.full)

@@ -47,8 +47,9 @@ learning_rate = 0.05
 STARTS = '[{ level = "orthogonal", gain = 1.2 }, { level = "identity", gain = 0.9 }, "glorot_uniform"]'
 CASES = [
     f'cell = ["simple"]\ndepth = [2]\noptimizer = ["adam"]\nrecurrent_initializer = {STARTS}',
-    'cell = ["lstm"]\ndepth = [1]\ngate_bias = [{ level = "chrono", t_max = 6 }]\n'
-    'optimizer = ["momentum"]\ntruncate = ["none", { level = "bptt", steps = 3 }]',
+    pytest.param('cell = ["lstm"]\ndepth = [1]\ngate_bias = [{ level = "chrono", t_max = 6 }]\n'
+                 'optimizer = ["momentum"]\ntruncate = ["none", { level = "bptt", steps = 3 }]',
+                 marks=pytest.mark.traced),
     'cell = ["simple"]\ndepth = [1]\nactivation = ["softplus"]\nrecurrent_initializer = ["he_normal"]\n'
     'dataset = [{ level = "text", length = 5, rows = 200 }]',
     'cell = ["gru"]\ndepth = [1]\nnormalization = ["layer_normalization"]\noptimizer = ["adam"]\n'
@@ -72,7 +73,7 @@ CASES = [
             'regularization = ["none", { level = "l2", strength = 0.01 }]',
         )
     ),
-]
+]  # fmt: skip
 
 
 def cohort_of(factors: str) -> Cohort:

@@ -346,6 +346,7 @@ steps = {steps}
 """
 
 
+@pytest.mark.traced  # hundreds of steps
 @pytest.mark.parametrize(
     ("written", "steps"),
     [('{ level = "adding", length = 5 }', 300), pytest.param('"recall"', 100, marks=pytest.mark.full),

@@ -23,12 +23,13 @@ COPY = '{ level = "copy_memory", delay = 3, items = 2, symbols = 2, rows = 100 }
 CASES = [
     f'cell = ["simple"]\ndepth = [2]\ndataset = [{RECALL}]\n'
     'recurrent_initializer = [{ level = "identity", gain = 2.0 }]',
-    f'cell = ["simple"]\ndepth = [1]\ndataset = [{COPY}]\nactivation = ["softplus"]',
     f'cell = ["lstm"]\ndepth = [2]\ndataset = [{RECALL}]\n'
     'gate_bias = ["unit_forget", { level = "remember", value = 4.0 }]',
     f'cell = ["gru"]\ndepth = [2]\ndataset = [{RECALL}]\ndirection = ["bidirectional"]',
     f'cell = ["gru"]\ndepth = [1]\ndataset = [{COPY}]\nbias_initializer = [{{ level = "normal", stddev = 2.0 }}]',
-]
+    pytest.param(f'cell = ["simple"]\ndepth = [1]\ndataset = [{COPY}]\nactivation = ["softplus"]',
+                 marks=pytest.mark.full, id="softplus"),
+]  # fmt: skip
 CELLS = {
     "simple": (keras.layers.SimpleRNNCell, 1, None), "lstm": (keras.layers.LSTMCell, 4, 1),
     "gru": (keras.layers.GRUCell, 3, 0),

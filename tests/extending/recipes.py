@@ -20,8 +20,10 @@ WRITTEN = """
 import json
 from bench.engine.dry import train_cohort
 from bench.plan import make_plan
-from bench.report import dump_report, write_report
-from bench.results import Manifest, Results
+from bench.report import PAGE
+from bench.report.page import build_page
+from bench.report.render import render
+from bench.results import Manifest, Results, read_manifest, read_tables
 from bench.suite import load_suite
 from pathlib import Path
 suite, folder = load_suite(Path("s.toml")), Path("results")
@@ -29,8 +31,9 @@ plan = make_plan(suite)
 for cohort in plan.cohorts:
     Results(folder).write(cohort.key, train_cohort(cohort))
 Results(folder).write_manifest(Manifest.of(suite, plan, dry=True))
-write_report(folder)
-print(json.dumps(dump_report(folder)))
+page = build_page(read_tables(folder), read_manifest(folder))
+(folder / PAGE).write_text(render(page), "utf-8")
+print(json.dumps(page.as_data()))
 """
 TYPED = """
 import sys

@@ -123,6 +123,6 @@ def test_values_are_judged_by_their_loss() -> None:
     made = altered(SMALL)
     runs = made.tables["runs"].assign(naive_accuracy=np.nan, naive_loss=1.0)
     evaluations = made.tables["evaluations"].assign(accuracy=np.nan, loss=0.2)
-    first = page_of(altered(SMALL, runs=runs, evaluations=evaluations))["answer"].of(First)[0]
+    first = page_of(altered(SMALL, runs=runs, evaluations=evaluations), ())["answer"].of(First)[0]
     assert "validation loss of 0.3, 0.1 above the best cell (0.2)" in first.trained[0]
     assert first.map_title.startswith("Largest loss")

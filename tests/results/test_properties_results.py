@@ -131,7 +131,7 @@ def alter(data: st.DataObject, folder: Path) -> None:
             pq.write_table(data.draw(altered_table(table)), path)
 
 
-@examples(75, few=8)
+@examples(75, few=5)
 @given(data=st.data())
 def test_altered_tables_are_shown_and_merged_or_refused(sound: Path, data: st.DataObject) -> None:
     with copied(sound) as folder:

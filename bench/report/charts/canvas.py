@@ -17,6 +17,7 @@ from html import escape
 import matplotlib as mpl
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#010203", "#040506", "#070809"
@@ -94,7 +95,8 @@ def broken(label: str, room: int = 20, most: int = 3) -> str:
 def finish(figure: Figure, text: str) -> Drawing:
     """The figure as an inline SVG with `text` as its alternative."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    # As `savefig`, which would draw everything once more before to know a box that nobody asks for.
+    FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
