@@ -3,12 +3,13 @@
 Run as `python -m benchmarks.memory`: 120 tiny structures in one worker that is never recycled. Prints a row for each
 tenth structure. `python -m benchmarks.memory recurrent`: a worker for each of 36 recurrent cohorts, its peak beside the
 plan's estimate; more words, such as `lstm 1000`, choose the rows that hold them. `transformer` does it of 8 cohorts of
-transformers. Needs /proc.
+transformers, `conv` of convolutions and `half` of cohorts in half precision. Needs /proc.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 import time
@@ -86,6 +87,44 @@ TRANSFORMERS = (
     (25, "pre_norm", 16, 32, 4, 48, "reverse"), (4, "pre_norm", 32, 32, 4, 64, "text"),
     (8, "deepnorm", 64, 128, 4, 4, "text"), (1, "no_norm", 16, 16, 2, 128, "sort"),
 )  # fmt: skip
+# What `conv` and `half` measure: a name, and what a cohort's suite fixes, records and repeats.
+PLAIN = """
+[suite]
+name = "memory"
+question = "How much does a worker hold at most?"
+replicates = {runs}
+
+[factors]
+learning_rate = [0.001]
+
+[fixed]
+{fixed}
+steps = 3
+optimizer = "adam"
+
+[record]
+{record}
+"""
+POSITIONS, HEADS = "positions = { log_spaced = 2 }", "attention = { log_spaced = 2 }"
+RESIDUAL = 'skip = "residual"\nnormalization = "batch_normalization"'
+MNIST_1D, FLOAT16, BFLOAT16 = 'dataset = "mnist1d"', 'precision = "mixed_float16"', 'precision = "mixed_bfloat16"'
+TOKENS = 'dataset = { level = "reverse", length = 32, rows = 1000 }'
+# The architecture, depth, width, batch and runs, what else is fixed, and what is recorded beside the defaults.
+OTHERS = {
+    "conv": (
+        ("conv", 17, 8, 64, 48, "", ""), ("conv", 9, 16, 128, 24, RESIDUAL, ""),
+        ("conv", 33, 16, 64, 16, RESIDUAL, POSITIONS), ("conv", 9, 16, 64, 48, MNIST_1D, ""),
+        ("conv", 33, 8, 128, 24, MNIST_1D, ""),
+        ("conv", 9, 32, 32, 32, f"{MNIST_1D}\n{RESIDUAL}", POSITIONS), ("conv", 5, 64, 32, 16, "", ""),
+    ),
+    "half": (
+        ("mlp", 32, 128, 256, 40, FLOAT16, ""), ("mlp", 32, 128, 256, 40, BFLOAT16, ""),
+        ("mlp", 16, 512, 16, 10, FLOAT16, ""), ("mlp", 24, 64, 512, 40, f"{FLOAT16}\n{RESIDUAL}", ""),
+        ("conv", 9, 16, 128, 24, f"{FLOAT16}\n{RESIDUAL}", POSITIONS), ("conv", 5, 64, 32, 16, FLOAT16, ""),
+        ("transformer", 4, 32, 16, 24, f"{FLOAT16}\n{TOKENS}", HEADS),
+        ("transformer", 4, 128, 8, 8, f"{BFLOAT16}\n{TOKENS}", HEADS), ("transformer", 8, 64, 16, 16, TOKENS, HEADS),
+    ),
+}  # fmt: skip
 DATA = {"last": '"recall", length = {length}', "each": '"copy_memory", items = 10, delay = {delay}'}
 ARRAYS_MIB = 500  # that a cohort is estimated to take
 
@@ -96,6 +135,8 @@ def main(words: list[str]) -> None:
         _estimates(words[1:])
     elif words and words[0] == "transformer":
         _of_transformers(words[1:])
+    elif words and words[0] in OTHERS:
+        _of_others(words[0], words[1:])
     else:
         _growth()
 
@@ -128,6 +169,22 @@ def _of_transformers(words: list[str]) -> None:
             continue
         sizes = {"blocks": blocks, "length": length, "width": width, "heads": heads, "runs": runs}
         (cohort, *_) = _cohorts(TRANSFORMER.format(block=block, data=data, **sizes))
+        estimate, peak = estimate_memory(cohort) / 2**20, _peak(cohort) / 2**20
+        print(f"{said} {estimate:.0f} | {peak:.0f} | {estimate / peak:.2f} |", flush=True)
+
+
+def _of_others(name: str, words: list[str]) -> None:
+    """Print estimate and peak of cohorts of `OTHERS`."""
+    print("| network | depth | width | batch | runs | more | estimate, MiB | peak, MiB | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for network, depth, width, batch, runs, more, record in OTHERS[name]:
+        levels = " ".join([*re.findall(r'"(\w+)"', more), *record.split()[:1]]) or "–"
+        sizes = {"architecture": f'"{network}"', "depth": depth, "width": width, "batch_size": batch}
+        fixed = "\n".join([*(f"{key} = {value}" for key, value in sizes.items()), more])
+        (cohort, *_) = _cohorts(PLAIN.format(runs=runs, fixed=fixed, record=record))
+        said = f"| {network} | {depth} | {width} | {batch} | {len(cohort.runs)} | {levels} |"
+        if not all(f" {word} " in said for word in words):
+            continue
         estimate, peak = estimate_memory(cohort) / 2**20, _peak(cohort) / 2**20
         print(f"{said} {estimate:.0f} | {peak:.0f} | {estimate / peak:.2f} |", flush=True)
 

@@ -15,10 +15,11 @@ from bench.factors.datasets import DATASET, TOKENS, DataKind, DatasetLevel, a_ki
 from bench.factors.recurrence import GATES, directions_of
 
 ACTIVATION_FLOATS = 8  # per unit of a dense layer, kept for the backward pass
+HELD_FLOATS = 3  # the same as measured, of a convolution too
 FLOPS_PER_WEIGHT = 6  # of a dense layer: two forward, four backward
 GATE_FLOATS, STATE_FLOATS = 3, 1  # per unit and time step of a recurrent layer: of each gate, and beside them
 ANSWER_FLOATS = 3  # where the head reads every state
-LOOKED_FILTER_FLOATS = 12  # per filter and position of the convolution whose activations are looked at
+LOOKED_FILTER_FLOATS = 10  # per filter and position of the convolution whose activations are looked at
 LOOKED_GATE_FLOATS, LOOKED_STATE_FLOATS = 2, 1  # the same of the layer whose activations are looked at
 
 # How much of recurrent and convolutional networks is held at a time beside training steps, whatever the length.
@@ -31,7 +32,10 @@ def dense_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs
     """Of fully connected layers of equal width, with samples of a shape and a head of so many units."""
     depth, width = (int(structure[name].value or 0) for name in ("depth", "width"))
     weights = width * (prod(shape) + width * (depth - 1) + outputs)
-    return Costs(weights, ACTIVATION_FLOATS * width * depth, FLOPS_PER_WEIGHT * weights, depth)
+    units = width * depth
+    return Costs(
+        weights, ACTIVATION_FLOATS * units, FLOPS_PER_WEIGHT * weights, depth, held=HELD_FLOATS * units,
+    )  # fmt: skip
 
 
 def recurrent_costs(structure: Mapping[str, Choice], shape: tuple[int, ...], outputs: int) -> Costs:
@@ -63,7 +67,7 @@ def convolutional_costs(structure: Mapping[str, Choice], shape: tuple[int, ...],
     return Costs(
         sum(kernels) + head, ACTIVATION_FLOATS * units, flops, depth,
         looked=LOOKED_FILTER_FLOATS * width * max(positions[0], LOOKED_POSITIONS),
-        evaluated=width * positions[0], units=units, convolves=True,
+        evaluated=width * positions[0], units=units, convolves=True, held=HELD_FLOATS * units,
     )  # fmt: skip
 
 

@@ -21,6 +21,7 @@ class Costs:
         evaluated: numbers of a sample's pre-activations over time, where evaluations take few samples at a time.
         units: numbers of a sample that elementwise work goes over, where they are not the width of each layer.
         convolves: whether runs take each layer one after the other.
+        held: of `activations` what was measured, where cohorts have always been split by a larger number.
     """
 
     weights: int
@@ -32,3 +33,4 @@ class Costs:
     evaluated: int = 0
     units: int = 0
     convolves: bool = False
+    held: int = 0

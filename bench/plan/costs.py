@@ -159,7 +159,7 @@ DATA_COPIES = 3  # of a dataset: as drawn, as numpy holds it and as TensorFlow d
 EVALUATION_COPIES = 3  # of pre-activations over time
 ANSWER_BYTES = 11  # of each sample and step that is evaluated: the answer, whether it is right, and copies
 WEIGHT_COPIES = 4  # weights, gradients and up to two optimizer slots
-HALF_COPIES = 4  # in half precision: weights rounded, and what a skipped step restores
+HALF_COPIES = 1  # in half precision: weights rounded
 FLOAT_BYTES = 4
 # Of a dataset that only the data can describe: taken as large as an MNIST image.
 UNKNOWN_SIZES: Sizes = ((28, 28), 10)
@@ -281,7 +281,7 @@ def estimate_memory(cohort: Cohort) -> int:
     if level is not None and level.vocabulary:
         numbers *= 2  # a target a step is as much as a token a step
     looks = bool(cohort.schedules.get("activations"))
-    arrays = ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure, cohort.costs, looks=looks)
+    arrays = ARRAYS_FACTOR * len(cohort.runs) * run_bytes(cohort.structure, cohort.costs, looks=looks, held=True)
     return WORKER_BYTES + max(arrays, _evaluated_bytes(cohort)) + DATA_COPIES * FLOAT_BYTES * numbers
 
 
@@ -308,15 +308,17 @@ def estimate_bytes(cohort: Cohort) -> int:
     return COHORT_FILE_BYTES + sum(ROW_BYTES[table] * rows for table, rows in estimate_rows(cohort).items())
 
 
-def run_bytes(structure: Cell, costs: Costs | None = None, *, looks: bool = True) -> int:
+def run_bytes(structure: Cell, costs: Costs | None = None, *, looks: bool = True, held: bool = False) -> int:
     """Bytes of a run's weights, and of what the backward pass or a look at activations needs.
 
     Args:
         costs: as a `Cohort` has them.
         looks: whether activations are looked at.
+        held: whether it is what was measured; otherwise what cohorts are split by, which must never change.
     """
     costs = costs or _costs(structure)
-    step, looked = size(structure, "batch_size") * costs.activations, costs.looked if looks else 0
+    activations = costs.held if held and costs.held else costs.activations
+    step, looked = size(structure, "batch_size") * activations, costs.looked if looks else 0
     precision = structure["precision"]
     copies = WEIGHT_COPIES + (0 if precision.is_none else HALF_COPIES)
     return FLOAT_BYTES * copies * costs.weights + max(number_bytes(precision) * step, FLOAT_BYTES * looked)

@@ -236,6 +236,23 @@ def test_recurrent_memory_is_that_of_a_step_or_of_a_look(plan: PlanOf, batch: in
     assert planning.estimate_memory(one) == 800 * 2**20 + held + data
 
 
+@pytest.mark.parametrize(
+    ("fixed", "weights", "copies", "of_sample"),
+    [
+        ("depth = 3", 32 * (64 + 2 * 32 + 10), 4, 4 * 3 * 32 * 3),
+        ('depth = 3\nprecision = "mixed_float16"', 32 * (64 + 2 * 32 + 10), 5, 2 * 3 * 32 * 3),
+        ('depth = 3\narchitecture = "conv"', 9 * 32 * (1 + 2 * 32) + 320, 4, 4 * 3 * 64 * 32 * 3),
+    ],
+)
+def test_memory_is_of_the_units_that_were_measured_to_be_held(
+    plan: PlanOf, fixed: str, weights: int, copies: int, of_sample: int
+) -> None:
+    (one,) = plan(f"{ONE}[fixed]\n{fixed}\nwidth = 32\nbatch_size = 512\n", replicates=8).cohorts
+    held = 2 * 8 * (4 * copies * weights + 512 * of_sample)
+    data = 3 * 4 * 1438 * 64
+    assert planning.estimate_memory(one) == 800 * 2**20 + held + data
+
+
 def test_evaluations_of_long_sequences_are_counted(plan: PlanOf) -> None:
     fixed = 'architecture = "recurrent"\ncell = "gru"\nwidth = 16\ndepth = 1\nbatch_size = 2\n'
     body = f'{ONE}[fixed]\n{fixed}dataset = {{ level = "recall", length = 1000 }}\n[record]\nactivations = "never"\n'
