@@ -50,6 +50,7 @@ DRILLS = (
             ("driver", "as the first, networks of which some are lost", processes.kill_driver, 3),
             ("worker", "as the second, the same networks", processes.kill_worker, 2),
             ("one", "the same networks again, in one worker", processes.one_worker, 1),
+            ("ray", "the same networks again, on Ray's workers", processes.over_ray, 1),
             ("poison", "lost runs beside sound ones, and apart", poison.neighbours, 1),
         )
     ),
@@ -70,7 +71,7 @@ def main(wanted: list[str]) -> int:
             began = time.monotonic()
             try:
                 losses, lost = _carry_out(drill, scenes[drill.networks])
-            except PermissionError as error:
+            except (ImportError, PermissionError) as error:
                 losses, lost = [], f"not done: {error}"
             worst = max(worst, int(any(losses)))
             seconds = time.monotonic() - began

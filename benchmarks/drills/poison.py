@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.drills.processes import Losses
-from benchmarks.drills.scene import CALM, POISON, Scene
+from benchmarks.drills.scene import POISON, Scene
 
 Tables = dict[str, pd.DataFrame]
 
 
 def neighbours(scene: Scene, out: Path, times: int) -> Losses:
     """Sound runs beside lost ones and beside calm ones; then the lost ones alone, and the others later."""
-    calm = Scene(out.with_name(f"{out.name}-calm"), trained=True, text=scene.text.replace(POISON, CALM)).prepare()
+    calm = scene.calm(out.with_name(f"{out.name}-calm"))
     driver = scene.start(out, "--only", f"learning_rate == {POISON}")
     said = driver.communicate()[1]
     apart = f"exit code {driver.returncode}: {said[-300:]}" if driver.returncode else scene.lost(out)
@@ -40,8 +40,12 @@ def _equal(one: pd.DataFrame, other: pd.DataFrame, kept: set[str]) -> bool:
 
 
 def _located(tables: Tables) -> str:
-    """Which runs are lost without a place where that happened, or have one and are not lost."""
-    events = tables["divergence_events"]
-    found = events.loc[~events["kind"].isin(["loss_limit", "skipped_step"]), "run_id"]
-    lost = tables["runs"].loc[tables["runs"]["status"] == "diverged", "run_id"]
-    return "" if len(lost) and sorted(found) == sorted(lost) else f"{len(lost)} lost runs, {len(found)} places"
+    """Which runs are lost without a place where that happened, or have one and are not lost, or at another step."""
+    events, runs = tables["divergence_events"], tables["runs"]
+    found = events[~events["kind"].isin(["loss_limit", "skipped_step"])].set_index("run_id")["step"].sort_index()
+    lost = runs[runs["status"] == "diverged"].set_index("run_id")["steps_completed"].sort_index()
+    return (
+        ""
+        if len(lost) and found.to_dict() == lost.to_dict() and found.index.is_unique
+        else f"{len(lost)} lost runs, {len(found)} places"
+    )

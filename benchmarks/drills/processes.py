@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.drills.scene import Scene, has_ended, workers
@@ -72,6 +73,19 @@ def interrupt(scene: Scene, out: Path, times: int) -> Losses:
 def one_worker(scene: Scene, out: Path, times: int) -> Losses:
     """Run again with one worker: the tables are those that two made."""
     driver = scene.start(out, "--workers", "1")
+    said = driver.communicate()[1]
+    return [f"exit code {driver.returncode}: {said[-300:]}" if driver.returncode else scene.differs(out)]
+
+
+def over_ray(scene: Scene, out: Path, times: int) -> Losses:
+    """Run again on Ray's workers: the tables are those of this machine's own.
+
+    Raises:
+        ImportError: Ray is not installed.
+    """
+    if find_spec("ray") is None:
+        raise ImportError("Ray is not installed: make test installs it")
+    driver = scene.start(out, "--executor", "ray")
     said = driver.communicate()[1]
     return [f"exit code {driver.returncode}: {said[-300:]}" if driver.returncode else scene.differs(out)]
 
