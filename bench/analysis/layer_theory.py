@@ -3,12 +3,14 @@
 The theory reads a run's levels; where it begins is measured. Of a convolutional network that is the first layer's mean
 square, from which the inputs' follows, the median over the runs of a dataset; with the table `positions` its image,
 the mean over the runs of a setting. Of a transformer it is the stream behind the first sub-layer (of b2t behind the
-first block), its mean square and the cosine of two tokens, the mean over the runs of a setting. What is compared comes
-later: every other layer. Runs that are alike in what theory reads are one setting.
+first block), its mean square and the cosine of two tokens, the mean over the runs of a setting; how many tokens one's
+own data have is told by the table `attention`. What is compared comes later: every other layer. Runs that are alike in
+what theory reads are one setting.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -323,7 +325,8 @@ def _convolution(network: ConvNetwork, start: float, image: Array | None) -> _To
 
 
 def _of_transformers(tables: Tables, runs: pd.DataFrame) -> dict[int, _Told]:
-    described = _described(runs, transformer_of)
+    lengths = _lengths(_at_start(tables, "attention"))
+    described = _described(runs, lambda levels: transformer_of(levels, _length(levels, lengths)))
     looks = _at_start(tables, "activations").assign(run_id=lambda each: each["run_id"].astype(str))
     told = {}
     for setting, own in runs.groupby("setting"):
@@ -335,6 +338,23 @@ def _of_transformers(tables: Tables, runs: pd.DataFrame) -> dict[int, _Told]:
         seen = looks[looks["run_id"].isin(own["run_id"].astype(str)) & (looks["layer_index"] == first - 1)]
         told[int(str(setting))] = _transformer(network, first, seen)
     return told
+
+
+def _lengths(heads: pd.DataFrame) -> dict[str, int]:
+    """By run the number of tokens whose logarithm an entropy is a share of, where each sees every other."""
+    known = heads[heads["entropy_share"] > 0.0] if len(heads) else heads
+    if known.empty:
+        return {}
+    sums = known.groupby(known["run_id"].astype(str))[["entropy", "entropy_share"]].sum()
+    logarithms = sums["entropy"] / sums["entropy_share"]
+    return {str(run): round(math.exp(float(each))) for run, each in logarithms.items()}
+
+
+def _length(levels: Mapping[str, object], lengths: Mapping[str, int]) -> int | None:
+    """Tokens of a sample of one's own data, as heads tell it; None where the dataset does, or nothing does."""
+    data = dataset_level(read_label(FACTORS["dataset"], levels["dataset"]))
+    told = (data is not None and data.steps) or str(levels.get("causal")) == "yes"
+    return None if told else lengths.get(str(levels["run_id"]))
 
 
 def _transformer(network: Transformer, first: int, seen: pd.DataFrame) -> _Told:

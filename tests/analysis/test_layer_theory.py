@@ -25,6 +25,8 @@ STREAM = BASE | {
     "logit_scale": "inverse_root", "causal": "by_task", "position": "learned", "embedding_initializer": "keras_uniform",
 }  # fmt: skip
 
+OWN = {"dataset": "own.npz"}  # as which it is not known how many tokens a sample has
+
 
 def tables_of(*runs: Mapping[str, object]) -> dict[str, pd.DataFrame]:
     """Runs in whose tables every layer is as theory says, of inputs of mean square 0.5."""
@@ -53,7 +55,9 @@ def tables_of(*runs: Mapping[str, object]) -> dict[str, pd.DataFrame]:
         "runs": pd.DataFrame(named),
         "gradient_norms": pd.DataFrame(norms, columns=[*at, "layer_name", "weight_count", "preactivation_grad_norm"]),
         "activations": pd.DataFrame(looks, columns=[*at, "preactivation_mean_square", "token_cosine"]),
-        "attention": pd.DataFrame(heads, columns=[*at, "head", "entropy"]),
+        "attention": pd.DataFrame(heads, columns=[*at, "head", "entropy"]).assign(
+            entropy_share=lambda each: each["entropy"] / np.log(12)
+        ),
         "positions": pd.DataFrame(
             places, columns=[*at, "row", "column", "mean_square", "preactivation_grad_norm"]
         ),
@@ -61,10 +65,10 @@ def tables_of(*runs: Mapping[str, object]) -> dict[str, pd.DataFrame]:
 
 
 def test_layers_as_theory_says_are_found_so_from_where_they_begin() -> None:
-    tables = tables_of(CONV, CONV | {"padding": "circular"}, STREAM, STREAM | {"block": "b2t"})
+    tables = tables_of(CONV, CONV | {"padding": "circular"}, STREAM, STREAM | {"block": "b2t"}, STREAM | OWN)
     theory = layer_theory(tables)
     assert set(theory.runs["reason"]) == {""}
-    assert theory.runs["setting"].tolist() == [0, 1, 2, 3]
+    assert theory.runs["setting"].tolist() == [0, 1, 2, 3, 4]
     found = compared_layers(tables, theory)
     assert found["measured"].to_numpy() == pytest.approx(found["predicted"].to_numpy(), abs=2e-3)
     counts = found.groupby(["run_id", "quantity"]).size().to_dict()
@@ -73,6 +77,11 @@ def test_layers_as_theory_says_are_found_so_from_where_they_begin() -> None:
     assert counts[("r2", "token_cosine")] == 5
     assert counts[("r2", "entropy")] == 2
     assert counts[("r3", "gradient")] == 3  # of b2t a whole block
+    assert counts[("r4", "gradient")] == 4
+
+    untold = layer_theory(tables | {"attention": tables["attention"].iloc[:0]})
+    assert "The number of tokens is not known" in untold.runs.loc["r4", "reason"]
+    assert (untold.runs["reason"].drop("r4") == "").all()
 
     placed = compared_positions(tables, theory)
     assert placed["measured"].to_numpy() == pytest.approx(placed["predicted"].to_numpy(), rel=2e-3)
