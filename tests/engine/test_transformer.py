@@ -75,8 +75,8 @@ CASES = [
 
 def cohort_of(factors: str) -> Cohort:
     fixed = "".join(line for line in FIXED.splitlines(keepends=True) if line.partition(" =")[0] + " = [" not in factors)
-    if "feed_forward_only" in factors:
-        fixed = fixed.replace("heads = 2\n", "")
+    idle = {"feed_forward_only": "heads = 2\n", "attention_only": "feed_forward = 2\n"}
+    fixed = fixed.replace(next((line for sublayers, line in idle.items() if sublayers in factors), ""), "")
     record = EVALUATED + 'parameter_groups = "every_step"\n'
     record += "" if "feed_forward_only" in factors else 'attention = "every_step"\n'
     (cohort,) = cohorts(factors, fixed, record=record)
