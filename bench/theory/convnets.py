@@ -17,12 +17,12 @@ READ = (
     "depth", "width", "activation", "initializer", "bias_initializer", "normalization", "skip", "kernel_size",
     "padding", "downsample", "dropout",
 )  # fmt: skip
+BATCH = "batch"
 NORMALIZATIONS = {
     "none": "", "layer_normalization": "layer", "rms_normalization": "rms",
-    "layer_spatial_normalization": "layer_spatial",
+    "layer_spatial_normalization": "layer_spatial", "batch_normalization": BATCH,
 }  # fmt: skip
 UNCOVERED = {
-    "batch_normalization": "its statistics are of all positions, which are alike within an image",
     "instance_normalization": "its statistics are of one filter's positions, which are alike",
     "group_normalization": "its statistics are of few filters' positions, which are alike",
 }
@@ -46,8 +46,9 @@ class ConvNetwork:
         first, hidden: sigma_w^2 = k^d C_in Var(W) of the stem's kernel and of the others'.
         centered: whether the kernels are 0 but for their centre.
         bias_variance: sigma_b^2.
-        normalization, position: "" or `layer` or `rms` (of the channels of one position) or `layer_spatial` (of a
-            sample's channels and positions); `before` or `after` the activation.
+        normalization, position: "" or `layer` or `rms` (of the channels of one position), `layer_spatial` (of a
+            sample's channels and positions) or `batch` (of a filter, over samples and positions); `before` or `after`
+            the activation.
         downsample, every: "" or how images are halved, between groups of so many layers; the stem is in none.
         skip_layers: layers in a block with a skip connection; 0 without.
         branch_scale: what a block's output is multiplied by before the stream is added.
@@ -162,6 +163,9 @@ def _refuse(choices: Mapping[str, Choice]) -> None:
         raise BenchError(f'The theory of convolutions knows nothing of the normalization "{normalization}".')
     if skip not in SKIPS:
         raise BenchError(f'The theory of convolutions knows nothing of the skip connection "{skip}".')
+    after = dict(choices["normalization"].settings).get("position") == "after"
+    if normalization == "batch_normalization" and after and choices["bias_initializer"].name != "zeros":
+        raise BenchError("The theory of convolutions does not cover biases before batch normalization of activations.")
     if choices["dropout"].value:
         raise BenchError("The theory does not cover dropout.")
     if skip == "residual_post_norm" and normalization != "none":

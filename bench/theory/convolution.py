@@ -26,7 +26,8 @@ from scipy.interpolate import make_interp_spline
 
 from bench.errors import BenchError
 from bench.theory.activations import Array, Nonlinearity
-from bench.theory.convnets import AVERAGE_POOL, CIRCULAR, MAX_POOL, SAME, STRIDE, ConvNetwork
+from bench.theory.between_samples import MOST_POSITIONS, common_square, mean_products
+from bench.theory.convnets import AVERAGE_POOL, BATCH, CIRCULAR, MAX_POOL, SAME, STRIDE, ConvNetwork
 from bench.theory.maps import moments
 from bench.theory.profile import HALF_LOG10
 
@@ -35,6 +36,7 @@ DIGITS = 12  # positions whose mean squares agree to as many have the same momen
 KNOTS, NEARLY_NONE = 24, 1e-4  # of a spline over ln q, and what of the largest q is too small for it
 EPSILON = 1e-3  # Keras's, of layer and group normalization
 RMS_EPSILON = 1e-6
+OVER_POSITIONS = ("layer_spatial", BATCH)  # normalizations that divide by one number for all positions
 
 
 def window(size: int, kernel_size: int, padding: str = SAME, stride: int = 1) -> Array:
@@ -205,6 +207,8 @@ def _refuse(network: ConvNetwork) -> None:
             f"and the slope of {network.phi.name} on the mean square; with relu, linear or leaky_relu and no "
             "normalization or biases the gradient is predicted."
         )
+    if network.normalization == BATCH and np.prod(network.shape) > MOST_POSITIONS:
+        raise BenchError(f"Not predicted: batch normalization over more than {MOST_POSITIONS} positions.")
     if network.downsample and network.skip_layers:
         raise BenchError("Not predicted: a skip connection around a layer that is made smaller.")
 
@@ -212,7 +216,9 @@ def _refuse(network: ConvNetwork) -> None:
 def _forward(network: ConvNetwork, square: Array, first: Array | None = None) -> list[_Layer]:
     """The layers from the input on; the mean square by position of what each reads comes from the one below."""
     layers: list[_Layer] = []
-    stream = np.zeros(())
+    batch, stream = network.normalization == BATCH, np.zeros(())
+    products = np.zeros((square.size if batch else 1,) * 2)
+    stream_common = common = np.zeros((1, 1))
     for at in range(network.depth):
         pooled = network.halves(at) and network.downsample == AVERAGE_POOL
         if pooled:
@@ -223,17 +229,27 @@ def _forward(network: ConvNetwork, square: Array, first: Array | None = None) ->
         settled = law.settled(np.asarray(reached.mean()), network.bias_variance)
         branch = float(settled) * reached + network.bias_variance
         q = branch = branch if first is None or at else first
+        if batch:
+            stride = _stride(network, at)
+            axes = [_windows_of(size, network.kernel_size, network.padding, stride) for size in square.shape]
+            common = common_square(network, products, square.shape, axes, stride)
+            common = float(settled) * common + network.bias_variance
         if network.ends_block(at):
             q = stream + network.branch_scale**2 * branch
+            common = stream_common + network.branch_scale**2 * common
         if at == 0 or network.ends_block(at):
-            stream = q
-        square, growth = _respond(network, q)
+            stream, stream_common = q, common
+        square, growth, products = _respond(network, q, common)
         layers.append(_Layer(q, float(settled), windows, growth))
     return layers
 
 
+def _stride(network: ConvNetwork, layer: int) -> int:
+    return HALVED if network.halves(layer) and network.downsample == STRIDE else 1
+
+
 def _windows(network: ConvNetwork, layer: int, shape: Sequence[int]) -> tuple[Array, ...]:
-    stride = HALVED if network.halves(layer) and network.downsample == STRIDE else 1
+    stride = _stride(network, layer)
     if not network.centered:
         return tuple(window(size, network.kernel_size, network.padding, stride) for size in shape)
     return tuple(_centre(size, network.kernel_size, network.padding, stride) for size in shape)
@@ -246,28 +262,49 @@ def _apply(windows: Sequence[Array], square: Array, *, back: bool = False) -> Ar
     return np.asarray(square, np.float64)
 
 
-def _respond(network: ConvNetwork, q: Array) -> tuple[Array, Array]:
-    """E[h^2] of what the next layer reads, and the growth of the squared gradient from h to z, both by position.
+def _respond(network: ConvNetwork, q: Array, common: Array) -> tuple[Array, Array, Array]:
+    """E[h^2] of what the next layer reads and the growth of the squared gradient from h to z by position, and E[h h'].
+
+    The last is of two samples at each two positions; without batch normalization it is not followed.
 
     A normalization of the channels at a position, or of a whole sample, divides by a number that many values make up:
     its own derivative is lost among them, and what is left is the division (as `bench.theory.normalization`, in the
-    limit of many channels).
+    limit of many channels). Batch normalization divides by the spread around what samples have in `common`, in the
+    limit of many samples (see `between_samples`); with relu and circular padding the squared gradient grows by
+    pi / (pi - 1) a layer, as in dense layers (Yang et al. 2019, arXiv:1902.08129).
     """
     normalization, before = network.normalization, network.position == "before"
     epsilon = RMS_EPSILON if normalization == "rms" else EPSILON
     if normalization and before:
-        size = np.full_like(q, q.mean()) if normalization == "layer_spatial" else q
+        if normalization == BATCH:
+            return _over_batch(network.phi, q, common)
+        size = np.full_like(q, q.mean()) if normalization in OVER_POSITIONS else q
         square, slope, _ = _moments(network.phi, q / (size + epsilon))
-        return square, slope / (size + epsilon)
+        return square, slope / (size + epsilon), common
     square, slope, mean = _moments(network.phi, q)
     if not normalization:
-        return square, slope
+        return square, slope, common
     taken = np.zeros_like(q) if normalization == "rms" else mean
     spread = square - taken**2
-    if normalization == "layer_spatial":
+    if normalization in OVER_POSITIONS:
         taken = np.full_like(q, mean.mean())
         spread = np.full_like(q, square.mean() - mean.mean() ** 2)
-    return (square - 2.0 * taken * mean + taken**2) / (spread + epsilon), slope / (spread + epsilon)
+    size = spread + epsilon
+    left = (square - 2.0 * taken * mean + taken**2) / size
+    if normalization != BATCH:
+        return left, slope / size, common
+    away, off = float(taken.flat[0]), mean.ravel()
+    both = mean_products(network.phi, q, mean, common) - away * (off[:, None] + off[None]) + away**2
+    return left, slope / size, both / float(size.flat[0])
+
+
+def _over_batch(phi: Nonlinearity, q: Array, common: Array) -> tuple[Array, Array, Array]:
+    """The same of a batch normalization of z, whose means over samples and positions it takes away."""
+    rows, whole = common.mean(axis=1), float(common.mean())
+    size = max(float(q.mean()) - whole, 0.0) + EPSILON
+    u = np.maximum(q - 2.0 * rows.reshape(q.shape) + whole, 0.0) / size
+    square, slope, mean = _moments(phi, u)
+    return square, slope / size, mean_products(phi, u, mean, (common - rows[:, None] - rows[None] + whole) / size)
 
 
 def _moments(phi: Nonlinearity, q: Array) -> tuple[Array, Array, Array]:

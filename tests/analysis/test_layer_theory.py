@@ -100,7 +100,7 @@ def test_the_furthest_setting_comes_first() -> None:
 
 
 @pytest.mark.parametrize(("run", "says"), [
-    (CONV | {"normalization": "batch_normalization"}, "batch_normalization; its statistics are of all positions"),
+    (CONV | {"normalization": "instance_normalization"}, "instance_normalization; its statistics are of one filter"),
     (CONV | {"downsample": "max_pool(every=4)"}, "which of the positions under a maximum wins"),
     (CONV | {"dropout": 0.5}, "does not cover dropout"),
     (STREAM | {"bias_initializer": "normal(stddev=0.1)"}, "covers biases that start at 0"),

@@ -198,7 +198,7 @@ def test_convolutions_and_transformers(
         ([*CONV, "--padding", "none"], "conv needs one; same is"),
         ([*CONV, "--positions", "8by8"], "write 8x8 for an image, 40 for a sequence"),
         ([*CONV, "--kernel-size", "9"], "kernel_size can be 8 at most"),
-        ([*CONV, "--normalization", "batch_normalization"], "Not predicted: batch_normalization; its statistics"),
+        ([*CONV, "--normalization", "instance_normalization"], "Not predicted: instance_normalization; its statistics"),
     ],
 )
 def test_mistakes_about_convolutions_and_transformers(arguments: list[str], says: str) -> None:

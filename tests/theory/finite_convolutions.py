@@ -49,6 +49,28 @@ def networks(activation: str, variance: float, padding: str, kernel_size: int = 
     )
 
 
+def batch_normalized(activation: str, variance: float, padding: str, depth: int = 12) -> Array:
+    """log10 of |d_layer| / |d_last| with batch normalization before activations, the mean over networks, [depth]."""
+    rng = np.random.default_rng(depth)
+    over = (1, 2, 3)
+    h = rng.standard_normal((4, 16, SIZE, SIZE, CHANNELS))
+    kernels, kept = [_kernel(rng, variance, 3, "independent")[: len(h)] for _ in range(depth)], []
+    for kernel in kernels:
+        z = _convolved(h, kernel, padding)
+        size = np.sqrt(z.var(over, keepdims=True) + 1e-3)
+        u = (z - z.mean(over, keepdims=True)) / size
+        kept.append((u, size))
+        h = VALUES[activation](u)
+    norms, back = [], rng.standard_normal(h.shape)
+    for kernel, (u, size) in zip(reversed(kernels), reversed(kept), strict=True):
+        of_u = back * SLOPES[activation](u)
+        back = (of_u - of_u.mean(over, keepdims=True) - u * (of_u * u).mean(over, keepdims=True)) / size
+        norms.append(0.5 * np.log10(np.square(back).sum((1, 2, 3, 4))))
+        back = _convolved(back, kernel[:, ::-1, ::-1].swapaxes(-1, -2), padding)
+    found = np.array(norms[::-1])
+    return np.asarray((found - found[-1]).mean(axis=1))
+
+
 def _kernel(rng: np.random.Generator, variance: float, size: int, start: str) -> Array:
     """Kernels [networks, k, k, C, C]."""
     if start == "independent":
