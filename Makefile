@@ -50,7 +50,7 @@ recurrent: install ## Ask recurrent networks: which cell and start for which lag
 	$(BIN)/bench run suites/recurrent.toml
 	$(BIN)/bench claims reports/recurrent
 
-conv: install ## Ask convolutional networks: how deep, from which start, with which normalization (about 7 minutes on 2 cores)
+conv: install ## Ask convolutional networks: how deep, from which start, with which normalization (about 6 minutes on 2 cores)
 	$(BIN)/bench run suites/conv.toml
 	$(BIN)/bench claims reports/conv
 
