@@ -33,6 +33,8 @@ class EventKind(StrEnum):
 class Tensor(StrEnum):
     """Where an event was seen first, in order of computation."""
 
+    INPUT = "input"  # of one's own training: what the data hold
+    TARGET = "target"  # likewise
     WEIGHT = "weight"  # as the step found it
     PREACTIVATION = "pre-activation"  # of the head: the logits
     LOGITS = "logits"  # of attention: scaled products of queries and keys, which are its pre-activations with values
@@ -366,7 +368,8 @@ TABLES: dict[str, TableSpec] = {
                 "each layer's pre-activation (the head's logits; of attention queries, keys and values), logits (of "
                 "attention alone: scaled products of queries and keys) and activation (what normalization and "
                 "activation make of it); loss; gradient, from the head back. After the last update: in one "
-                "more batch, else the last evaluation's loss."
+                "more batch, else the last evaluation's loss. Of one's own training before all of them input and "
+                "target, what the data hold."
             ),
             "layer_index": Column(pa.int64(), "1", "Its layer; null for a loss."),
             "time": Column(

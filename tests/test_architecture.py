@@ -45,6 +45,7 @@ PACKAGES = {
         "analysis theory quantities rules factors results schema text errors",
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
+    "recorder": _package("environment factors rules schema results report errors", "keras tensorflow numpy pyarrow"),
     "commands": _package(
         "environment executors engine results report analysis theory plan suite quantities rules factors schema text "
         "errors",
@@ -128,7 +129,7 @@ def test_the_picture_of_the_design_shows_the_table() -> None:
 
 def test_heavy_libraries_belong_to_one_package() -> None:
     for owners, libraries in {
-        "engine": "keras tensorflow", "executors": "ray", "rules suite": "pydantic", "cli": "typer",
+        "engine recorder": "keras tensorflow", "executors": "ray", "rules suite": "pydantic", "cli": "typer",
         "report": "seaborn jinja2",
     }.items():  # fmt: skip
         for library in libraries.split():

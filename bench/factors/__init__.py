@@ -28,7 +28,7 @@ from bench.factors.attention import (
     misfit_of_z_loss,
     sublayer_kinds,
 )
-from bench.factors.base import ABSENT, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
+from bench.factors.base import ABSENT, MIXED, OWN, Choice, Factor, Level, Number, Place, Scalar, Setting, absent_of
 from bench.factors.blocks import NORMALIZATION, SKIP
 from bench.factors.choosing import PLUGIN, choose, level_name, read_label, show
 from bench.factors.combinations import RULES
@@ -110,9 +110,9 @@ from bench.factors.schedules import SCHEDULE, WARMUP
 __all__ = [
     "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BFLOAT16", "BIAS", "DYNAMIC", "EMBEDDING", "FACTORS",
     "FEED_FORWARD_LAYER", "FEWEST", "FLOAT16", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IDLE", "IN_SPACE",
-    "IN_TIME", "KERNEL", "LOCAL", "LOOKED_POSITIONS", "LOOKED_STEPS", "OF_TARGETS", "OF_TRANSFORMERS", "PLUGIN",
-    "PROJECTIONS", "RECURRENT_KERNEL", "RULES", "TABLES", "TOKENS", "ActivationLevel", "ArchitectureLevel", "Choice",
-    "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting",
+    "IN_TIME", "KERNEL", "LOCAL", "LOOKED_POSITIONS", "LOOKED_STEPS", "MIXED", "OF_TARGETS", "OF_TRANSFORMERS", "OWN",
+    "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "RULES", "TABLES", "TOKENS", "ActivationLevel", "ArchitectureLevel",
+    "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting",
     "TaskLevel", "a_kind", "absent_of", "choose", "content_digest", "content_of", "costs_of", "dataset_level",
     "default_level", "directions_of", "first_scale", "halves_before", "has_time", "held_of_token", "inner_tables",
     "is_causal", "kept_distances", "kept_heads", "kept_layers", "kept_positions", "layer_names", "layers_of_blocks",

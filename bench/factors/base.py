@@ -11,6 +11,9 @@ Scalar = str | int | float | bool
 # Levels that stand for what there is without their factor: names and keys of runs leave them out.
 ABSENT = ("none", "forward", "auto", "float32")
 
+# Words of recorded networks that no suite can write: what the project has no word for, and what differs by layer.
+OWN, MIXED = "own", "mixed"
+
 
 def absent_of(levels: Sequence[str]) -> str:
     """The absent treatment among a factor's labels, or the first of them."""

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 
 from bench.errors import SuiteError, during, nearest, printable
-from bench.factors.base import Choice, Factor, Level, Number, Scalar, Setting
+from bench.factors.base import MIXED, OWN, Choice, Factor, Level, Number, Scalar, Setting
 
 MOST_SHOWN = 200  # characters of a value in a message
 MOST_DIGITS = 50
@@ -48,7 +48,8 @@ def read_label(factor: Factor, label: object) -> Choice:
 
     Args:
         factor: whose column it is.
-        label: a cell of that column. A number may be one of numpy's, a float that is whole, or text.
+        label: a cell of that column. A number may be one of numpy's, a float that is whole, or text. Of recorded
+            networks it may be `OWN` or `MIXED`, which no suite can write.
 
     Raises:
         SuiteError: it is not one of the factor's values, as `choose` says.
@@ -59,6 +60,8 @@ def read_label(factor: Factor, label: object) -> Choice:
         if factor.number.kind is int and isinstance(value, float) and value.is_integer():
             value = int(value)
         return choose(factor, value)
+    if label in (OWN, MIXED):
+        return Choice(str(label), label=str(label))
     if isinstance(label, str) and (found := LABEL.fullmatch(label.strip())):
         settings = {_text(key): _scalar(value) for key, value in SETTING.findall(found[2])}
         return choose(factor, {"level": found[1].strip(), **settings})

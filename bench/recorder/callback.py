@@ -1,0 +1,146 @@
+"""The Keras callback: what a user writes, and what happens from the start of a fit to its end."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from bench.errors import BenchError
+from bench.recorder.live import Voice
+from bench.recorder.recording import Recording
+from bench.recorder.schedule import BUDGET, FIRST
+
+_RECORDING: weakref.WeakValueDictionary[int, Recording] = weakref.WeakValueDictionary()  # by the id of the model
+
+
+def _never_raises(hook: Callable[..., None]) -> Callable[..., None]:
+    """What goes wrong in the recorder ends the record with one sentence, and never the training."""
+
+    @wraps(hook)
+    def safe(self: Recorder, *args: Any, **more: Any) -> None:
+        try:
+            hook(self, *args, **more)
+        except Exception as error:
+            self._give_up(error)
+
+    return safe
+
+
+class Recorder(keras.callbacks.Callback):
+    """Records the gradients of each layer in the very steps that train a Keras model, as a callback of `fit`.
+
+    ```python
+    from bench import Recorder
+    model.fit(x, y, epochs=5, callbacks=[Recorder("reports/mine")])
+    ```
+
+    Training is the same with it as without, and what goes wrong in it is a sentence on stderr, never an exception.
+
+    Args:
+        folder: where tables and report go: a folder of its own, to which each further run is added.
+        every: record every nth step; "auto" records steps 0 to 9 and then as many as 2 % of the training time pay for.
+        question: what the run is to answer, for the report's head.
+        replicate: the run's number among runs of the same settings; the next free one if None.
+        settings: levels of the project's factors that a model does not tell, such as {"dataset": "digits"}.
+        live: whether a few lines on stderr say what is found while the model trains.
+        report: whether the end of `fit` writes `index.html` into the folder.
+    """
+
+    def __init__(  # noqa: PLR0913 (what a user may say, by name)
+        self,
+        folder: str | Path,
+        *,
+        every: int | str = "auto",
+        question: str = "",
+        replicate: int | None = None,
+        settings: Mapping[str, Any] | None = None,
+        live: bool = True,
+        report: bool = True,
+    ) -> None:
+        super().__init__()
+        if every != "auto" and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
+            raise ValueError(f'every={every!r} is not allowed: a whole number of steps, at least 1, or "auto".')
+        self.folder = Path(folder)
+        self.every = every
+        self.question = question
+        self.replicate = replicate
+        self.settings = dict(settings or {})
+        self.report = report
+        self.voice = Voice(live=live)
+        self.recording: Recording | None = None
+
+    @_never_raises
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Refuse what cannot be recorded, or get ready."""
+        other = _RECORDING.get(id(self.model))
+        if other is not None and other.is_open and other.params is self.params and other is not self.recording:
+            self.voice.warn(f"not recording into {self.folder}: this fit is recorded into {other.folder.path} already.")
+            return
+        if other is not None and other.is_open:
+            other.close("interrupted")
+        self.recording = None
+        try:
+            self.recording = Recording(self.model, self.params, self)
+        except BenchError as error:
+            self.voice.warn(f"not recording: {str(error).rstrip('.')}. Training goes on without a record.")
+            return
+        _RECORDING[id(self.model)] = self.recording
+        weakref.finalize(self, Recording.close, self.recording, "interrupted")
+        how = f"steps 0-{FIRST - 1}, then about {BUDGET:.0%} of time" if self.every == "auto" else _every(self.every)
+        self.voice.say(f'recording "{self.model.name}" into {self.folder}; {how}')
+
+    @_never_raises
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Let the recording function take the next step, if it is one to record."""
+        if self.recording is not None:
+            self.recording.begin()
+
+    @_never_raises
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Note what the step took."""
+        if self.recording is not None:
+            self.recording.end()
+
+    @_never_raises
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Keep the epoch's scores, and now and then what was recorded so far."""
+        if self.recording is not None:
+            self.recording.evaluated(logs or {})
+
+    @_never_raises
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        """Write the tables and the report."""
+        recording, self.recording = self.recording, None
+        if recording is None:
+            return
+        recording.close()
+        if recording.rows.steps and self.report:
+            from bench.report import write_report
+
+            started = time.perf_counter()
+            path = write_report(self.folder)
+            self.voice.say(f"report in {path} ({time.perf_counter() - started:.0f} s)")
+
+    def close(self) -> None:
+        """End the record of a fit that was interrupted, and write what it has; it also happens when Python ends."""
+        recording, self.recording = self.recording, None
+        if recording is not None:
+            recording.close("interrupted")
+
+    def _give_up(self, error: BaseException) -> None:
+        """End the record: training goes on with Keras's own function."""
+        recording, self.recording = self.recording, None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        self.voice.warn(f"recording ended by a fault of its own ({reason}). Training goes on without a record.")
+        if recording is not None:
+            recording.close(f"the recorder failed: {reason}")
+
+
+def _every(every: int | str) -> str:
+    return "every step" if every == 1 else f"every {every} steps"

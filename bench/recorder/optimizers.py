@@ -1,0 +1,141 @@
+"""What an optimizer is given and what it makes of it: gradients before and after clipping, weights, their change."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from bench.recorder.norms import Squares, merged, square_sums, widened
+from bench.recorder.taps import Patches, graph_now
+
+
+def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
+    """The optimizers that a model trains with: the one it was compiled with, and those that it holds by name."""
+    held = [model.optimizer, *(value for name, value in vars(model).items() if name != "_optimizer")]
+    found: dict[int, keras.optimizers.Optimizer] = {}
+    for each in held:
+        for one in each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple) else (each,):
+            if isinstance(one, keras.optimizers.Optimizer):
+                found[id(one)] = one
+    return list(found.values())
+
+
+def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
+    """The optimizer that updates: what a loss scale is wrapped around."""
+    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        optimizer = optimizer.inner_optimizer
+    return optimizer
+
+
+def scale_of(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | float:
+    """By what the loss is multiplied before its gradient is taken."""
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        return tf.convert_to_tensor(optimizer.dynamic_scale) if optimizer.built else float(optimizer.initial_scale)
+    return 1.0 if optimizer.loss_scale_factor is None else float(optimizer.loss_scale_factor)
+
+
+def clips(optimizer: keras.optimizers.Optimizer) -> bool:
+    """Whether an update is made of other numbers than a step's gradient."""
+    inner = innermost(optimizer)
+    return any((inner.clipnorm, inner.clipvalue, inner.global_clipnorm, inner.gradient_accumulation_steps))
+
+
+class Carry:
+    """Variables that bring numbers out of a branch of a condition, made before any trace; one for each optimizer."""
+
+    def __init__(self, optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
+        self.variables: dict[int, tf.Variable] = {}
+        for each in optimizers:
+            branches = isinstance(each, keras.optimizers.LossScaleOptimizer) or each.gradient_accumulation_steps
+            if clips(each) and branches:
+                count = len(getattr(innermost(each), "_trainable_variables", ()))
+                self.variables[id(each)] = tf.Variable(tf.fill([count], tf.constant(math.nan, tf.float64)), False)
+
+
+class UpdateTaps:
+    """What the optimizers of one traced step were given, by variable in the order in which they are applied."""
+
+    def __init__(self, carry: Carry, squares: Squares, *, penalized: Callable[[], bool]) -> None:
+        self.carry = carry
+        self.squares = squares
+        self.penalized = penalized
+        self.variables: list[Any] = []
+        self.asked: dict[tuple[int, str], int] = {}
+        self.vectors: list[tuple[list[tuple[int, str]], tf.Tensor]] = []
+        self.scales: dict[int, tf.Tensor | float] = {}
+        self.clipped: tf.Tensor | None = None
+
+    def put_on(self, patches: Patches, optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
+        """Look at these optimizers' `apply` from now on, and at what clipping gives where there is any."""
+        for each in optimizers:
+            self.scales[id(each)] = scale_of(each)
+            patches.around(each, "apply", lambda apply, each=each: self._around_apply(each, apply))
+            if clips(each):
+                inner = innermost(each)
+                patches.around(inner, "_clip_gradients", lambda clip, each=each: self._around_clip(each, clip))
+
+    def _around_apply(self, optimizer: Any, apply: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
+            own = innermost(optimizer)._trainable_variables
+            given = own if trainable_variables is None else list(trainable_variables)
+            pairs = [(g, v) for g, v in zip(grads, given, strict=False) if g is not None]
+            if any(known is v for known in self.variables for _, v in pairs):
+                return apply(grads, given)  # a second time in a step: the first counts
+            numbers = range(len(self.variables), len(self.variables) + len(pairs))
+            self.variables += [v for _, v in pairs]
+            before = []
+            for number, (gradient, variable) in zip(numbers, pairs, strict=True):
+                self._ask_gradient(number, merged(gradient), variable, self.scales[id(optimizer)])
+                before.append(tf.identity(variable))
+                self.asked[number, "weight"] = self.squares.ask(before[-1], stays=True)
+            carried = self.carry.variables.get(id(optimizer))
+            if carried is not None:
+                carried.assign(tf.fill(carried.shape, tf.constant(math.nan, tf.float64)))
+            self.clipped = None
+            result = apply(grads, given)
+            clipped = self.clipped if carried is None else carried[: len(numbers)]
+            if clipped is not None:
+                self.vectors.append(([(number, "clipped") for number in numbers], clipped))
+            for number, (_, variable), old in zip(numbers, pairs, before, strict=True):
+                self.asked[number, "update"] = self.squares.ask(tf.convert_to_tensor(variable) - old, stays=True)
+            return result
+
+        return looked
+
+    def _ask_gradient(self, number: int, gradient: tf.Tensor, variable: Any, scale: tf.Tensor | float) -> None:
+        gradient = widened(gradient)
+        self.asked[number, "gradient"] = self.squares.ask(gradient, stays=True)
+        regularizer = getattr(variable, "regularizer", None)
+        if regularizer is not None and self.penalized():
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                value = tf.identity(variable)
+                tape.watch(value)
+                penalty = regularizer(value)
+            gradient = gradient - tf.cast(scale, gradient.dtype) * tf.cast(
+                tape.gradient(penalty, value), gradient.dtype
+            )
+            self.asked[number, "data_gradient"] = self.squares.ask(gradient, stays=True)
+        if len(variable.shape) > 1:
+            count = tf.reduce_sum(tf.cast(tf.not_equal(gradient, 0.0), tf.float32))
+            both = tf.stack([tf.reduce_sum(tf.abs(gradient)), count])
+            self.vectors.append(([(number, "abs_sum"), (number, "nonzero")], tf.cast(both, tf.float64)))
+
+    def _around_clip(self, optimizer: Any, clip: Callable[..., Any]) -> Callable[..., Any]:
+        outside = graph_now()
+
+        def looked(grads: Sequence[Any]) -> Any:
+            result = clip(grads)
+            sums = square_sums([merged(each) for each in result])
+            carried = self.carry.variables.get(id(optimizer))
+            if carried is None and graph_now() is outside:
+                self.clipped = sums
+            elif carried is not None:
+                rest = tf.fill([carried.shape[0] - len(result)], tf.constant(math.nan, tf.float64))
+                carried.assign(tf.concat([sums, rest], axis=0))
+            return result
+
+        return looked

@@ -1,0 +1,245 @@
+"""One run while it is recorded: which steps, what they found, and what is on disk of it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from bench.errors import BenchError
+from bench.factors import DataKind
+from bench.recorder.dispatch import Dispatch, Taken
+from bench.recorder.folder import RunFolder, Who
+from bench.recorder.optimizers import innermost
+from bench.recorder.refusals import objection
+from bench.recorder.rows import Columns, Event, Rows, Step
+from bench.recorder.schedule import Schedule
+from bench.recorder.settings import read_settings
+from bench.recorder.signal import first_signal
+from bench.recorder.targets import naive
+from bench.schema import EventKind, RunStatus
+
+if TYPE_CHECKING:
+    from bench.recorder.callback import Recorder
+
+WRITE_EVERY = 30.0  # seconds
+
+
+class Recording:
+    """From the start of a fit to its end.
+
+    Attributes:
+        params: Keras's of this fit; the same object in every callback of it.
+        is_open: whether it still records.
+
+    Raises:
+        BenchError: the model cannot be recorded, or not into this folder.
+    """
+
+    def __init__(self, model: keras.Model, params: Mapping[str, Any], asked: Recorder) -> None:
+        self.is_open = False
+        self.model = model
+        self.params = params
+        self.asked = asked.settings
+        self.replicate = asked.replicate
+        self.voice = asked.voice
+        self.dispatch = Dispatch(model, self._taken, self._failed)
+        why = objection(model, self.dispatch.optimizers)
+        if why:
+            raise BenchError(why)
+        self.folder = RunFolder(asked.folder, asked.question)
+        self.is_open = True
+        self.rows = Rows()
+        planned = _planned(params)
+        self.schedule = Schedule(asked.every, None if planned is None else planned - 1)
+        self.planned = planned
+        self.step = 0
+        self.in_epoch = 0
+        self.ahead = 1
+        self.recorded = 0
+        self.traced = 0
+        self.plain = False  # whether Keras's own function has run, which its first call traces
+        self.settings: dict[str, Any] = {}
+        self.who: Who | None = None
+        self.error: str | None = None
+        self.began = self.written = time.monotonic()
+        self.at = 0.0
+        self._build()
+
+    def _build(self) -> None:
+        """Make the optimizer's variables as the first step would have, where it is certain that these are they."""
+        own = type(self.model).train_step is keras.Model.train_step
+        optimizer = self.model.optimizer
+        built = self.model.built and all(layer.built for layer in self.model._flatten_layers(include_self=False))
+        if own and built and optimizer is not None and not optimizer.built and self.model.trainable_variables:
+            optimizer.build(self.model.trainable_variables)
+
+    def begin(self) -> None:
+        """A call of the train function begins."""
+        self.ahead = self.model.steps_per_execution
+        if self.params.get("steps"):  # the last call of an epoch may have fewer left
+            self.ahead = max(1, min(self.ahead, int(self.params["steps"]) - self.in_epoch))
+        ahead = range(self.step, self.step + self.ahead)
+        self.recorded = 0
+        wanted = any(self.schedule.wants(step) for step in ahead)
+        if self.is_open and not self.rows.diverged and wanted and (self.plain or self.dispatch.ready()):
+            self.traced = len(self.dispatch.layouts)
+            self.dispatch.arm()
+        self.at = time.perf_counter()
+
+    def end(self) -> None:
+        """It has ended."""
+        seconds = time.perf_counter() - self.at
+        steps = self.recorded or self.ahead
+        self.in_epoch += steps
+        if not self.recorded:
+            self.step += steps
+        traced = len(self.dispatch.layouts) > self.traced if self.recorded else not self.plain
+        self.plain = self.plain or not self.recorded
+        self.schedule.took(seconds, steps, recorded=bool(self.recorded), traced=traced)
+
+    def _taken(self, taken: Taken) -> None:
+        step = Step(
+            self.step,
+            taken.numbers,
+            taken.layout,
+            skips=_skips(self.dispatch.optimizers),
+            accumulates=any(innermost(each).gradient_accumulation_steps for each in self.dispatch.optimizers),
+        )
+        self.step += 1
+        self.recorded += 1
+        if self.rows.diverged or not self.schedule.wants(step.step):
+            return
+        if self.who is None:
+            self._name(step)
+        event = self.rows.add(step)
+        if len(self.rows.steps) == 1 and (line := first_signal(step)):
+            self.voice.say(line)
+        if event is not None:
+            self._tell(event)
+
+    def _name(self, step: Step) -> None:
+        found = read_settings(self.model, step.layout, self.dispatch.optimizers)
+        self.settings = found | {"batch_size": int(step.batch), "steps": self.planned} | self.asked
+        self.who = self.folder.name(self.model.name, self.settings, self.replicate)
+
+    def _tell(self, event: Event) -> None:
+        where = "" if event.layer_index is None else f" of {self.rows.steps[-1].layout.rows[event.layer_index].name}"
+        if event.kind is EventKind.SKIPPED_STEP:
+            self.voice.say(f"step {event.step}: a gradient overflowed; the loss scale skips this update", "skipped")
+            return
+        kind = "NaN" if event.kind is EventKind.NAN else "infinity"
+        self.voice.say(f"step {event.step}: {kind} in the {event.tensor}{where}; nothing is recorded after it")
+
+    def evaluated(self, logs: Mapping[str, Any]) -> None:
+        """Keep an epoch's scores."""
+        self.in_epoch = 0
+        for split, ahead in (("train", ""), ("validation", "val_")):
+            loss, accuracy = _number(logs.get(f"{ahead}loss")), _accuracy(logs, ahead)
+            if loss is not None:
+                row = {"step": self.step, "split": split, "loss": loss, "accuracy": accuracy}
+                self.rows.evaluations.append(row)
+        if time.monotonic() - self.written > WRITE_EVERY:
+            self._write(RunStatus.FAILED, "recording had not ended")
+
+    def _failed(self, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        self.error = f"the recorder failed: {reason}"
+        self.voice.warn(f"recording ended by a fault of its own ({reason}). Training goes on without a record.")
+
+    def close(self, error: str | None = None) -> None:
+        """Write what was found and give the folder back; a second time does nothing."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        self.dispatch.disarm()
+        error = error or self.error
+        try:
+            self._write(RunStatus.FAILED if error and not self.rows.diverged else RunStatus.COMPLETED, error)
+        except BenchError as fault:
+            self.voice.warn(str(fault))
+        finally:
+            self.folder.close()
+
+    def _write(self, status: RunStatus, error: str | None) -> None:
+        if self.who is None:
+            return
+        tables = self.rows.columns(self.who.run_id)
+        tables |= {"runs": self._run(status, error), "timings": self._timings()}
+        self.folder.write(self.who, tables, self._facts())
+        self.written = time.monotonic()
+
+    def _run(self, status: RunStatus, error: str | None) -> Columns:
+        assert self.who is not None
+        diverged = self.rows.diverged
+        row = {
+            "run_id": self.who.run_id,
+            "suite": "own",
+            "cell_key": self.who.cell_key,
+            "replicate": self.who.replicate,
+            "seed": 0,
+            "cohort": self.who.run_id,
+            **self.settings,
+            "steps": self.planned or self.step,
+            "status": str(RunStatus.DIVERGED if diverged else status),
+            "steps_completed": self.rows.steps[-1].step if diverged else self.step,
+            "parameter_count": sum(math.prod(v.shape) for v in self.model.trainable_variables),
+            "error": error,
+            **self._naive(),
+        }
+        return {name: [value] for name, value in row.items()}
+
+    def _facts(self) -> dict[str, Any]:
+        """What no table has, plain enough for JSON."""
+        layout = self.rows.steps[0].layout
+        return {
+            "model": self.model.name,
+            "layers": [asdict(place) for place in layout.rows],
+            "variables": [asdict(variable) for variable in layout.variables],
+            "unseen": [list(each) for each in layout.unseen],
+            "every": self.schedule.every,
+            "recorded_steps": len(self.rows.steps),
+            "share_of_time": self.schedule.share,
+            "seconds_to_start": self.schedule.started,
+        }
+
+    def _naive(self) -> dict[str, Any]:
+        """Of the recorded batches' targets."""
+        steps = [step for step in self.rows.steps if step.layout.targets]
+        if not steps:
+            return {}
+        count = sum(key[0] == "target_sum" for key in steps[0].layout.at)
+        sums = [math.fsum(step.get("target_sum", k, "sum") for step in steps) for k in range(count)]
+        return naive(DataKind(steps[0].layout.targets), sums)
+
+    def _timings(self) -> Columns:
+        assert self.who is not None
+        row = {
+            "cohort": self.who.run_id, "runs": 1, "steps": self.step, "build_seconds": 0.0,
+            "trace_seconds": self.schedule.started, "train_seconds": self.schedule.trained - self.schedule.spent,
+            "measure_seconds": self.schedule.spent,
+        }  # fmt: skip
+        return {name: [value] for name, value in row.items()}
+
+
+def _planned(params: Mapping[str, Any]) -> int | None:
+    steps, epochs = params.get("steps"), params.get("epochs")
+    return int(steps) * int(epochs) if steps and epochs else None
+
+
+def _skips(optimizers: list[Any]) -> bool:
+    return any(isinstance(each, keras.optimizers.LossScaleOptimizer) for each in optimizers)
+
+
+def _accuracy(logs: Mapping[str, Any], ahead: str) -> float | None:
+    """The one accuracy among an epoch's scores; None where there is none, or several outputs have one each."""
+    names = [name for name in logs if name.endswith(("accuracy", "acc")) and name.startswith("val_") == bool(ahead)]
+    return _number(logs[names[0]]) if len(names) == 1 else None
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) else None

@@ -1,0 +1,151 @@
+"""A network's settings as the project's factors: what of a model, an optimizer and a loss the tables can name.
+
+What has no word there is recorded as `own`, what differs between layers as `mixed`, and a number as null.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import keras
+
+from bench.errors import SuiteError
+from bench.factors import FACTORS, MIXED, OWN, choose
+from bench.recorder.layout import Layout
+from bench.recorder.optimizers import innermost
+
+Level = str | int | float | None
+NORMALIZATIONS = {
+    keras.layers.BatchNormalization: "batch_normalization",
+    keras.layers.LayerNormalization: "layer_normalization",
+    keras.layers.GroupNormalization: "group_normalization",
+    keras.layers.RMSNormalization: "rms_normalization",
+    keras.layers.UnitNormalization: "unit_normalization",
+}
+CELLS = {keras.layers.SimpleRNN: "simple", keras.layers.LSTM: "lstm", keras.layers.GRU: "gru"}
+SHORT_LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
+KNOWN_OPTIMIZERS = {"RMSprop": "rmsprop", "Adam": "adam", "AdamW": "adamw"}
+
+
+def read_settings(model: keras.Model, layout: Layout, optimizers: Sequence[Any]) -> dict[str, Level]:
+    """Each factor's level as the column of `runs` that it is; `batch_size` and `steps` are for others to fill in."""
+    layers = list(model._flatten_layers(include_self=False))
+    hidden = [place for place in layout.rows if not place.head]
+    widths = {place.features for place in hidden}
+    found: dict[str, Level] = {name: choose(factor, factor.default).column for name, factor in FACTORS.items()}
+    found |= dict.fromkeys(("dataset", "preprocessing", "architecture"), OWN)
+    found |= {
+        "depth": len(hidden),
+        "width": widths.pop() if len(widths) == 1 else None,
+        "activation": _same([_activation(place.activation) for place in hidden if place.activation], "linear"),
+        "initializer": _same([_drawn(each, "kernel_initializer", "initializer") for each in layers], OWN),
+        "bias_initializer": _same([_drawn(each, "bias_initializer", "bias_initializer") for each in layers], "zeros"),
+        "normalization": _same([word for kind, word in NORMALIZATIONS.items() if _any(layers, kind)], "none"),
+        "skip": "residual" if _any(layers, keras.layers.Add) else found["skip"],
+        "cell": _same([word for kind, word in CELLS.items() if _any(layers, kind)], "none"),
+        "regularization": _same([_penalty(each) for each in layers], "none"),
+        "dropout": _number({each.rate for each in layers if isinstance(each, keras.layers.Dropout)}),
+        "precision": _labelled("precision", model.dtype_policy.name, {}),
+        **_of_loss(model.loss),
+        **(_of_optimizer(innermost(optimizers[0])) if optimizers else {}),
+    }
+    if len(optimizers) > 1:
+        found |= {"optimizer": MIXED, "learning_rate": None}
+    return found
+
+
+def _of_optimizer(optimizer: Any) -> dict[str, Level]:
+    config = optimizer.get_config()
+    name = KNOWN_OPTIMIZERS.get(type(optimizer).__name__, "")
+    if isinstance(optimizer, keras.optimizers.SGD):
+        name = "nesterov" if optimizer.nesterov else "momentum" if optimizer.momentum else "sgd"
+    rate, schedule = config.get("learning_rate"), "none"
+    if isinstance(rate, Mapping):
+        schedule = _labelled("schedule", _snake(str(rate.get("class_name"))), rate.get("config", {}))
+        rate = rate.get("config", {}).get("initial_learning_rate")
+    clipped = {"value": optimizer.clipvalue, "norm": optimizer.clipnorm, "global_norm": optimizer.global_clipnorm}
+    clipping = [_labelled("clipping", kind, {"threshold": float(each)}) for kind, each in clipped.items() if each]
+    decays = config.get("weight_decay") and name != "adamw"
+    return {
+        "optimizer": _labelled("optimizer", name, config),
+        "learning_rate": float(rate) if isinstance(rate, int | float) and rate > 0 else None,
+        "schedule": schedule,
+        "clipping": _same(clipping, "none"),
+    } | ({"regularization": _labelled("regularization", "weight_decay", {"strength": config["weight_decay"]})}
+         if decays else {})  # fmt: skip
+
+
+def _of_loss(loss: Any) -> dict[str, Level]:
+    """The loss by the name of its function or class; of several losses `mixed`."""
+    if isinstance(loss, list | tuple | dict):
+        names = {_loss_level(each) for each in (loss.values() if isinstance(loss, dict) else loss)}
+        return {"loss": names.pop() if len(names) == 1 else MIXED}
+    smoothing = getattr(loss, "_fn_kwargs", {}).get("label_smoothing", 0) if loss is not None else 0
+    return {"loss": _loss_level(loss), "label_smoothing": smoothing if isinstance(smoothing, int | float) else 0}
+
+
+def loss_name(loss: Any) -> str:
+    """A loss by the name of Keras's function; empty where it is none of them, or there are several."""
+    name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
+    return SHORT_LOSSES.get(_snake(str(name)), _snake(str(name)))
+
+
+def _loss_level(loss: Any) -> str:
+    name = loss_name(loss)
+    config = {"delta": getattr(loss, "_fn_kwargs", {}).get("delta", 1.0)} if name == "huber" else {}
+    return _labelled("loss", name.removeprefix("sparse_"), config)
+
+
+def _drawn(layer: Any, attribute: str, factor: str) -> str:
+    initializer = getattr(layer, attribute, None)
+    if initializer is None or isinstance(layer, tuple(NORMALIZATIONS)):
+        return ""
+    return _labelled(factor, _snake(type(initializer).__name__), initializer.get_config())
+
+
+def _penalty(layer: Any) -> str:
+    penalty = getattr(layer, "kernel_regularizer", None)
+    if penalty is None:
+        return ""
+    strengths = {name: float(getattr(penalty, name, 0.0)) for name in ("l1", "l2")}
+    said = [name for name, strength in strengths.items() if strength]
+    return _labelled("regularization", said[0], {"strength": strengths[said[0]]}) if len(said) == 1 else OWN
+
+
+def _activation(name: str) -> str:
+    return _labelled("activation", _snake(name), {})
+
+
+def _labelled(factor: str, name: str, config: Mapping[str, Any]) -> str:
+    """A level's label with those settings that differ from their defaults; `own` of what is none of the levels."""
+    level = FACTORS[factor].level(name)
+    if level is None:
+        return OWN
+    known = {key: value for key, value in config.items() if key in level.settings and value is not None}
+    written = {
+        key: type(level.settings[key].default)(value) if isinstance(value, int | float) else value
+        for key, value in known.items()
+    }
+    try:
+        return str(choose(FACTORS[factor], {"level": name, **written}).label)
+    except SuiteError:
+        return OWN
+
+
+def _same(labels: Iterable[str], otherwise: str) -> str:
+    found = {each for each in labels if each}
+    return otherwise if not found else found.pop() if len(found) == 1 else MIXED
+
+
+def _number(found: set[float]) -> float | None:
+    return 0.0 if not found else float(found.pop()) if len(found) == 1 else None
+
+
+def _any(layers: Sequence[Any], kind: type) -> bool:
+    return any(isinstance(each, kind) for each in layers)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -1,0 +1,70 @@
+"""What looks at a tensor while a step is traced, and is taken off again: nothing stays on a layer or optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+_ABSENT = object()
+
+
+def tap(tensor: tf.Tensor, seen: Callable[[tf.Tensor], None]) -> tf.Tensor:
+    """The same tensor, of whose gradient `seen` is told in the backward pass that there is anyway."""
+
+    @tf.custom_gradient
+    def same(given: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+        def backward(gradient: tf.Tensor) -> tf.Tensor:
+            seen(gradient)
+            return gradient
+
+        return tf.identity(given), backward
+
+    return same(tensor)
+
+
+class Patches:
+    """Attributes of objects that are others for a while.
+
+    They are put into an object's `__dict__`, around what Keras and TensorFlow do when an attribute is set.
+    """
+
+    def __init__(self) -> None:
+        self.replaced: list[tuple[dict[str, Any], str, Any]] = []
+
+    def put(self, owner: object, name: str, value: object) -> None:
+        """Let the attribute be another from now on."""
+        attributes = vars(owner)
+        self.replaced.append((attributes, name, attributes.get(name, _ABSENT)))
+        attributes[name] = value
+
+    def around(self, owner: object, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """Let a method be what `make` makes of it."""
+        self.put(owner, name, make(getattr(owner, name)))
+
+    def take_off(self) -> None:
+        """Let all be as it was, the last first."""
+        while self.replaced:
+            attributes, name, before = self.replaced.pop()
+            if before is _ABSENT:
+                attributes.pop(name, None)
+            else:
+                attributes[name] = before
+
+
+@contextmanager
+def patched(put_on: Callable[[Patches], None]) -> Iterator[None]:
+    """With what `put_on` puts on; also where that itself fails, all is taken off."""
+    patches = Patches()
+    try:
+        put_on(patches)
+        yield
+    finally:
+        patches.take_off()
+
+
+def graph_now() -> object:
+    """What tensors that are made now belong to: a graph, or None where they are computed at once."""
+    return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()

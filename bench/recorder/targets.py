@@ -1,0 +1,65 @@
+"""What the targets of recorded batches ask for: the best answer that looks at no input, by which a run is judged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.factors import DataKind
+
+MOST_CLASSES = 1000
+VALUES = ("count", "sum", "squares")  # of targets that are values
+
+
+def target_sums(y: Any, answers: Any, loss: str) -> tuple[DataKind, tf.Tensor] | None:
+    """Of classes how many targets each has, of values `VALUES`, float64; None where nobody can tell.
+
+    Args:
+        y: a batch's targets.
+        answers: the network's, one tensor.
+        loss: what compares them, as the column `loss` has it, without the word sparse where it has that.
+    """
+    leaves = [each for each in keras.tree.flatten(y) if isinstance(each, tf.Tensor)]
+    if len(leaves) != 1 or not isinstance(answers, tf.Tensor) or answers.shape[-1] is None:
+        return None
+    (target,) = leaves
+    classes = answers.shape[-1]
+    if loss == "sparse_categorical_crossentropy" and 1 < classes <= MOST_CLASSES:
+        flat = tf.cast(tf.reshape(target, [-1]), tf.int32)
+        each = tf.reduce_sum(tf.one_hot(flat, classes, dtype=tf.float32), axis=0)
+        return _kind(target, answers), tf.cast(each, tf.float64)
+    if loss == "categorical_crossentropy" and 1 < classes <= MOST_CLASSES:
+        each = tf.reduce_sum(tf.reshape(tf.cast(target, tf.float32), [-1, classes]), axis=0)
+        return _kind(target, answers), tf.cast(each, tf.float64)
+    wide = tf.cast(target, tf.float64)
+    if loss == "binary_crossentropy" and classes == 1:
+        ones = tf.reduce_sum(wide)
+        return DataKind.CLASSES, tf.stack([tf.cast(tf.size(wide), tf.float64) - ones, ones])
+    if loss in ("mean_squared_error", "mean_absolute_error", "huber"):
+        sums = [tf.cast(tf.size(wide), tf.float64), tf.reduce_sum(wide), tf.reduce_sum(tf.square(wide))]
+        return DataKind.VALUES, tf.stack(sums)
+    return None
+
+
+def _kind(target: tf.Tensor, answers: tf.Tensor) -> DataKind:
+    return DataKind.CLASSES_EACH if len(answers.shape) > 2 else DataKind.CLASSES
+
+
+def naive(kind: DataKind | None, sums: Sequence[float]) -> dict[str, Any]:
+    """The columns of `runs` on the best constant answer; of values where the squared error is minimized or near it."""
+    if kind is None:
+        return {}
+    if kind is DataKind.VALUES:
+        count, total, squares = sums
+        return {"targets": str(kind), "naive_loss": max(0.0, squares / count - (total / count) ** 2) if count else None}
+    shares = np.array(sums, np.float64)
+    if not shares.sum() > 0.0:
+        return {}
+    shares = shares / shares.sum()
+    entropy = -math.fsum(each * math.log(each) for each in shares if each > 0.0)
+    return {"targets": str(kind), "naive_loss": entropy, "naive_accuracy": float(shares.max())}

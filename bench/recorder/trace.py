@@ -1,0 +1,325 @@
+"""One traced training step with a look at everything: taps go on, Keras's own step is traced, taps come off.
+
+Pre-activations are never read where they are: TensorFlow computes a product, its bias and its activation in one
+kernel where nobody else wants what is between, and that kernel rounds otherwise. What is read is their gradient, the
+outputs of activations, and the pre-activations of a few samples, computed once more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from bench.recorder.activations import few, statistics
+from bench.recorder.layout import STATISTICS, Layout, Place, Variable
+from bench.recorder.norms import Squares
+from bench.recorder.optimizers import Carry, UpdateTaps, scale_of
+from bench.recorder.settings import loss_name
+from bench.recorder.taps import Patches, graph_now, patched, tap
+from bench.recorder.targets import target_sums
+
+RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
+ACTIVATIONS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU)
+BESIDE = (
+    keras.layers.Embedding, keras.layers.BatchNormalization, keras.layers.LayerNormalization,
+    keras.layers.GroupNormalization, keras.layers.RMSNormalization, keras.layers.PReLU,
+)  # fmt: skip
+MADE_LOGITS = ("Softmax", "Sigmoid")  # operations behind which Keras's losses look for logits: nothing may follow them
+WORDS = {"gamma": "gain", "embeddings": "embedding"}
+
+
+class StepTrace:
+    """What one trace of a model's training step looks at; `layout` says what each number of `vector` is."""
+
+    def __init__(self, model: keras.Model, optimizers: Sequence[Any], carry: Carry) -> None:
+        self.model = model
+        self.optimizers = optimizers
+        self.squares = Squares()
+        self.loss: tf.Tensor | None = None
+        self.updates = UpdateTaps(carry, self.squares, penalized=lambda: self.loss is not None)
+        self.graph: object = None
+        self.places: list[dict[str, Any]] = []
+        self.calls: dict[int, int] = {}
+        self.near: dict[int, int] = {}  # the row that each layer without one goes with
+        self.makers: dict[int, int] = {}  # which row a tensor is the output of
+        self.held: list[Any] = []  # these tensors, so that no other takes their identity
+        self.heads: set[int] = set()
+        self.targets: tuple[Any, tf.Tensor] | None = None
+        self.again = False  # whether a layer is asked for pre-activations alone
+        self.unseen: dict[str, str] = {}
+        self.asked: dict[tuple[str, int, str], int] = {}
+        self.direct: dict[tuple[str, int, str], tf.Tensor] = {}
+        self.vector: tf.Tensor | None = None
+
+    def take(self, step: Callable[[Any], Any], data: Any) -> Any:
+        """Trace the step on one batch; afterwards there are `layout` and `vector`."""
+        self.graph = graph_now()
+        with patched(self._put_on):
+            self._look_at_data(data)
+            outputs = step(data)
+        self._finish()
+        return outputs
+
+    # What is put on.
+
+    def _put_on(self, patches: Patches) -> None:
+        inside = {id(each) for layer in self._layers() if isinstance(layer, RECURRENT) for each in _below(layer)}
+        for layer in self._layers():
+            if id(layer) in inside:
+                continue
+            if isinstance(layer, RECURRENT):
+                patches.around(layer, "call", lambda call, layer=layer: self._around_output(layer, call))
+            elif isinstance(layer, ACTIVATIONS):
+                patches.around(layer, "call", lambda call, layer=layer: self._around_activation(layer, call))
+            elif isinstance(layer, keras.layers.Activation):
+                patches.put(layer, "activation", self._around_activation(layer.activation, layer.activation))
+            elif isinstance(layer, BESIDE):
+                patches.around(layer, "call", lambda call, layer=layer: self._around_other(layer, call))
+            elif callable(vars(layer).get("activation")) and own_kernels(layer):
+                patches.put(layer, "activation", self._around_preactivation(layer, layer.activation))
+                if type(layer).__module__.startswith("keras."):
+                    patches.around(layer, "call", lambda call, layer=layer: self._around_call(layer, call))
+            elif own_kernels(layer):
+                patches.around(layer, "call", lambda call, layer=layer: self._around_output(layer, call))
+        self.updates.put_on(patches, self.optimizers)
+        patches.around(self.model, "compute_loss", self._around_loss)
+
+    def _layers(self) -> list[Any]:
+        return list(self.model._flatten_layers(include_self=False))
+
+    def _around_preactivation(self, layer: Any, activation: Any) -> Callable[..., Any]:
+        linear = activation is keras.activations.linear
+
+        def looked(z: Any, *args: Any, **more: Any) -> Any:
+            if self.again:  # only the pre-activation is asked for
+                return z
+            if not self._can_see(layer, z):
+                return activation(z, *args, **more)
+            row = self._row(layer, "preactivation", z)
+            h = activation(tap(z, lambda gradient: self._gradient(row, "z_gradient", gradient)), *args, **more)
+            self._makes(row, h)
+            if not linear:
+                self._activated(row, h, activation)
+            return h
+
+        return looked
+
+    def _around_call(self, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A layer of Keras's own is asked once more for the pre-activations of a few samples: see `few`."""
+
+        def looked(*args: Any, **more: Any) -> Any:
+            rows = len(self.places)
+            outputs = call(*args, **more)
+            if len(self.places) == rows + 1 and args and isinstance(args[0], tf.Tensor):
+                self.again = True
+                try:
+                    z = self.places[rows]["z"] = call(few(args[0]))
+                finally:
+                    self.again = False
+                self.asked["row", rows, "z"] = self.squares.ask(z)
+                self.direct["row", rows, "looked"] = tf.cast(tf.size(z), tf.float64)
+            return outputs
+
+        return looked
+
+    def _around_output(self, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*args: Any, **more: Any) -> Any:
+            outputs = call(*args, **more)
+            whole = isinstance(outputs, list | tuple)
+            first = outputs[0] if whole else outputs
+            if not self._can_see(layer, first):
+                return outputs
+            row = self._row(layer, "output", first)
+            self.asked["row", row, "h"] = self.squares.ask(first)
+            if not _makes_logits(first):
+                first = tap(first, lambda gradient: self._gradient(row, "h_gradient", gradient))
+            self._makes(row, first)
+            self.places[row]["h"] = first
+            return type(outputs)([first, *outputs[1:]]) if whole else first
+
+        return looked
+
+    def _around_activation(self, activation: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+        """What a layer makes that is an activation is the output of the latest row that has none of its own."""
+
+        def looked(u: Any, *args: Any, **more: Any) -> Any:
+            h = call(u, *args, **more)
+            if self.places and isinstance(h, tf.Tensor) and graph_now() is self.graph:
+                row = len(self.places) - 1
+                self.near.setdefault(id(activation), row)
+                if id(u) in self.makers:
+                    self._makes(self.makers[id(u)], h)
+                if self.places[row]["sees"] == "preactivation" and "h" not in self.places[row]:
+                    self._activated(row, h, activation)
+            return h
+
+        return looked
+
+    def _around_other(self, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*args: Any, **more: Any) -> Any:
+            self.near.setdefault(id(layer), max(0, len(self.places) - 1))
+            return call(*args, **more)
+
+        return looked
+
+    def _around_loss(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*args: Any, **more: Any) -> Any:
+            loss = compute(*args, **more)
+            if self.loss is None and isinstance(loss, tf.Tensor) and graph_now() is self.graph:
+                self.loss = tf.reduce_mean(tf.cast(loss, tf.float64))
+                self.direct["step", 0, "loss"] = self.loss
+                penalties = [v.regularizer(v) for v in self.model.trainable_variables if v.regularizer is not None]
+                if penalties:
+                    self.direct["step", 0, "penalty"] = tf.add_n([tf.cast(each, tf.float64) for each in penalties])
+            y, answers = (more.get(name, args[k] if len(args) > k else None) for name, k in (("y", 1), ("y_pred", 2)))
+            if self.targets is None and graph_now() is self.graph:
+                self.targets = target_sums(y, answers, loss_name(self.model.loss))
+            self.heads |= {self.makers[id(each)] for each in keras.tree.flatten(answers) if id(each) in self.makers}
+            return loss
+
+        return looked
+
+    # What is seen.
+
+    def _can_see(self, layer: Any, tensor: Any) -> bool:
+        if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating and graph_now() is self.graph:
+            return True
+        self.unseen.setdefault(_path(layer), "it is called inside a function or loop of its own")
+        return False
+
+    def _row(self, layer: Any, sees: str, tensor: tf.Tensor) -> int:
+        call = self.calls[id(layer)] = self.calls.get(id(layer), 0) + 1
+        features = int(tensor.shape[-1] or 0)
+        self.places.append({"layer": layer, "call": call, "sees": sees, "features": features})
+        return len(self.places) - 1
+
+    def _makes(self, row: int, tensor: tf.Tensor) -> None:
+        self.makers[id(tensor)] = row
+        self.held.append(tensor)
+
+    def _gradient(self, row: int, what: str, gradient: tf.Tensor) -> None:
+        if ("row", row, what) not in self.asked and graph_now() is self.graph:
+            self.asked["row", row, what] = self.squares.ask(gradient)
+
+    def _activated(self, row: int, h: tf.Tensor, activation: Any) -> None:
+        place = self.places[row]
+        if "h" in place:  # an activation that is a layer was seen from within
+            return
+        place["h"], place["maker"] = h, activation
+        place["activation"] = getattr(activation, "name", None) or getattr(activation, "__name__", "")
+        if isinstance(activation, ACTIVATIONS):
+            place["activation"] = type(activation).__name__
+        self.asked["row", row, "h"] = self.squares.ask(h)
+
+    def _look_at_data(self, data: Any) -> None:
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        parts = {"input": keras.tree.flatten(x), "target": keras.tree.flatten(y)}
+        leaves = [each for each in [*parts["input"], *parts["target"]] if isinstance(each, tf.Tensor)]
+        self.direct["step", 0, "batch"] = tf.cast(tf.shape(leaves[0])[0], tf.float64)
+        for what, tensors in parts.items():
+            for k, each in enumerate(tensors):
+                if isinstance(each, tf.Tensor) and each.dtype.is_floating:
+                    self.asked[what, k, "square"] = self.squares.ask(each)
+        self.direct["step", 0, "scale"] = tf.cast(scale_of(self.optimizers[0]), tf.float64)
+
+    # What becomes of it.
+
+    def _finish(self) -> None:
+        if not self.heads and self.places:
+            self.heads = {len(self.places) - 1}
+        keys, vectors = [*self.direct], [tf.stack([tf.cast(each, tf.float64) for each in self.direct.values()])]
+        for row, place in enumerate(self.places):
+            found = None if row in self.heads else statistics(place.get("h"), place.get("z"), place.get("maker"))
+            if found is not None:
+                keys += [("row", row, name) for name in STATISTICS]
+                vectors.append(found)
+        if self.targets is not None:
+            keys += [("target_sum", k, "sum") for k in range(self.targets[1].shape[0])]
+            vectors.append(self.targets[1])
+        for of_variables, vector in self.updates.vectors:
+            keys += [("variable", *each) for each in of_variables]
+            vectors.append(vector)
+        order, sums = self.squares.settled()
+        names = {number: key for key, number in self.asked.items()}
+        names |= {number: ("variable", *each) for each, number in self.updates.asked.items()}
+        self.layout = self._layout((*keys, *(names[number] for number in order)))
+        self.vector = tf.concat([*vectors, sums], axis=0)
+
+    def _layout(self, keys: tuple[tuple[str, int, str], ...]) -> Layout:
+        owners = self._owners()
+        first_row = {id(place["layer"]): row for row, place in reversed(list(enumerate(self.places)))}
+        variables, taken = [], set()
+        kernels: dict[int, list[int]] = {}
+        for number, variable in enumerate(self.updates.variables):
+            owner = owners.get(_key(variable))
+            row = first_row.get(id(owner), self.near.get(id(owner), 0))
+            path = getattr(variable, "path", None) or variable.name
+            word = path.rsplit("/", 1)[-1].partition(":")[0]
+            group = WORDS.get(word, word)
+            if (row, group) in taken or (id(owner) not in first_row and group == "kernel"):
+                group = "/".join(path.split("/")[-2:])
+            if (row, group) in taken:
+                group = path
+            taken.add((row, group))
+            size = math.prod(variable.shape)
+            variables.append(Variable(path, size, row, group))
+            if id(owner) in first_row and len(variable.shape) > 1 and "recurrent" not in word:
+                kernels.setdefault(row, []).append(number)
+        rows = tuple(
+            Place(
+                _path(place["layer"]) + (f"#{place['call']}" if place["call"] > 1 else ""),
+                type(place["layer"]).__name__, place["sees"], tuple(kernels.get(row, ())),
+                place.get("activation", ""), place["features"], row in self.heads,
+            )
+            for row, place in enumerate(self.places)
+        )  # fmt: skip
+        at = {key: k for k, key in enumerate(keys)}
+        kind = "" if self.targets is None else str(self.targets[0])
+        return Layout(rows, tuple(variables), at, tuple(self.unseen.items()), kind)
+
+    def _owners(self) -> dict[int, Any]:
+        """The layer that each variable belongs to: of what is inside a recurrent layer that layer."""
+        found: dict[int, Any] = {}
+        for layer in self._layers():
+            if isinstance(layer, RECURRENT):
+                for variable in layer.trainable_variables:
+                    found.setdefault(_key(variable), layer)
+        for layer in self._layers():
+            for variable in own_variables(layer):
+                found.setdefault(_key(variable), layer)
+        return found
+
+
+def own_variables(layer: Any) -> list[Any]:
+    """The trainable variables of a layer that are in no layer below it."""
+    below = {id(v) for each in _below(layer) for v in each.trainable_variables}
+    return [v for v in layer.trainable_variables if id(v) not in below]
+
+
+def own_kernels(layer: Any) -> list[Any]:
+    """Those of a layer's own variables that are matrices or more, frozen ones too."""
+    below = {id(v) for each in _below(layer) for v in each.variables}
+    return [v for v in layer.weights if id(v) not in below and len(v.shape) > 1]
+
+
+def _below(layer: Any) -> list[Any]:
+    return list(layer._flatten_layers(include_self=False))
+
+
+def _path(layer: Any) -> str:
+    return str(getattr(layer, "path", None) or layer.name)
+
+
+def _key(variable: Any) -> int:
+    return id(getattr(variable, "value", variable)) if isinstance(variable, keras.Variable) else id(variable)
+
+
+def _makes_logits(tensor: tf.Tensor) -> bool:
+    """Whether a loss may look behind a tensor for the logits that it was made of."""
+    if hasattr(tensor, "_keras_logits"):
+        return True
+    return not tf.executing_eagerly() and tensor.op.type in MADE_LOGITS

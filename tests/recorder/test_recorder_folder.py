@@ -1,0 +1,122 @@
+"""Whatever happens to a recorder, a folder or a fit is one sentence, and training goes on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import bench.recorder.dispatch
+from bench import Recorder
+from bench.recorder.refusals import PRIVATE, objection
+from bench.results import read_manifest, read_tables
+from tests.recorder.kinds import KINDS, Kind
+
+
+def fit(kind: Kind, *callbacks: keras.callbacks.Callback, epochs: int = 1) -> dict[str, list[float]]:
+    found = kind.model.fit(kind.x, kind.y, batch_size=32, epochs=epochs, verbose=0, callbacks=list(callbacks))
+    return dict(found.history)
+
+
+def recorder(folder: Path, **more: object) -> Recorder:
+    return Recorder(folder, report=False, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def kind() -> Kind:
+    keras.utils.set_random_seed(3)
+    return KINDS["mlp_relu_adam"]()
+
+
+def test_importing_bench_does_not_import_tensorflow() -> None:
+    code = "import sys, bench; assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_runs_of_the_same_settings_are_replicates(kind: Kind, tmp_path: Path) -> None:
+    one = recorder(tmp_path, live=False)
+    fit(kind, one)
+    fit(kind, one)
+    runs = read_tables(tmp_path)["runs"]
+    assert runs["replicate"].tolist() == [0, 1]
+    assert runs["optimizer"].unique().tolist() == ["adam"]
+    assert runs["depth"].tolist() == [3, 3]
+    assert read_manifest(tmp_path).suite == "own"
+
+
+def test_a_folder_of_another_suite_is_left_alone(kind: Kind, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "manifest.json").write_text("{}")
+    assert fit(kind, recorder(tmp_path))["loss"]
+    said = capfd.readouterr().err
+    assert said.startswith("gradtrial: not recording:")
+    assert said.endswith("Training goes on without a record.\n")
+    assert (tmp_path / "manifest.json").read_text() == "{}"
+
+
+def test_two_recorders_in_a_fit(kind: Kind, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    fit(kind, recorder(tmp_path / "a", every=1, live=False), recorder(tmp_path / "b", every=1, live=False))
+    assert "this fit is recorded into" in capfd.readouterr().err
+    assert len(read_tables(tmp_path / "a")["loss_curves"]) == 3
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_fault_of_the_recorder_is_not_the_trainings(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keras.utils.set_random_seed(3)
+    plain = KINDS["mlp_relu_adam"]()
+    expected = fit(plain, epochs=2)
+    monkeypatch.setattr(bench.recorder.dispatch.StepTrace, "_finish", lambda self: 1 / 0)
+    keras.utils.set_random_seed(3)
+    kind = KINDS["mlp_relu_adam"]()
+    assert fit(kind, recorder(tmp_path, live=False), epochs=2) == expected
+    assert capfd.readouterr().err.count("gradtrial:") == 1
+    for a, b in zip(plain.model.get_weights(), kind.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+class Stops(keras.callbacks.Callback):
+    """Ends a fit as Ctrl-C does."""
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        if batch == 1:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_keeps_the_rows_and_leaves_no_trace(kind: Kind, tmp_path: Path) -> None:
+    twin = KINDS["mlp_relu_adam"]()
+    fit(twin)
+    one = recorder(tmp_path, every=1, live=False)
+    with pytest.raises(KeyboardInterrupt):
+        fit(kind, one, Stops())
+    for layer, other in zip(kind.model._flatten_layers(), twin.model._flatten_layers(), strict=True):
+        assert vars(layer).keys() == vars(other).keys()
+    assert kind.model.train_function.__module__.startswith("keras")
+    assert vars(kind.model.optimizer).keys() == vars(twin.model.optimizer).keys()
+    assert len(fit(kind)["loss"]) == 1
+    one.close()
+    run = read_tables(tmp_path)["runs"].iloc[0]
+    assert (run["status"], run["error"]) == ("failed", "interrupted")
+    assert read_tables(tmp_path)["loss_curves"]["step"].tolist() == [0, 1]
+
+
+def test_what_cannot_be_recorded_is_one_sentence(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not objection(kind.model, [kind.model.optimizer])
+    assert "no optimizer" in objection(kind.model, [])
+    with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
+        assert "tf.distribute" in objection(kind.model, [kind.model.optimizer])
+    for owner, names in PRIVATE.items():
+        for name in names:
+            with monkeypatch.context() as patch:
+                patch.setitem(PRIVATE, owner, (f"{name}_of_another_version",))
+                assert f"Keras {keras.version()} has no {owner}.{name}_of" in objection(kind.model, [1])
+
+
+def test_a_wrong_word_is_refused_at_once(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match='every=0 is not allowed: a whole number of steps, at least 1, or "auto"'):
+        Recorder(tmp_path, every=0)
