@@ -352,6 +352,10 @@ OF_RULES: tuple[Quantity, ...] = (
     Quantity("largest_gain", "1",
              "Largest gain of accuracy from one recorded evaluation to the next, over both splits.", "evaluations",
              ACCURACY, step="rise", better=Better.HIGHER),
+    Quantity("validation_error_share", "1",
+             "Error on the validation rows at the last recorded step over the best constant answer's: of classes the "
+             "share of wrong answers, of values the loss: of the squared error, 1 less R squared.",
+             "evaluations", ((ERROR_SHARE, 1.0),), split="validation", better=Better.LOWER),
     Quantity("training_error_share", "1",
              "Error on the training sample at the last recorded step over the best constant answer's: of classes the "
              "share of wrong answers, of values the loss.", "evaluations", ((ERROR_SHARE, 1.0),), split="train",

@@ -26,7 +26,8 @@ TREATMENTS = (
     "activation", "initializer", "bias_initializer", "normalization", "skip", "cell", "recurrent_initializer",
     "gate_bias", "truncate", "padding", "downsample", "head_pool", "block", "query_key", "attention_gain",
     "logit_scale", "position", "embedding_initializer", "clipping", "regularization", "dropout", "precision",
-    "optimizer", "learning_rate", "warmup", "schedule", "preprocessing",
+    "optimizer", "learning_rate", "warmup", "schedule", "preprocessing", "target_preprocessing",
+    "loss", "class_weight",
 )  # fmt: skip
 LOSSES = (
     *PATHOLOGIES,

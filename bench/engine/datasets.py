@@ -209,14 +209,6 @@ def describe(choice: Choice) -> str:
     return f"{choice.label}: {rows} of {sample}, {asked}; {place}{labels}"
 
 
-def mnist1d() -> tuple[np.ndarray, np.ndarray]:
-    """MNIST-1D as its package makes it: samples [5000, 40, 1] and labels [5000]."""
-    from mnist1d.data import get_dataset_args, make_dataset  # slow to import, and only some suites need it
-
-    made = make_dataset(get_dataset_args())
-    return np.concatenate([made["x"], made["x_test"]])[..., None], np.concatenate([made["y"], made["y_test"]])
-
-
 def keras_path(name: str) -> Path:
     """Where Keras keeps a dataset that it downloads: under KERAS_HOME, else `.keras` in the home folder.
 

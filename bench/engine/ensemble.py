@@ -119,6 +119,7 @@ class Ensemble:
         self._lifted_head = lifted(self._head_gradients)
         smoothing = self.settings.number("label_smoothing", 0.0)
         self._smoothing = [] if smoothing is None else [smoothing]
+        self._class_weights = self.settings.class_weights(self.objective.balanced)
         z_loss = self.settings.number("z_loss", 0.0)
         self._z_loss = [] if z_loss is None else [z_loss]
         self._tells_z = self.network.tells_z and self.objective.kind is not DataKind.VALUES
@@ -192,7 +193,7 @@ class Ensemble:
             carry = self._dropped(carry, stage, end)
             saved.append(kept)
         scale = [] if self.scale is None else [self.scale.value.value()]
-        given = (self._head_weights(), carry[1], y, self._smoothing, self._z_loss, scale)
+        given = (self._head_weights(), carry[1], y, self._smoothing, self._class_weights, self._z_loss, scale)
         loss, dh, d_head, d_logits, logits, log_z_square = self._lifted_head(*given)
         ends: Carry = (None if carry[0] is None else tf.zeros_like(carry[0]), dh)
         classes = self.objective.classes
@@ -251,12 +252,16 @@ class Ensemble:
                 for variable, array in zip(stack.state, states, strict=True):
                     variable.assign(tf.ensure_shape(array.stack(), variable.shape))
 
-    def _head_gradients(self, weights: Any, h: Any, y: Any, smoothing: Any, z_loss: Any, scale: Any) -> Any:  # noqa: PLR0913
+    def _head_gradients(  # noqa: PLR0913
+        self, weights: Any, h: Any, y: Any, smoothing: Any, class_weights: Any, z_loss: Any, scale: Any
+    ) -> Any:
         with tf.GradientTape() as tape:
             tape.watch([h, weights])
             logits, _ = self.network.head.stateless_call(list(weights), [], h)
             wide = widened(logits)
-            loss = tf.reduce_mean(self.objective.losses(y, wide, *smoothing))
+            told = {"smoothing": smoothing, "weights": class_weights}
+            told = {name: given[0] for name, given in told.items() if given}
+            loss = tf.reduce_mean(self.objective.losses(y, wide, **told))
             squares = [tf.reduce_mean(self.objective.log_z_squares(wide))] if self._tells_z else []
             minimized = loss + z_loss[0] * squares[0] if z_loss else loss
             scaled = minimized * scale[0] if scale else minimized

@@ -50,7 +50,7 @@ def try_dataset(asked: tuple[Any, ...]) -> str:
                 raise DataError(f'dataset "{choice.label}": {misfit}')
             continue
         check = misfit_in_time(factor, level, data.shape[0]) if factor in IN_TIME else ""
-        misfit = check or (misfit_of_targets(factor, level, data.kind) if factor in OF_TARGETS else "")
+        misfit = check or (misfit_of_targets(factor, level, data.kind, data.classes) if factor in OF_TARGETS else "")
         if misfit:
             raise DataError(f'dataset "{choice.label}" and {factor} {level.label} do not go together: {misfit}')
     found = {DataKind.VALUES: "its targets are values to predict", DataKind.CLASSES_EACH: "a class at each step"}

@@ -50,6 +50,14 @@ class RunSettings:
             return None
         return constant([float(run.choices[factor].value or 0) for run in self.runs])
 
+    def class_weights(self, balanced: Sequence[float]) -> list[tf.Tensor]:
+        """How much each class counts in each run, [R, K] in float32; nothing if all count alike in every graph run."""
+        if all(run.choices["class_weight"].is_none for run in self.graph_runs or self.runs):
+            return []
+        alike = [1.0] * len(balanced)
+        rows = [alike if run.choices["class_weight"].is_none else list(balanced) for run in self.runs]
+        return [tf.constant(np.asarray(rows, np.float32))]
+
 
 def constant(values: Sequence[float]) -> tf.Tensor:
     """Numbers, one a run, in float32."""

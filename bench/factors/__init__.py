@@ -81,7 +81,7 @@ from bench.factors.inside import (
     planned_heads,
     planned_positions,
 )
-from bench.factors.losses import LABEL_SMOOTHING, LOSS, OF_TARGETS, misfit_of_targets
+from bench.factors.losses import BINARY, CLASS_WEIGHT, LABEL_SMOOTHING, LOSS, OF_TARGETS, misfit_of_targets
 from bench.factors.moments import Moment, kept_distances, moments, planned_moments
 from bench.factors.optimizers import BATCH_SIZE, CLIPPING, DROPOUT, LEARNING_RATE, OPTIMIZER, REGULARIZATION, STEPS
 from bench.factors.precision import (
@@ -108,7 +108,7 @@ from bench.factors.recurrence import (
 from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
-    "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BFLOAT16", "BIAS", "DYNAMIC", "EMBEDDING", "FACTORS",
+    "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BFLOAT16", "BIAS", "BINARY", "DYNAMIC", "EMBEDDING", "FACTORS",
     "FEED_FORWARD_LAYER", "FEWEST", "FLOAT16", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IDLE", "IN_SPACE",
     "IN_TIME", "KERNEL", "LOCAL", "LOOKED_POSITIONS", "LOOKED_STEPS", "MIXED", "OF_TARGETS", "OF_TRANSFORMERS", "OWN",
     "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "RULES", "TABLES", "TOKENS", "ActivationLevel", "ArchitectureLevel",
@@ -127,7 +127,7 @@ FACTORS: dict[str, Factor] = {
     for factor in (
         DATASET, PREPROCESSING, TARGET_PREPROCESSING, ARCHITECTURE, DEPTH, WIDTH, ACTIVATION, INITIALIZER,
         BIAS_INITIALIZER, NORMALIZATION, SKIP, CELL, RECURRENT_INITIALIZER, GATE_BIAS, DIRECTION, TRUNCATE,
-        KERNEL_SIZE, PADDING, DOWNSAMPLE, HEAD_POOL, *OF_TRANSFORMERS, LOSS, LABEL_SMOOTHING, CLIPPING,
+        KERNEL_SIZE, PADDING, DOWNSAMPLE, HEAD_POOL, *OF_TRANSFORMERS, LOSS, LABEL_SMOOTHING, CLASS_WEIGHT, CLIPPING,
         REGULARIZATION, DROPOUT, PRECISION, OPTIMIZER, LEARNING_RATE, WARMUP, SCHEDULE, BATCH_SIZE, STEPS,
     )
 }  # fmt: skip

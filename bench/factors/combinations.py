@@ -11,7 +11,7 @@ from bench.factors.base import Choice, Rule
 from bench.factors.blocks import BLOCK_RULES
 from bench.factors.convolution import CONVOLUTION_RULES
 from bench.factors.datasets import DATASET, TaskLevel, dataset_level
-from bench.factors.losses import OF_TARGETS, misfit_of_targets
+from bench.factors.losses import BINARY, OF_TARGETS, misfit_of_targets
 from bench.factors.precision import PRECISION_RULES
 from bench.factors.recurrence import RECURRENCE_RULES
 
@@ -25,7 +25,9 @@ def _of_network(factor: str, architecture: Choice, choice: Choice) -> str:
 def _fits_targets(factor: str, dataset: Choice, choice: Choice) -> str:
     """Why a loss is none of what a dataset asks for, where that is known before it is read."""
     data = dataset_level(dataset)
-    return misfit_of_targets(factor, choice, data.asks) if data is not None and data.classes else ""
+    if data is None or not data.classes:
+        return ""
+    return misfit_of_targets(factor, choice, data.asks, data.classes)
 
 
 def _data_fits_network(dataset: Choice, architecture: Choice) -> str:
@@ -56,6 +58,12 @@ def _task_is_not_scaled(dataset: Choice, preprocessing: Choice) -> str:
     if not isinstance(level, TaskLevel) or level.scaled:
         return ""
     return f"the sequences of {dataset.name} are left as they are drawn, whatever the preprocessing."
+
+
+def _outputs_are_tokens(tied: Choice, loss: Choice) -> str:
+    if tied.name != "yes" or loss.name != BINARY:
+        return ""
+    return "one output is not one a token. categorical_crossentropy has an output for each."
 
 
 def _critical_exists(initializer: Choice, activation: Choice) -> str:
@@ -98,6 +106,7 @@ RULES: tuple[Rule, ...] = (
     (("dataset", "batch_size"), _batch_fits_data),
     *BLOCK_RULES,
     *TRANSFORMER_RULES,
+    (("tied", "loss"), _outputs_are_tokens),
     (("initializer", "activation"), _critical_exists),
     (("initializer", "bias_initializer"), _critical_draws_biases),
     (("warmup", "steps"), _warmup_ends),

@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.factors.base import Choice, Factor, Level, Place, Scalar, Setting
+from bench.factors.base import Choice, Factor, Level, Place, Scalar, Setting, above_zero
 from bench.factors.topics import SYMBOLS, TOPICS, bigram_entropy, topics_digest
 
 MOST_NUMBERS = 2**28  # of a task's samples, of 4 bytes each: 1 GiB
@@ -207,7 +207,7 @@ DATASET = Factor(
         ),
         DatasetLevel(
             "mnist1d", "Signals of 40 points in 10 classes, generated on the spot.", "Greydanus & Kobak 2024",
-            target="bench.engine.datasets:mnist1d", shape=(40, 1), classes=10, train_rows=4000,
+            target="bench.engine.shipped:mnist1d", shape=(40, 1), classes=10, train_rows=4000,
         ),
         DatasetLevel(
             "digits_rows", "The digits as sequences: their 8 rows from the top, 8 numbers each.", "Le et al. 2015",
@@ -292,6 +292,12 @@ DATASET = Factor(
         DatasetLevel(
             "wine", "13 chemical measurements of wines in 3 classes, shipped with scikit-learn.",
             "Aeberhard & Forina 1992", target="sklearn.datasets:load_wine", shape=(13,), classes=3, train_rows=142,
+        ),
+        DatasetLevel(
+            "diabetes", "10 measurements of patients and how far their diabetes went in a year, 25 to 346.",
+            "Efron et al. 2004", target="bench.engine.shipped:diabetes", shape=(10,), classes=1, train_rows=354,
+            asks=DataKind.VALUES,
+            settings={"target_factor": above_zero(1.0, "What the target is multiplied by: 1000 makes it some 10^5.")},
         ),
         DatasetLevel(
             "mnist", "Handwritten digits of 28 x 28 pixels; downloaded once.", "LeCun et al. 1998",

@@ -22,6 +22,7 @@ COHORT_BYTES = 2**30  # estimated memory of a cohort at most
 MAX_COHORT_RUNS = 128
 
 _SHORT = {
+    "target_preprocessing": "y_",
     "depth": "d",
     "width": "w",
     "heads": "h",

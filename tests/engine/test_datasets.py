@@ -23,7 +23,7 @@ import pytest
 from bench.engine.datasets import Dataset, describe, keras_path, kind_of, load, load_raw, read_npz
 from bench.engine.fitting import try_dataset
 from bench.errors import DataError
-from bench.factors import FACTORS, Choice, DatasetLevel, TaskLevel, choose, content_digest, read_label
+from bench.factors import FACTORS, Choice, DataKind, DatasetLevel, TaskLevel, choose, content_digest, read_label
 from tests.inline import bench as typed
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +34,7 @@ OFFLINE = {  # training rows, validation rows, one sample, classes; the digest o
     "mnist1d": (4000, 1000, (40, 1), 10, "a18e4f72999858e2"),
     "breast_cancer": (455, 114, (30,), 2, "4e79ef05879b9ecc"),
     "wine": (142, 36, (13,), 3, "cac6881de33eafe3"),
+    "diabetes": (354, 88, (10,), 1, "960b318475d10d11"),
 }
 Arrays = dict[str, np.ndarray]
 
@@ -73,10 +74,12 @@ def test_an_offline_dataset_is_scaled_by_its_training_rows(name: str, monkeypatc
     assert (level.train_rows, level.shape, level.classes) == (rows, shape, classes)
     assert (data.x_train.shape, data.x_validation.shape) == ((rows, *shape), (validation, *shape))
     assert (data.shape, data.classes, data.labels) == (shape, classes, "")
-    assert (data.y_train.shape, data.y_validation.shape) == ((rows,), (validation,))
-    assert (data.x_train.dtype, data.y_train.dtype) == (np.float32, np.int32)
+    values = level.asks is DataKind.VALUES
+    each = (1,) if values else ()
+    assert (data.y_train.shape, data.y_validation.shape) == ((rows, *each), (validation, *each))
+    assert (data.x_train.dtype, data.y_train.dtype) == (np.float32, np.float32 if values else np.int32)
     for y in (data.y_train, data.y_validation):
-        assert set(y.tolist()) == set(range(classes))
+        assert values or set(y.tolist()) == set(range(classes))
 
     x = data.x_train.astype(np.float64)
     varies = np.ptp(x, axis=0) > 0

@@ -55,8 +55,8 @@ def test_a_cohort_that_was_not_asked_for_a_table_has_no_file_of_it(results: Resu
 def test_runs_from_before_a_factor_have_its_absent_treatment(results: Results) -> None:
     tables = tables_of("a")
     absent = {
-        "cell": "none", "target_preprocessing": "none", "loss": "auto", "label_smoothing": 0.0, "dropout": 0.0,
-        "precision": "float32",
+        "cell": "none", "target_preprocessing": "none", "loss": "auto", "label_smoothing": 0.0, "class_weight": "none",
+        "dropout": 0.0, "precision": "float32",
     }  # fmt: skip
     results.write("a", tables | {"runs": tables["runs"].drop_columns([*absent, "error"])})
     runs = read_tables(results.folder)["runs"]

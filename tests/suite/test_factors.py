@@ -24,14 +24,14 @@ def test_order_of_factors_and_what_shares_a_graph() -> None:
         "direction", "truncate",
         "kernel_size", "padding", "downsample", "head_pool", "heads", "feed_forward", "block", "sublayers", "query_key",
         "attention_gain", "logit_scale", "causal", "position", "embedding_initializer", "tied", "z_loss", "loss",
-        "label_smoothing", "clipping", "regularization", "dropout", "precision", "optimizer", "learning_rate", "warmup",
-        "schedule", "batch_size", "steps",
+        "label_smoothing", "class_weight", "clipping", "regularization", "dropout", "precision", "optimizer",
+        "learning_rate", "warmup", "schedule", "batch_size", "steps",
     ]  # fmt: skip
     on_the_run_axis = {name for name, factor in FACTORS.items() if factor.place is Place.RUN}
     assert on_the_run_axis == {
         "initializer", "bias_initializer", "recurrent_initializer", "gate_bias", "truncate", "attention_gain",
-        "embedding_initializer", "z_loss", "label_smoothing", "clipping", "regularization", "dropout", "learning_rate",
-        "warmup", "schedule",
+        "embedding_initializer", "z_loss", "label_smoothing", "class_weight", "clipping", "regularization", "dropout",
+        "learning_rate", "warmup", "schedule",
     }  # fmt: skip
 
 
