@@ -31,11 +31,14 @@ PACKAGES = {
     "environment": _package(),
     "factors": _package("errors", "numpy scipy"),
     "quantities": _package(),
+    "data_quality": _package("", "numpy"),
     "rules": _package("quantities errors", "pydantic"),
     "schema": _package("factors", "pyarrow"),
     "suite": _package("factors quantities rules schema errors", "pydantic pydantic_core"),
     "plan": _package("suite factors errors"),
-    "engine": _package("plan factors schema theory errors", "keras tensorflow numpy pandas pyarrow sklearn mnist1d"),
+    "engine": _package(
+        "plan factors schema theory data_quality errors", "keras tensorflow numpy pandas pyarrow sklearn mnist1d"
+    ),
     "executors": _package("environment plan schema errors", "pyarrow ray"),
     "results": _package("environment plan suite quantities schema factors errors", "pyarrow pandas numpy"),
     "reference": _package("factors errors", "pandas pyarrow"),

@@ -10,7 +10,7 @@ from bench.errors import DataError, ExecutorError, SuiteError
 from bench.executors.child import Status
 from bench.executors.driver import Executor
 from bench.executors.local import LocalExecutor, default_workers, run_cohorts
-from bench.factors import FACTORS, IN_SPACE, IN_TIME, OF_TARGETS, Choice, DatasetLevel
+from bench.factors import FACTORS, IN_SPACE, IN_TIME, OF_TARGETS, Choice, DataKind, DatasetLevel, TaskLevel
 from bench.plan import Cohort
 from bench.suite import load_suite
 from bench.text import plural
@@ -18,6 +18,7 @@ from bench.text import plural
 BUILD = "bench.engine.check:build_cohort"
 TRY_PLUGIN = "bench.engine.check:try_plugin"
 TRY_DATASET = "bench.engine.fitting:try_dataset"
+FINDINGS = "bench.engine.findings:findings_of"
 
 
 def check_suite(suite_path: Path, *, build: bool, plugins: bool = True) -> None:
@@ -32,6 +33,8 @@ def check_suite(suite_path: Path, *, build: bool, plugins: bool = True) -> None:
     with LocalExecutor(min(default_workers(), len(plan.cohorts))) as executor:
         for remark in try_levels(executor, plan.cohorts, failing=True):
             print(remark)
+        for finding in findings(executor, plan.cohorts):
+            print(finding)
         print(
             f"{suite_path}: {plural(len(suite.cells), 'cell')}, {plural(len(plan.runs), 'run')}, "
             f"{plural(len(plan.cohorts), 'cohort')}"
@@ -87,6 +90,32 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
         kind = SuiteError if any(target == TRY_PLUGIN for target, _ in refused) else DataError
         raise kind("\n".join(problem for _, problem in refused))
     return [answer.value for _, answer in answers if answer.status is Status.OK and answer.value]
+
+
+def findings(executor: Executor, cohorts: Sequence[Cohort]) -> list[str]:
+    """What is odd about the data: of those from outside, and of shipped ones where not all runs scale them.
+
+    Sequences that a task draws, and tokens, are as they are meant to be.
+    """
+    scaled: dict[Choice, list[bool]] = {}
+    for cohort in cohorts:
+        dataset = cohort.structure["dataset"]
+        level = FACTORS["dataset"].level(dataset.name)
+        own = not (isinstance(level, DatasetLevel) and level.offline)
+        values = isinstance(level, DatasetLevel) and level.asks is DataKind.VALUES
+        raw = [cohort.structure[name].is_none for name in ("preprocessing", "target_preprocessing")]
+        if not own and (isinstance(level, TaskLevel) or not (raw[0] or (values and raw[1]))):
+            continue
+        found = scaled.setdefault(dataset, [True, True])
+        scaled[dataset] = [whole and not each for whole, each in zip(found, raw, strict=True)]
+    asked = [(dataset, executor.submit(FINDINGS, (dataset, *each))) for dataset, each in scaled.items()]
+    answers = [(dataset, answer.result()) for dataset, answer in asked]
+    return [
+        f'dataset "{dataset.label}": {finding}'
+        for dataset, answer in answers
+        if answer.status is Status.OK
+        for finding in answer.value
+    ]
 
 
 def _build_all(executor: LocalExecutor, suite_path: Path, cohorts: Sequence[Cohort]) -> None:

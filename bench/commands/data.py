@@ -10,13 +10,14 @@ from bench.executors.local import LocalExecutor
 from bench.factors import FACTORS, LOCAL, Choice, choose, read_label
 
 DESCRIBE = "bench.engine.datasets:describe"
+FINDINGS = "bench.engine.findings:findings_of"
 
 
 TABLE_LEVELS = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet"}
 
 
 def fetch(names: list[str], target: str = "") -> None:
-    """Load each dataset, downloading what is not on disk, and print its size and place.
+    """Load each dataset, downloading what is not on disk, and print its size, its place and what is odd about it.
 
     Args:
         names: of datasets, files, or as tables spell them: `csv(path=m.csv, target=y)`.
@@ -34,6 +35,9 @@ def fetch(names: list[str], target: str = "") -> None:
             answer = executor.submit(DESCRIBE, choice).result()
             if answer.status is Status.OK:
                 print(answer.value, flush=True)
+                found = executor.submit(FINDINGS, (choice, False, False)).result()
+                for finding in found.value if found.status is Status.OK else ():
+                    print(f"  {finding}", flush=True)
             else:
                 problems.append(str(answer.value).strip().splitlines()[-1])
     if problems:

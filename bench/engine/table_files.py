@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,12 @@ def read_table(choice: Choice) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(inputs, axis=1), _target(where, table[target], str(choice.setting("kind")))
 
 
+def column_names(choice: Choice) -> list[str]:
+    """The columns that are inputs, of a file that `read_table` reads."""
+    path, target = Path(str(choice.setting("path"))), str(choice.setting("target"))
+    return [str(name) for name in _read(path, f'dataset "{path}"', choice).columns if str(name) != target]
+
+
 def _read(path: Path, where: str, choice: Choice) -> pd.DataFrame:
     import pandas as pd  # takes most of a second to import, and few suites need it
 
@@ -60,7 +67,11 @@ def _read(path: Path, where: str, choice: Choice) -> pd.DataFrame:
         if choice.name == "parquet":
             return pd.read_parquet(path)
         separator = str(choice.setting("separator"))
-        return pd.read_csv(path, sep="\t" if separator == TAB else separator, low_memory=False, engine="c")
+        with warnings.catch_warnings():  # of rows that are longer than the header: what is beyond it would be lost
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            return pd.read_csv(
+                path, sep="\t" if separator == TAB else separator, low_memory=False, engine="c", index_col=False
+            )
     except UnicodeDecodeError as error:
         raise DataError(f"{where}: it is not in UTF-8 ({error.reason}): save it as UTF-8.") from error
     except Exception as error:  # pandas, pyarrow and the file system each raise their own
@@ -148,11 +159,18 @@ def _target(where: str, column: pd.Series, kind: str) -> np.ndarray:
     name = printable(str(column.name))
     if not _is_number(column) and kind == "values":
         raise DataError(f'{where}: column "{name}" (target) holds {_first_word(column)}, which is no value to predict.')
-    if column.nunique() == 1:
+    words = None if _is_number(column) else np.asarray(column.astype(str).to_numpy(), dtype=np.str_)
+    different = len(np.unique(column.to_numpy() if words is None else words))
+    if different == 1:
         only = printable(str(column.iloc[0]))[:40]
         raise DataError(f'{where}: column "{name}" (target) is {only} in every row: there is nothing to predict.')
-    if not _is_number(column):
-        return np.asarray(column.astype(str).to_numpy(), dtype=np.str_)
+    if words is not None:
+        if different > max(FEW_CLASSES, len(words) / 2):
+            raise DataError(
+                f'{where}: column "{name}" (target) holds {different} different texts in {len(words)} rows, '
+                f"which are no classes: {_first_word(column)}."
+            )
+        return words
     numbers = _numbers(where, column, name)
     whole = bool((numbers == np.round(numbers)).all())
     if kind == "auto":

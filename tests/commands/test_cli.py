@@ -10,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -193,6 +194,29 @@ def test_commands_that_only_tell(suite: Path) -> None:
         done = bench(*words)
         assert done.returncode == 0, done.stderr
         assert [each for each in said if each not in done.stdout] == []
+
+
+@pytest.mark.usefixtures("inline")
+def test_data_are_looked_at_before_anything_trains(tmp_path: Path) -> None:
+    rng, path = np.random.default_rng(0), tmp_path / "houses.csv"
+    rows = np.column_stack([rng.normal(size=(60, 2)), rng.normal(2e5, 5e4, 60)])
+    np.savetxt(path, rows, delimiter=",", header="area,age,price", comments="")
+    told = bench("data", path, "--target", "price")
+    assert "48 training and 12 validation rows of (2,), a value" in told.stdout
+    assert "\n  Targets have a root mean square of" in told.stdout
+    untold = bench("data", path)
+    assert untold.returncode == 2 and "Say --target COLUMN." in untold.stderr
+    suite = tmp_path / "houses.toml"
+    table = f'{{ level = "csv", path = "{path}", target = "price" }}'
+    for scaling, found in (('["none", "standardize"]', True), ('["standardize"]', False)):
+        suite.write_text(
+            f'[suite]\nname = "houses"\nquestion = "?"\nreplicates = 1\n[factors]\n'
+            f"target_preprocessing = {scaling}\n[fixed]\nbatch_size = 16\ndataset = {table}\n"
+        )
+        checked = bench("check", suite)
+        assert checked.returncode == 0, checked.stderr
+        assert ("Targets have a root mean square of" in checked.stdout) is found
+        assert 'target_preprocessing = "standardize"' in checked.stdout or not found
 
 
 def test_what_is_not_there_is_one_message_that_says_what_to_do(tmp_path: Path) -> None:

@@ -106,6 +106,8 @@ HOLE = TABLE["area"].where(TABLE.index != 7)
         (TABLE.assign(price="a"), "price", "auto", ['"price" (target) is a in every row']),
         (TABLE, "price", "classes", ['"price" (target) holds', "which is no class; values are for it"]),
         (TABLE.assign(price=["a", "b"] * 25), "price", "values", ['holds "a" in row 0', "no value to predict"]),
+        (pd.concat([TABLE] * 4).assign(price=[f"house {n}" for n in range(200)]), "price", "auto",
+         ["holds 200 different texts in 200 rows, which are no classes"]),
         (TABLE[["price"]], "price", "auto", ['"price" is its only column: there is no input']),
         (TABLE[:0], "price", "auto", ["it has columns and no row"]),
     ],
@@ -127,6 +129,7 @@ def test_what_cannot_be_used_is_one_sentence_with_file_and_column(
     [
         (b"", "the file is empty"),
         (b"a,price\n1,2\n3,4,5,6\n", "not a readable csv"),
+        (b"a,price\n1,2,3\n4,5,6\n", "not a readable csv"),  # pandas would take the first column for row names
         (b"\xff\xfea,price\n1,2\n", "it is not in UTF-8"),
         (b"a,a,price\n1,2,3\n2,3,4\n", ""),  # pandas gives the second a name of its own
         (b"PAR1 cut short", "no column"),
