@@ -45,13 +45,13 @@ PACKAGES = {
     "theory": _package("factors errors", "numpy scipy"),
     "analysis": _package("suite quantities rules factors schema theory text errors", "numpy pandas scipy"),
     "report": _package(
-        "analysis theory quantities rules factors results schema text errors",
+        "analysis theory reference quantities rules factors results schema text errors",
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "recorder": _package("environment factors rules schema results report errors", "keras tensorflow numpy pyarrow"),
     "commands": _package(
-        "environment executors engine results report analysis theory plan suite quantities rules factors schema text "
-        "errors",
+        "environment executors engine recorder results report analysis theory plan suite quantities rules factors "
+        "schema text errors",
         "numpy pandas pyarrow rich matplotlib",
     ),
     "cli": _package("commands environment report suite errors", "typer rich"),

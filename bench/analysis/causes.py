@@ -98,6 +98,11 @@ def _first(table: str, column: str, *, start: bool = False, over: str = "") -> C
 
 _UPDATE, _ZEROS = ("gradient_norms", "update_norm"), ("gradient_norms", "weight_grad_zero_fraction")
 _ACTIVE = "activations"
+_RESCALED = "preprocessing standardize; targets of a mean of 0 and a standard deviation of 1"
+_LOWER = "a learning_rate of a tenth; warmup linear; clipping global_norm"
+_KEPT = "skip residual; normalization batch_normalization; initializer he_normal with relu, glorot_normal with tanh"
+_ALIVE = "activation leaky_relu, elu or gelu; initializer he_normal; a lower learning_rate"
+_WITHIN = "activation relu or gelu; initializer glorot_normal with tanh; normalization batch_normalization"
 _WIDER = "precision mixed_bfloat16, or float32; where it is a gradient alone, loss_scale dynamic"
 
 # In the order in which they are asked at each step.
@@ -110,17 +115,18 @@ RULES: tuple[Rule, ...] = (
          "{tensor} beyond 65504", _WIDER),
     Rule(Cause.NOT_FINITE, Stage.BY_STEP, _ACTIVE, signs.not_finite, np.nan, "{tensor} not finite"),
     Rule(Cause.DATA, Stage.BY_STEP, "loss_curves", signs.targets_out_of_range, 10.0,
-         "standard deviation of the targets {value} (at most {threshold}, or far from 0)"),
+         "standard deviation of the targets {value} (at most {threshold}, or far from 0)", _RESCALED),
     Rule(Cause.DATA, Stage.BY_STEP, "gradient_norms", signs.inputs_out_of_range, 30.0,
-         "root mean square of the inputs about {value} (at most {threshold})"),
+         "root mean square of the inputs about {value} (at most {threshold})", _RESCALED),
     Rule(Cause.RATE_LARGE, Stage.BY_STEP, "loss_curves", signs.rising, 2.0,
-         "training loss {value} times its start or the constant answer's (at least {threshold})"),
+         "training loss {value} times its start or the constant answer's (at least {threshold})", _LOWER),
     Rule(Cause.IDENTICAL, Stage.BY_STEP, _ACTIVE, signs.identical, 1e-6,
-         "spread between units over their size {value} (at most {threshold})"),
+         "spread between units over their size {value} (at most {threshold})",
+         "an initializer that draws each unit apart: glorot_uniform, he_normal"),
     Rule(Cause.DEAD, Stage.BY_STEP, _ACTIVE, signs.dead, 0.9,
-         "share of units with slope 0 on every sample {value} (at least {threshold})"),
+         "share of units with slope 0 on every sample {value} (at least {threshold})", _ALIVE),
     Rule(Cause.SATURATED, Stage.BY_STEP, _ACTIVE, _first(_ACTIVE, "saturated_fraction"), 0.9,
-         "share of units and samples saturated {value} (at least {threshold})"),
+         "share of units and samples saturated {value} (at least {threshold})", _WITHIN),
     Rule(Cause.BLOWN, Stage.BY_STEP, _ACTIVE, Records.blown, LARGE_VALUES,
          "root mean square of the pre-activations {value} (at least {threshold})"),
     Rule(Cause.BLOWN, Stage.BY_STEP, "loss_curves", signs.loss_too_large, 10.0,
@@ -140,16 +146,17 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.UNDERFLOW, Stage.BY_STEP, "gradient_norms", _first(*_ZEROS, start=True), 1.0,
          "share of exact zeros in the kernel's gradient {value} (at least {threshold})"),
     Rule(Cause.VANISHING, Stage.BY_STEP, "gradient_norms", signs.ratios, -1.5,
-         "{value} decades from the last hidden layer to the first (below {threshold})"),
+         "{value} decades from the last hidden layer to the first (below {threshold})", _KEPT),
     Rule(Cause.EXPLODING, Stage.BY_STEP, "gradient_norms", signs.ratios, 1.75,
-         "{value} decades from the last hidden layer to the first (above {threshold})"),
+         "{value} decades from the last hidden layer to the first (above {threshold})",
+         f"clipping global_norm; {_KEPT}"),
     Rule(Cause.EXPLODING_IN_TIME, Stage.BY_STEP, "time_gradients", signs.grown, GROWN,
          "{value} decades from lag 0 to {tensor} (above {threshold})",
          "clipping; recurrent_initializer orthogonal with a gain of 1 or less; cell lstm or gru"),
     Rule(Cause.COLLAPSED, Stage.BY_STEP, _ACTIVE, signs.collapsed, 1e-3,
-         "1 less the mean cosine of two samples {value} (below {threshold})"),
+         "1 less the mean cosine of two samples {value} (below {threshold})", _KEPT),
     Rule(Cause.RATE_LARGE, Stage.BY_STEP, "gradient_norms", _first(*_UPDATE, over="weight_norm"), 0.5,
-         "update over weights {value} (at least {threshold})"),
+         "update over weights {value} (at least {threshold})", _LOWER),
     Rule(Cause.OVERFLOW_HALF, Stage.LAST, "divergence_events", half_precision.overflowed, np.nan,
          "{tensor} beyond 65504", _WIDER),
     Rule(Cause.DIVERGED, Stage.LAST, "divergence_events", signs.diverged, np.nan, "{tensor} not finite"),
@@ -158,7 +165,7 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.SATURATED, Stage.LAST, _ACTIVE, _first(_ACTIVE, "saturated_fraction"), 0.8,
          "share of units and samples saturated {value} (at least {threshold})"),
     Rule(Cause.RATE_SMALL, Stage.LAST, "gradient_norms", signs.still, 1e-4,
-         "largest update over weights of any step {value} (below {threshold})"),
+         "largest update over weights of any step {value} (below {threshold})", "a learning_rate ten times as high"),
     Rule(Cause.MAJORITY, Stage.LAST, "evaluations", signs.majority, 0.8,
          "the answer is always the class with a share of {value} (at least {threshold})"),
     Rule(Cause.FEW_STEPS, Stage.LAST, "evaluations", signs.falling, 0.02,

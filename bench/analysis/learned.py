@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.tables import Tables
-from bench.factors import FACTORS, DataKind, DatasetLevel, level_name
+from bench.factors import FACTORS, OWN, DataKind, DatasetLevel, level_name
 from bench.rules import LearnedRule
 
 
@@ -14,7 +14,7 @@ def chance_accuracy(tables: Tables) -> pd.Series:
     """What the best constant answer gets right: the largest class's share of a dataset's validation rows, by run.
 
     Results that are older than that column have the median validation accuracy at step 0 of the dataset's runs
-    instead, and 0 where step 0 was not evaluated.
+    instead, and 0 where step 0 was not evaluated; of one's own training it is not known then.
     """
     runs = tables["runs"].set_index("run_id")
     if naive_is_known(runs):
@@ -23,7 +23,8 @@ def chance_accuracy(tables: Tables) -> pd.Series:
     rows = tables["evaluations"]
     untrained = rows[(rows["step"] == 0) & (rows["split"] == "validation")].set_index("run_id")["accuracy"]
     median = untrained.groupby(runs["dataset"].reindex(untrained.index), observed=True).median()
-    return runs["dataset"].map(median).astype(np.float64).fillna(0.0)
+    chance = runs["dataset"].map(median).astype(np.float64)
+    return chance.where(runs["dataset"] == OWN, chance.fillna(0.0))
 
 
 def naive_is_known(runs: pd.DataFrame) -> bool:

@@ -90,7 +90,7 @@ def outcome(judged: pd.DataFrame, rule: LearnedRule) -> pd.Series:
         Outcome.FAILED: status == RunStatus.FAILED,
         Outcome.DIVERGED: status == RunStatus.DIVERGED,
         Outcome.LEARNED: better,
-        Outcome.NOT_LEARNED: accuracy.notna() | (by_loss & loss.notna()),
+        Outcome.NOT_LEARNED: (accuracy.notna() & chance.notna()) | (by_loss & loss.notna()),
     }
     holds = [np.asarray(each, dtype=bool) for each in rules.values()]
     return pd.Series(np.select(holds, list(map(str, rules)), str(Outcome.UNMEASURED)), index=judged.index, dtype="str")

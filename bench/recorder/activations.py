@@ -81,13 +81,13 @@ def _slope(h: tf.Tensor, z: tf.Tensor | None, activation: Any) -> tuple[tf.Tenso
     for known, of_output, most in OF_OUTPUT:
         if name.startswith(known):
             return of_output(h), most
-    most = steepest(activation) if activation is not None and z is not None and _own(activation) else None
-    if most is None:
+    largest = steepest(activation) if activation is not None and z is not None and _own(activation) else None
+    if largest is None:
         return None, 0.0
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(z)
         value = activation(z)
-    return widened(tf.abs(tape.gradient(value, z, unconnected_gradients=tf.UnconnectedGradients.ZERO))), most
+    return widened(tf.abs(tape.gradient(value, z, unconnected_gradients=tf.UnconnectedGradients.ZERO))), largest
 
 
 def _bent(layer: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -73,10 +74,10 @@ class UpdateTaps:
         """Look at these optimizers' `apply` from now on, and at what clipping gives where there is any."""
         for each in optimizers:
             self.scales[id(each)] = scale_of(each)
-            patches.around(each, "apply", lambda apply, each=each: self._around_apply(each, apply))
+            patches.around(each, "apply", partial(self._around_apply, each))
             if clips(each):
                 inner = innermost(each)
-                patches.around(inner, "_clip_gradients", lambda clip, each=each: self._around_clip(each, clip))
+                patches.around(inner, "_clip_gradients", partial(self._around_clip, each))
 
     def _around_apply(self, optimizer: Any, apply: Callable[..., Any]) -> Callable[..., Any]:
         def looked(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:

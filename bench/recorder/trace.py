@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
@@ -72,19 +73,19 @@ class StepTrace:
             if id(layer) in inside:
                 continue
             if isinstance(layer, RECURRENT):
-                patches.around(layer, "call", lambda call, layer=layer: self._around_output(layer, call))
+                patches.around(layer, "call", partial(self._around_output, layer))
             elif isinstance(layer, ACTIVATIONS):
-                patches.around(layer, "call", lambda call, layer=layer: self._around_activation(layer, call))
+                patches.around(layer, "call", partial(self._around_activation, layer))
             elif isinstance(layer, keras.layers.Activation):
                 patches.put(layer, "activation", self._around_activation(layer.activation, layer.activation))
             elif isinstance(layer, BESIDE):
-                patches.around(layer, "call", lambda call, layer=layer: self._around_other(layer, call))
+                patches.around(layer, "call", partial(self._around_other, layer))
             elif callable(vars(layer).get("activation")) and own_kernels(layer):
                 patches.put(layer, "activation", self._around_preactivation(layer, layer.activation))
                 if type(layer).__module__.startswith("keras."):
-                    patches.around(layer, "call", lambda call, layer=layer: self._around_call(layer, call))
+                    patches.around(layer, "call", partial(self._around_call, layer))
             elif own_kernels(layer):
-                patches.around(layer, "call", lambda call, layer=layer: self._around_output(layer, call))
+                patches.around(layer, "call", partial(self._around_output, layer))
         self.updates.put_on(patches, self.optimizers)
         patches.around(self.model, "compute_loss", self._around_loss)
 

@@ -10,15 +10,17 @@ from typing import Any
 from urllib.parse import quote
 
 from bench.errors import ResultsError, SuiteError
+from bench.factors import OWN
 from bench.report.blocks import Page
 from bench.report.figures import write_figures
 from bench.report.frames import Frames, read_frames
 from bench.report.head import Head
 from bench.report.index import HEAD_WITHIN, write_index
+from bench.report.own_page import own_page
 from bench.report.page import SECTIONS, build_page, page_of
 from bench.report.render import draw_figures, render
 from bench.report.run_page import run_page
-from bench.results import find_run, read_manifest, read_run
+from bench.results import find_run, last_run, read_manifest, read_run
 from bench.results.files import write_atomically
 
 __all__ = ["SECTIONS", "build_page", "dump_report", "render", "write_index", "write_report", "write_run"]
@@ -64,8 +66,10 @@ def write_run(folder: Path, given: str, path: Path | None = None) -> Path:
     home = ""
     if (folder / PAGE).is_file():
         home = quote(Path(os.path.relpath(folder / PAGE, path.parent)).as_posix())
-    frames = _frames(folder)
-    return _write(path, render(run_page(frames, read_run(folder, run_id, cohort), run_id, home)))
+    frames, own = _frames(folder), read_run(folder, run_id, cohort)
+    if frames.manifest.suite == OWN:
+        return _write(path, render(own_page(frames, own, run_id, home)))
+    return _write(path, render(run_page(frames, own, run_id, home)))
 
 
 def _write(path: Path, html: str) -> Path:
@@ -88,7 +92,11 @@ def dump_report(folder: Path) -> dict[str, Any]:
 
 def _page(folder: Path) -> Page:
     with _named(folder):
-        return page_of(_frames(folder))
+        frames = _frames(folder)
+        if frames.manifest.suite != OWN:
+            return page_of(frames)
+        run_id, cohort = find_run(folder, last_run(folder))
+        return own_page(frames, read_run(folder, run_id, cohort), run_id)
 
 
 def _frames(folder: Path) -> Frames:

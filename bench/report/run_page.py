@@ -60,9 +60,9 @@ def run_page(frames: Frames, own: Tables, run_id: str, home: str = "") -> Page:
     """
     run = frames.recipes.runs.set_index("run_id", drop=False).loc[run_id]
     sections = (
-        _what(frames, run, run_id), _similar(frames, run, run_id, home), _course(own, run),
-        _gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None,
-        _along_time(own), _heads(own), _settings(frames, run), _rows(frames, run, run_id),
+        _what(frames, run, run_id), _similar(frames, run, run_id, home), course(own, run),
+        gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None,
+        _along_time(own), heads(own), _settings(frames, run), numbers_of(frames, run, run_id),
     )  # fmt: skip
     return Page(
         suite=frames.manifest.suite,
@@ -177,7 +177,8 @@ def _similar(frames: Frames, run: pd.Series, run_id: str, home: str) -> Section 
     return Section("similar", "What one change does", "Similar runs", (Lead(said), table))
 
 
-def _course(own: Tables, run: pd.Series) -> Section:
+def course(own: Tables, run: pd.Series) -> Section:
+    """Loss, accuracy and loss scale by step, with the run's events."""
     batches, looked = own["loss_curves"], own["evaluations"]
     validation = looked[looked["split"] == "validation"]
     events = own["divergence_events"]
@@ -189,7 +190,7 @@ def _course(own: Tables, run: pd.Series) -> Section:
         batches[["step", "loss"]].rename(columns={"loss": "value"}).assign(series="training batch", label=""),
         validation[["step", "loss"]].rename(columns={"loss": "value"}).assign(series="validation", label=""),
     ]
-    unit = "loss" if run["values"] else "loss (nat)"
+    unit = "loss" if run.get("values", True) else "loss (nat)"
     scale = Scale("step", unit, x_limits=(0.0, last), y_limits=(0.0, 0.0), series=("training batch", "validation"))
     found = [_figure("course-loss", "Loss by step", scale, [*losses, marks], "loss_curves and evaluations")]
     if looked["accuracy"].notna().any():
@@ -230,7 +231,8 @@ def _figure(key: str, title: str, scale: Scale, parts: Sequence[pd.DataFrame], t
     )  # fmt: skip
 
 
-def _gradients(own: Tables) -> Section | None:
+def gradients(own: Tables) -> Section | None:
+    """Norms of both gradients by layer and step; None where none was recorded."""
     norms = own["gradient_norms"]
     norms = norms[norms["layer_name"] != "head"]
     if norms.empty:
@@ -287,7 +289,7 @@ def _along_time(own: Tables) -> Section | None:
     return Section("time", "Gradients through time", "Time", (lead, figure))
 
 
-def _heads(own: Tables) -> Section | None:
+def heads(own: Tables) -> Section | None:
     """Entropy and largest logit of each head by step; None where they were not recorded."""
     table = own.get(HEADS)
     if table is None or table.empty:
@@ -355,7 +357,8 @@ def _settings(frames: Frames, run: pd.Series) -> Section:
     return Section("settings", "Settings", "Settings", (Lead(Sentence(lead)), table))
 
 
-def _rows(frames: Frames, run: pd.Series, run_id: str) -> Section:
+def numbers_of(frames: Frames, run: pd.Series, run_id: str) -> Section:
+    """Its quantities, what other rule sets say, and where its rows are."""
     verdicts = tuple(
         (rules.title, str(run[f"verdict_{rules.name}"]))
         for rules in frames.choice.sets[1:]

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from bench.errors import ResultsError, nearest
+from bench.results.files import DONE_MARK
 from bench.results.folder import Results
 from bench.results.reading import done_cohorts
 
@@ -32,6 +33,19 @@ def find_run(folder: Path, given: str) -> tuple[str, str]:
         among = ", ".join(fitting[:MOST_LISTED])
         raise ResultsError(f'{folder}: "{shown}" fits {len(fitting)} runs, among them {among}.')
     raise ResultsError(f'{folder}: no run "{shown}". {nearest(shown, list(cohorts)[:MOST_NAMES])[:MOST_SHOWN]}')
+
+
+def last_run(folder: Path) -> str:
+    """The run whose tables were written last.
+
+    Raises:
+        ResultsError: there are no results.
+    """
+    done = done_cohorts(folder)
+    if not done:
+        raise ResultsError(f"{folder}: no results here.")
+    written = {cohort: (folder / "tables" / DONE_MARK / f"{cohort}.parquet").stat().st_mtime_ns for cohort in done}
+    return next(iter(Results(folder).statuses(max(done, key=lambda cohort: written[cohort]))))
 
 
 def read_run(folder: Path, run_id: str, cohort: str) -> dict[str, pd.DataFrame]:
