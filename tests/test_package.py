@@ -97,3 +97,21 @@ def test_a_new_suite_runs_as_it_is(installed: Installed) -> None:
     assert installed.bench("new", "mine") == "mine.toml\n"
     assert "there is a suite" in installed.bench("new", "mine", code=2)
     assert "24/24 runs done" in installed.bench("run", "mine", "--dry", "--no-report")
+
+
+def test_the_first_page_on_ones_own_training_is_true_of_the_wheel(installed: Installed) -> None:
+    """What docs/own.md begins with, typed as it stands, ends with a page that names symptom, layer and a remedy."""
+    page = (ROOT / "docs" / "own.md").read_text(encoding="utf-8")
+    script = installed.empty / "mine.py"
+    script.write_text(page.split("```python\n", 1)[1].split("```", 1)[0], encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    done = subprocess.run(
+        [installed.python, script], cwd=installed.empty, env=environment, capture_output=True, text=True, check=False
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if line.startswith("gradtrial: ")]
+    assert any("vanishing: the signal falls" in line for line in said)
+    html = (installed.empty / "reports" / "mine" / "index.html").read_text(encoding="utf-8")
+    assert "Gradients vanish at the first step" in html
+    assert "batch normalization made" in html
+    assert "it did not learn" in html

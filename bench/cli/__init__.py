@@ -45,6 +45,7 @@ MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its esti
 FAIL_ON_HELP = "End with exit code 3 if a claim is refuted or inconclusive; may be given twice."
 FIGURES_HELP = "Also write each figure of the page there as SVG, PNG and CSV; files of the same names are replaced."
 PAGE_HELP = "Where --html writes to. Default: runs/RUN.html in RESULTS."
+MODEL_HELP = "Makes the compiled model, where Keras could not save it."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
@@ -142,6 +143,19 @@ def write_report(folder: Path, *, dump: bool = False, as_json: bool = False, fig
         return
     path = write_report(folder, figures)
     print(json.dumps({"event": "report", "path": str(path)}) if as_json else path)
+
+
+@app.command()
+def replay(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where bench.Recorder recorded.")],
+    run: Annotated[str, typer.Option(metavar="RUN", help="Which, if several were stopped there.")] = "",
+    model: Annotated[str, typer.Option(metavar="MODULE:FUNCTION", help=MODEL_HELP)] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="Print every tensor as JSON.")] = False,
+) -> None:
+    """Make a training step again that a Recorder stopped, and say which tensor was the first not to be finite."""
+    from bench.commands.replay import show_replay
+
+    show_replay(folder, run, model, as_json)
 
 
 @app.command()

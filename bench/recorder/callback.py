@@ -11,9 +11,9 @@ from typing import Any
 
 import keras
 
-from bench.errors import BenchError
+from bench.errors import BenchError, nearest
 from bench.recorder.live import Voice
-from bench.recorder.recording import Recording
+from bench.recorder.recording import RAISE, RECORD, STOP, Recording
 from bench.recorder.schedule import BUDGET, FIRST
 
 _RECORDING: weakref.WeakValueDictionary[int, Recording] = weakref.WeakValueDictionary()  # by the id of the model
@@ -44,6 +44,9 @@ class Recorder(keras.callbacks.Callback):
 
     Args:
         folder: where tables and report go: a folder of its own, to which each further run is added.
+        on_nonfinite: what to do where a number is not finite: "record" it and go on; "stop" before the update, keep the
+            weights as they were and save them with the batch under `stopped/`, for `bench replay`; or "raise"
+            `NonFinite` then. The last two guard each step, which costs a copy of all variables.
         every: record every nth step; "auto" records steps 0 to 9 and then as many as 2 % of the training time pay for.
         question: what the run is to answer, for the report's head.
         replicate: the run's number among runs of the same settings; the next free one if None.
@@ -57,6 +60,7 @@ class Recorder(keras.callbacks.Callback):
         folder: str | Path,
         *,
         every: int | str = "auto",
+        on_nonfinite: str = RECORD,
         question: str = "",
         replicate: int | None = None,
         settings: Mapping[str, Any] | None = None,
@@ -66,7 +70,12 @@ class Recorder(keras.callbacks.Callback):
         super().__init__()
         if every != "auto" and (isinstance(every, bool) or not isinstance(every, int) or every < 1):
             raise ValueError(f'every={every!r} is not allowed: a whole number of steps, at least 1, or "auto".')
+        if on_nonfinite not in (RECORD, STOP, RAISE):
+            raise ValueError(
+                f"on_nonfinite={on_nonfinite!r} is not allowed. {nearest(str(on_nonfinite), (RECORD, STOP, RAISE))}"
+            )
         self.folder = Path(folder)
+        self.on_nonfinite = on_nonfinite
         self.every = every
         self.question = question
         self.replicate = replicate

@@ -14,11 +14,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from bench.recorder.guard import Guard
 from bench.recorder.layout import Layout
 from bench.recorder.optimizers import Carry, optimizers_of
 from bench.recorder.trace import StepTrace
 
 RECORD = "gradtrial"
+KEPT = "gradtrial_kept"
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,17 @@ class Dispatch:
     Attributes:
         taken: called with what each recorded step found; what it raises is the recorder's.
         failed: called with what went wrong in the recorder; from then on each step is Keras's own.
+        stopped: called with the batch of a step that was held back, once it was looked at; it may raise. None: every
+            step is kept.
+        looks: whether the next steps are looked at; those that are not may still be held back.
     """
 
     def __init__(
-        self, model: keras.Model, taken: Callable[[Taken], None], failed: Callable[[BaseException], None]
+        self,
+        model: keras.Model,
+        taken: Callable[[Taken], None],
+        failed: Callable[[BaseException], None],
+        stopped: Callable[[Any], None] | None = None,
     ) -> None:
         self.model = model
         self.taken = taken
@@ -50,6 +59,11 @@ class Dispatch:
         self.single: Callable[[Iterator[Any]], Any] | None = None
         self.tracing = False
         self.off = False
+        self.stopped = stopped
+        self.guard = Guard(model, self.optimizers) if stopped is not None else None
+        self.guarded: Callable[[Iterator[Any]], Any] | None = None
+        self.looks = True
+        self.held = False
 
     def ready(self) -> bool:
         """Whether all variables are made: before, a look at them could make others of them."""
@@ -79,12 +93,22 @@ class Dispatch:
                 if not count:
                     raise
                 break
-            logs = self._one(data)
+            logs = self.once(data)
+            if self.held:
+                break
         return logs
 
-    def _one(self, data: Any) -> Any:
+    def once(self, data: Any) -> Any:
+        """One step on a batch, looked at if `looks` says so, or if it is held back."""
         if self.off:
             return self._plainly(data)
+        if self.guard is not None and not self.looks:
+            outputs = self._guarded(data)
+            if bool(outputs[KEPT]):
+                return outputs["logs"]  # else all is as before, and the same step is looked at
+        return self._looked(data)
+
+    def _looked(self, data: Any) -> Any:
         self.tracing = False
         known = {id(variable) for variable in self.model.metrics_variables}
         try:
@@ -107,7 +131,15 @@ class Dispatch:
             self.taken(Taken(numbers[1:], self.layouts[int(numbers[0])]))
         except Exception as error:
             self._give_up(error)
+        if self.stopped is not None and not bool(outputs[KEPT]):
+            self.held = True
+            self.stopped(data)
         return outputs["logs"]
+
+    def _guarded(self, data: Any) -> Any:
+        """One step without a look, held back if need be."""
+        self.guarded = self.guarded or self.model._make_function(self._guarded_step)
+        return self.guarded(iter([data]))
 
     def _plainly(self, data: Any) -> Any:
         """One step without a look, by a function of its own: Keras's has been traced for an iterator, or will be."""
@@ -117,12 +149,21 @@ class Dispatch:
     def _step(self, data: Any) -> dict[str, Any]:
         self.tracing = True
         trace = StepTrace(self.model, self.optimizers, self.carry)
-        logs = trace.take(self.model.train_step, data)
+        kept = tf.constant(True)
+        if self.guard is None:
+            logs = trace.take(self.model.train_step, data)
+        else:
+            logs, kept = self.guard.take(lambda batch: trace.take(self.model.train_step, batch), data)
         if trace.layout not in self.layouts:
             self.layouts.append(trace.layout)
         number = tf.constant([self.layouts.index(trace.layout)], tf.float64)
         self.tracing = False
-        return {"logs": logs, RECORD: tf.concat([number, trace.vector], axis=0)}
+        return {"logs": logs, RECORD: tf.concat([number, trace.vector], axis=0), KEPT: kept}
+
+    def _guarded_step(self, data: Any) -> dict[str, Any]:
+        assert self.guard is not None
+        logs, kept = self.guard.take(self.model.train_step, data)
+        return {"logs": logs, KEPT: kept}
 
     def _give_up(self, error: BaseException) -> None:
         self.off = True

@@ -14,12 +14,14 @@ from bench.errors import BenchError
 from bench.factors import DataKind
 from bench.recorder.dispatch import Dispatch, Taken
 from bench.recorder.folder import RunFolder, Who
+from bench.recorder.guard import NonFinite
 from bench.recorder.optimizers import innermost
 from bench.recorder.refusals import objection
 from bench.recorder.rows import Columns, Event, Rows, Step
 from bench.recorder.schedule import Schedule
 from bench.recorder.settings import read_settings
 from bench.recorder.signal import first_signal
+from bench.recorder.stopped import Stop, save_stop
 from bench.recorder.targets import naive
 from bench.schema import EventKind, RunStatus
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from bench.recorder.callback import Recorder
 
 WRITE_EVERY = 30.0  # seconds
+RECORD, STOP, RAISE = "record", "stop", "raise"
 
 
 class Recording:
@@ -47,7 +50,10 @@ class Recording:
         self.asked = asked.settings
         self.replicate = asked.replicate
         self.voice = asked.voice
-        self.dispatch = Dispatch(model, self._taken, self._failed)
+        self.on_nonfinite = asked.on_nonfinite
+        self.dispatch = Dispatch(
+            model, self._taken, self._failed, None if asked.on_nonfinite == RECORD else self._stopped
+        )
         why = objection(model, self.dispatch.optimizers)
         if why:
             raise BenchError(why)
@@ -86,7 +92,9 @@ class Recording:
         ahead = range(self.step, self.step + self.ahead)
         self.recorded = 0
         wanted = any(self.schedule.wants(step) for step in ahead)
-        if self.is_open and not self.rows.diverged and wanted and (self.plain or self.dispatch.ready()):
+        guarded = self.dispatch.stopped is not None
+        if self.is_open and not self.rows.diverged and (wanted or guarded) and (self.plain or self.dispatch.ready()):
+            self.dispatch.looks = wanted
             self.traced = len(self.dispatch.layouts)
             self.dispatch.arm()
         self.at = time.perf_counter()
@@ -112,15 +120,36 @@ class Recording:
         )
         self.step += 1
         self.recorded += 1
-        if self.rows.diverged or not self.schedule.wants(step.step):
+        if self.rows.diverged or (self.dispatch.looks and not self.schedule.wants(step.step)):
             return
         if self.who is None:
             self._name(step)
         event = self.rows.add(step)
         if len(self.rows.steps) == 1 and (line := first_signal(step)):
             self.voice.say(line)
-        if event is not None:
+        if event is not None and (self.on_nonfinite == RECORD or event.kind is EventKind.SKIPPED_STEP):
             self._tell(event)
+
+    def _stopped(self, data: Any) -> None:
+        """A step was held back: keep all that it was made of, then stop, or raise."""
+        step = self.rows.steps[-1]
+        event = self.rows.held_back(step)
+        layer = "" if event.layer_index is None else step.layout.rows[event.layer_index].name
+        what = f"{'NaN' if event.kind is EventKind.NAN else 'infinity'} in the {event.tensor}{layer and f' of {layer}'}"
+        kept = f"step {step.step}: {what}; stopped before the update, all weights are as before that step"
+        assert self.who is not None
+        stop = Stop(self.who.run_id, step.step, str(event.kind), str(event.tensor), layer, step.scale)
+        try:
+            place = save_stop(self.folder.path, stop, self.model, self.dispatch.optimizers, data)
+            kept += f"; see {place}, or `bench replay {self.folder.path}`"
+        except OSError as error:
+            kept += f"; the step could not be saved ({error.strerror or error})"
+        self.voice.warn(kept)
+        if self.on_nonfinite == STOP:
+            self.model.stop_training = True
+            return
+        self.close()
+        raise NonFinite(kept, step.step, str(event.tensor), layer)
 
     def _name(self, step: Step) -> None:
         found = read_settings(self.model, step.layout, self.dispatch.optimizers)

@@ -76,13 +76,14 @@ class Step:
 
     def first_bad(self) -> Event | None:
         """The first tensor that is not finite, in order of computation; None where all are."""
-        for tensor, layer, value in self._in_order():
+        for tensor, layer, value in self.in_order():
             if not math.isfinite(value):
                 kind = EventKind.NAN if math.isnan(value) else EventKind.INFINITY
                 return Event(self.step, kind, tensor, layer)
         return None
 
-    def _in_order(self) -> Iterator[tuple[Tensor, int | None, float]]:
+    def in_order(self) -> Iterator[tuple[Tensor, int | None, float]]:
+        """Each tensor with its row and its sum of squares (of the loss its value), in order of computation."""
         yield from self._data()
         yield from self._forward()
         yield from self._backward()
@@ -253,6 +254,18 @@ class Rows:
         if event is not None:
             self.events.append(event)
         return event
+
+    def held_back(self, step: Step) -> Event:
+        """The event of a step whose update was held back: where all before it was finite, the weights that it made."""
+        if not self.diverged:
+            update = step.of_variables("update")
+            bad = np.flatnonzero(~np.isfinite(update))
+            value = update[bad[0]] if len(bad) else math.inf
+            kind = EventKind.NAN if math.isnan(value) else EventKind.INFINITY
+            row = step.layout.variables[bad[0]].row if len(bad) else None
+            self.events.append(Event(step.step, kind, Tensor.WEIGHT, row))
+            self.diverged = True
+        return self.events[-1]
 
     def columns(self, run_id: str) -> dict[str, Columns]:
         """Each table's columns."""

@@ -1,0 +1,81 @@
+"""A step whose update is held back where it leaves a number that is not finite: all is as it was before the step.
+
+Every variable is copied before the step and put back after it, those of the optimizer, of normalizations, of metrics
+and of random seeds too, so that the same batch makes the same step again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class NonFinite(RuntimeError):  # noqa: N818 (named for what was met)
+    """Training met a number that is not finite, and was stopped before the update.
+
+    Attributes:
+        step: the number of the step, from 0.
+        tensor: what was not finite first: loss, gradient, weight, ...
+        layer: whose it is; "" where it is no layer's.
+    """
+
+    def __init__(self, message: str, step: int, tensor: str, layer: str) -> None:
+        super().__init__(message)
+        self.step, self.tensor, self.layer = step, tensor, layer
+
+
+class Guard:
+    """Of a model and its optimizers."""
+
+    def __init__(self, model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
+        self.model = model
+        self.optimizers = optimizers
+        self.scaled = any(isinstance(each, keras.optimizers.LossScaleOptimizer) for each in optimizers)
+
+    def take(self, step: Callable[[Any], Any], data: Any) -> tuple[Any, tf.Tensor]:
+        """The step on one batch: its outputs, and whether it was kept (bool, []); else nothing of it is left."""
+        variables = state_of(self.model, self.optimizers)
+        before = [tf.identity(each.value) for each in variables]
+        loss: list[tf.Tensor] = []
+        compute = self.model.compute_loss
+
+        def noted(*args: Any, **more: Any) -> Any:
+            loss.append(compute(*args, **more))
+            return loss[-1]
+
+        attributes = vars(self.model)
+        there = attributes.get("compute_loss")
+        attributes["compute_loss"] = noted
+        try:
+            outputs = step(data)
+        finally:
+            if there is None:
+                attributes.pop("compute_loss", None)
+            else:
+                attributes["compute_loss"] = there
+        # Where a loss is scaled, a step that overflows is skipped by the optimizer and is no divergence.
+        looked = [] if self.scaled else [each for each in loss if isinstance(each, tf.Tensor)]
+        weights = [each.value for each in self.model.weights if _is_real(each)]
+        kept = tf.reduce_all(tf.stack([tf.reduce_all(tf.math.is_finite(each)) for each in [*looked, *weights]]))
+
+        def put_back() -> tf.Tensor:
+            for variable, value in zip(variables, before, strict=True):
+                variable.assign(value)
+            return tf.constant(False)
+
+        return outputs, tf.cond(kept, lambda: tf.constant(True), put_back)
+
+
+def state_of(model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]) -> list[keras.Variable]:
+    """Every variable that a step may change, each once, in an order that depends on the model alone."""
+    found: dict[int, keras.Variable] = {}
+    for each in [*model.variables, *model.metrics_variables, *(v for one in optimizers for v in one.variables)]:
+        found.setdefault(id(each), each)
+    return list(found.values())
+
+
+def _is_real(variable: keras.Variable) -> bool:
+    return "float" in str(variable.dtype)
