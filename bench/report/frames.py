@@ -120,8 +120,9 @@ class Frames:
 
     @cached_property
     def lines(self) -> LineLayout:
-        """Colours and panels of the line charts."""
-        return line_layout(self.labelled, self.axes)
+        """Colours and panels of the line charts, which show runs that were to learn, if any were."""
+        kept = ~first_gradients(self.plain)
+        return line_layout(self.labelled[kept] if kept.any() else self.labelled, self.axes)
 
     @cached_property
     def remedied(self) -> pd.DataFrame:

@@ -5,6 +5,7 @@ The chapter is there where a transformer with attention is; its maps where `atte
 
 from __future__ import annotations
 
+from bench.analysis.verdicts import first_gradients
 from bench.report.blocks import Lead, Section, Text, blocks_of, sentences
 from bench.report.frames import Frames
 from bench.report.sections.head_figures import Heads
@@ -28,7 +29,8 @@ def section(frames: Frames) -> Section | None:
         runs = runs[runs["sublayers"].astype(str) != "feed_forward_only"]
     if runs.empty:
         return None
-    heads = Heads(frames, runs)
+    taught = ~first_gradients(frames.plain.loc[runs.index])
+    heads = Heads(frames, runs[taught] if taught.any() else runs)
     if not heads.known:
         lead = learned_sentence(runs, "with attention")
         return Section(ID, "Inside attention", "Attention", (Lead(lead), ABSENT))

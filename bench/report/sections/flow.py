@@ -43,6 +43,8 @@ class Flow:
         if not self.factor:
             return f"The gradient {self._fate()} {span}"
         kept, known = self.kept, len(self.ratios)
+        if len(kept) == known == 1:
+            return f"{spoken(kept[0])} keeps the gradient {span}"
         if len(kept) == known:
             return f"{'Both' if known == 2 else f'All {known}'} {_plural(self.factor)} keep the gradient {span}"
         if not kept:
