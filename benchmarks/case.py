@@ -39,9 +39,16 @@ RECURRENT = SUITE.replace("relu", "tanh").replace(
     'dataset = {{ level = "recall", length = {case.length}, rows = 2000 }}',
 )
 CONVOLUTIONAL = SUITE.replace('normalization = "{case.normalization}"', 'architecture = "conv"')
+TRANSFORMER = SUITE.replace(
+    'normalization = "{case.normalization}"',
+    'architecture = "transformer"\nblock = "pre_norm"\nheads = {heads}\nfeed_forward = {multiple}\n'
+    'dataset = {{ level = "reverse", length = {case.length}, symbols = {tokens}, rows = 2000 }}',
+)
 FEATURES, CLASSES, SIDE = 64, 10, 8  # of the digits
 KERNEL = 3  # positions along each axis
 SYMBOLS, ASKED = 10, 8  # features of a step of `recall`, and its classes
+HEADS, MULTIPLE, TOKENS = 4, 4, 16  # of transformers; hidden units in widths; the symbols that they reverse
+EMBEDDED = 0.05  # how large an embedding's numbers are at the start, as Keras's uniform ones
 GATES = {"simple": 1, "lstm": 4, "gru": 3}
 LEARNING_RATE, MOMENTUM, CLIPPING_LIMIT = 0.02, 0.9, 1.0
 FIRST_STEPS = 10  # whose mean loss every contestant reports
@@ -54,7 +61,7 @@ class Case:
     """One network in so many runs. Relu, momentum, and a limit on each run's global gradient norm.
 
     With a cell it is recurrent, one layer of tanh on sequences of `length` steps, and the head reads the last state;
-    `conv` in its place makes convolutions over the digits as images.
+    `conv` in its place makes convolutions over the digits as images, `transformer` blocks over `length` tokens.
     """
 
     depth: int = 16
@@ -75,6 +82,16 @@ class Case:
         """Convolutions of 8 filters, 32 images a batch."""
         return cls(depth=depth, width=8, batch=32, cell="conv")
 
+    @classmethod
+    def transformer(cls, depth: int = 4) -> Case:
+        """Pre-norm blocks of width 32 over 16 tokens with an answer each, 16 sequences a batch."""
+        return cls(depth=depth, width=32, batch=16, cell="transformer", length=16)
+
+    @property
+    def attends(self) -> bool:
+        """Whether it is a transformer."""
+        return self.cell == "transformer"
+
     @property
     def convolves(self) -> bool:
         """Whether it is convolutional."""
@@ -85,23 +102,37 @@ class Case:
         """The engine's cohort of these runs."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "step.toml"
-            text = CONVOLUTIONAL if self.convolves else RECURRENT if self.cell else SUITE
-            path.write_text(text.format(case=self, rate=LEARNING_RATE, limit=CLIPPING_LIMIT), encoding="utf-8")
+            text = {"conv": CONVOLUTIONAL, "transformer": TRANSFORMER, "": SUITE}.get(self.cell, RECURRENT)
+            sizes = {"heads": HEADS, "multiple": MULTIPLE, "tokens": TOKENS}
+            told = text.format(case=self, rate=LEARNING_RATE, limit=CLIPPING_LIMIT, **sizes)
+            path.write_text(told, encoding="utf-8")
             plan = make_plan(load_suite(path))
         return replace(plan.cohorts[0], runs=plan.runs)
 
     @cached_property
     def data(self) -> Dataset:
-        """The digits, or what a recurrent network recalls, standardized."""
+        """The digits, standardized, or what a recurrent network recalls, or tokens to reverse."""
         choices = self.cohort.runs[0].choices
         return load(choices["dataset"], choices["preprocessing"].name, choices["target_preprocessing"].name)
 
     def kernels(self) -> list[np.ndarray]:
         """Every layer's kernels at the start, [runs, inputs, units], the head's last; biases are Keras's own.
 
-        Of a recurrent layer the kernel, then the recurrent kernel; of convolutions [runs, rows, columns, ...].
+        Of a recurrent layer the kernel, then the recurrent kernel; of convolutions [runs, rows, columns, ...]. Of a
+        transformer the embeddings of tokens and places first, then each block's of query, key, value, output and
+        feed-forward.
         """
         rng = np.random.default_rng(0)
+        if self.attends:
+            d, wide = self.width, MULTIPLE * self.width
+            block = [(d, d)] * 4 + [(d, wide), (wide, d)]
+            return [
+                (rng.normal(size=(self.runs, *shape)) * scale).astype(np.float32)
+                for shape, scale in [
+                    ((TOKENS, d), EMBEDDED), ((self.length, d), EMBEDDED),
+                    *[(each, each[0] ** -0.5) for each in [*block * self.depth, (d, TOKENS)]],
+                ]
+            ]  # fmt: skip
         sizes, gain = list(pairwise([FEATURES, *[self.width] * self.depth, CLASSES])), 2.0
         if self.convolves:
             spans = (KERNEL, KERNEL)

@@ -51,12 +51,14 @@ def take_step(training: Training, rows: np.ndarray, *, measure: bool) -> dict[st
 
 
 def start_from(ensemble: Ensemble, kernels: list[np.ndarray]) -> None:
-    """Give every layer these kernels, [runs, inputs, units]."""
-    position = 0
-    for variable in ensemble.kernels:
-        count = variable.shape[0]
-        variable.assign(np.stack(kernels[position : position + count]))
-        position += count
+    """Give every layer these embeddings and kernels, [runs, inputs, units], in the order in which samples meet them."""
+    left = iter(kernels)
+    for stacks in [*ensemble.stages, [ensemble.head]]:
+        given = [[v for v in stack.affine if v.name.endswith(("kernel", "_embedding"))] for stack in stacks]
+        blocks = [[[next(left) for _ in own] for own in given] for _ in range(stacks[0].trainable[0].shape[0])]
+        for j, own in enumerate(given):
+            for k, variable in enumerate(own):
+                variable.assign(np.stack([block[j][k] for block in blocks]))
 
 
 def products(size: int) -> Callable[[], object]:

@@ -1,9 +1,9 @@
 """(b) A hand-written JAX `vmap` of the same network, as a careful user would write it.
 
 Two variants: `unrolled` has a list of layers, `scan` stacks the equal hidden layers and runs `lax.scan` over them; of a
-recurrent layer (`jax_recurrent`) both are a `lax.scan` over time; of convolutions see `jax_convolution`. The
-gradients of pre-activations and activations come of zeros that are added to them. Momentum, and a limit on the global
-gradient norm for each run, as in the engine's cohort.
+recurrent layer (`jax_recurrent`) both are a `lax.scan` over time; of convolutions see `jax_convolution`, of blocks of
+a transformer `jax_transformer`. The gradients of pre-activations and activations come of zeros that are added to them.
+Momentum, and a limit on the global gradient norm for each run, as in the engine's cohort.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import jax_convolution, jax_recurrent
+from benchmarks import jax_convolution, jax_recurrent, jax_transformer
 from benchmarks.case import CLIPPING_LIMIT, FEATURES, FIRST_STEPS, LEARNING_RATE, MOMENTUM, Case
 from benchmarks.process import Prepared, counted, serve
 
@@ -58,6 +58,8 @@ def make_step(case: Case, variant: str, *, measure: bool) -> Callable[..., Any]:
     network, axes, shifts_of = forward, (-2, -1), zeros  # over samples and units
     if case.convolves:
         network, axes, shifts_of = jax_convolution.forward(case, variant), (-4, -3, -2, -1), jax_convolution.zeros
+    elif case.attends:  # samples, tokens and units
+        network, axes, shifts_of = jax_transformer.forward(case, variant), (-3, -2, -1), jax_transformer.zeros
     elif case.cell:  # and over time
         network, axes, shifts_of = jax_recurrent.forward(case, variant), (-3, -2, -1), jax_recurrent.zeros
 
@@ -126,9 +128,10 @@ def initial(case: Case, variant: str) -> Tree:
 def prepare(case: Case, settings: dict[str, Any]) -> Prepared:
     """A compiled step that measures norms and one that does not, each with weights of its own."""
     variant, rows = settings["variant"], case.rows()
-    initial_of = (jax_convolution if case.convolves else jax_recurrent).initial if case.cell else initial
-    shape = (-1, *case.data.shape) if case.cell else (-1, FEATURES)
-    x, y = jnp.asarray(case.data.x_train.reshape(shape)), jnp.asarray(case.data.y_train)
+    family = jax_convolution if case.convolves else jax_transformer if case.attends else jax_recurrent
+    initial_of = family.initial if case.cell else initial
+    x = case.data.x_train if case.cell else case.data.x_train.reshape(-1, FEATURES)
+    x, y = jnp.asarray(x), jnp.asarray(case.data.y_train)
     started = time.perf_counter()
 
     def kind(*, measure: bool) -> Callable[[], float]:

@@ -29,9 +29,9 @@ def prepare(case: Case, settings: dict[str, Any]) -> Prepared:
 
     started = time.perf_counter()
     model = build_model(run, data)
-    variables = (each for each in model.trainable_variables if each.name.endswith("kernel"))
+    variables = (each for each in model.trainable_variables if each.name.endswith(("kernel", "embeddings")))
     for variable, kernel in zip(variables, kernels, strict=True):
-        variable.assign(kernel[0])
+        variable.assign(kernel[0].reshape(variable.shape))  # Keras's attention has an axis of heads
     model.compile(build_optimizer(run.choices), keras.losses.SparseCategoricalCrossentropy(True), **settings)
     model.optimizer.build(model.trainable_variables)
     loop = {name: compile_step(model, measure=name == "measured") for name in ("measured", "plain")}

@@ -32,7 +32,7 @@ Row = dict[str, Any]
 ONEDNN = ("on", "off")
 NORMALIZATIONS = ("none", "batch_normalization")
 CELLS = ("simple", "lstm", "gru")
-CONV = "conv"
+CONV, TRANSFORMER = "conv", "transformer"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Contestant:
         worker: whether they are like the workers of `bench run`.
         pinned: whether each process has a core of its own.
         onednn: whether that setting makes a difference.
-        everywhere: whether it trains recurrent and convolutional networks too.
+        everywhere: whether it trains other networks than dense ones too.
     """
 
     name: str
@@ -125,9 +125,11 @@ class Effort:
         everywhere = [each for each in contestants if each.everywhere]
         for cell in self.cells:
             yield Heat("recurrent", [Case.recurrent(cell)], everywhere)
-        yield Heat("recurrent", [Case.convolutional()], everywhere)
+        yield Heat(CONV, [Case.convolutional()], everywhere)
+        yield Heat(TRANSFORMER, [Case.transformer()], everywhere)
         if self.lengths:
             yield Heat("deep", [Case.convolutional(50)])
+            yield Heat("deep", [Case.transformer(25)])  # of two layers each
         for depth in self.depths:
             for normalization in NORMALIZATIONS:
                 yield Heat("steps", [Case(depth=depth, normalization=normalization)], contestants)
@@ -264,7 +266,7 @@ def measure_all(effort: Effort, contestants: Sequence[Contestant], out: Path, le
             rows += race(heat, crew, effort, left_out)
             longest[alone] = max(longest[alone], time.monotonic() - started)
             write(pd.DataFrame(rows), facts, out)
-    for cell in (*effort.cells, CONV, "transformer") if effort.whole else ():
+    for cell in (*effort.cells, CONV, TRANSFORMER) if effort.whole else ():
         for onednn in effort.whole:
             _say(f"two cohorts of {cell} from end to end, oneDNN {onednn}")
             rows += cohorts_suite(cell, onednn)
@@ -302,6 +304,8 @@ def _title(heat: Heat) -> str:
         return "growth with length"
     if case.cell == CONV:
         return f"{case.depth} convolutions"
+    if case.cell == TRANSFORMER:
+        return f"{case.depth} blocks of a transformer"
     if case.cell:
         return f"{case.cell}, {case.length} steps"
     if len(heat.cases) > 1:

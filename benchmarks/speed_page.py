@@ -13,6 +13,7 @@ from benchmarks.command import markdown
 ENGINE = "engine"
 NETWORK = ["depth", "width", "runs", "normalization", "batch", "cell", "length"]
 STEPS = ("plain", "measured")
+FAMILIES = ("recurrent", "conv", "transformer")  # heats of other networks than dense ones
 GROWTH = ("runs", "width", "depth")
 AGREEMENT = 1e-3  # losses of the first steps that differ by a larger share are said to
 WHOLE = ["oneDNN", "`bench run`, s", "Keras loop, s", "times faster", "the workers' seconds"]
@@ -32,7 +33,7 @@ def page(rows: pd.DataFrame, facts: Mapping[str, Any]) -> str:
     steps = rows[rows["heat"] == "steps"]
     if len(steps):
         parts += [*_comparisons(steps), *_beside(steps)]
-    parts += _recurrent(rows)
+    parts += _families(rows)
     for name in GROWTH:
         if len(found := rows[rows["heat"] == name]):
             parts += [f"## What a run costs with more {name if name == 'runs' else f'{name} of its network'}"]
@@ -148,21 +149,22 @@ def _beside(steps: pd.DataFrame) -> list[str]:
     ]
 
 
-def _recurrent(rows: pd.DataFrame) -> list[str]:
-    """Recurrent and convolutional networks: steps beside others', first calls, two cohorts from end to end."""
+def _families(rows: pd.DataFrame) -> list[str]:
+    """Other networks than dense ones: steps beside others', first calls, two cohorts from end to end."""
     parts, names = [], ["cell", "kind", "onednn"]
     ours = rows[(rows["contestant"] == ENGINE) & rows["kind"].isin([*STEPS, "floor", "first"])]
     ours = ours.assign(value=ours["value"].where(ours["kind"] == "first", ours["value"] * ours["runs"]))
-    if len(steps := rows[rows["heat"] == "recurrent"]):
+    if len(steps := rows[rows["heat"].isin(FAMILIES)]):
         others = _ratios_told(steps).pivot(index=names, columns="contestant", values="told")
-        here = ours[(ours["heat"] == "recurrent") & (ours["kind"] != "first")].groupby(names, sort=False)["value"]
+        here = ours[ours["heat"].isin(FAMILIES) & (ours["kind"] != "first")].groupby(names, sort=False)["value"]
         others = others.reindex(pd.MultiIndex.from_tuples(list(here.groups))).fillna("–")
         lines = [[*key, _told(values, 1), *others.loc[key]] for key, values in here]
         parts += [
-            "## Recurrent and convolutional networks: how many times as long as the engine's step",
-            "24 runs, 32 samples a batch: one layer of 32 units over 50 time steps, or (conv) 8 convolutions of 8 "
-            "filters over 8 x 8. The engine's time is that of a step of all runs, by as many workers as there are "
-            "cores; the floor is what the bare convolutions of a step take.",
+            "## Recurrent, convolutional networks and transformers: how many times as long as the engine's step",
+            "24 runs. 32 samples a batch: one layer of 32 units over 50 time steps, or (conv) 8 convolutions of 8 "
+            "filters over 8 x 8. 16 samples a batch: 4 pre-norm blocks of width 32 over 16 tokens. The engine's time "
+            "is that of a step of all runs, by as many workers as there are cores; the floor is what the bare "
+            "convolutions of a step take.",
             markdown(["cell", "step", "oneDNN", "engine, ms", *others], lines),
         ]
     if len(lengths := ours[ours["heat"] == "length"]):
@@ -174,12 +176,13 @@ def _recurrent(rows: pd.DataFrame) -> list[str]:
         header = ["cell", "time steps", "oneDNN", "first call, s", *(f"{kind}, ms" for kind in STEPS)]
         parts += ["### First calls and steps of 24 runs by length", markdown(header, lines)]
     if len(deep := ours[ours["heat"] == "deep"]):
-        wide = deep.pivot_table("value", ["depth", "onednn"], "kind", "median", sort=False)
+        wide = deep.pivot_table("value", ["cell", "depth", "onednn"], "kind", "median", sort=False)
+        wide, shown = wide.reindex(columns=["first", *STEPS, "floor"]), (*STEPS, "floor")
         lines = [
-            [f"{depth:.0f}", onednn, f"{each['first']:.2f}", *(f"{each[kind]:.0f}" for kind in (*STEPS, "floor"))]
-            for (depth, onednn), each in wide.iterrows()
+            [cell, f"{depth:.0f}", onednn, f"{each['first']:.2f}", *(_whole_number(each[kind]) for kind in shown)]
+            for (cell, depth, onednn), each in wide.iterrows()
         ]
-        header = ["convolutions", "oneDNN", "first call, s", *(f"{kind}, ms" for kind in (*STEPS, "floor"))]
+        header = ["network", "convolutions or blocks", "oneDNN", "first call, s", *(f"{kind}, ms" for kind in shown)]
         parts += ["### First calls and steps of 24 deep runs", markdown(header, lines)]
     if len(cohorts := rows[rows["heat"] == "cohorts"]):
         lines = [
@@ -190,6 +193,10 @@ def _recurrent(rows: pd.DataFrame) -> list[str]:
             markdown(["network", *WHOLE], lines),
         ]
     return parts
+
+
+def _whole_number(value: float) -> str:
+    return "–" if pd.isna(value) else f"{value:.0f}"
 
 
 def _growth(rows: pd.DataFrame, name: str) -> str:

@@ -219,7 +219,7 @@ def test_what_no_longer_fits_is_left_out_and_growth_is_tried_by_itself(
 @pytest.mark.parametrize("effort", speed.EFFORTS.values(), ids=speed.EFFORTS)
 def test_every_effort_has_heats(effort: Effort) -> None:
     heats = list(effort.heats(speed.KERAS))
-    of_families = len(effort.cells) + 1 + 2 * bool(effort.lengths)  # convolutions at one size, deep ones and lengths
+    of_families = len(effort.cells) + 2 + 3 * bool(effort.lengths)  # convolutions, blocks, both deep, and lengths
     assert len(heats) == 2 * len(effort.depths) + of_families + 2 * len(effort.growth)
 
 
@@ -231,6 +231,7 @@ CASES = [
         pytest.param(replace(Case.recurrent(cell, 12), width=8, runs=2), speed.KERAS[:1], marks=pytest.mark.full)
         for cell in speed.CELLS
     ),
+    pytest.param(replace(Case.transformer(2), width=8, runs=2), speed.KERAS[:1], marks=pytest.mark.full),
 ]
 
 
