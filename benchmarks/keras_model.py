@@ -59,7 +59,8 @@ def compile_step(model: keras.Model, *, measure: bool = True) -> Callable[..., t
     def step(x: tf.Tensor, y: tf.Tensor) -> tuple[tf.Tensor, ...]:
         with tf.GradientTape() as tape:
             loss = loss_of(y, model(x, training=True))
-        gradients = tape.gradient(loss, model.trainable_variables)
+        # An embedding's come as rows, several of a token, of which a norm would not be the gradient's.
+        gradients = [tf.convert_to_tensor(each) for each in tape.gradient(loss, model.trainable_variables)]
         model.optimizer.apply(gradients, model.trainable_variables)
         norms = [tf.stack([tf.norm(gradients[i]) for i in kernels])] if measure else []
         return loss, tf.linalg.global_norm(gradients), *norms

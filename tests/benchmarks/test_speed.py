@@ -207,9 +207,9 @@ def test_what_no_longer_fits_is_left_out_and_growth_is_tried_by_itself(
     monkeypatch.setattr(speed.time, "monotonic", lambda: clock[0])
     monkeypatch.setattr(speed, "write", lambda found, *_: written.append(len(found)))
     left_out: list[str] = []
-    effort = Effort(1, 0.1, (4, 16), (), (), {"runs": (6, 24)}, minutes=5.4, whole=())
+    effort = Effort(1, 0.1, (4, 16), (), (), {"runs": (6, 24)}, minutes=5.57, whole=())
     measure_all(effort, speed.KERAS, tmp_path, left_out)
-    assert written == [1, 2, 3, 4, 5, 5]
+    assert written == [1, 2, 3, 4, 5, 6, 6]
     assert [each.partition(":")[0] for each in left_out] == [
         "depth 16, batch normalization",
         "growth with runs, oneDNN off",
