@@ -14,8 +14,8 @@ from bench.recorder.layout import STATISTICS
 from bench.recorder.norms import widened
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
-LOOKED = 2**17  # numbers of a layer that are looked at, about
-FEWEST = 8  # samples at least
+LOOKED = 2**13  # numbers of a layer that are looked at, about
+FEWEST = 4  # samples at least
 GRID = np.linspace(-8.0, 8.0, 401, dtype=np.float32)
 
 
@@ -34,8 +34,8 @@ def steepest(activation: Callable[..., Any]) -> float | None:
 
 
 def few(tensor: tf.Tensor) -> tf.Tensor:
-    """An eighth of the samples, and four at least: what is computed once more of them is a few hundredths of a step."""
-    return tensor[: tf.maximum(4, (tf.shape(tensor)[0] + 7) // 8)]
+    """A sixteenth of the samples, four at least: what is computed once more of them is a few hundredths of a step."""
+    return tensor[: tf.maximum(4, (tf.shape(tensor)[0] + 15) // 16)]
 
 
 def statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..., Any] | None) -> tf.Tensor | None:
@@ -48,7 +48,8 @@ def statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..
     """
     if h is None and z is None:
         return None
-    h = _first(z if h is None else h)
+    whole = z if h is None else h
+    h = _first(whole)
     wide = widened(h)
     mean, variance = tf.nn.moments(wide, axes=list(range(len(wide.shape))))
     flat = tf.reshape(wide, [tf.shape(wide)[0], -1])
@@ -61,11 +62,25 @@ def statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..
     else:
         numbers += [
             _share(slope < SATURATION_FRACTION * most),
-            _share(tf.reduce_all(tf.equal(slope, 0.0), axis=list(range(len(slope.shape) - 1)))),
+            _dead(whole, slope, activation),
             _share(wide <= 0.0),
             unknown if z is None or not _own(activation) else _share(widened(tf.abs(z)) >= LARGE_INPUT),
         ]
     return tf.cast(tf.stack([*(tf.cast(each, tf.float32) for each in numbers), _pair_cosine(flat)]), tf.float64)
+
+
+def _dead(h: tf.Tensor, slope: tf.Tensor, activation: Any) -> tf.Tensor:
+    """Share of units without a slope on any sample; of relu of all samples that there are."""
+    axes = list(range(len(h.shape) - 1))
+    if _name(activation) in RELU:
+        return _share(tf.reduce_max(h, axis=axes) <= 0)
+    return _share(tf.reduce_all(tf.equal(slope, 0.0), axis=axes))
+
+
+def _name(activation: Any) -> str:
+    if isinstance(activation, keras.layers.ReLU):
+        return "" if _bent(activation) else "relu"
+    return str(getattr(activation, "__name__", ""))
 
 
 def _own(activation: Any) -> bool:
@@ -75,12 +90,9 @@ def _own(activation: Any) -> bool:
 
 def _slope(h: tf.Tensor, z: tf.Tensor | None, activation: Any) -> tuple[tf.Tensor | None, float]:
     """|phi'| by the output where that tells it, else of a few samples by their pre-activation; and its maximum."""
-    if isinstance(activation, keras.layers.ReLU) and _bent(activation):
-        return None, 0.0
-    name = str(getattr(activation, "name", None) or getattr(activation, "__name__", ""))
-    for known, of_output, most in OF_OUTPUT:
-        if name.startswith(known):
-            return of_output(h), most
+    if _name(activation) in OF_OUTPUT:
+        of_output, steepest_slope = OF_OUTPUT[_name(activation)]
+        return of_output(h), steepest_slope
     largest = steepest(activation) if activation is not None and z is not None and _own(activation) else None
     if largest is None:
         return None, 0.0
@@ -95,13 +107,13 @@ def _bent(layer: Any) -> bool:
     return bool(layer.negative_slope or layer.threshold or layer.max_value)
 
 
-OF_OUTPUT: tuple[tuple[str, Callable[[tf.Tensor], tf.Tensor], float], ...] = (
-    ("relu6", lambda h: tf.cast((h > 0.0) & (h < 6.0), tf.float32), 1.0),
-    ("relu", lambda h: tf.cast(h > 0.0, tf.float32), 1.0),
-    ("re_lu", lambda h: tf.cast(h > 0.0, tf.float32), 1.0),
-    ("sigmoid", lambda h: h * (1.0 - h), 0.25),
-    ("tanh", lambda h: 1.0 - tf.square(h), 1.0),
-)
+RELU = ("relu",)
+OF_OUTPUT: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], float]] = {
+    "relu6": (lambda h: tf.cast((h > 0.0) & (h < 6.0), tf.float32), 1.0),
+    "relu": (lambda h: tf.cast(h > 0.0, tf.float32), 1.0),
+    "sigmoid": (lambda h: h * (1.0 - h), 0.25),
+    "tanh": (lambda h: 1.0 - tf.square(h), 1.0),
+}
 
 
 def _first(tensor: tf.Tensor) -> tf.Tensor:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
 
 STATISTICS = (
     "mean", "std", "unit_std", "saturated_fraction", "dead_fraction", "nonpositive_fraction", "large_fraction",
     "pair_correlation",
 )  # fmt: skip
-OF_VARIABLE = ("gradient", "clipped", "weight", "update")
-OF_KERNEL = ("abs_sum", "zeros")
-OF_STEP = ("batch", "loss", "scale", "input", "target", "penalty")
 
 
 @dataclass(frozen=True)
@@ -59,3 +59,9 @@ class Layout:
     at: dict[tuple[str, int, str], int] = field(default_factory=dict)
     unseen: tuple[tuple[str, str], ...] = ()
     targets: str = ""
+
+    @cached_property
+    def judged(self) -> np.ndarray:
+        """Places of the numbers that must be finite: sums of squares, and the loss."""
+        names = ("z", "h", "z_gradient", "h_gradient", "weight", "gradient", "square", "loss")
+        return np.array([place for (_, _, name), place in self.at.items() if name in names])

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 SURE = (1e-24, 1e30)  # sums of squares within which no square that counts has left float32
+MOST_FACTORS = 16  # of a product that is computed beside
 SMALL = 1024  # numbers of a tensor that is summed as float64 at once
 AT_ONCE = 2**16  # numbers a sample: of so many tensors are kept to the step's end, so that one look serves them all
 
@@ -34,6 +35,29 @@ def merged(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
     new = tf.concat([[0], tf.cast(indices[1:] != indices[:-1], tf.int32)], axis=0)
     values = tf.gather(widened(gradient.values), order)
     return tf.math.unsorted_segment_sum(values, tf.cumsum(new), tf.shape(indices)[0])
+
+
+def beside(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
+    """The same numbers, by its factors where a gradient is a product.
+
+    TensorFlow multiplies a learning rate into one of the factors where nobody else wants the product, as of the gain of
+    a batch normalization; a reader of it would change the last bit.
+    """
+    if isinstance(gradient, tf.IndexedSlices) or tf.executing_eagerly():
+        return gradient
+    factors, left = [], [gradient]
+    while left and len(factors) <= MOST_FACTORS:
+        tensor = left.pop()
+        if tensor.op.type == "Mul":
+            left += tensor.op.inputs
+        else:
+            factors.append(tensor)
+    if left or len(factors) < 2:
+        return gradient
+    product = tf.cast(factors[0], tf.float64)
+    for each in factors[1:]:
+        product = product * tf.cast(each, tf.float64)
+    return tf.ensure_shape(product, gradient.shape)
 
 
 def square_sums(tensors: Sequence[tf.Tensor]) -> tf.Tensor:

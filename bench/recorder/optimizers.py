@@ -10,8 +10,11 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from bench.recorder.norms import Squares, merged, square_sums, widened
+from bench.recorder.norms import Squares, beside, merged, square_sums, widened
 from bench.recorder.taps import Patches, graph_now
+
+SAMPLED = 2**14  # numbers of a kernel's gradient whose magnitudes and zeros are counted
+HANDING = (keras.optimizers.SGD, keras.optimizers.Adam, keras.optimizers.RMSprop)
 
 
 def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
@@ -45,6 +48,17 @@ def clips(optimizer: keras.optimizers.Optimizer) -> bool:
     return any((inner.clipnorm, inner.clipvalue, inner.global_clipnorm, inner.gradient_accumulation_steps))
 
 
+def _hands_out_updates(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> bool:
+    """Whether each weight changes by one `assign_add` or `assign_sub`, whose argument then is its update."""
+    more = (optimizer.weight_decay, optimizer.use_ema, optimizer.gradient_accumulation_steps)
+    constrained = any(getattr(each, "constraint", None) is not None for each in variables)
+    return type(optimizer) in HANDING and not any(more) and not constrained
+
+
+def _key(variable: Any) -> int:
+    return id(variable.value) if isinstance(variable, keras.Variable) else id(variable)
+
+
 class Carry:
     """Variables that bring numbers out of a branch of a condition, made before any trace; one for each optimizer."""
 
@@ -69,6 +83,7 @@ class UpdateTaps:
         self.vectors: list[tuple[list[tuple[int, str]], tf.Tensor]] = []
         self.scales: dict[int, tf.Tensor | float] = {}
         self.clipped: tf.Tensor | None = None
+        self.updates: dict[int, list[Any]] = {}  # what each variable is changed by, in the latest `apply`
 
     def put_on(self, patches: Patches, optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
         """Look at these optimizers' `apply` from now on, and at what clipping gives where there is any."""
@@ -78,6 +93,9 @@ class UpdateTaps:
             if clips(each):
                 inner = innermost(each)
                 patches.around(inner, "_clip_gradients", partial(self._around_clip, each))
+            if _hands_out_updates(each, ()):
+                for name in ("assign_add", "assign_sub"):
+                    patches.around(each, name, self._around_assign)
 
     def _around_apply(self, optimizer: Any, apply: Callable[..., Any]) -> Callable[..., Any]:
         def looked(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
@@ -88,11 +106,15 @@ class UpdateTaps:
                 return apply(grads, given)  # a second time in a step: the first counts
             numbers = range(len(self.variables), len(self.variables) + len(pairs))
             self.variables += [v for _, v in pairs]
-            before = []
-            for number, (gradient, variable) in zip(numbers, pairs, strict=True):
-                self._ask_gradient(number, merged(gradient), variable, self.scales[id(optimizer)])
-                before.append(tf.identity(variable))
-                self.asked[number, "weight"] = self.squares.ask(before[-1], stays=True)
+            before = [tf.identity(variable) for _, variable in pairs]
+            handed = _hands_out_updates(optimizer, given)
+            for number, (gradient, variable), old in zip(numbers, pairs, before, strict=True):
+                self._ask_gradient(number, merged(beside(gradient)), variable, self.scales[id(optimizer)])
+                if not handed:
+                    self.asked[number, "weight"] = self.squares.ask(old, stays=True)
+            if handed:  # at once: whoever held weights to the step's end would make the update copy them
+                self._sum_now(numbers, "weight", before)
+            self.updates = {}
             carried = self.carry.variables.get(id(optimizer))
             if carried is not None:
                 carried.assign(tf.fill(carried.shape, tf.constant(math.nan, tf.float64)))
@@ -101,9 +123,38 @@ class UpdateTaps:
             clipped = self.clipped if carried is None else carried[: len(numbers)]
             if clipped is not None:
                 self.vectors.append(([(number, "clipped") for number in numbers], clipped))
-            for number, (_, variable), old in zip(numbers, pairs, before, strict=True):
-                self.asked[number, "update"] = self.squares.ask(tf.convert_to_tensor(variable) - old, stays=True)
+            self._ask_updates(numbers, [v for _, v in pairs], None if handed else before)
             return result
+
+        return looked
+
+    def _ask_updates(
+        self, numbers: Sequence[int], variables: Sequence[Any], before: Sequence[tf.Tensor] | None
+    ) -> None:
+        """By the weights before, or where these are not held by what `assign_add` and `assign_sub` were given."""
+        for k, (number, variable) in enumerate(zip(numbers, variables, strict=True)):
+            if before is not None:
+                change = tf.convert_to_tensor(variable) - before[k]
+            elif len(self.updates.get(_key(variable), ())) == 1:
+                change = merged(self.updates[_key(variable)][0])
+            else:
+                continue
+            self.asked[number, "update"] = self.squares.ask(change, stays=True)
+
+    def _sum_now(self, numbers: Sequence[int], what: str, tensors: Sequence[tf.Tensor]) -> None:
+        now = Squares()
+        for each in tensors:
+            now.ask(each, stays=True)
+        order, sums = now.settled()
+        self.vectors.append(([(numbers[k], what) for k in order], sums))
+
+    def _around_assign(self, assign: Callable[..., Any]) -> Callable[..., Any]:
+        outside = graph_now()
+
+        def looked(variable: Any, value: Any) -> Any:
+            if graph_now() is outside:
+                self.updates.setdefault(_key(variable), []).append(value)
+            return assign(variable, value)
 
         return looked
 
@@ -121,8 +172,13 @@ class UpdateTaps:
             )
             self.asked[number, "data_gradient"] = self.squares.ask(gradient, stays=True)
         if len(variable.shape) > 1:
-            count = tf.reduce_sum(tf.cast(tf.not_equal(gradient, 0.0), tf.float32))
-            both = tf.stack([tf.reduce_sum(tf.abs(gradient)), count])
+            numbers = tf.reshape(gradient, [-1])
+            whole = math.prod(gradient.shape) if gradient.shape.is_fully_defined() else 0
+            apart = max(1, whole // SAMPLED) | 1  # odd, so that it meets every column
+            some = numbers[::apart]
+            share = 1.0 if apart == 1 else whole / -(-whole // apart)  # of an even part of the numbers
+            count = tf.reduce_sum(tf.cast(tf.not_equal(some, 0.0), tf.float32))
+            both = share * tf.stack([tf.reduce_sum(tf.abs(some)), count])
             self.vectors.append(([(number, "abs_sum"), (number, "nonzero")], tf.cast(both, tf.float64)))
 
     def _around_clip(self, optimizer: Any, clip: Callable[..., Any]) -> Callable[..., Any]:

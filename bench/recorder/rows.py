@@ -76,6 +76,8 @@ class Step:
 
     def first_bad(self) -> Event | None:
         """The first tensor that is not finite, in order of computation; None where all are."""
+        if np.isfinite(self.numbers[self.layout.judged]).all():
+            return None
         for tensor, layer, value in self.in_order():
             if not math.isfinite(value):
                 kind = EventKind.NAN if math.isnan(value) else EventKind.INFINITY

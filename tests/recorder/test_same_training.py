@@ -16,7 +16,7 @@ from tests.recorder.kinds import KINDS, Kind
 BATCH = 16
 FEW = ("mlp_clipnorm", "conv_batch_normalization", "transformer", "mixed_float16", "eight_at_once")
 # Where reading a tensor changes how TensorFlow computes it: by how much, and why (docs/design.md).
-EXCEPTIONS: dict[str, float] = {"conv_batch_normalization": 1e-7}
+EXCEPTIONS: dict[str, float] = {}
 
 
 def states_of(model: keras.Model) -> list[np.ndarray]:
