@@ -45,7 +45,8 @@ def beside(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlic
     """
     if isinstance(gradient, tf.IndexedSlices) or tf.executing_eagerly():
         return gradient
-    factors, left = [], [gradient]
+    factors: list[tf.Tensor] = []
+    left = [gradient]
     while left and len(factors) <= MOST_FACTORS:
         tensor = left.pop()
         if tensor.op.type == "Mul":
