@@ -98,7 +98,7 @@ def _first(table: str, column: str, *, start: bool = False, over: str = "") -> C
 
 _UPDATE, _ZEROS = ("gradient_norms", "update_norm"), ("gradient_norms", "weight_grad_zero_fraction")
 _ACTIVE = "activations"
-_RESCALED = "preprocessing standardize; targets of a mean of 0 and a standard deviation of 1"
+_RESCALED = "preprocessing standardize; target_preprocessing standardize"
 _LOWER = "a learning_rate of a tenth; warmup linear; clipping global_norm"
 _KEPT = "skip residual; normalization batch_normalization; initializer he_normal with relu, glorot_normal with tanh"
 _ALIVE = "activation leaky_relu, elu or gelu; initializer he_normal; a lower learning_rate"

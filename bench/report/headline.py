@@ -27,6 +27,10 @@ WORDS = {
     "simple": "a simple cell", "lstm": "LSTM", "gru": "GRU", "bptt": "truncated back-propagation",
 }  # fmt: skip
 LEVELS = {  # whose names say too little by themselves
+    "preprocessing": {"standardize": "standardized inputs", "scale": "inputs from 0 to 1", "robust": "robust inputs"},
+    "target_preprocessing": {
+        "standardize": "standardized targets", "scale": "targets from 0 to 1", "robust": "robust targets",
+    },
     "padding": {"same": "zero padding", "circular": "circular padding"},
     "warmup": {"linear": "a warm-up"},
     "downsample": {"stride": "strides", "max_pool": "max pooling", "average_pool": "average pooling"},
@@ -50,6 +54,11 @@ LEVELS = {  # whose names say too little by themselves
     "causal": {"yes": "causal attention", "no": "attention both ways", "by_task": "causal by task"},
     "position": {"learned": "learned positions", "sinusoidal": "sinusoidal positions"},
     "tied": {"yes": "tied embeddings"},
+    "loss": {
+        "mean_squared_error": "squared error", "mean_absolute_error": "absolute error", "huber": "Huber's loss",
+        "binary_crossentropy": "binary cross-entropy",
+    },
+    "class_weight": {"balanced": "balanced classes"},
     "precision": {"mixed_float16": "mixed float16", "mixed_bfloat16": "mixed bfloat16"},
 }  # fmt: skip
 NAMED = {"gate_bias": "gate bias", "recurrent_initializer": "recurrent"}  # levels that need their factor's name

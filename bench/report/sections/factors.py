@@ -113,6 +113,8 @@ def effect_sentences(effects: Effects) -> tuple[Sentence, ...]:
     """For each factor of words the level that changes the accuracy most, and where the data cannot tell."""
     numeric = [name for name, axis in effects.axes.items() if axis.numeric]
     words = effects.levels[~effects.levels["factor"].isin(numeric)]
+    if not words["pairs"].any():  # of values there is no accuracy
+        return ()
     best = strongest(effects)
     found = []
     for row in best[~best["factor"].isin(numeric)].to_dict("records"):
