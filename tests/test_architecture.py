@@ -37,7 +37,8 @@ PACKAGES = {
     "suite": _package("factors quantities rules schema errors", "pydantic pydantic_core"),
     "plan": _package("suite factors errors"),
     "engine": _package(
-        "plan factors schema theory data_quality errors", "keras tensorflow numpy pandas pyarrow sklearn mnist1d"
+        "plan recorder factors schema theory data_quality errors",
+        "keras tensorflow numpy pandas pyarrow sklearn mnist1d",
     ),
     "executors": _package("environment plan schema errors", "pyarrow ray"),
     "results": _package("environment plan suite quantities schema factors errors", "pyarrow pandas numpy"),

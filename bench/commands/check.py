@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.commands.planned import planned
+from bench.commands.planned import of_models, planned
 from bench.errors import DataError, ExecutorError, SuiteError
 from bench.executors.child import Status
 from bench.executors.driver import Executor
@@ -39,6 +39,8 @@ def check_suite(suite_path: Path, *, build: bool, plugins: bool = True) -> None:
             f"{suite_path}: {plural(len(suite.cells), 'cell')}, {plural(len(plan.runs), 'run')}, "
             f"{plural(len(plan.cohorts), 'cohort')}"
         )
+        if models := of_models(plan.cohorts, known=True):
+            print(models)
         if build:
             _build_all(executor, suite_path, plan.cohorts)
 

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bench.commands.executor import fitting_workers
+from bench.commands.planned import of_models
 from bench.commands.rates import machine_rates
 from bench.commands.shrink import long_plan
 from bench.errors import printable
@@ -50,6 +51,8 @@ def show_plan(suite_path: Path, workers: int, *, every: bool) -> None:
         f"about {duration(total)} with {plural(workers, 'worker')}, then {duration(report)} for the report, "
         f"{'as measured on this machine' if measured else 'on another machine: this one could not be measured'}"
     )
+    if models := of_models(plan.cohorts, known=False):
+        print(models)
     if long := long_plan(suite, total):
         print(long)
     table = Table("cohort", "runs", "rows", "about", box=None)

@@ -10,7 +10,7 @@ from bench.engine.activations import make_activation
 from bench.engine.initial import draw_kernel
 from bench.engine.optimizers import make_optimizer
 from bench.engine.targets import target_of
-from bench.engine.train import Training
+from bench.engine.train import training_of
 from bench.errors import SuiteError
 from bench.factors import Choice
 from bench.plan import Cohort
@@ -24,7 +24,7 @@ def build_cohort(cohort: Cohort) -> int:
     Raises:
         Exception: whatever the dataset, the network or a plugin raised.
     """
-    training = Training(replace(cohort, runs=cohort.runs[:1], schedules={}))
+    training = training_of(replace(cohort, runs=cohort.runs[:1], schedules={}))
     training.steps = 1
     training.run()
     return training.recorder.parameter_count

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench.engine.datasets import load
 from bench.engine.fitting import check_sample
 from bench.engine.objective import Objective
+from bench.engine.own_model import check_cell, costs_of_model, trains_alone
 from bench.engine.targets import architecture_level
 from bench.errors import SuiteError
 from bench.factors import ArchitectureLevel, Choice, Costs, dataset_level
@@ -26,10 +27,16 @@ def costs_of_cells(cells: Sequence[Cell]) -> list[Costs | None]:
 
 
 def _costs(cell: Cell) -> Costs | None:
-    level = architecture_level(cell["architecture"].name)
-    if level is None:
+    name = cell["architecture"].name
+    if alone := trains_alone(name):
+        check_cell(cell)
+    level = architecture_level(name)
+    if level is not None:
+        _check(cell, level)
+    elif not alone:
         return None
-    _check(cell, level)
+    if alone or level is None:
+        return costs_of_model(cell, *_sizes_of_model(cell["dataset"]))
     sizes = sizes_of(cell["dataset"])
     if sizes is None:  # nobody can count what a network takes of samples of another shape
         data = load(cell["dataset"], "standardize")
@@ -37,9 +44,19 @@ def _costs(cell: Cell) -> Costs | None:
         sizes = (*data.shape, data.vocabulary) if data.vocabulary else data.shape, Objective.of(data).outputs
     costs = level.costs(cell, *sizes)
     if not isinstance(costs, Costs):
-        name = cell["architecture"].label
-        raise SuiteError(f'architecture "{name}": its costs are a {type(costs).__name__}, no Costs.')
+        raise SuiteError(
+            f'architecture "{cell["architecture"].label}": its costs are a {type(costs).__name__}, no Costs.'
+        )
     return costs
+
+
+def _sizes_of_model(dataset: Choice) -> tuple[tuple[int, ...], int]:
+    """A sample's shape as data have it, tokens being numbers, and the units of a head."""
+    known = dataset_level(dataset)
+    if known is not None and known.shape:
+        return known.shape, known.outputs
+    data = load(dataset, "standardize")
+    return data.shape, Objective.of(data).outputs
 
 
 def _check(cell: Cell, level: ArchitectureLevel) -> None:

@@ -6,14 +6,15 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from math import ceil
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
-from bench.engine.batches import batches, sample_rows
-from bench.engine.datasets import Dataset, load
+from bench.engine.batches import batches
+from bench.engine.datasets import load
+from bench.engine.device_data import DeviceData
 from bench.engine.divergence import Event, bad_times, dated, diagnose, locate
 from bench.engine.ensemble import NOTHING, Ensemble
 from bench.engine.fitting import check_batch
@@ -22,9 +23,11 @@ from bench.engine.initial import initial_ensemble
 from bench.engine.inside import heads_of, positions_of
 from bench.engine.jacobians import JACOBIAN_COLUMNS, has_jacobians, jacobian_columns
 from bench.engine.kernels import KERNEL_COLUMNS, kernel_columns
+from bench.engine.losses import Losses
 from bench.engine.lsuv import apply_lsuv
 from bench.engine.network import build_network
 from bench.engine.objective import Objective
+from bench.engine.own_model import trains_alone
 from bench.engine.probes import activation_statistics, evaluate, statistic_columns, steepest_slope
 from bench.engine.recorder import GRADIENT_COLUMNS, Recorder
 from bench.engine.recurrence import TIME_COLUMNS
@@ -33,10 +36,10 @@ from bench.engine.skipped import SkippedSteps
 from bench.engine.update import Update
 from bench.factors import AT_ONCE, FEWEST, LOOKED_POSITIONS, LOOKED_STEPS
 from bench.plan import Cohort
-from bench.schema import LOSS_LIMIT_FACTOR, EventKind, Tensor
+from bench.schema import EventKind, Tensor
 
-PROBE_SAMPLES = 512  # a unit is called dead on no fewer (or on all training rows)
-FEW_SAMPLES = 2000  # validation rows that are looked at, at most
+if TYPE_CHECKING:
+    from bench.engine.model_training import ModelTraining
 
 
 def train_cohort(cohort: Cohort, reached: Callable[[int], None] = lambda step: None) -> dict[str, pa.Table]:
@@ -45,7 +48,16 @@ def train_cohort(cohort: Cohort, reached: Callable[[int], None] = lambda step: N
     Raises:
         BenchError: the dataset is missing, or a plugin cannot be used.
     """
-    return Training(cohort).run(reached)
+    return training_of(cohort).run(reached)
+
+
+def training_of(cohort: Cohort) -> Training | ModelTraining:
+    """A cohort before its first step: stacked, or the one run of a Keras model from outside."""
+    if not trains_alone(cohort.structure["architecture"].name):
+        return Training(cohort)
+    from bench.engine.model_training import ModelTraining  # which takes the recorder along
+
+    return ModelTraining(cohort)
 
 
 class Training:
@@ -63,7 +75,7 @@ class Training:
         network = build_network(structure, data.shape, objective.outputs)
         self.ensemble = initial_ensemble(network, objective, cohort.runs, cohort.graph_runs)
         at_once = _samples_at_once(self.ensemble, data.shape)
-        self.data = _Data(data, flattens=network.flattens, embeds=network.embeds, at_once=at_once)
+        self.data = DeviceData(data, flattens=network.flattens, embeds=network.embeds, at_once=at_once)
         apply_lsuv(self.ensemble, cohort.runs, self.data.as_taken(self.data.probe_x))
         self.update = Update(self.ensemble, cohort.runs, cohort.graph_runs)
         slopes = [steepest_slope(stage.block.layers[-1].activation) for stage in network.stages]
@@ -96,7 +108,7 @@ class Training:
 
         One step more, whose update nobody sees, shows whether the last update broke a run.
         """
-        recorder, losses = self.recorder, _Losses(len(self.cohort.runs))
+        recorder, losses = self.recorder, Losses(len(self.cohort.runs))
         rows = batches(self.cohort.runs, len(self.data.y), self.batch, self.steps + 1)
         for step, indices in enumerate(rows):
             with self._timed("measure_seconds"):
@@ -299,7 +311,7 @@ class Training:
             columns[name] = np.ma.masked_array(found[:, k].T, np.broadcast_to(lacking, found[:, k].T.shape))
         return columns
 
-    def _judge(self, step: int, found: dict[str, np.ndarray], losses: _Losses) -> None:
+    def _judge(self, step: int, found: dict[str, np.ndarray], losses: Losses) -> None:
         """Note what left the finite numbers, and losses over the limit, once a run."""
         recorder, loss = self.recorder, found["loss"].astype(np.float64)
         after = step == self.steps
@@ -320,58 +332,6 @@ class Training:
             for run in np.flatnonzero(recorder.alive & ~np.isfinite(self.evaluated).all(axis=1)).tolist():
                 kind = EventKind.INFINITY if np.isinf(self.evaluated[run]).any() else EventKind.NAN
                 recorder.end(Event(run, step, kind, Tensor.LOSS, None, losses.last(run), None))
-
-
-class _Data:
-    """A dataset on the device; `judged` is what evaluations look at, in parts of equal size, the last filled up."""
-
-    def __init__(self, data: Dataset, *, flattens: bool, embeds: bool = False, at_once: int | None = None) -> None:
-        self.vocabulary, self.flattens = 0 if embeds else data.vocabulary, flattens
-        flat = [np.reshape(x, (len(x), -1)) if flattens else x for x in (data.x_train, data.x_validation)]
-        self.x, self.y = tf.constant(flat[0]), tf.constant(data.y_train)
-        sample = sample_rows(len(flat[0]), PROBE_SAMPLES)
-        few = sample_rows(len(flat[1]), FEW_SAMPLES)
-        self.probe_x = tf.constant(flat[0][sample])
-        self.judged_x = tf.constant(np.concatenate([flat[0][sample], flat[1][few]]))
-        self.truth = np.concatenate([data.y_train[sample], data.y_validation[few]])
-        self.judged_y = tf.constant(self.truth)
-        self.train_samples = len(sample)
-        parts = ceil(len(self.truth) / (at_once or len(self.truth)))
-        size = ceil(len(self.truth) / parts)
-        rows = np.arange(parts * size).reshape(parts, size) % len(self.truth)
-        self.judged = [(tf.gather(self.judged_x, part), tf.gather(self.judged_y, part)) for part in rows]
-        if parts == 1:
-            self.judged = [(self.judged_x, self.judged_y)]
-
-    def as_taken(self, x: tf.Tensor) -> tf.Tensor:
-        """Samples [..., B, ...] as the network takes them: tokens [..., B, T] one-hot unless it embeds them."""
-        if not self.vocabulary:
-            return x
-        steps = tf.one_hot(x, self.vocabulary)
-        return tf.reshape(steps, [*x.shape[:-1], -1]) if self.flattens else steps
-
-
-class _Losses:
-    """What is remembered of the losses of each run."""
-
-    def __init__(self, runs: int) -> None:
-        self.first: np.ndarray | None = None
-        self.finite = np.full(runs, np.nan)
-        self.crossed = np.zeros(runs, bool)
-
-    def last(self, run: int) -> float | None:
-        """The last finite loss of a run."""
-        return None if np.isnan(self.finite[run]) else float(self.finite[run])
-
-    def over(self, loss: np.ndarray, alive: np.ndarray, chance: float) -> list[tuple[int, float]]:
-        """The runs that cross their limit now for the first time, with the limit."""
-        if self.first is None:
-            self.first = loss.copy()
-        self.finite = np.where(np.isfinite(loss), loss, self.finite)
-        limit = LOSS_LIMIT_FACTOR * np.maximum(np.nan_to_num(self.first, nan=0.0, posinf=0.0), chance)
-        news = alive & ~self.crossed & np.isfinite(loss) & (loss > limit)
-        self.crossed |= news
-        return [(int(run), float(limit[run])) for run in np.flatnonzero(news)]
 
 
 def _samples_at_once(ensemble: Ensemble, shape: tuple[int, ...]) -> int | None:

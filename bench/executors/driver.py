@@ -133,7 +133,10 @@ class Driver:
             look: called several times a second, whether anything came back or not.
         """
         planned = planned or {cohort.key: cohort for cohort in cohorts}
-        self._queue.extend(Part(cohort, planned[cohort.key]) for cohort in cohorts)
+        for cohort in cohorts:
+            alone = cohort.each_alone()
+            shapes = alone if cohort.costs and cohort.costs.alone else (planned[cohort.key],)
+            self._queue.extend(map(Part, alone, shapes))
         while (self._queue or self.flying) and not stop():
             self._fill()
             ended, _ = wait(self.flying, timeout=POLL_SECONDS, return_when=FIRST_COMPLETED)

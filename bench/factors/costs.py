@@ -22,6 +22,7 @@ class Costs:
         units: numbers of a sample that elementwise work goes over, where they are not the width of each layer.
         convolves: whether runs take each layer one after the other.
         held: of `activations` what was measured, where cohorts have always been split by a larger number.
+        alone: whether each run trains by itself, as a Keras model of a user's own does.
     """
 
     weights: int
@@ -34,3 +35,4 @@ class Costs:
     units: int = 0
     convolves: bool = False
     held: int = 0
+    alone: bool = False

@@ -11,7 +11,9 @@ from bench.plan.costs import (
     estimate_rows,
     estimate_seconds,
     makespan,
+    one_by_one,
     sizes_of,
+    stacked,
 )
 from bench.plan.make import COHORT_BYTES, MAX_COHORT_RUNS, make_plan
 from bench.plan.model import GRAPH_FACTORS, Cohort, Plan, Run
@@ -19,5 +21,5 @@ from bench.plan.model import GRAPH_FACTORS, Cohort, Plan, Run
 __all__ = [
     "COHORT_BYTES", "GRAPH_FACTORS", "MAX_COHORT_RUNS", "PROBE", "REFERENCE", "Cohort", "Estimate", "Plan", "Rates",
     "Run", "estimate_bytes", "estimate_memory", "estimate_report_seconds", "estimate_rows", "estimate_seconds",
-    "make_plan", "makespan", "sizes_of",
+    "make_plan", "makespan", "one_by_one", "sizes_of", "stacked",
 ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.factors import FACTORS, Choice, Costs, Place
 
@@ -46,6 +46,12 @@ class Cohort:
     def steps(self) -> int:
         """Updates of each run."""
         return int(self.runs[0].choices["steps"].value or 0)
+
+    def each_alone(self) -> tuple[Cohort, ...]:
+        """Its runs one by one where they train so; else itself."""
+        if self.costs is None or not self.costs.alone:
+            return (self,)
+        return tuple(replace(self, runs=(run,), graph_runs=()) for run in self.runs)
 
 
 @dataclass(frozen=True)
