@@ -156,3 +156,22 @@ def check_run(own: Mapping[str, pd.DataFrame], found: pd.DataFrame, lone: Scaled
         starts = np.flatnonzero(~went & np.append(True, went[:-1]))
         assert events["step"].tolist() == starts.tolist()
         assert events["value"].tolist() == found["loss_scale"].iloc[starts].tolist()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("precision", "kind"), [(NONE, "infinity"), ('"mixed_float16"', "skipped_step")])
+def test_logits_beyond_float16_are_told_once_where_they_are(precision: str, kind: str) -> None:
+    fixed = f"{TRANSFORMER}\nprecision = {precision}"
+    (cohort,) = cohorts("attention_gain = [1.0, 900.0]", fixed, replicates=2, record=EVERY_STEP)
+    tables = {name: table.to_pandas() for name, table in Training(cohort).run().items()}
+    bad = set(tables["runs"].query("attention_gain > 1")["run_id"])
+    events = tables["divergence_events"]
+    first = events[events["kind"] == kind]
+    assert set(first["run_id"]) == bad and first["run_id"].is_unique
+    assert set(zip(first["step"], first["layer_index"], strict=True)) == {(0, 0.0)}
+    assert set(first["tensor"]) == {"logits"}
+    sound = tables["runs"].query("attention_gain == 1")
+    assert set(sound["status"]) == {"completed"} and not set(events["run_id"]) - bad
+    lost = tables["runs"].query("attention_gain > 1")
+    assert set(lost["status"]) == {"diverged"}
+    assert set(lost["steps_completed"]) == ({0} if kind == "infinity" else {STEPS})
