@@ -166,12 +166,12 @@ def test_logits_beyond_float16_are_told_once_where_they_are(precision: str, kind
     tables = {name: table.to_pandas() for name, table in Training(cohort).run().items()}
     bad = set(tables["runs"].query("attention_gain > 1")["run_id"])
     events = tables["divergence_events"]
-    first = events[events["kind"] == kind]
+    first = events[events["run_id"].isin(bad) & (events["kind"] == kind)]
     assert set(first["run_id"]) == bad and first["run_id"].is_unique
-    assert set(zip(first["step"], first["layer_index"], strict=True)) == {(0, 0.0)}
-    assert set(first["tensor"]) == {"logits"}
+    assert set(zip(first["step"], first["layer_index"], first["tensor"], strict=True)) == {(0, 0.0, "logits")}
     sound = tables["runs"].query("attention_gain == 1")
-    assert set(sound["status"]) == {"completed"} and not set(events["run_id"]) - bad
-    lost = tables["runs"].query("attention_gain > 1")
-    assert set(lost["status"]) == {"diverged"}
-    assert set(lost["steps_completed"]) == ({0} if kind == "infinity" else {STEPS})
+    assert set(sound["status"]) == {"completed"}
+    assert set(events[~events["run_id"].isin(bad)]["kind"]) <= {"skipped_step"}
+    if kind == "infinity":  # who skips every step is lost by the last evaluation, here unrecorded
+        lost = tables["runs"].query("attention_gain > 1")
+        assert set(lost["status"]) == {"diverged"} and set(lost["steps_completed"]) == {0}
