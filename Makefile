@@ -124,7 +124,7 @@ speed: install $(JAX) ## Race the engine against a Keras loop, Model.fit and JAX
 speed-full: install $(JAX) ## The same with more rounds and sizes, and the default suite from end to end (over an hour)
 	$(BIN)/python -m benchmarks.speed --effort full
 
-drill: install ## Kill, freeze, fill and damage on purpose, continue, compare (about 25 minutes)
+drill: install ## Kill, freeze, fill and damage on purpose, continue, compare (long)
 	$(BIN)/python -m benchmarks.drills
 
 clean: ## Remove .venv, caches and build leftovers; results stay

@@ -151,7 +151,8 @@ class Training:
         asked = [table for table, fit in ready.items() if fit and table in self.cohort.schedules]
         told = {table: tf.constant(self.recorder.wants(table, step)) for table in asked}
         skips = self.ensemble.scale is not None and self.ensemble.scale.skips
-        return told | ({"skipped_step": tf.constant(self.skipped.news)} if skips else {})
+        news = self.skipped.news | (step == self.steps)  # whom the last look loses is located
+        return told | ({"skipped_step": tf.constant(news)} if skips else {})
 
     def _broken(self) -> bool:
         """Whether an alive run has a weight that is not finite."""
@@ -316,7 +317,8 @@ class Training:
         recorder, loss = self.recorder, found["loss"].astype(np.float64)
         after = step == self.steps
         if "facts" in found:
-            sound = np.isfinite(loss) & np.isfinite(found["raw"]) | found.get("skips", False)
+            excused = found.get("skips", False) & (np.isfinite(loss) | (not after))  # no scale mends a forward pass
+            sound = np.isfinite(loss) & np.isfinite(found["raw"]) | excused
             if after:  # a bad weight may hide: relu makes 0 of a bias of -infinity
                 sound &= ~found["facts"][0, :, :2].any(axis=(0, 1))
             for run in np.flatnonzero(recorder.alive & ~sound).tolist():

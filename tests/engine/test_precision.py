@@ -172,6 +172,22 @@ def test_logits_beyond_float16_are_told_once_where_they_are(precision: str, kind
     sound = tables["runs"].query("attention_gain == 1")
     assert set(sound["status"]) == {"completed"}
     assert set(events[~events["run_id"].isin(bad)]["kind"]) <= {"skipped_step"}
-    if kind == "infinity":  # who skips every step is lost by the last evaluation, here unrecorded
-        lost = tables["runs"].query("attention_gain > 1")
-        assert set(lost["status"]) == {"diverged"} and set(lost["steps_completed"]) == {0}
+    lost, last = tables["runs"].query("attention_gain > 1"), events[events["kind"] == "infinity"]
+    assert set(lost["status"]) == {"diverged"} and set(last["run_id"]) == bad
+    assert set(lost["steps_completed"]) == set(last["step"]) == {0 if kind == "infinity" else STEPS}
+    assert set(zip(last["layer_index"], last["tensor"], strict=True)) == {(0, "logits")}
+
+
+def test_a_forward_pass_beyond_float16_is_lost_after_its_last_skipped_step_though_unevaluated() -> None:
+    fixed = 'depth = 2\nwidth = 8\nbatch_size = 16\nsteps = 2\nprecision = "mixed_float16"'
+    scales = ", ".join(f'{{ level = "variance_scaling", scale = {scale} }}' for scale in (1.0, 1e11))
+    (cohort,) = cohorts(f"initializer = [{scales}]", fixed)
+    tables = {name: table.to_pandas() for name, table in Training(cohort).run().items()}
+    assert dict(
+        zip(tables["runs"]["initializer"].str.contains("e+11", regex=False), tables["runs"]["status"], strict=True)
+    ) == {False: "completed", True: "diverged"}
+    events = tables["divergence_events"]
+    told = events[["kind", "step", "layer_index", "tensor"]].astype({"layer_index": int}).astype(str)
+    assert told.to_numpy().tolist() == [
+        ["skipped_step", "0", "0", "preactivation"], ["infinity", "2", "0", "preactivation"]
+    ]  # fmt: skip
