@@ -179,15 +179,14 @@ def test_logits_beyond_float16_are_told_once_where_they_are(precision: str, kind
 
 
 def test_a_forward_pass_beyond_float16_is_lost_after_its_last_skipped_step_though_unevaluated() -> None:
-    fixed = 'depth = 2\nwidth = 8\nbatch_size = 16\nsteps = 2\nprecision = "mixed_float16"'
+    fixed = 'depth = 1\nwidth = 4\nbatch_size = 16\nsteps = 1\nprecision = "mixed_float16"'
     scales = ", ".join(f'{{ level = "variance_scaling", scale = {scale} }}' for scale in (1.0, 1e11))
     (cohort,) = cohorts(f"initializer = [{scales}]", fixed)
     tables = {name: table.to_pandas() for name, table in Training(cohort).run().items()}
-    assert dict(
-        zip(tables["runs"]["initializer"].str.contains("e+11", regex=False), tables["runs"]["status"], strict=True)
-    ) == {False: "completed", True: "diverged"}
+    status = tables["runs"].groupby(tables["runs"]["initializer"] == "variance_scaling")["status"].first()
+    assert status.to_dict() == {False: "diverged", True: "completed"}
     events = tables["divergence_events"]
     told = events[["kind", "step", "layer_index", "tensor"]].astype({"layer_index": int}).astype(str)
     assert told.to_numpy().tolist() == [
-        ["skipped_step", "0", "0", "preactivation"], ["infinity", "2", "0", "preactivation"]
+        ["skipped_step", "0", "0", "preactivation"], ["infinity", "1", "0", "preactivation"]
     ]  # fmt: skip
