@@ -188,5 +188,5 @@ def test_a_forward_pass_beyond_float16_is_lost_after_its_last_skipped_step_thoug
     events = tables["divergence_events"]
     told = events[["kind", "step", "layer_index", "tensor"]].astype({"layer_index": int}).astype(str)
     assert told.to_numpy().tolist() == [
-        ["skipped_step", "0", "0", "preactivation"], ["infinity", "1", "0", "preactivation"]
+        ["skipped_step", "0", "0", "pre-activation"], ["infinity", "1", "0", "pre-activation"]
     ]  # fmt: skip
