@@ -305,7 +305,7 @@ def test_sizes_follow_the_settings_wherever_they_are_needed() -> None:
     )
     assert many - few == 3 * 4 * 20_000 * 1000 * 10
     assert describe(dataset("adding", length=10, rows=100)) == (
-        "adding(length=10, rows=100): 100 training and 1024 validation rows of (10, 2), 1 values; drawn by its rule"
+        "adding(length=10, rows=100): 100 training and 1024 validation rows of (10, 2), a value; drawn by its rule"
     )
 
 
