@@ -1,7 +1,6 @@
 """The reference: one network as a plain Keras model, trained by a plain loop with Keras's own machinery.
 
-It shares no code with the engine but the dataset and the batches. Adaptive clipping, which Keras does not have, is
-Brock et al.'s rule written out in numpy.
+It shares no code with the engine but the dataset and the batches.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.plan import Run
+from tests.engine.lone_update import clipped_by_unit, optimizer_of, penalty_of
 
 NORMALIZATIONS = {
     "batch_normalization": keras.layers.BatchNormalization,
@@ -26,15 +26,6 @@ NORMALIZATIONS = {
     "instance_normalization": keras.layers.GroupNormalization,
 }
 BEHIND = ("residual_v1", "fixup")  # skip connections whose stream is what stands behind the activation
-OPTIMIZERS = {
-    "sgd": keras.optimizers.SGD,
-    "momentum": keras.optimizers.SGD,
-    "nesterov": lambda **settings: keras.optimizers.SGD(nesterov=True, **settings),
-    "rmsprop": keras.optimizers.RMSprop,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-}
-CLIPPING = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
 
 
 def pair_correlation(g: np.ndarray, y: np.ndarray) -> float:
@@ -112,7 +103,7 @@ class Lone:
         logits = self._dense(classes, head=True)(h)
         self.model = keras.Model(inputs, [logits, *taps, *(h for _, h in self.responses)])
         self.inner = keras.Model(inputs, [end for ends in zip(*self.responses, strict=True) for end in ends])
-        self.optimizer = self._optimizer()
+        self.optimizer = optimizer_of(self.choices)
 
     def _before(self, index: int, h: Any, stream: Any) -> tuple[Any, Any]:
         """What a layer reads, and the stream around its block, before anything is computed of them."""
@@ -133,13 +124,10 @@ class Lone:
 
     def _rules(self, axes: int) -> dict[str, Any]:
         """What Keras is told to do with a kernel of so many axes."""
-        rule, settings = self.choices["regularization"].name, self._settings("regularization")
-        extra: dict[str, Any] = {}
-        if rule in ("l1", "l2"):
-            kind = {"l1": keras.regularizers.L1, "l2": keras.regularizers.L2}[rule]
-            extra["kernel_regularizer"] = kind(settings["strength"])
-        if rule == "max_norm":
-            extra["kernel_constraint"] = keras.constraints.MaxNorm(settings["limit"], axis=list(range(axes - 1)))
+        rule, penalty = self.choices["regularization"], penalty_of(self.choices)
+        extra: dict[str, Any] = {} if penalty is None else {"kernel_regularizer": penalty}
+        if rule.name == "max_norm":
+            extra["kernel_constraint"] = keras.constraints.MaxNorm(rule.setting("limit"), axis=list(range(axes - 1)))
         return extra
 
     def _bias(self) -> dict[str, bool]:
@@ -178,25 +166,6 @@ class Lone:
         h = activation(z)
         self.responses.append((z, h))
         return self._normalized(h) if self._position() == "after" else h
-
-    def _optimizer(self) -> Any:
-        settings = self._settings("optimizer")
-        clip = self.choices["clipping"]
-        if clip.name in CLIPPING:
-            settings[CLIPPING[clip.name]] = clip.setting("threshold")
-        if self.choices["regularization"].name == "weight_decay":
-            settings["weight_decay"] = self._settings("regularization")["strength"]
-        return OPTIMIZERS[self.choices["optimizer"].name](learning_rate=self._rate(), **settings)
-
-    def _rate(self) -> Any:
-        """The learning rate, or Keras's cosine behind its warm-up."""
-        rate, rising = self._number("learning_rate"), self._settings("warmup").get("steps", 0)
-        if self.choices["schedule"].name != "cosine_decay":
-            return rate
-        left, alpha = self._number("steps") - rising, self._settings("schedule")["alpha"]
-        return keras.optimizers.schedules.CosineDecay(
-            rate / (rising + 1), left, alpha, warmup_target=rate, warmup_steps=rising
-        )
 
     def train(self, batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> dict[str, np.ndarray]:
         """The recorded columns, each [steps] or [steps, layers] with the head last."""
@@ -270,14 +239,7 @@ class Lone:
     def _adaptive(self, gradients: list[Any], variables: list[Any]) -> list[Any]:
         limit = self._settings("clipping")["threshold"]
         head = {id(v) for v in self.denses[-1].trainable_variables}
-
-        def clip(g: np.ndarray, w: np.ndarray) -> np.ndarray:
-            axis = tuple(range(g.ndim - 1)) or None
-            norm = np.linalg.norm(g, axis=axis, keepdims=True)
-            bound = limit * np.maximum(np.linalg.norm(w, axis=axis, keepdims=True), 1e-3)
-            return np.where(norm > bound, g * bound / np.maximum(norm, 1e-6), g).astype(np.float32)
-
         return [
-            g if id(v) in head else tf.constant(clip(g.numpy(), v.numpy()))
+            g if id(v) in head else tf.constant(clipped_by_unit(g.numpy(), v.numpy(), limit))
             for g, v in zip(gradients, variables, strict=True)
         ]

@@ -16,8 +16,8 @@ from bench.factors import Choice
 class Compared(layers.MultiHeadAttention):
     """Attention by a level of `query_key` and of `logit_scale`; `learned` are its own variables."""
 
-    def __init__(self, heads: int, units: int, query_key: Choice, *, inverse: bool) -> None:
-        super().__init__(heads, units)
+    def __init__(self, heads: int, units: int, query_key: Choice, *, inverse: bool, **more: Any) -> None:
+        super().__init__(heads, units, **more)
         self.level, self.units, self.inverse = query_key, units, inverse
         self.learned: list[Any] = []
 

@@ -11,13 +11,10 @@ import tensorflow as tf
 from bench.engine.datasets import load
 from bench.engine.train import Training
 from bench.factors import DataKind
+from tests.engine.lone_update import optimizer_of
 
 UNITS = 6
 LAYERS = {"simple": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
-OPTIMIZERS = {
-    "sgd": keras.optimizers.SGD, "momentum": keras.optimizers.SGD, "adam": keras.optimizers.Adam,
-    "rmsprop": keras.optimizers.RMSprop,
-}  # fmt: skip
 
 
 class InWindows(keras.layers.Layer):
@@ -123,10 +120,7 @@ class Lone:
         self.model = keras.Sequential([keras.Input((length, features)), *self.layers, self.head])
         values = [variable.numpy()[0, index] for stack in training.ensemble.stacks for variable in stack.trainable]
         self.model.set_weights(values)
-        optimizer, clip = run.choices["optimizer"], run.choices["clipping"]
-        limit = {"global_clipnorm": clip.setting("threshold")} if clip.name == "global_norm" else {}
-        rate = float(run.choices["learning_rate"].value or 0)
-        self.optimizer = OPTIMIZERS[optimizer.name](rate, **dict(optimizer.settings), **limit)
+        self.optimizer = optimizer_of(run.choices)
 
     def step(self, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         variables = self.model.trainable_variables

@@ -16,8 +16,7 @@ from bench.engine.layers import BranchScale
 from bench.engine.train import Training
 from bench.factors import DataKind
 from tests.engine.lone_attention import Compared
-
-OPTIMIZERS = {"sgd": keras.optimizers.SGD, "adam": keras.optimizers.Adam}
+from tests.engine.lone_update import clipped_by_unit, optimizer_of, penalty_of
 
 
 class UnitScale(layers.Layer):
@@ -73,7 +72,7 @@ class Lone:
         self.length, self.each = data.shape[0], data.kind is DataKind.CLASSES_EACH
         self.width, self.blocks = (int(choices[name].value or 0) for name in ("width", "depth"))
         self.both = choices["sublayers"].name == "both"
-        self.block = choices["block"]
+        self.block, self.penalty = choices["block"], penalty_of(choices)
         self.order: list[Any] = []  # keras variables, in the engine's order
         self.attentions: list[Any] = []
         self.sums: list[Any] = []
@@ -89,20 +88,21 @@ class Lone:
         head = []
         if self.block.name in ("pre_norm", "sandwich", "layer_scale", "damped"):
             head.append(layers.LayerNormalization())
-        tied = choices["tied"].name == "yes"
-        head.append(Tied(self.embedding) if tied else layers.Dense(data.classes))
+        tied, below = choices["tied"].name == "yes", len(self.order)
+        head.append(Tied(self.embedding) if tied else layers.Dense(data.classes, kernel_regularizer=self.penalty))
         for layer in head:
             x = layer(x)
             self.order += [layer.bias] if isinstance(layer, Tied) else layer.trainable_variables
+        self.of_head = len(self.order) - below
         self.model = keras.Model(inputs, x)
-        for variable, value in zip(self.order, self.values(training, index), strict=True):
+        values = self.values(training, index)
+        self.shapes = [value.shape for value in values]  # heads side by side
+        for variable, value in zip(self.order, values, strict=True):
             variable.assign(value.reshape(variable.shape))
         for layer in self.attentions:
             if isinstance(layer, Compared):
                 layer.start()
-        optimizer = choices["optimizer"]
-        rate = float(choices["learning_rate"].value or 0)
-        self.optimizer = OPTIMIZERS[optimizer.name](rate, **dict(optimizer.settings))
+        self.optimizer = optimizer_of(choices)
 
     def streams(self, x: Any) -> list[Any]:
         """Of samples the sum behind each sub-layer."""
@@ -122,7 +122,7 @@ class Lone:
         return found + [v.numpy()[0, index] for v in training.ensemble.head.trainable]
 
     def _embedded(self, inputs: Any, vocabulary: int) -> Any:
-        made = layers.Embedding(vocabulary, self.width) if vocabulary else layers.Dense(self.width)
+        made = layers.Embedding(vocabulary, self.width) if vocabulary else layers.Dense(self.width, name="embedded")
         self.embedding = made
         x = made(inputs)
         self.order += made.trainable_variables
@@ -145,8 +145,9 @@ class Lone:
     def _attention(self, x: Any) -> Any:
         heads = int(self.choices["heads"].value or 0)
         plain = self.choices["query_key"].name == "plain" and self.choices["logit_scale"].name == "inverse_root"
-        layer = layers.MultiHeadAttention(heads, self.width // heads) if plain else Compared(
-            heads, self.width // heads, self.choices["query_key"], inverse=self.choices["logit_scale"].name == "inverse"
+        units, more = self.width // heads, {"kernel_regularizer": self.penalty}
+        layer = layers.MultiHeadAttention(heads, units, **more) if plain else Compared(
+            heads, units, self.choices["query_key"], inverse=self.choices["logit_scale"].name == "inverse", **more
         )  # fmt: skip
         self.attentions.append(layer)
         y = layer(x, x, use_causal_mask=self.causal)
@@ -156,8 +157,9 @@ class Lone:
         return y
 
     def _feed_forward(self, x: Any) -> Any:
-        first = layers.Dense(self.width * int(self.choices["feed_forward"].value or 0), self.choices["activation"].name)
-        second = layers.Dense(self.width)
+        more, hidden = {"kernel_regularizer": self.penalty}, int(self.choices["feed_forward"].value or 0)
+        first = layers.Dense(self.width * hidden, self.choices["activation"].name, **more)
+        second = layers.Dense(self.width, **more)
         y = second(first(x))
         self.order += [*first.trainable_variables, *second.trainable_variables]
         return y
@@ -194,12 +196,38 @@ class Lone:
 
     def step(self, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         """One step on a batch: the loss, the gradients in the engine's order, then an update."""
-        with tf.GradientTape() as tape:
+        with tf.GradientTape(persistent=True) as tape:
             logits = self.model(x, training=True)
             loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
             squares = tf.reduce_mean(tf.square(tf.reduce_logsumexp(logits, axis=-1)))
             minimized = loss + float(self.choices["z_loss"].value or 0) * squares
-        found = tape.gradient(minimized, [variable.value for variable in self.order])
-        found = [tf.convert_to_tensor(each) for each in found]
-        self.optimizer.apply_gradients(zip(found, self.order, strict=True))
-        return {"loss": float(loss), "log_z_square": float(squares), "gradients": [each.numpy() for each in found]}
+            whole = minimized + tf.add_n(self.model.losses or [0.0])
+        values = [variable.value for variable in self.order]
+        own = [tf.convert_to_tensor(each) for each in tape.gradient(minimized, values)]
+        given = [tf.convert_to_tensor(each) for each in tape.gradient(whole, values)]
+        norm = float(tf.linalg.global_norm(given))
+        self.optimizer.apply_gradients(zip(self._clipped(given), self.order, strict=True))
+        self._bound()
+        found = {"loss": float(loss), "log_z_square": float(squares), "global_grad_norm": norm}
+        return found | {"gradients": [each.numpy() for each in own]}
+
+    def _clipped(self, gradients: list[Any]) -> list[Any]:
+        """By units, of variables as they stand with heads side by side; the rest is Keras's."""
+        clip = self.choices["clipping"]
+        if clip.name != "adaptive":
+            return gradients
+        given = zip(gradients, self.order, self.shapes, strict=True)
+        below = [
+            tf.reshape(clipped_by_unit(np.reshape(g, shape), np.reshape(v, shape), clip.setting("threshold")), v.shape)
+            for g, v, shape in list(given)[: -self.of_head]
+        ]
+        return below + gradients[-self.of_head :]
+
+    def _bound(self) -> None:
+        """Keras's constraint of each kernel [in, out], as a layer with heads side by side would have it."""
+        rule = self.choices["regularization"]
+        if rule.name == "max_norm":
+            bound = keras.constraints.MaxNorm(rule.setting("limit"))
+            for variable, shape in zip(self.order, self.shapes, strict=True):
+                if variable.name == "kernel" and not variable.path.startswith("embedded"):
+                    variable.assign(tf.reshape(bound(tf.reshape(variable.value, shape)), variable.shape))
