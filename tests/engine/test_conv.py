@@ -10,9 +10,10 @@ import tensorflow as tf
 
 from bench.engine.probes import STATISTICS
 from bench.engine.train import Training
-from bench.factors import costs_of, planned_positions
+from bench.factors import FACTORS, costs_of, planned_positions
 from tests.cohorts import EVALUATED, cohorts
 from tests.engine.lone_conv import LoneConv
+from tests.engine.lone_update import EVERY_CLIPPING, EVERY_REGULARIZATION, EVERY_SCHEDULE
 from tests.engine.test_engine_parity import compare, lone_of
 
 STEPS = 2
@@ -20,6 +21,11 @@ FIXED = {
     "architecture": '"conv"', "depth": 3, "width": 4, "learning_rate": 0.02, "optimizer": '"momentum"',
     "batch_size": 16, "steps": STEPS,
 }  # fmt: skip
+PLAIN = [f'optimizer = ["{each}"]\n' for each in ("sgd", "momentum", "nesterov")]
+SCALED = [
+    f'optimizer = [{{ level = "{each}", epsilon = 0.001 }}]\nlearning_rate = [0.005]\n'
+    for each in ("rmsprop", "adam", "adamw")
+]
 CASES = [
     pytest.param(
         'padding = ["circular"]\nskip = ["residual"]\ndepth = [6]\ndownsample = [{ level = "stride", every = 4 }]\n'
@@ -53,6 +59,13 @@ CASES = [
             'normalization = [{ level = "layer_spatial_normalization", position = "after" }]\n'
             'dataset = ["digits_rows"]',
             'normalization = ["unit_normalization"]\nskip = ["residual_scaled"]\ndepth = [5]',
+            *(
+                f'depth = [2]\nactivation = ["{each.name}"]\n{[*PLAIN, *SCALED][place % 6]}'
+                for place, each in enumerate(FACTORS["activation"].levels)
+            ),
+            f"clipping = {EVERY_CLIPPING}\nbatch_size = [8]",
+            f'regularization = {EVERY_REGULARIZATION}\n{SCALED[2]}padding = ["circular"]',
+            f'schedule = {EVERY_SCHEDULE}\nwarmup = [{{ level = "linear", steps = 1 }}]\nsteps = [4]',
             'skip = ["residual_damped"]\ndepth = [5]\ninitializer = ["critical", "orthogonal"]\nactivation = ["tanh"]',
         )
     ),

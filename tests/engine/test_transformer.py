@@ -10,11 +10,13 @@ import tensorflow as tf
 from bench.engine.attention import TransformerPass
 from bench.engine.batches import batches
 from bench.engine.train import Training
+from bench.factors import FACTORS
 from bench.plan import Cohort
 from bench.plan.costs import estimate_rows
 from tests.cohorts import EVALUATED, cohorts, of_run
 from tests.engine.lone_attention import Compared, seen_by, tokens_alike
 from tests.engine.lone_transformer import Lone
+from tests.engine.lone_update import EVERY_CLIPPING, EVERY_REGULARIZATION, EVERY_SCHEDULE
 
 STEPS, LENGTH, FEATURES = 3, 6, 3
 
@@ -40,7 +42,10 @@ learning_rate = 0.05
 """
 TEXT = 'dataset = [{ level = "text", length = 5, rows = 200 }]\n'
 # A bias of keys has no gradient but rounding, which Adam with a small epsilon would make steps of.
-ADAM = 'optimizer = [{ level = "adam", epsilon = 0.001 }]\n'
+ADAM, RMSPROP, ADAMW = (
+    f'optimizer = [{{ level = "{each}", epsilon = 0.001 }}]\n' for each in ("adam", "rmsprop", "adamw")
+)
+PLAIN = [f'optimizer = ["{each}"]\n' for each in ("sgd", "momentum", "nesterov")]
 EVERY_KIND = (
     "pre_norm", "post_norm", "no_norm", "sandwich", "deepnorm", "admin", "rezero", "layer_scale", "damped", "t_fixup",
     "b2t", "no_skip",
@@ -62,10 +67,24 @@ CASES = [
     *(
         pytest.param(f'block = ["{kind}"]\n{more}', marks=pytest.mark.full, id=f"{kind}-{place}")
         for kind in EVERY_KIND
+        for place, more in enumerate((f"{ADAM}{TEXT}", 'position = ["none"]\nattention_gain = [0.5, 1.5]'))
+    ),
+    *(
+        pytest.param(f'depth = [1]\nactivation = ["{each.name}"]\nheads = [{(1, 4)[place % 2]}]\n'
+                     f'feed_forward = [{(1, 3, 4)[place % 3]}]\n{[*PLAIN, RMSPROP, ADAMW][place % 5]}',
+                     marks=pytest.mark.full, id=each.name)
+        for place, each in enumerate(FACTORS["activation"].levels)
+    ),
+    pytest.param(f"depth = [1]\nclipping = {EVERY_CLIPPING}\n{PLAIN[1]}", marks=pytest.mark.full, id="clipping"),
+    *(
+        pytest.param(f"depth = [1]\nregularization = {EVERY_REGULARIZATION}\n{more}", marks=pytest.mark.full,
+                     id=f"regularization-{place}")
         for place, more in enumerate((
-            f"{ADAM}{TEXT}", 'position = ["none"]\nattention_gain = [0.5, 1.5]\nactivation = ["gelu"]',
+            f'tied = ["yes"]\n{PLAIN[1]}{TEXT}', f'{ADAMW}query_key = ["sigma_reparam"]\ncausal = ["no"]',
         ))
     ),
+    pytest.param(f"depth = [1]\nschedule = {EVERY_SCHEDULE}\nwarmup = [{{ level = \"linear\", steps = 1 }}]\n{ADAM}",
+                 marks=pytest.mark.full, id="schedule"),
     *(
         pytest.param(f'sublayers = ["{each}"]\n{more}', marks=pytest.mark.full, id=each)
         for each, more in (("attention_only", 'causal = ["yes"]'), ("feed_forward_only", ""))
@@ -98,7 +117,7 @@ def test_a_cohort_of_transformers_trains_as_lone_keras_models_do(factors: str) -
         own = of_run(tables, training.cohort.runs[index].run_id)
         compare_heads_and_tokens(own, lone, training.data.probe_x, x[rows[0][index]])
         steps = [lone.step(x[at[index]], y[at[index]]) for at in rows]
-        for name in ("loss", "log_z_square"):
+        for name in ("loss", "log_z_square", "global_grad_norm"):
             np.testing.assert_allclose(own["loss_curves"][name], [each[name] for each in steps[:-1]], 1e-4)
         for mine, theirs in zip(by_block(training, first, index), steps[0]["gradients"], strict=True):
             np.testing.assert_allclose(mine, theirs.reshape(mine.shape), 1e-4, 1e-4 * np.abs(theirs).max() + 1e-6)
