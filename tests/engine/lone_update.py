@@ -80,6 +80,6 @@ def penalty_of(choices: Choices) -> Any:
 def clipped_by_unit(g: np.ndarray, w: np.ndarray, limit: float) -> np.ndarray:
     """Brock et al.'s rule (2021, eq. 3), which Keras does not have; a vector is one unit."""
     axis = tuple(range(g.ndim - 1)) or None
-    norm = np.linalg.norm(g, axis=axis, keepdims=True)
-    bound = limit * np.maximum(np.linalg.norm(w, axis=axis, keepdims=True), 1e-3)
+    norm = np.sqrt(np.square(g).sum(axis=axis, keepdims=True))
+    bound = limit * np.maximum(np.sqrt(np.square(w).sum(axis=axis, keepdims=True)), 1e-3)
     return np.where(norm > bound, g * bound / np.maximum(norm, 1e-6), g).astype(np.float32)

@@ -14,6 +14,7 @@ from tests.engine import test_conv, test_precision, test_transformer
 # Compared by themselves: what data, draws and targets are is the same code for every architecture.
 ELSEWHERE = {
     "dataset", "preprocessing", "target_preprocessing", "architecture", "initializer", "bias_initializer", "loss",
+    "class_weight",  # with losses
 }  # fmt: skip
 FAMILIES: dict[str, Any] = {"conv": test_conv, "transformer": test_transformer}
 NUMBERS = {
