@@ -34,7 +34,9 @@ def _equal(one: pd.DataFrame, other: pd.DataFrame, kept: set[str]) -> bool:
     found = []
     for table in (one, other):
         words = dict.fromkeys(table.select_dtypes("category"), object)  # of other categories
-        rows = table[table["run_id"].isin(kept)].astype(words).sort_values("run_id", kind="stable")
+        # A column of whole numbers is one of floats where another run has none.
+        kinds = words | dict.fromkeys(table.select_dtypes("number"), float)
+        rows = table[table["run_id"].isin(kept)].astype(kinds).sort_values("run_id", kind="stable")
         found.append(rows.drop(columns="cohort", errors="ignore").reset_index(drop=True))
     return all(each.empty for each in found) or found[0].equals(found[1])
 
