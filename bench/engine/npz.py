@@ -22,12 +22,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
         DataError: the file is missing, unreadable or too large, or lacks an array. Objects are never unpickled.
     """
     where = f'dataset "{path}"'
-    try:
-        found = path.is_file()
-    except (OSError, ValueError) as error:  # a name that no file can have
-        raise DataError(f"{where}: not a file's name ({error}).") from error
-    if not found:
-        raise DataError(f"{where}: there is no such file (looked in {path.absolute().parent}).")
+    check_there(path, where)
     try:
         _check_size(path, where)
         with np.load(path, allow_pickle=False) as archive:
@@ -44,6 +39,20 @@ def read_npz(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray
         hint = OBJECTS if "Object arrays" in reason else ""
         raise DataError(f"{where}: not a readable .npz of plain arrays ({reason}).{hint}") from error
     return x_train, y_train, x_test, y_test
+
+
+def check_there(path: Path, where: str) -> None:
+    """Refuse a path that is no file's; `where` is what a message begins with.
+
+    Raises:
+        DataError: there is no such file, or none can have that name.
+    """
+    try:
+        found = path.is_file()
+    except (OSError, ValueError) as error:  # a name that no file can have
+        raise DataError(f"{where}: not a file's name ({error}).") from error
+    if not found:
+        raise DataError(f"{where}: there is no such file (looked in {path.absolute().parent}).")
 
 
 def _check_size(path: Path, where: str) -> None:

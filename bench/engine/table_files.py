@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.engine.npz import MAX_BYTES, MAX_REASON
+from bench.engine.npz import MAX_BYTES, MAX_REASON, check_there
 from bench.engine.samples import FEW_CLASSES
 from bench.errors import DataError, nearest, printable
 from bench.factors import Choice
@@ -52,12 +52,7 @@ def column_names(choice: Choice) -> list[str]:
 def _read(path: Path, where: str, choice: Choice) -> pd.DataFrame:
     import pandas as pd  # takes most of a second to import, and few suites need it
 
-    try:
-        found = path.is_file()
-    except (OSError, ValueError) as error:  # a name that no file can have
-        raise DataError(f"{where}: not a file's name ({error}).") from error
-    if not found:
-        raise DataError(f"{where}: there is no such file (looked in {path.absolute().parent}).")
+    check_there(path, where)
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DataError(f"{where}: it takes {size / 2**30:.1f} GiB; the limit is {MAX_BYTES / 2**30:.0f} GiB.")

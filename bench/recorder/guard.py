@@ -12,6 +12,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from bench.recorder.taps import patched
+
 
 class NonFinite(RuntimeError):  # noqa: N818 (named for what was met)
     """Training met a number that is not finite, and was stopped before the update.
@@ -46,16 +48,8 @@ class Guard:
             loss.append(compute(*args, **more))
             return loss[-1]
 
-        attributes = vars(self.model)
-        there = attributes.get("compute_loss")
-        attributes["compute_loss"] = noted
-        try:
+        with patched(lambda patches: patches.put(self.model, "compute_loss", noted)):
             outputs = step(data)
-        finally:
-            if there is None:
-                attributes.pop("compute_loss", None)
-            else:
-                attributes["compute_loss"] = there
         # Where a loss is scaled, a step that overflows is skipped by the optimizer and is no divergence.
         looked = [] if self.scaled else [each for each in loss if isinstance(each, tf.Tensor)]
         weights = [each.value for each in self.model.weights if _is_real(each)]
