@@ -83,11 +83,9 @@ def advice(
 
 def _lost(runs: pd.DataFrame, symptom: str, architecture: str) -> pd.DataFrame:
     """The pairs of one reference whose first run is of the architecture, shows the symptom and did not learn."""
-    varied = varied_in(runs)
-    pairs = pairs_of(runs, varied, runs["seconds_per_step"], [*_BASELINE, "cell_key", "replicate"])
-    if pairs.empty:
-        return pairs
-    return pairs[(pairs["pathology"] == symptom) & (pairs["architecture"].astype(str) == architecture)]
+    own = runs[runs["architecture"].astype(str) == architecture]  # no pair has two: it is no treatment
+    pairs = pairs_of(own, varied_in(own), own["seconds_per_step"], [*_BASELINE, "cell_key", "replicate"])
+    return pairs[pairs["pathology"] == symptom] if len(pairs) else pairs
 
 
 def varied_in(runs: pd.DataFrame) -> Sequence[str]:
