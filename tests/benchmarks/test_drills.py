@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,7 +11,9 @@ import pytest
 
 from bench.errors import BenchError
 from bench.results import files
+from bench.results.manifest import read_manifest
 from benchmarks.drills import disks, power
+from benchmarks.drills import scene as scene_module
 from benchmarks.drills.__main__ import DRILLS, Drill
 from benchmarks.drills.scene import DRY, Scene
 
@@ -82,3 +85,24 @@ def test_a_flipped_bit_that_goes_unnoticed_is_told(scene: Scene, monkeypatch: py
     monkeypatch.setattr(Scene, "differs", lambda *_: "differs")
     monkeypatch.setattr(Scene, "lost", lost)
     assert any("went unnoticed" in loss for loss in disks.flip_bits(scene, scene.folder / "unnoticed", 3))
+
+
+def test_other_last_digits_are_a_difference_but_where_a_cohort_was_made_smaller(scene: Scene) -> None:
+    """The manifest names the cohort; even there a number that is another one is a difference."""
+    out = scene.folder / "smaller"
+    scene.run_here(out)
+    runs = scene.tables["runs"]["run_id"]
+    loss = scene.tables["loss_curves"]["loss"].copy()
+    for factor, smaller, found in (
+        (1 + 1e-12, True, ""),
+        (1 + 1e-12, False, "loss_curves"),
+        (1.01, True, "loss_curves"),
+    ):
+        incidents = [{"measure": "made smaller", "runs": list(runs)}] if smaller else []
+        manifest = replace(read_manifest(out), incidents=incidents)
+        tables = scene.tables | {"loss_curves": scene.tables["loss_curves"].assign(loss=loss * factor)}
+        with (
+            patch.object(scene_module, "read_manifest", return_value=manifest),
+            patch.object(scene, "tables", tables),
+        ):
+            assert scene.differs(out) == (f"differs: {found}" if found else "")
