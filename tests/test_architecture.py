@@ -41,7 +41,7 @@ PACKAGES = {
         "keras tensorflow numpy pandas pyarrow sklearn mnist1d",
     ),
     "executors": _package("environment plan schema errors", "pyarrow ray"),
-    "results": _package("environment plan suite quantities schema factors errors", "pyarrow pandas numpy"),
+    "results": _package("environment plan suite quantities rules schema factors errors", "pyarrow pandas numpy"),
     "reference": _package("factors errors", "pandas pyarrow"),
     "theory": _package("factors errors", "numpy scipy"),
     "analysis": _package("suite quantities rules factors schema theory text errors", "numpy pandas scipy"),

@@ -141,7 +141,7 @@ def recipes(
     named = {str(k): str(v) for k, v in dict(chosen.get("baseline") or {}).items()}  # type: ignore[call-overload]
     ask = str(chosen.get("ask") or "") if chosen.get("ask") in levels else asked(judged, levels)
     baseline = baseline_of({name: levels[name] for name in levels if name not in (ask, "depth")}, judged, named)
-    runs, bars, best = _with_trained(judged)
+    runs, bars, best = with_trained(judged)
     own = runs
     if "dataset" in baseline:
         own = runs[runs["dataset"].astype(str) == baseline["dataset"]]
@@ -209,8 +209,13 @@ def _of_values(judged: pd.DataFrame) -> bool:
     return bool(len(judged) and loss_decides(judged).all())
 
 
-def _with_trained(judged: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float], dict[str, float]]:
-    """The runs with their score and whether they trained; of each data set the bar and the best cell's median."""
+def with_trained(
+    judged: pd.DataFrame, known_bars: Mapping[str, float] | None = None
+) -> tuple[pd.DataFrame, dict[str, float], dict[str, float]]:
+    """The runs with their score and whether they trained; of each data set the bar and the best cell's median.
+
+    `known_bars` are those of other results, by which these are judged.
+    """
     accuracy = with_lost_counted(judged, quantity("final_validation_accuracy")).astype(np.float64)
     loss = with_lost_counted(judged, quantity("final_validation_loss")).astype(np.float64)
     values = loss_decides(judged).to_numpy(bool)
@@ -220,7 +225,7 @@ def _with_trained(judged: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float],
     runs = judged.assign(score=np.where(values, loss, accuracy), _loss=loss, values=values)
     known = runs[runs["score"].notna()]
     medians = known.groupby(["dataset", "cell_key"], observed=True)["score"].median()
-    bars, best = {}, {}
+    bars, best, given = {}, {}, dict(known_bars or {})
     trained = pd.Series(False, index=runs.index)
     learned = runs["outcome"] == Outcome.LEARNED
     for data, own in runs.groupby("dataset", observed=True):
@@ -229,11 +234,12 @@ def _with_trained(judged: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, float],
             continue
         if bool(own["values"].all()):
             best[str(data)] = float(cells.min())
-            bars[str(data)] = best[str(data)] + LOSS_MARGIN * float(own["naive_loss"].max())
+            bar = best[str(data)] + LOSS_MARGIN * float(own["naive_loss"].max())
+            bars[str(data)] = given.get(str(data), bar)
             good = own["score"] <= bars[str(data)]
         else:
             best[str(data)] = float(cells.max())
-            bars[str(data)] = best[str(data)] - ACCURACY_MARGIN
+            bars[str(data)] = given.get(str(data), best[str(data)] - ACCURACY_MARGIN)
             good = own["score"] >= bars[str(data)] - 1e-9  # as far as floats are the numbers that they show
         trained[own.index] = good
     return runs.assign(trained=trained & learned), bars, best

@@ -10,7 +10,7 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,7 +19,8 @@ from bench.errors import BenchError, RunsFailed, SuiteError, printable
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 a fault of gradtrial's own; 2 something to mend in the suite, the data, the folder or the "
-    "command line, named in a message; 3 done, but some runs failed, or some claim came out as --fail-on names; 130 "
+    "command line, named in a message; 3 done, but some runs failed, or a claim or comparison came out as --fail-on "
+    "names; 130 "
     "interrupted. A run that diverges is a result, not a failure."
 )
 
@@ -43,6 +44,9 @@ EXECUTOR_HELP = "Where cohorts run: local, or ray (extra `ray`; docs/cluster.md)
 ADDRESS_HELP = "Of a Ray cluster: auto on one of its nodes, or host:port. Default: Ray on this machine."
 MEMORY_HELP = "What Ray reserves for a cohort, such as 2GB. Default: by its estimated need."
 FAIL_ON_HELP = "End with exit code 3 if a claim is refuted or inconclusive; may be given twice."
+BASE_HELP = "Results to compare with, such as reports/default; or reference: those that ship."
+MARGIN_HELP = "How small a difference is none, such as accuracy=0.01; may be given several times."
+FAIL_ON_CHANGE = "End with exit code 3 if the verdict is worse, or inconclusive; may be given twice."
 FIGURES_HELP = "Also write each figure of the page there as SVG, PNG and CSV; files of the same names are replaced."
 PAGE_HELP = "Where --html writes to. Default: runs/RUN.html in RESULTS."
 MODEL_HELP = "Makes the compiled model, where Keras could not save it."
@@ -188,6 +192,24 @@ def claims(
         fail_on or [],
         "json" if as_json else "markdown" if markdown else "table",
     )
+
+
+@app.command()
+def compare(  # noqa: PLR0913 (one parameter an option)
+    base: Annotated[Path, typer.Argument(metavar="BASE", help=BASE_HELP)],
+    candidate: Annotated[Path, typer.Argument(metavar="CANDIDATE", help="The results that may differ.")],
+    margin: Annotated[list[str] | None, typer.Option(metavar="NUMBER=SIZE", help=MARGIN_HELP)] = None,
+    fail_on: Annotated[list[str] | None, typer.Option(metavar="VERDICT", help=FAIL_ON_CHANGE)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
+) -> None:
+    """Say whether two results of one suite differ: worse, better, same or inconclusive, and where."""
+    from bench.commands.compare import refuse, show_comparison
+
+    if as_json and markdown:
+        raise SuiteError("--json and --markdown: give one of them.")
+    form: Literal["table", "json", "markdown"] = "json" if as_json else "markdown" if markdown else "table"
+    refuse(show_comparison(base, candidate, margin or [], fail_on or [], form), fail_on or [])
 
 
 @app.command()

@@ -1,0 +1,102 @@
+"""One verdict over all, with its reasons: counts, means over all pairs, levels, cells, then what forbids `same`."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from bench.analysis.compare.model import Comparison, Verdict
+from bench.analysis.compare.starts import STARTS
+from bench.analysis.compare.words import count_words, failed_words, row_words, unit_words
+from bench.text import listed, of, plural, sentence
+
+NAMED = 3  # levels or cells that a reason names
+
+
+def overall(told: Comparison) -> tuple[Verdict, tuple[str, ...]]:
+    """The verdict over all, and why, of a comparison that lacks nothing else.
+
+    Worse where anything is: a number that gained elsewhere must not hide it. Better where something is and nothing is
+    worse. The same only where means over all pairs and over each level are, no cell changed, and runs of one seed start
+    alike.
+    """
+    if told.identical:
+        return Verdict.SAME, ()
+    by = {verdict: _reasons(verdict, told) for verdict in (Verdict.WORSE, Verdict.BETTER)}
+    open_ = _open(told)
+    if by[Verdict.WORSE]:
+        return Verdict.WORSE, (*by[Verdict.WORSE], *_but(by[Verdict.BETTER], "Better: "), *open_[:1])
+    if by[Verdict.BETTER]:
+        return Verdict.BETTER, (*by[Verdict.BETTER], *open_[:1])
+    return (Verdict.INCONCLUSIVE, open_) if open_ else (Verdict.SAME, ())
+
+
+def _but(reasons: tuple[str, ...], head: str) -> tuple[str, ...]:
+    return tuple(f"{head}{reason[:1].lower()}{reason[1:]}" for reason in reasons)
+
+
+def _reasons(verdict: Verdict, told: Comparison) -> tuple[str, ...]:
+    counts, suite, levels, verdicts = told.counts, told.suite, told.levels, told.verdicts
+    said = []
+    for row in counts[counts["verdict"] == verdict].to_dict("records"):
+        newly = row["count"] == "failed" and verdict is Verdict.WORSE
+        said.append(failed_words(int(row["candidate_only"])) if newly else sentence(count_words(row)))
+    rows = suite[suite["verdict"] == verdict].to_dict("records")
+    if rows:
+        said.append(f"Over all pairs: {listed([row_words(row) for row in rows])}.")
+    own = levels[levels["verdict"] == verdict].sort_values("change", key=abs, ascending=False, kind="stable")
+    if len(own):
+        named = [f"{unit_words(row['unit'])} ({row_words(row)})" for row in own.to_dict("records")]
+        said.append(f"With {_few(named, 'level')}.")
+    cells = verdicts[verdicts["verdict"] == verdict]
+    if len(cells):
+        said.append(f"{of(len(cells), len(verdicts), 'cell')}: {_few(list(cells['cell']), 'cell')}.")
+    return tuple(said)
+
+
+def _few(named: list[str], noun: str) -> str:
+    left = len(named) - NAMED
+    return (
+        ", ".join(named[:NAMED]) + f" and {left} more {noun}{'' if left == 1 else 's'}" if left > 0 else listed(named)
+    )
+
+
+def _open(told: Comparison) -> tuple[str, ...]:
+    """What keeps two results from being called the same, as sentences."""
+    pairs, verdicts, starts = told.pairs, told.verdicts, told.starts
+    said = []
+    if pairs.renamed and told.same_seed:
+        said.append(
+            f"{plural(len(pairs.renamed), 'cell')} with the same words mean something else: a level's setting or a "
+            "data set's content changed."
+        )
+    only = [(len(pairs.base_only), "in BASE alone"), (len(pairs.candidate_only), "in CANDIDATE alone")]
+    lone = [f"{plural(count, 'cell')} {where}" for count, where in only if count]
+    if lone:
+        said.append(f"{listed(lone)}, not compared.")
+    if told.same_seed and len(starts) and int(starts["otherwise"].iloc[0]):
+        said.append(_starts(starts))
+    changed = verdicts[verdicts["why"].str.startswith("changed")]
+    if len(changed):
+        said.append(f"{of(len(changed), len(verdicts), 'cell')} changed, which nothing says is better or worse.")
+    for table, where in ((told.suite, "Over all pairs"), (told.levels, "By level")):
+        wide = table[table["verdict"] == Verdict.INCONCLUSIVE]
+        if len(wide):
+            named = [f"{unit_words(row['unit'])} {row_words(row)}".strip() for row in wide.to_dict("records")]
+            said.append(f"{where}, not within the margin or not known: {_few(named, 'number')}.")
+    return tuple(said)
+
+
+def _starts(starts: pd.DataFrame) -> str:
+    """`12 of 780 pairs start otherwise, by their first update: all with clipping norm:1.`"""
+    first = starts.iloc[0]
+    by = [each.label for each in STARTS if first[each.name]]
+    said = f"{of(int(first['otherwise']), int(first['pairs']), 'pair')} with one seed start otherwise, by {listed(by)}"
+    if first["otherwise"] == first["pairs"]:
+        return f"{said}: other draws, or a change that all runs share."
+    own = starts.iloc[1:]
+    whole = own[own["otherwise"] == first["otherwise"]].sort_values("pairs", kind="stable")
+    if len(whole):
+        row = whole.iloc[0]
+        share = of(int(row["otherwise"]), int(row["pairs"]))
+        return f"{said}: all with {unit_words(str(row['unit']))}, of whose pairs they are {share}."
+    return f"{said}."
