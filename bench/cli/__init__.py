@@ -298,6 +298,18 @@ def show(
         show_run(results, run_id)
 
 
+@app.command()
+def script(
+    results: ResultsArg,
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="A run, or its start.")],
+    out: Annotated[Path, typer.Option(help="The script; nothing that is there is replaced.")] = Path("run.py"),
+) -> None:
+    """Write one run as a plain Keras script that trains it again and compares its losses."""
+    from bench.commands.script import script
+
+    script(results, run_id, out)
+
+
 app.command()(theory)
 
 

@@ -1,0 +1,125 @@
+"""A run's script as text: the frame that all families share, filled in from templates."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from bench.engine.initial import derive_seed
+from bench.errors import SuiteError
+from bench.factors import FACTORS
+from bench.script.data import Data, data_of
+from bench.script.dense import dense
+from bench.script.layout import LONGEST, laid_out, literal
+from bench.script.model import Build, Model, Parts, named
+from bench.script.names import Names
+from bench.script.recorded import WITHIN, Recorded
+from bench.script.recurrent import recurrent
+from bench.script.training import clips_by_unit, dropout_of, has_penalty, loss_of, optimizer_of, rate_of
+
+FAMILIES: Mapping[str, Build] = {"mlp": dense, "recurrent": recurrent}
+FLATTENS = ("mlp",)  # families that take samples as vectors
+DIGITS = 8  # of a recorded loss
+SHORT = {"tensorflow": "tf", "numpy": "np"}
+
+
+@dataclass(frozen=True)
+class Script:
+    """A script, and what lies in the file beside it; nothing where seeds suffice."""
+
+    text: str
+    arrays: Mapping[str, np.ndarray]
+
+
+def script_of(recorded: Recorded) -> Script:
+    """The script of a run.
+
+    Raises:
+        BenchError: it cannot be written yet, or its data are missing.
+    """
+    if why := unwritten(recorded):
+        raise SuiteError(f"{recorded.run.run_id}: {why}")
+    architecture = recorded["architecture"].name
+    names = Names()
+    data = data_of(recorded, flattens=architecture in FLATTENS)
+    model = FAMILIES[architecture](Parts(recorded, data, names))
+    optimizer = optimizer_of(recorded, names)
+    templates = Environment(
+        loader=PackageLoader("bench.script"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=False,  # it is no page
+    )  # fmt: skip
+    templates.filters["literal"] = literal
+    rate, loss, dropout = rate_of(recorded), loss_of(recorded, data), dropout_of(recorded)
+    shared = {"dropout_seed": dropout[1] if dropout else None}
+
+    def shown(template: str, values: Mapping[str, object]) -> str:
+        return templates.get_template(f"{template}.py.j2").render(values).strip("\n")
+
+    text = shown("script", {
+        "doc": _doc(recorded, model, data),
+        "compared": recorded.compared, "within": WITHIN, "diverged": recorded.diverged,
+        "beside": bool(data.arrays), "imports": names.lines, "versions": _versions(recorded),
+        "steps": recorded.number("steps"), "batch_size": recorded.number("batch_size"), "losses": _losses(recorded),
+        "data": shown(f"data/{data.template}", data.values), "flattens": data.flattens,
+        "batch_seed": derive_seed(recorded.run.seed, "batches", 0),
+        "pieces": [shown(f"layers/{piece}", dict(model.values) | shared) for piece in model.pieces],
+        "model": shown(f"models/{model.template}", model.values), "rises": rate.rises, "learning_rate": rate.source,
+        "optimizer": optimizer, "loss": loss, "class_weights": list(loss.weights), "clips": clips_by_unit(recorded),
+        "inputs": f"keras.ops.one_hot(x, {data.vocabulary})" if data.vocabulary else "x",
+        "penalty": has_penalty(recorded), "head": model.head,
+    })  # fmt: skip
+    return Script(laid_out(text), data.arrays)
+
+
+def unwritten(recorded: Recorded) -> str:
+    """Why no script of a run can be written, and what is meant; empty where one can."""
+    architecture, precision = recorded["architecture"], recorded["precision"]
+    if FACTORS["architecture"].level(architecture.name) is None:
+        return f"its network is made by {architecture.label}, which is your own code: call it as you do elsewhere."
+    if architecture.name not in FAMILIES:
+        known = " and ".join(FAMILIES)
+        return f"no script can be written of architecture {architecture.name} yet; of {known} it can."
+    if not precision.is_none:
+        return f"no script can be written of precision {precision.label} yet; of float32 it can."
+    return ""
+
+
+def _doc(recorded: Recorded, model: Model, data: Data) -> str:
+    """What the script is, what of, and what its exit code means."""
+    more = [
+        f"{name.replace('_', ' ')} {named(recorded[name])}"
+        for name in ("clipping", "regularization", "label_smoothing", "class_weight", "dropout", "warmup", "schedule")
+        if not recorded[name].is_none and recorded[name].value != 0
+    ]
+    trained = [named(recorded["optimizer"]), f"learning rate {recorded['learning_rate'].label}", *more]
+    steps = f"{recorded.number('steps')} steps of {recorded.number('batch_size')} samples"
+    compared = recorded.compared
+    checked = (
+        f"It ends with 1 if a loss of the first {compared} steps differs by more than {WITHIN:g} of the recorded one "
+        "(of 0.01 where that is less)."
+        if compared else "There is no loss to compare with: the run diverged in its first step."
+    )  # fmt: skip
+    ended = f"The run diverged at step {recorded.diverged} ({recorded.ended}): up to there it is compared."
+    return "\n\n".join(
+        textwrap.fill(each, LONGEST - len('"""'), break_long_words=False, break_on_hyphens=False)
+        for each in (
+            f'A run of the suite "{recorded.suite}" as plain Keras: {recorded.run.run_id}.',
+            f"{model.words}, on {data.words}. {', '.join(trained)}; {steps}.",
+            "It trains on the run's own batches, from the run's own weights, and prints each loss beside the recorded "
+            f"one. {checked}",
+            *([ended] if recorded.diverged else []),
+        )
+    )
+
+
+def _versions(recorded: Recorded) -> str:
+    pairs = [f"({SHORT.get(name, name)}, {literal(version)})" for name, version in recorded.versions.items()]
+    return f"({', '.join(pairs)}{',' if len(pairs) == 1 else ''})" if pairs else ""
+
+
+def _losses(recorded: Recorded) -> str:
+    return "{" + ", ".join(f"{step}: {loss:.{DIGITS}g}" for step, loss in recorded.losses.items()) + "}"
