@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from bench.errors import BenchError, nearest
 from bench.recorder.live import Voice
 from bench.recorder.recording import RAISE, RECORD, STOP, Recording
 from bench.recorder.schedule import BUDGET, FIRST
+from bench.recorder.stepping import LoopStep
+from bench.recorder.watching import Several, Watched, check, several
 
 _RECORDING: weakref.WeakValueDictionary[int, Recording] = weakref.WeakValueDictionary()  # by the id of the model
 
@@ -87,22 +89,32 @@ class Recorder(keras.callbacks.Callback):
     @_never_raises
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         """Refuse what cannot be recorded, or get ready."""
-        other = _RECORDING.get(id(self.model))
-        if other is not None and other.is_open and other.params is self.params and other is not self.recording:
-            self.voice.warn(f"not recording into {self.folder}: this fit is recorded into {other.folder.path} already.")
-            return
-        if other is not None and other.is_open:
+        self._begin(lambda: Recording(self.model, self.params, self), [self.model])
+
+    @_never_raises
+    def _begin(self, make: Callable[[], Recording], models: Sequence[keras.Model]) -> None:
+        for model in models:
+            other = _RECORDING.get(id(model))
+            if other is None or not other.is_open:
+                continue
+            if other.params is self.params and other is not self.recording:
+                self.voice.warn(f"not recording into {self.folder}: this is recorded into {other.folder.path} already.")
+                return
             other.close("interrupted")
+        if self.recording is not None:
+            self.recording.close("interrupted")
         self.recording = None
         try:
-            self.recording = Recording(self.model, self.params, self)
+            recording = make()
         except BenchError as error:
             self.voice.warn(f"not recording: {str(error).rstrip('.')}. Training goes on without a record.")
             return
-        _RECORDING[id(self.model)] = self.recording
-        weakref.finalize(self, Recording.close, self.recording, "interrupted")
+        self.recording = recording
+        for model in models:
+            _RECORDING[id(model)] = recording
+        weakref.finalize(self, Recording.close, recording, "interrupted")
         how = f"steps 0-{FIRST - 1}, then about {BUDGET:.0%} of time" if self.every == "auto" else _every(self.every)
-        self.voice.say(f'recording "{self.model.name}" into {self.folder}; {how}')
+        self.voice.say(f'recording "{recording.model.name}" into {self.folder}; {how}')
 
     @_never_raises
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
@@ -136,11 +148,36 @@ class Recorder(keras.callbacks.Callback):
             path = write_report(self.folder)
             self.voice.say(f"report in {path} ({time.perf_counter() - started:.0f} s)")
 
-    def close(self) -> None:
-        """End the record of a fit that was interrupted, and write what it has; it also happens when Python ends."""
+    def watch(self, step: Callable[..., Any], *, model: Any, optimizer: Any) -> Watched:
+        """The step of a loop of one's own, recorded: `fit` has no part in it.
+
+        ```python
+        with Recorder("reports/mine").watch(step, model=model, optimizer=optimizer) as step:
+            for x, y in batches:
+                loss = step(x, y)
+        ```
+
+        Args:
+            step: makes one training step: a plain function, or a `tf.function`, whose Python function is traced once
+                more for the steps that are recorded. Its first two arguments are taken for inputs and targets, and what
+                it returns for the loss: a number, the first of several, or what is called `loss`.
+            model: what it trains, or a list of models.
+            optimizer: what it applies, or a list of optimizers.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        check(step, model, optimizer)
+        models, stepping = several(model), LoopStep(step)
+        whole = models[0] if len(models) == 1 else Several(models)
+        self._begin(lambda: Recording(whole, {}, self, stepping, several(optimizer)), models)
+        return Watched(step, self, self.recording)
+
+    def close(self, error: str = "interrupted") -> None:
+        """End the record of what was interrupted, and write what it has; it also happens when Python ends."""
         recording, self.recording = self.recording, None
         if recording is not None:
-            recording.close("interrupted")
+            recording.close(error)
 
     def _give_up(self, error: BaseException) -> None:
         """End the record: training goes on with Keras's own function."""

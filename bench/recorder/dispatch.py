@@ -6,8 +6,9 @@ its call alone, it is another: so whatever is raised, nothing stays on the model
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import keras
@@ -17,6 +18,8 @@ import tensorflow as tf
 from bench.recorder.guard import Guard
 from bench.recorder.layout import Layout
 from bench.recorder.optimizers import Carry, optimizers_of
+from bench.recorder.stepping import FitStep, Stepping, Taking
+from bench.recorder.taps import Patches, patched
 from bench.recorder.trace import StepTrace
 
 RECORD = "gradtrial"
@@ -25,10 +28,11 @@ KEPT = "gradtrial_kept"
 
 @dataclass(frozen=True)
 class Taken:
-    """What one recorded step handed out: its numbers, and what each is."""
+    """What one recorded step handed out: its numbers, what each is, and whether its update was kept."""
 
     numbers: np.ndarray
     layout: Layout
+    kept: bool = True
 
 
 class Dispatch:
@@ -40,39 +44,47 @@ class Dispatch:
         stopped: called with the batch of a step that was held back, once it was looked at; it may raise. None: every
             step is kept.
         looks: whether the next steps are looked at; those that are not may still be held back.
+        count: steps that this has taken since `arm`.
+        saw: called with each batch that it takes.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (whom it tells of what)
         self,
         model: keras.Model,
         taken: Callable[[Taken], None],
         failed: Callable[[BaseException], None],
         stopped: Callable[[Any], None] | None = None,
+        stepping: Stepping | None = None,
+        optimizers: Sequence[keras.optimizers.Optimizer] | None = None,
     ) -> None:
         self.model = model
         self.taken = taken
         self.failed = failed
-        self.optimizers = optimizers_of(model)
+        self.stepping: Stepping = FitStep(model) if stepping is None else stepping
+        self.optimizers = optimizers_of(model) if optimizers is None else list(optimizers)
         self.layouts: list[Layout] = []
-        self.recording: Callable[[Iterator[Any]], Any] | None = None
+        self.recording: Taking | None = None
         self.plain: Callable[[Iterator[Any]], Any] | None = None
-        self.single: Callable[[Iterator[Any]], Any] | None = None
+        self.single: Taking | None = None
         self.tracing = False
         self.off = False
         self.stopped = stopped
-        self.guard = Guard(model, self.optimizers) if stopped is not None else None
-        self.guarded: Callable[[Iterator[Any]], Any] | None = None
+        self.guard = Guard(model, self.optimizers, self.stepping.loss) if stopped is not None else None
+        self.guarded: Taking | None = None
         self.looks = True
         self.held = False
+        self.count = 0
+        self.saw: Callable[[Any], None] = lambda data: None
 
     def ready(self) -> bool:
         """Whether all variables are made: before, a look at them could make others of them."""
-        return self.model.built and all(each.built for each in self.optimizers) and all(
-            layer.built for layer in self.model._flatten_layers(include_self=False)
-        )  # fmt: skip
+        optimizers = self.stepping.eager or all(each.built for each in self.optimizers)
+        layers = self.model._flatten_layers(include_self=False)
+        return bool(optimizers and self.model.built and all(layer.built for layer in layers))
 
     def arm(self) -> None:
         """Let the recording function take the next call of the train function, and Keras's own those after it."""
+        self.count = 0
         if not self.off and self.model.train_function != self._record:
             self.plain = self.model.train_function
             self.model.train_function = self._record
@@ -100,60 +112,100 @@ class Dispatch:
 
     def once(self, data: Any) -> Any:
         """One step on a batch, looked at if `looks` says so, or if it is held back."""
-        if self.off:
-            return self._plainly(data)
-        if self.guard is not None and not self.looks:
+        try:
+            self.saw(data)
+        except Exception as error:
+            self._give_up(error)
+        if self.off or not (self.ready() or self._prepared(data)):
+            logs = self._plainly(data)
+        elif self.guard is not None and not self.looks:
             outputs = self._guarded(data)
-            if bool(outputs[KEPT]):
-                return outputs["logs"]  # else all is as before, and the same step is looked at
-        return self._looked(data)
+            # Where it was held back all is as before, and the same step is looked at.
+            logs = outputs["logs"] if bool(outputs[KEPT]) else self._looked(data)
+        else:
+            logs = self._looked(data)
+        self.count += not self.held
+        return logs
+
+    def _prepared(self, data: Any) -> bool:
+        """Make all variables as this step would, by tracing it into a graph that is thrown away.
+
+        In it optimizers make their variables and apply nothing, so that the step itself is the first that trains. What
+        is computed without a graph is not tried: its own lines would see tensors that hold nothing.
+        """
+        if self.stepping.eager:
+            return False
+
+        def only_built(optimizer: Any, apply: Callable[..., Any]) -> Callable[..., Any]:
+            def building(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+                if trainable_variables is not None and not optimizer.built:
+                    with tf.init_scope():
+                        optimizer.build(list(trainable_variables))
+
+            return building
+
+        def put_on(patches: Patches) -> None:
+            for each in self.optimizers:
+                patches.around(each, "apply", partial(only_built, each))
+
+        try:
+            with tf.__internal__.FuncGraph("gradtrial").as_default(), patched(put_on):
+                self.stepping.take(data)
+        except Exception:  # it cannot be traced, or is wrong: then the step itself says so
+            pass
+        return self.ready()
 
     def _looked(self, data: Any) -> Any:
         self.tracing = False
         known = {id(variable) for variable in self.model.metrics_variables}
         try:
             if self.recording is None:
-                self.carry = Carry(self.optimizers)
-                self.recording = self.model._make_function(self._step)
-            outputs = self.recording(iter([data]))
+                self.carry = Carry([] if self.stepping.eager else self.optimizers)
+                self.recording = self.stepping.compiled(self._step)
+            outputs = self.recording(data)
         except Exception as error:
             # While a graph is traced nothing is computed, so that Keras's own function can take the batch; and if the
             # mistake is in what is trained, that raises it as it would have.
-            if not self.tracing or self.model.run_eagerly:
+            if not self.tracing or self.stepping.eager:
                 raise
             self._give_up(error)
             for metric in self.model.metrics:  # what a graph was to initialize that never ran
                 if any(id(variable) not in known for variable in metric.variables):
                     metric.reset_state()
             return self._plainly(data)
+        kept = bool(outputs[KEPT])
+        self.held = self.stopped is not None and not kept
         try:
+            if (fault := outputs.get("fault")) is not None:
+                raise fault
             numbers = outputs[RECORD].numpy()
-            self.taken(Taken(numbers[1:], self.layouts[int(numbers[0])]))
+            self.taken(Taken(numbers[1:], self.layouts[int(numbers[0])], kept))
         except Exception as error:
             self._give_up(error)
-        if self.stopped is not None and not bool(outputs[KEPT]):
-            self.held = True
+        if self.held and self.stopped is not None:
             self.stopped(data)
         return outputs["logs"]
 
     def _guarded(self, data: Any) -> Any:
         """One step without a look, held back if need be."""
-        self.guarded = self.guarded or self.model._make_function(self._guarded_step)
-        return self.guarded(iter([data]))
+        self.guarded = self.guarded or self.stepping.compiled(self._guarded_step)
+        return self.guarded(data)
 
     def _plainly(self, data: Any) -> Any:
         """One step without a look, by a function of its own: Keras's has been traced for an iterator, or will be."""
-        self.single = self.single or self.model._make_function(self.model.train_step)
-        return self.single(iter([data]))
+        self.single = self.single or self.stepping.compiled(self.stepping.take)
+        return self.single(data)
 
     def _step(self, data: Any) -> dict[str, Any]:
         self.tracing = True
-        trace = StepTrace(self.model, self.optimizers, self.carry)
+        trace = StepTrace(self.model, self.optimizers, self.carry, self.stepping)
         kept = tf.constant(True)
         if self.guard is None:
-            logs = trace.take(self.model.train_step, data)
+            logs = trace.take(data)
         else:
-            logs, kept = self.guard.take(lambda batch: trace.take(self.model.train_step, batch), data)
+            logs, kept = self.guard.take(trace.take, data)
+        if trace.fault is not None:
+            return {"logs": logs, KEPT: kept, "fault": trace.fault}
         if trace.layout not in self.layouts:
             self.layouts.append(trace.layout)
         number = tf.constant([self.layouts.index(trace.layout)], tf.float64)
@@ -162,7 +214,7 @@ class Dispatch:
 
     def _guarded_step(self, data: Any) -> dict[str, Any]:
         assert self.guard is not None
-        logs, kept = self.guard.take(self.model.train_step, data)
+        logs, kept = self.guard.take(self.stepping.take, data)
         return {"logs": logs, KEPT: kept}
 
     def _give_up(self, error: BaseException) -> None:

@@ -7,12 +7,13 @@ and of random seeds too, so that the same batch makes the same step again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from bench.recorder.taps import patched
+from bench.recorder.taps import Patches, patched
 
 
 class NonFinite(RuntimeError):  # noqa: N818 (named for what was met)
@@ -30,11 +31,17 @@ class NonFinite(RuntimeError):  # noqa: N818 (named for what was met)
 
 
 class Guard:
-    """Of a model and its optimizers."""
+    """Of a model and its optimizers; `loss` finds it in what a step gives back, where `compute_loss` is not called."""
 
-    def __init__(self, model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizers: Sequence[keras.optimizers.Optimizer],
+        loss: Callable[[Any], tf.Tensor | None],
+    ) -> None:
         self.model = model
         self.optimizers = optimizers
+        self.loss = loss
         self.scaled = any(isinstance(each, keras.optimizers.LossScaleOptimizer) for each in optimizers)
 
     def take(self, step: Callable[[Any], Any], data: Any) -> tuple[Any, tf.Tensor]:
@@ -48,8 +55,28 @@ class Guard:
             loss.append(compute(*args, **more))
             return loss[-1]
 
-        with patched(lambda patches: patches.put(self.model, "compute_loss", noted)):
+        def building(optimizer: Any, apply: Callable[..., Any]) -> Callable[..., Any]:
+            def built(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
+                given = trainable_variables if trainable_variables is None else list(trainable_variables)
+                if given is not None and not optimizer.built:  # a first step, without a graph
+                    optimizer.build(given)
+                    known = {id(each) for each in variables}
+                    new = [each for each in optimizer.variables if id(each) not in known]
+                    variables.extend(new)
+                    before.extend(tf.identity(each.value) for each in new)
+                return apply(grads, given)
+
+            return built
+
+        def put_on(patches: Patches) -> None:
+            patches.put(self.model, "compute_loss", noted)
+            for each in self.optimizers:
+                patches.around(each, "apply", partial(building, each))
+
+        with patched(put_on):
             outputs = step(data)
+        if not loss:
+            loss = [found for found in (self.loss(outputs),) if found is not None]
         # Where a loss is scaled, a step that overflows is skipped by the optimizer and is no divergence.
         looked = [] if self.scaled else [each for each in loss if isinstance(each, tf.Tensor)]
         weights = [each.value for each in self.model.weights if _is_real(each)]

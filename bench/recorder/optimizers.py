@@ -84,9 +84,12 @@ class UpdateTaps:
         self.scales: dict[int, tf.Tensor | float] = {}
         self.clipped: tf.Tensor | None = None
         self.updates: dict[int, list[Any]] = {}  # what each variable is changed by, in the latest `apply`
+        self.graph: object = None  # whose tensors are looked at
+        self.elsewhere = False  # whether another graph's are applied
 
     def put_on(self, patches: Patches, optimizers: Sequence[keras.optimizers.Optimizer]) -> None:
         """Look at these optimizers' `apply` from now on, and at what clipping gives where there is any."""
+        self.graph = graph_now()
         for each in optimizers:
             self.scales[id(each)] = scale_of(each)
             patches.around(each, "apply", partial(self._around_apply, each))
@@ -99,6 +102,9 @@ class UpdateTaps:
 
     def _around_apply(self, optimizer: Any, apply: Callable[..., Any]) -> Callable[..., Any]:
         def looked(grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> Any:
+            if graph_now() is not self.graph:
+                self.elsewhere = True
+                return apply(grads, trainable_variables)
             own = innermost(optimizer)._trainable_variables
             given = own if trainable_variables is None else list(trainable_variables)
             pairs = [(g, v) for g, v in zip(grads, given, strict=False) if g is not None]
@@ -149,10 +155,8 @@ class UpdateTaps:
         self.vectors.append(([(numbers[k], what) for k in order], sums))
 
     def _around_assign(self, assign: Callable[..., Any]) -> Callable[..., Any]:
-        outside = graph_now()
-
         def looked(variable: Any, value: Any) -> Any:
-            if graph_now() is outside:
+            if graph_now() is self.graph:
                 self.updates.setdefault(_key(variable), []).append(value)
             return assign(variable, value)
 
@@ -182,13 +186,11 @@ class UpdateTaps:
             self.vectors.append(([(number, "abs_sum"), (number, "nonzero")], tf.cast(both, tf.float64)))
 
     def _around_clip(self, optimizer: Any, clip: Callable[..., Any]) -> Callable[..., Any]:
-        outside = graph_now()
-
         def looked(grads: Sequence[Any]) -> Any:
             result = clip(grads)
             sums = square_sums([merged(each) for each in result])
             carried = self.carry.variables.get(id(optimizer))
-            if carried is None and graph_now() is outside:
+            if carried is None and graph_now() is self.graph:
                 self.clipped = sums
             elif carried is not None:
                 rest = tf.fill([carried.shape[0] - len(result)], tf.constant(math.nan, tf.float64))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 import keras
 
 from bench.errors import BenchError
 from bench.factors import DataKind
+from bench.recorder.chain import links_of
 from bench.recorder.dispatch import Dispatch, Taken
 from bench.recorder.folder import RunFolder, Who
 from bench.recorder.guard import NonFinite
@@ -21,6 +22,7 @@ from bench.recorder.rows import Columns, Event, Rows, Step
 from bench.recorder.schedule import Schedule
 from bench.recorder.settings import read_settings
 from bench.recorder.signal import first_signal
+from bench.recorder.stepping import Stepping
 from bench.recorder.stopped import Stop, save_stop
 from bench.recorder.targets import naive
 from bench.schema import EventKind, RunStatus
@@ -43,7 +45,14 @@ class Recording:
         BenchError: the model cannot be recorded, or not into this folder.
     """
 
-    def __init__(self, model: keras.Model, params: Mapping[str, Any], asked: Recorder) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        params: Mapping[str, Any],
+        asked: Recorder,
+        stepping: Stepping | None = None,
+        optimizers: Sequence[keras.optimizers.Optimizer] | None = None,
+    ) -> None:
         self.is_open = False
         self.model = model
         self.params = params
@@ -51,9 +60,9 @@ class Recording:
         self.replicate = asked.replicate
         self.voice = asked.voice
         self.on_nonfinite = asked.on_nonfinite
-        self.dispatch = Dispatch(
-            model, self._taken, self._failed, None if asked.on_nonfinite == RECORD else self._stopped
-        )
+        held = None if asked.on_nonfinite == RECORD else self._stopped
+        self.dispatch = Dispatch(model, self._taken, self._failed, held, stepping, optimizers)
+        self.loops = stepping is not None  # whether a loop of one's own trains, and no `fit`
         why = objection(model, self.dispatch.optimizers)
         if why:
             raise BenchError(why)
@@ -68,6 +77,7 @@ class Recording:
         self.ahead = 1
         self.recorded = 0
         self.traced = 0
+        self.armed = False
         self.plain = False  # whether Keras's own function has run, which its first call traces
         self.settings: dict[str, Any] = {}
         self.who: Who | None = None
@@ -78,10 +88,11 @@ class Recording:
 
     def _build(self) -> None:
         """Make the optimizer's variables as the first step would have, where it is certain that these are they."""
-        own = type(self.model).train_step is keras.Model.train_step
+        if self.loops or type(self.model).train_step is not keras.Model.train_step:
+            return
         optimizer = self.model.optimizer
         built = self.model.built and all(layer.built for layer in self.model._flatten_layers(include_self=False))
-        if own and built and optimizer is not None and not optimizer.built and self.model.trainable_variables:
+        if built and optimizer is not None and not optimizer.built and self.model.trainable_variables:
             optimizer.build(self.model.trainable_variables)
 
     def begin(self) -> None:
@@ -93,34 +104,40 @@ class Recording:
         self.recorded = 0
         wanted = any(self.schedule.wants(step) for step in ahead)
         guarded = self.dispatch.stopped is not None
-        if self.is_open and not self.rows.diverged and (wanted or guarded) and (self.plain or self.dispatch.ready()):
+        self.armed = self.is_open and not self.rows.diverged and (wanted or guarded) and not self.dispatch.off
+        if self.armed:
             self.dispatch.looks = wanted
             self.traced = len(self.dispatch.layouts)
-            self.dispatch.arm()
+            self.dispatch.count = 0
+            if not self.loops:
+                self.dispatch.arm()
         self.at = time.perf_counter()
 
     def end(self) -> None:
         """It has ended."""
         seconds = time.perf_counter() - self.at
-        steps = self.recorded or self.ahead
+        steps = self.dispatch.count if self.armed else self.ahead
         self.in_epoch += steps
-        if not self.recorded:
-            self.step += steps
+        self.step += steps
+        self.dispatch.count = 0
         traced = len(self.dispatch.layouts) > self.traced if self.recorded else not self.plain
         self.plain = self.plain or not self.recorded
+        if not steps:  # the first was held back
+            return
         self.schedule.took(seconds, steps, recorded=bool(self.recorded), traced=traced)
+        if self.loops and time.monotonic() - self.written > WRITE_EVERY:  # no epoch ends
+            self._write(RunStatus.FAILED, "recording had not ended")
 
     def _taken(self, taken: Taken) -> None:
         step = Step(
-            self.step,
+            self.step + self.dispatch.count,
             taken.numbers,
             taken.layout,
             skips=_skips(self.dispatch.optimizers),
             accumulates=any(innermost(each).gradient_accumulation_steps for each in self.dispatch.optimizers),
         )
-        self.step += 1
         self.recorded += 1
-        if self.rows.diverged or (self.dispatch.looks and not self.schedule.wants(step.step)):
+        if self.rows.diverged or (taken.kept and not self.schedule.wants(step.step)):
             return
         if self.who is None:
             self._name(step)
@@ -140,13 +157,17 @@ class Recording:
         assert self.who is not None
         stop = Stop(self.who.run_id, step.step, str(event.kind), str(event.tensor), layer, step.scale)
         try:
-            place = save_stop(self.folder.path, stop, self.model, self.dispatch.optimizers, data)
+            saved = self.dispatch.stepping.parts(data) if self.loops else data
+            chain = [asdict(link) for link in links_of(step)] if self.loops else []
+            stop = replace(stop, chain=chain)
+            place = save_stop(self.folder.path, stop, self.model, self.dispatch.optimizers, saved)
             kept += f"; see {place}, or `bench replay {self.folder.path}`"
-        except OSError as error:
-            kept += f"; the step could not be saved ({error.strerror or error})"
+        except Exception as error:  # a full disk, arguments that no file holds
+            kept += f"; the step could not be saved ({type(error).__name__}: {error})".splitlines()[0][:300]
         self.voice.warn(kept)
         if self.on_nonfinite == STOP:
-            self.model.stop_training = True
+            if not self.loops:
+                self.model.stop_training = True
             return
         self.close()
         raise NonFinite(kept, step.step, str(event.tensor), layer)

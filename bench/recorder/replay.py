@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,25 +10,12 @@ import keras
 import numpy as np
 
 from bench.errors import ResultsError
+from bench.recorder.chain import Link, links_of
 from bench.recorder.dispatch import Dispatch, Taken
 from bench.recorder.guard import state_of
 from bench.recorder.optimizers import optimizers_of
-from bench.recorder.rows import Step, root
+from bench.recorder.rows import Step
 from bench.recorder.stopped import Stop, read_stop
-
-
-@dataclass(frozen=True)
-class Link:
-    """A tensor of the step: what it is, of which layer, and its Euclidean norm."""
-
-    tensor: str
-    layer: str
-    norm: float
-
-    @property
-    def finite(self) -> bool:
-        """Whether every number of it is."""
-        return math.isfinite(self.norm)
 
 
 def replay(folder: Path, run: str = "", model: str = "") -> tuple[Stop, list[Link]]:
@@ -45,6 +30,8 @@ def replay(folder: Path, run: str = "", model: str = "") -> tuple[Stop, list[Lin
         ResultsError: nothing was stopped there, or the step cannot be made again.
     """
     place, stop = read_stop(folder, run)
+    if stop.chain:  # a loop's of one's own, whose lines nobody kept
+        return stop, [Link(**each) for each in stop.chain]
     made = _made(model) if model else _loaded(place, stop)
     optimizers = optimizers_of(made)
     if not optimizers:
@@ -71,21 +58,7 @@ def replay(folder: Path, run: str = "", model: str = "") -> tuple[Stop, list[Lin
     if not found:
         why = f" ({type(faults[0]).__name__}: {faults[0]})".splitlines()[0][:200] if faults else ""
         raise ResultsError(f"{place}: the step could not be looked at{why}.")
-    step = Step(stop.step, found[0].numbers, found[0].layout)
-    names = [row.name for row in step.layout.rows]
-    links = [
-        Link(str(tensor), "" if row is None else names[row], abs(value) if str(tensor) == "loss" else _norm(value))
-        for tensor, row, value in step.in_order()
-    ]
-    weights = [Link("weights' gradient", each.path, 0.0) for each in reversed(step.layout.variables)]
-    for k, each in enumerate(weights, len(links) - len(weights)):  # they come last, the loss's side first
-        links[k] = replace(each, norm=links[k].norm)
-    return stop, links
-
-
-def _norm(square: float) -> float:
-    found = root(square)
-    return math.nan if found is None else found
+    return stop, links_of(Step(stop.step, found[0].numbers, found[0].layout))
 
 
 def _loaded(place: Path, stop: Stop) -> keras.Model:

@@ -210,7 +210,7 @@ def group_rows(step: Step) -> Iterator[dict[str, Any]]:
 def loss_row(step: Step, skips: int) -> dict[str, Any]:
     """The row of `loss_curves`."""
     raw, clipped = (step.of_variables(name) for name in ("gradient", "clipped"))
-    norm = root(float(raw.sum()), 1.0 / step.scale)
+    norm = root(float(raw.sum()), 1.0 / step.scale) if len(raw) else None
     none_clips = all(not step.has("variable", k, "clipped") for k in range(len(raw)))
     after = norm if none_clips else root(float(np.sum(clipped)))
     after = None if after is not None and math.isnan(after) and norm is not None and math.isfinite(norm) else after

@@ -33,6 +33,7 @@ class Stop:
     scale: float  # of the loss
     structure: dict[str, Any] = field(default_factory=dict)  # of x, y and sample_weight, with the arrays' numbers
     no_model: str = ""
+    chain: list[dict[str, Any]] = field(default_factory=list)  # its tensors, where the step cannot be made again
 
 
 def save_stop(folder: Path, stop: Stop, model: keras.Model, optimizers: Sequence[Any], data: Any) -> Path:

@@ -8,18 +8,22 @@ outputs of activations, and the pre-activations of a few samples, computed once 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from bench.errors import BenchError
 from bench.recorder.activations import few, statistics
 from bench.recorder.layout import STATISTICS, Layout, Place, Variable
 from bench.recorder.norms import Squares
 from bench.recorder.optimizers import Carry, UpdateTaps, scale_of
 from bench.recorder.settings import loss_name
+from bench.recorder.stepping import Stepping
 from bench.recorder.taps import Patches, graph_now, patched, tap
 from bench.recorder.targets import target_sums
 
@@ -36,8 +40,9 @@ WORDS = {"gamma": "gain", "embeddings": "embedding"}
 class StepTrace:
     """What one trace of a model's training step looks at; `layout` says what each number of `vector` is."""
 
-    def __init__(self, model: keras.Model, optimizers: Sequence[Any], carry: Carry) -> None:
+    def __init__(self, model: keras.Model, optimizers: Sequence[Any], carry: Carry, stepping: Stepping) -> None:
         self.model = model
+        self.stepping = stepping
         self.optimizers = optimizers
         self.squares = Squares()
         self.loss: tf.Tensor | None = None
@@ -49,21 +54,42 @@ class StepTrace:
         self.makers: dict[int, int] = {}  # which row a tensor is the output of
         self.held: list[Any] = []  # these tensors, so that no other takes their identity
         self.heads: set[int] = set()
+        self.ends: set[int] = set()  # what a model gives back, where nobody says what is compared with targets
+        self.batch: tf.Tensor | None = None
         self.targets: tuple[Any, tf.Tensor] | None = None
         self.again = False  # whether a layer is asked for pre-activations alone
         self.unseen: dict[str, str] = {}
         self.asked: dict[tuple[str, int, str], int] = {}
         self.direct: dict[tuple[str, int, str], tf.Tensor] = {}
         self.vector: tf.Tensor | None = None
+        self.fault: BaseException | None = None  # of the recorder's own, where the step was made nevertheless
 
-    def take(self, step: Callable[[Any], Any], data: Any) -> Any:
-        """Trace the step on one batch; afterwards there are `layout` and `vector`."""
+    def take(self, data: Any) -> Any:
+        """Trace the step on one batch; afterwards there are `layout` and `vector`, or without a graph a `fault`."""
         self.graph = graph_now()
-        with patched(self._put_on):
-            self._look_at_data(data)
-            outputs = step(data)
-        self._finish()
+        shield = self._failed if self.graph is None else None
+        with patched(self._put_on, shield):
+            with self._own():
+                self._look_at_data(data)
+            outputs = self.stepping.take(data)
+        with self._own():
+            if self.fault is None:
+                self._look_at_loss(self.stepping.loss(outputs))
+                self._finish()
         return outputs
+
+    @contextmanager
+    def _own(self) -> Iterator[None]:
+        """Lines of the recorder's own: where numbers are computed at once, a fault of theirs must not stop the step."""
+        try:
+            yield
+        except Exception as error:
+            if self.graph is not None:
+                raise
+            self._failed(error)
+
+    def _failed(self, error: BaseException) -> None:
+        self.fault = self.fault or error
 
     # What is put on.
 
@@ -77,31 +103,32 @@ class StepTrace:
             elif isinstance(layer, ACTIVATIONS):
                 patches.around(layer, "call", partial(self._around_activation, layer))
             elif isinstance(layer, keras.layers.Activation):
-                patches.put(layer, "activation", self._around_activation(layer.activation, layer.activation))
+                patches.around(layer, "activation", partial(self._around_activation, layer.activation))
             elif isinstance(layer, BESIDE):
                 patches.around(layer, "call", partial(self._around_other, layer))
             elif callable(vars(layer).get("activation")) and own_kernels(layer):
-                patches.put(layer, "activation", self._around_preactivation(layer, layer.activation))
+                patches.around(layer, "activation", partial(self._around_preactivation, layer, layer.activation))
                 if type(layer).__module__.startswith("keras."):
                     patches.around(layer, "call", partial(self._around_call, layer))
             elif own_kernels(layer):
                 patches.around(layer, "call", partial(self._around_output, layer))
         self.updates.put_on(patches, self.optimizers)
         patches.around(self.model, "compute_loss", self._around_loss)
+        patches.around(self.model, "call", self._around_model)
 
     def _layers(self) -> list[Any]:
         return list(self.model._flatten_layers(include_self=False))
 
-    def _around_preactivation(self, layer: Any, activation: Any) -> Callable[..., Any]:
+    def _around_preactivation(self, layer: Any, activation: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         linear = activation is keras.activations.linear
 
         def looked(z: Any, *args: Any, **more: Any) -> Any:
             if self.again:  # only the pre-activation is asked for
                 return z
             if not self._can_see(layer, z):
-                return activation(z, *args, **more)
+                return call(z, *args, **more)
             row = self._row(layer, "preactivation", z)
-            h = activation(tap(z, lambda gradient: self._gradient(row, "z_gradient", gradient)), *args, **more)
+            h = call(tap(z, lambda gradient: self._gradient(row, "z_gradient", gradient)), *args, **more)
             self._makes(row, h)
             if not linear:
                 self._activated(row, h, activation)
@@ -160,6 +187,14 @@ class StepTrace:
 
         return looked
 
+    def _around_model(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def looked(*args: Any, **more: Any) -> Any:
+            outputs = call(*args, **more)
+            self.ends |= {self.makers[id(each)] for each in keras.tree.flatten(outputs) if id(each) in self.makers}
+            return outputs
+
+        return looked
+
     def _around_other(self, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         def looked(*args: Any, **more: Any) -> Any:
             self.near.setdefault(id(layer), max(0, len(self.places) - 1))
@@ -171,8 +206,7 @@ class StepTrace:
         def looked(*args: Any, **more: Any) -> Any:
             loss = compute(*args, **more)
             if self.loss is None and isinstance(loss, tf.Tensor) and graph_now() is self.graph:
-                self.loss = tf.reduce_mean(tf.cast(loss, tf.float64))
-                self.direct["step", 0, "loss"] = self.loss
+                self._look_at_loss(loss)
                 penalties = [v.regularizer(v) for v in self.model.trainable_variables if v.regularizer is not None]
                 if penalties:
                     self.direct["step", 0, "penalty"] = tf.add_n([tf.cast(each, tf.float64) for each in penalties])
@@ -195,7 +229,7 @@ class StepTrace:
     def _row(self, layer: Any, sees: str, tensor: tf.Tensor) -> int:
         call = self.calls[id(layer)] = self.calls.get(id(layer), 0) + 1
         features = int(tensor.shape[-1] or 0)
-        self.places.append({"layer": layer, "call": call, "sees": sees, "features": features})
+        self.places.append({"layer": layer, "call": call, "sees": sees, "features": features, "tensor": tensor})
         return len(self.places) - 1
 
     def _makes(self, row: int, tensor: tf.Tensor) -> None:
@@ -203,8 +237,9 @@ class StepTrace:
         self.held.append(tensor)
 
     def _gradient(self, row: int, what: str, gradient: tf.Tensor) -> None:
-        if ("row", row, what) not in self.asked and graph_now() is self.graph:
-            self.asked["row", row, what] = self.squares.ask(gradient)
+        with self._own():
+            if ("row", row, what) not in self.asked and graph_now() is self.graph:
+                self.asked["row", row, what] = self.squares.ask(gradient)
 
     def _activated(self, row: int, h: tf.Tensor, activation: Any) -> None:
         place = self.places[row]
@@ -216,22 +251,34 @@ class StepTrace:
             place["activation"] = type(activation).__name__
         self.asked["row", row, "h"] = self.squares.ask(h)
 
+    def _look_at_loss(self, loss: tf.Tensor | None) -> None:
+        if self.loss is None and loss is not None:
+            self.loss = tf.reduce_mean(tf.cast(loss, tf.float64))
+            self.direct["step", 0, "loss"] = self.loss
+
     def _look_at_data(self, data: Any) -> None:
-        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
-        parts = {"input": keras.tree.flatten(x), "target": keras.tree.flatten(y)}
-        leaves = [each for each in [*parts["input"], *parts["target"]] if isinstance(each, tf.Tensor)]
-        self.direct["step", 0, "batch"] = tf.cast(tf.shape(leaves[0])[0], tf.float64)
+        x, y = self.stepping.parts(data)
+        parts = {"input": _tensors(x), "target": _tensors(y)}
+        self.batch = next((each for each in [*parts["input"], *parts["target"]] if each.shape.rank), None)
         for what, tensors in parts.items():
             for k, each in enumerate(tensors):
-                if isinstance(each, tf.Tensor) and each.dtype.is_floating:
+                if each.dtype.is_floating:
                     self.asked[what, k, "square"] = self.squares.ask(each)
         self.direct["step", 0, "scale"] = tf.cast(scale_of(self.optimizers[0]), tf.float64)
 
     # What becomes of it.
 
     def _finish(self) -> None:
-        if not self.heads and self.places:
-            self.heads = {len(self.places) - 1}
+        if not self.places:
+            raise BenchError(
+                "no layer with weights was seen in the step; one that a `tf.function` within it calls is not"
+            )
+        if self.updates.elsewhere:
+            self.unseen["optimizer"] = "it is applied inside a function or branch of its own"
+        if not self.heads:
+            self.heads = self.ends or {len(self.places) - 1}
+        batch = self.places[0]["tensor"] if self.batch is None else self.batch
+        self.direct["step", 0, "batch"] = tf.cast(tf.shape(batch)[0], tf.float64)
         keys, vectors = [*self.direct], [tf.stack([tf.cast(each, tf.float64) for each in self.direct.values()])]
         for row, place in enumerate(self.places):
             found = None if row in self.heads else statistics(place.get("h"), place.get("z"), place.get("maker"))
@@ -293,6 +340,13 @@ class StepTrace:
             for variable in own_variables(layer):
                 found.setdefault(_key(variable), layer)
         return found
+
+
+def _tensors(part: Any) -> list[tf.Tensor]:
+    """The tensors of a nest, arrays of numpy's among them."""
+    leaves = [] if part is None else keras.tree.flatten(part)
+    found = [tf.convert_to_tensor(each) if isinstance(each, np.ndarray) else each for each in leaves]
+    return [each for each in found if isinstance(each, tf.Tensor)]
 
 
 def own_variables(layer: Any) -> list[Any]:

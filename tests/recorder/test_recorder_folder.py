@@ -60,7 +60,7 @@ def test_a_folder_of_another_suite_is_left_alone(kind: Kind, tmp_path: Path, cap
 
 def test_two_recorders_in_a_fit(kind: Kind, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     fit(kind, recorder(tmp_path / "a", every=1, live=False), recorder(tmp_path / "b", every=1, live=False))
-    assert "this fit is recorded into" in capfd.readouterr().err
+    assert "b: this is recorded into" in capfd.readouterr().err
     assert len(read_tables(tmp_path / "a")["loss_curves"]) == 3
     assert not (tmp_path / "b").exists()
 

@@ -1,0 +1,141 @@
+"""How one training step is made: Keras's own, of `fit`, or a function of a loop of one's own."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import keras
+import tensorflow as tf
+
+Taking = Callable[[Any], Any]  # from a batch to what the step makes of it
+
+
+class Stepping(Protocol):
+    """A step, and how a variation of it is compiled as it is itself."""
+
+    @property
+    def eager(self) -> bool:
+        """Whether it is computed without a graph."""
+
+    def take(self, data: Any) -> Any:
+        """The step itself, not compiled."""
+
+    def compiled(self, step: Taking) -> Taking:
+        """A variation of the step, compiled as the step is."""
+
+    def parts(self, data: Any) -> tuple[Any, Any]:
+        """Inputs and targets of a batch, None where nobody knows them."""
+
+    def loss(self, outputs: Any) -> tf.Tensor | None:
+        """The loss among what the step gives back; None where nobody knows, or Keras's own `compute_loss` tells."""
+
+
+class FitStep:
+    """A step of a Keras model's `fit`, on a batch as its iterator gives it."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.model = model
+
+    @property
+    def eager(self) -> bool:
+        """Whether it is computed without a graph."""
+        return bool(self.model.run_eagerly)
+
+    def take(self, data: Any) -> Any:
+        """Keras's `train_step`, or the model's own."""
+        return self.model.train_step(data)
+
+    def compiled(self, step: Taking) -> Taking:
+        """As `fit` compiles a step: with the model's `jit_compile` and `run_eagerly`."""
+        function = self.model._make_function(step)
+        return lambda data: function(iter([data]))
+
+    def parts(self, data: Any) -> tuple[Any, Any]:
+        """As Keras takes a batch apart."""
+        x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
+        return x, y
+
+    def loss(self, outputs: Any) -> tf.Tensor | None:
+        """None: `compute_loss` tells."""
+        return None
+
+
+class LoopStep:
+    """A step of a loop of one's own: a plain function, or a `tf.function`, which is traced once more.
+
+    Its batch is `(args, kwargs)`.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function = function
+        inner = getattr(function, "python_function", None)
+        self.eager = inner is None
+        self.plain: Callable[..., Any] = function
+        if inner is not None:
+            self.plain = _converted(inner) if getattr(function, "_autograph", True) else inner
+
+    def take(self, data: Any) -> Any:
+        """The function's own lines on its arguments."""
+        args, kwargs = data
+        return self.plain(*args, **kwargs)
+
+    def compiled(self, step: Taking) -> Taking:
+        """With the `tf.function`'s signature, `jit_compile` and `reduce_retracing`; of the step itself the function."""
+        if step == self.take:
+            return self._call(self.function)
+        if self.eager:
+            return step
+        options = {
+            "input_signature": getattr(self.function, "input_signature", None),
+            "jit_compile": getattr(self.function, "_jit_compile", None),
+            "reduce_retracing": bool(getattr(self.function, "_reduce_retracing", False)),
+        }
+        function = tf.function(lambda *args, **kwargs: step((args, kwargs)), autograph=False, **options)
+        return self._call(function)
+
+    def _call(self, function: Callable[..., Any]) -> Taking:
+        """It on a batch; arguments by place as far as that goes, as a signature wants them."""
+
+        def called(data: Any) -> Any:
+            args, kwargs = data
+            if kwargs and not self.eager:
+                found = inspect.signature(self.function.python_function).bind(*args, **kwargs)  # type: ignore[attr-defined]
+                args, kwargs = found.args, found.kwargs
+            return function(*args, **kwargs)
+
+        return called
+
+    def parts(self, data: Any) -> tuple[Any, Any]:
+        """The first two arguments, or of one that is a pair its parts."""
+        args, kwargs = data
+        given: Sequence[Any] = [*args, *kwargs.values()]
+        if len(given) == 1 and isinstance(given[0], tuple):
+            given = given[0]
+        return (given[0] if given else None), (given[1] if len(given) > 1 else None)
+
+    def loss(self, outputs: Any) -> tf.Tensor | None:
+        """What the function returns if that is one number, else the first of several, or what is called `loss`."""
+        found = outputs
+        if isinstance(outputs, dict):
+            found = outputs.get("loss")
+        elif isinstance(outputs, list | tuple):
+            found = outputs[0] if outputs else None
+        is_number = isinstance(found, tf.Tensor) and found.dtype.is_floating and found.shape.rank == 0
+        return found if is_number else None
+
+
+def _converted(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function as AutoGraph writes it, as a `tf.function` traces it; as it is where TensorFlow has no such."""
+    autograph = getattr(tf.__internal__, "autograph", None)
+    if autograph is None:
+        return function
+    found: list[Any] = []
+
+    def inside() -> None:
+        found.append(autograph.control_status_ctx())
+
+    tf.function(inside).get_concrete_function()
+    made: Callable[..., Any] = autograph.tf_convert(function, found[0])
+    return made
