@@ -15,6 +15,7 @@ from bench.errors import BenchError, nearest
 from bench.recorder.live import Voice
 from bench.recorder.recording import RAISE, RECORD, STOP, Recording
 from bench.recorder.schedule import BUDGET, FIRST
+from bench.recorder.settings import asked_settings
 from bench.recorder.stepping import LoopStep
 from bench.recorder.watching import Several, Watched, check, several
 
@@ -81,7 +82,7 @@ class Recorder(keras.callbacks.Callback):
         self.every = every
         self.question = question
         self.replicate = replicate
-        self.settings = dict(settings or {})
+        self.settings = asked_settings(settings or {})
         self.report = report
         self.voice = Voice(live=live)
         self.recording: Recording | None = None

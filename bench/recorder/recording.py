@@ -20,7 +20,7 @@ from bench.recorder.optimizers import innermost
 from bench.recorder.refusals import objection
 from bench.recorder.rows import Columns, Event, Rows, Step
 from bench.recorder.schedule import Schedule
-from bench.recorder.settings import read_settings
+from bench.recorder.settings import read_settings, settled
 from bench.recorder.signal import first_signal
 from bench.recorder.stepping import Stepping
 from bench.recorder.stopped import Stop, save_stop
@@ -173,8 +173,10 @@ class Recording:
         raise NonFinite(kept, step.step, str(event.tensor), layer)
 
     def _name(self, step: Step) -> None:
-        found = read_settings(self.model, step.layout, self.dispatch.optimizers)
-        self.settings = found | {"batch_size": int(step.batch), "steps": self.planned} | self.asked
+        told = read_settings(self.model, step.layout, self.dispatch.optimizers)
+        self.settings, odd = settled(told | {"batch_size": int(step.batch), "steps": self.planned}, self.asked)
+        if odd:
+            self.voice.warn(odd)
         self.who = self.folder.name(self.model.name, self.settings, self.replicate)
 
     def _tell(self, event: Event) -> None:

@@ -5,14 +5,17 @@ What has no word there is recorded as `own`, what differs between layers as `mix
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
-from bench.errors import SuiteError
+from bench.errors import SuiteError, nearest
 from bench.factors import FACTORS, MIXED, OWN, choose
+from bench.recorder.layers import below, path_of
 from bench.recorder.layout import Layout
 from bench.recorder.optimizers import innermost
 
@@ -24,26 +27,29 @@ NORMALIZATIONS = {
     keras.layers.RMSNormalization: "rms_normalization",
     keras.layers.UnitNormalization: "unit_normalization",
 }
+ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 CELLS = {keras.layers.SimpleRNN: "simple", keras.layers.LSTM: "lstm", keras.layers.GRU: "gru"}
 SHORT_LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce": "binary_crossentropy"}
 KNOWN_OPTIMIZERS = {"RMSprop": "rmsprop", "Adam": "adam", "AdamW": "adamw"}
 
 
 def read_settings(model: keras.Model, layout: Layout, optimizers: Sequence[Any]) -> dict[str, Level]:
-    """Each factor's level as the column of `runs` that it is; `batch_size` and `steps` are for others to fill in."""
+    """What a model, its optimizers and its loss tell, by factor, as the columns of `runs`."""
     layers = list(model._flatten_layers(include_self=False))
     hidden = [place for place in layout.rows if not place.head]
     widths = {place.features for place in hidden}
-    found: dict[str, Level] = {name: choose(factor, factor.default).column for name, factor in FACTORS.items()}
-    found |= dict.fromkeys(("dataset", "preprocessing", "architecture"), OWN)
-    found |= {
-        "depth": len(hidden),
+    attentions = [each for each in layers if isinstance(each, ATTENTION)]
+    convolutions = [each for each in layers if hasattr(each, "kernel_size") and hasattr(each, "padding")]
+    found: dict[str, Level] = {
+        "depth": _depth(hidden, attentions),
         "width": widths.pop() if len(widths) == 1 else None,
         "activation": _same([_activation(place.activation) for place in hidden if place.activation], "linear"),
         "initializer": _same([_drawn(each, "kernel_initializer", "initializer") for each in layers], OWN),
         "bias_initializer": _same([_drawn(each, "bias_initializer", "bias_initializer") for each in layers], "zeros"),
         "normalization": _same([word for kind, word in NORMALIZATIONS.items() if _any(layers, kind)], "none"),
-        "skip": "residual" if _any(layers, keras.layers.Add) else found["skip"],
+        "kernel_size": _most([max(each.kernel_size) for each in convolutions], 0),
+        "padding": _same([_labelled("padding", each.padding, {}) for each in convolutions], "none"),
+        "heads": _most([_heads(each) for each in attentions], 0),
         "cell": _same([word for kind, word in CELLS.items() if _any(layers, kind)], "none"),
         "regularization": _same([_penalty(each) for each in layers], "none"),
         "dropout": _number({each.rate for each in layers if isinstance(each, keras.layers.Dropout)}),
@@ -51,9 +57,68 @@ def read_settings(model: keras.Model, layout: Layout, optimizers: Sequence[Any])
         **_of_loss(model.loss),
         **(_of_optimizer(innermost(optimizers[0])) if optimizers else {}),
     }
+    if _any(layers, keras.layers.Add):
+        found["skip"] = "residual"
     if len(optimizers) > 1:
         found |= {"optimizer": MIXED, "learning_rate": None}
     return found
+
+
+def asked_settings(settings: Mapping[str, Any]) -> dict[str, Level]:
+    """What a user says of a network, as columns of `runs`.
+
+    Raises:
+        ValueError: a name is no factor's, or a value none of its levels.
+    """
+    found: dict[str, Level] = {}
+    for name, value in settings.items():
+        if name not in FACTORS:
+            raise ValueError(f'settings: there is no "{name}". {nearest(name, FACTORS)}')
+        plain = value.item() if hasattr(value, "item") else value
+        try:
+            found[name] = plain if plain in (OWN, MIXED) else choose(FACTORS[name], plain).column
+        except SuiteError as error:
+            raise ValueError(f"settings: {name}: {error}") from None
+    return found
+
+
+def settled(told: Mapping[str, Level], asked: Mapping[str, Level]) -> tuple[dict[str, Level], str]:
+    """Each factor's level, and a sentence on where a user says otherwise than the model, which wins; "" for none.
+
+    What the model leaves open is as the user says, else as a suite has it that does not name the factor.
+    """
+    open_ = (None, OWN, MIXED)
+    found: dict[str, Level] = {name: choose(factor, factor.default).column for name, factor in FACTORS.items()}
+    found |= dict.fromkeys(("dataset", "preprocessing", "architecture"), OWN)
+    found |= told
+    found |= {name: level for name, level in asked.items() if told.get(name) in open_}
+    odd = [
+        f"{name} {level}, the model says {told[name]}"
+        for name, level in asked.items()
+        if told.get(name) not in open_ and not _alike(level, told[name])
+    ]
+    return found, f"settings say {'; '.join(odd)}: recorded is what the model says." if odd else ""
+
+
+def _alike(one: Level, other: Level) -> bool:
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return math.isclose(one, other, rel_tol=1e-6)
+    return one == other
+
+
+def _depth(hidden: Sequence[Any], attentions: Sequence[Any]) -> int:
+    """Hidden layers; an attention's projections are one."""
+    inside = {path_of(part): number for number, each in enumerate(attentions) for part in below(each)}
+    return len({inside.get(place.name.partition("#")[0], place.name) for place in hidden})
+
+
+def _heads(attention: Any) -> int:
+    return int(getattr(attention, "num_heads", 0) or getattr(attention, "num_query_heads", 0))
+
+
+def _most(found: Sequence[int], otherwise: int) -> int:
+    """The commonest number, of several the largest."""
+    return max(found, key=lambda each: (found.count(each), each), default=otherwise)
 
 
 def _of_optimizer(optimizer: Any) -> dict[str, Level]:
@@ -70,7 +135,7 @@ def _of_optimizer(optimizer: Any) -> dict[str, Level]:
     decays = config.get("weight_decay") and name != "adamw"
     return {
         "optimizer": _labelled("optimizer", name, config),
-        "learning_rate": float(rate) if isinstance(rate, int | float) and rate > 0 else None,
+        "learning_rate": float(str(np.float32(rate))) if isinstance(rate, int | float) and rate > 0 else None,
         "schedule": schedule,
         "clipping": _same(clipping, "none"),
     } | ({"regularization": _labelled("regularization", "weight_decay", {"strength": config["weight_decay"]})}

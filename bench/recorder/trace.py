@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from bench.errors import BenchError
 from bench.recorder.activations import few, statistics
+from bench.recorder.layers import below, own_kernels, own_variables, path_of
 from bench.recorder.layout import STATISTICS, Layout, Place, Variable
 from bench.recorder.norms import Squares
 from bench.recorder.optimizers import Carry, UpdateTaps, scale_of
@@ -94,7 +95,7 @@ class StepTrace:
     # What is put on.
 
     def _put_on(self, patches: Patches) -> None:
-        inside = {id(each) for layer in self._layers() if isinstance(layer, RECURRENT) for each in _below(layer)}
+        inside = {id(each) for layer in self._layers() if isinstance(layer, RECURRENT) for each in below(layer)}
         for layer in self._layers():
             if id(layer) in inside:
                 continue
@@ -223,7 +224,7 @@ class StepTrace:
     def _can_see(self, layer: Any, tensor: Any) -> bool:
         if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating and graph_now() is self.graph:
             return True
-        self.unseen.setdefault(_path(layer), "it is called inside a function or loop of its own")
+        self.unseen.setdefault(path_of(layer), "it is called inside a function or loop of its own")
         return False
 
     def _row(self, layer: Any, sees: str, tensor: tf.Tensor) -> int:
@@ -319,7 +320,7 @@ class StepTrace:
                 kernels.setdefault(row, []).append(number)
         rows = tuple(
             Place(
-                _path(place["layer"]) + (f"#{place['call']}" if place["call"] > 1 else ""),
+                path_of(place["layer"]) + (f"#{place['call']}" if place["call"] > 1 else ""),
                 type(place["layer"]).__name__, place["sees"], tuple(kernels.get(row, ())),
                 place.get("activation", ""), place["features"], row in self.heads,
             )
@@ -347,26 +348,6 @@ def _tensors(part: Any) -> list[tf.Tensor]:
     leaves = [] if part is None else keras.tree.flatten(part)
     found = [tf.convert_to_tensor(each) if isinstance(each, np.ndarray) else each for each in leaves]
     return [each for each in found if isinstance(each, tf.Tensor)]
-
-
-def own_variables(layer: Any) -> list[Any]:
-    """The trainable variables of a layer that are in no layer below it."""
-    below = {id(v) for each in _below(layer) for v in each.trainable_variables}
-    return [v for v in layer.trainable_variables if id(v) not in below]
-
-
-def own_kernels(layer: Any) -> list[Any]:
-    """Those of a layer's own variables that are matrices or more, frozen ones too."""
-    below = {id(v) for each in _below(layer) for v in each.variables}
-    return [v for v in layer.weights if id(v) not in below and len(v.shape) > 1]
-
-
-def _below(layer: Any) -> list[Any]:
-    return list(layer._flatten_layers(include_self=False))
-
-
-def _path(layer: Any) -> str:
-    return str(getattr(layer, "path", None) or layer.name)
 
 
 def _key(variable: Any) -> int:

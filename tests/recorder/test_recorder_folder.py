@@ -38,14 +38,18 @@ def test_importing_bench_does_not_import_tensorflow() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_runs_of_the_same_settings_are_replicates(kind: Kind, tmp_path: Path) -> None:
-    one = recorder(tmp_path, live=False)
+def test_runs_of_the_same_settings_are_replicates(
+    kind: Kind, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one = recorder(tmp_path, live=False, settings={"dataset": "digits", "learning_rate": 0.5})
     fit(kind, one)
     fit(kind, one)
     runs = read_tables(tmp_path)["runs"]
     assert runs["replicate"].tolist() == [0, 1]
     assert runs["optimizer"].unique().tolist() == ["adam"]
     assert runs["depth"].tolist() == [3, 3]
+    assert runs["dataset"].unique().tolist() == ["digits"]
+    assert "settings say learning_rate 0.5, the model says 0.001" in capfd.readouterr().err
     assert read_manifest(tmp_path).suite == "own"
 
 
