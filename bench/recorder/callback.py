@@ -77,6 +77,10 @@ class Recorder(keras.callbacks.Callback):
             raise ValueError(
                 f"on_nonfinite={on_nonfinite!r} is not allowed. {nearest(str(on_nonfinite), (RECORD, STOP, RAISE))}"
             )
+        if not isinstance(folder, str | Path):
+            raise ValueError(f"folder={folder!r} is not allowed: a path, as text or as pathlib has it.")
+        if replicate is not None and (isinstance(replicate, bool) or not isinstance(replicate, int) or replicate < 0):
+            raise ValueError(f"replicate={replicate!r} is not allowed: a whole number from 0, or None.")
         self.folder = Path(folder)
         self.on_nonfinite = on_nonfinite
         self.every = every
@@ -102,7 +106,9 @@ class Recorder(keras.callbacks.Callback):
                 self.voice.warn(f"not recording into {self.folder}: this is recorded into {other.folder.path} already.")
                 return
             other.close("interrupted")
-        if self.recording is not None:
+        if self.recording is not None and self.recording.is_open:
+            if self.recording.model not in models:
+                self.voice.warn(f'the record of "{self.recording.model.name}" ends: its recorder was given to another.')
             self.recording.close("interrupted")
         self.recording = None
         try:
@@ -142,6 +148,9 @@ class Recorder(keras.callbacks.Callback):
         if recording is None:
             return
         recording.close()
+        if recording.step and not recording.rows.steps and not recording.dispatch.off:
+            has = "nothing that trains" if not recording.model.trainable_variables else "not all its variables yet"
+            self.voice.warn(f"no step was recorded into {self.folder}: the model has {has}.")
         if recording.rows.steps and self.report:
             from bench.report import write_report
 

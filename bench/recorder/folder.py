@@ -55,7 +55,7 @@ class RunFolder:
         except ResultsError as error:
             if "another `bench run`" in str(error):
                 raise ResultsError(f"{path}: another recorder or `bench run` is writing here.") from error
-            raise
+            raise ResultsError(str(error).replace("Try another --out.", "Give another folder.")) from error
         self.started = now()
 
     def close(self) -> None:

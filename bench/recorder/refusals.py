@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 
-PRIVATE = {  # names of Keras that it leans on, by where they are
-    "Model": ("_make_function", "_flatten_layers", "make_train_function"),
-    "Optimizer": ("_clip_gradients", "apply", "apply_gradients"),
-}
+from bench.recorder.optimizers import innermost
+
+PRIVATE = {  # names that it leans on and that Keras does not promise, by where they are
+    "Model": ("_make_function", "_flatten_layers", "make_train_function", "train_function", "compute_loss",
+              "metrics_variables", "steps_per_execution"),
+    "Optimizer": ("_clip_gradients", "_trainable_variables", "apply", "apply_gradients", "assign_add", "assign_sub",
+                  "clipnorm", "clipvalue", "global_clipnorm", "gradient_accumulation_steps", "loss_scale_factor",
+                  "use_ema"),
+    "LossScaleOptimizer": ("scale_loss",),
+    "MultiHeadAttention": ("num_heads",),
+}  # fmt: skip
 
 
-def objection(model: Any, optimizers: list[Any]) -> str:
+def objection(model: Any, optimizers: Sequence[Any]) -> str:
     """Why a model's training cannot be recorded; empty where it can."""
     if keras.backend.backend() != "tensorflow":
         return f"Keras's backend here is {keras.backend.backend()}, and only TensorFlow's is recorded"
-    missing = missing_names()
+    missing = missing_names(model, [each for each in optimizers if isinstance(each, keras.optimizers.Optimizer)])
     if missing:
         return f"Keras {keras.version()} has no {', '.join(missing)}, which the recorder leans on"
     import tensorflow as tf
@@ -28,9 +36,17 @@ def objection(model: Any, optimizers: list[Any]) -> str:
     return ""
 
 
-def missing_names() -> list[str]:
-    """Those of `PRIVATE` that this version of Keras lacks."""
-    owners = {"Model": keras.Model, "Optimizer": keras.optimizers.Optimizer}
+def missing_names(model: Any, optimizers: Sequence[Any]) -> list[str]:
+    """Those of `PRIVATE` that this version of Keras lacks, on the very objects that train."""
+    owners: dict[str, list[Any]] = {
+        "Model": [model],
+        "Optimizer": [innermost(each) for each in optimizers],
+        "LossScaleOptimizer": [keras.optimizers.LossScaleOptimizer],
+        "MultiHeadAttention": [keras.layers.MultiHeadAttention],
+    }
     return [
-        f"{owner}.{name}" for owner, names in PRIVATE.items() for name in names if not hasattr(owners[owner], name)
-    ]  # fmt: skip
+        f"{owner}.{name}"
+        for owner, names in PRIVATE.items()
+        for name in names
+        if not all(hasattr(each, name) for each in owners[owner])
+    ]

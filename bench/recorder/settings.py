@@ -70,6 +70,8 @@ def asked_settings(settings: Mapping[str, Any]) -> dict[str, Level]:
     Raises:
         ValueError: a name is no factor's, or a value none of its levels.
     """
+    if not isinstance(settings, Mapping):
+        raise ValueError(f'settings={settings!r} is not allowed: a dict such as {{"dataset": "digits"}}.')
     found: dict[str, Level] = {}
     for name, value in settings.items():
         if name not in FACTORS:
@@ -159,7 +161,10 @@ def loss_name(loss: Any) -> str:
 
 def _loss_level(loss: Any) -> str:
     name = loss_name(loss)
-    config = {"delta": getattr(loss, "_fn_kwargs", {}).get("delta", 1.0)} if name == "huber" else {}
+    kept = getattr(loss, "_fn_kwargs", None)  # a delta is nowhere else
+    if name == "huber" and kept is None and not isinstance(loss, str):
+        return OWN
+    config = {"delta": (kept or {}).get("delta", 1.0)} if name == "huber" else {}
     return _labelled("loss", name.removeprefix("sparse_"), config)
 
 

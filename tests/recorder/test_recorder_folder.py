@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -118,9 +119,42 @@ def test_what_cannot_be_recorded_is_one_sentence(kind: Kind, monkeypatch: pytest
         for name in names:
             with monkeypatch.context() as patch:
                 patch.setitem(PRIVATE, owner, (f"{name}_of_another_version",))
-                assert f"Keras {keras.version()} has no {owner}.{name}_of" in objection(kind.model, [1])
+                said = objection(kind.model, [kind.model.optimizer])
+                assert f"Keras {keras.version()} has no {owner}.{name}_of" in said
 
 
 def test_a_wrong_word_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match='every=0 is not allowed: a whole number of steps, at least 1, or "auto"'):
-        Recorder(tmp_path, every=0)
+    wrong: list[tuple[dict[str, Any], str]] = [
+        ({"every": 0}, 'every=0 is not allowed: a whole number of steps, at least 1, or "auto"'),
+        ({"folder": None}, "folder=None is not allowed: a path"),
+        ({"replicate": "x"}, "replicate='x' is not allowed: a whole number from 0"),
+        ({"settings": ["a"]}, "settings=.* is not allowed: a dict"),
+        ({"settings": {"widht": 3}}, 'there is no "widht". Did you mean "width"'),
+    ]
+    for given, said in wrong:
+        with pytest.raises(ValueError, match=said):
+            Recorder(**({"folder": tmp_path} | given))
+
+
+def test_a_recorder_that_another_fit_takes_over_keeps_its_rows(
+    kind: Kind, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    one, other = recorder(tmp_path, live=False), KINDS["mlp_clipnorm"]().model
+    frozen = KINDS["mlp_clipnorm"]().model
+    frozen.trainable = False
+    frozen.compile("sgd", frozen.loss)
+
+    class Inner(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+            fit(kind._replace(model=other), one)
+
+    fit(kind, one, Inner())
+    assert 'the record of "stack" ends: its recorder was given to another.' in capfd.readouterr().err
+    runs = read_tables(tmp_path)["runs"]
+    assert runs.sort_values("status")["status"].tolist() == ["completed", "failed"]
+    assert runs["steps_completed"].tolist() == [3, 3]
+    fit(kind._replace(model=frozen), recorder(tmp_path / "frozen", live=False))
+    assert "no step was recorded into" in capfd.readouterr().err
+    (tmp_path / "file").write_text("x")
+    fit(kind._replace(model=other), recorder(tmp_path / "file"))
+    assert "cannot be written to (File exists). Give another folder. Training goes on" in capfd.readouterr().err
