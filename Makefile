@@ -17,12 +17,17 @@ unexport PYTHONDONTWRITEBYTECODE
 # What test-machines tries: TensorFlow turns oneDNN on by itself on some processors and not on others.
 ONEDNN := 0 1
 
+# What test-versions tries beside what constraints.txt has: the oldest, two between, and TensorFlow's oldest with what it needs.
+VERSIONS := keras==3.7.0 keras==3.10.0 keras==3.12.4 \
+  tensorflow==2.18.1,keras==3.8.0,numpy==2.0.2,protobuf==5.29.6
+OF_VERSIONS := tests/recorder tests/engine/test_levels_resolve.py tests/engine/test_own_model.py
+
 IN_BROWSER := $(wildcard tests/report/test_browser_*.py) tests/report/test_links.py
 
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
-.PHONY: help install bench quick textbook recurrent conv transformer families claims test quick-test full-test browser-test test-machines browser check schema reference causes speed speed-full drill clean
+.PHONY: help install bench quick textbook recurrent conv transformer families claims test quick-test full-test browser-test test-machines test-versions browser check schema reference causes speed speed-full drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -85,6 +90,15 @@ browser-test: install ## Run the tests of the report in a browser (see make brow
 test-machines: install ## Run the engine's tests without and with oneDNN: no expected value may be a processor's
 	@for onednn in $(ONEDNN); do \
 	  echo "TF_ENABLE_ONEDNN_OPTS=$$onednn"; TF_ENABLE_ONEDNN_OPTS=$$onednn $(PYTEST) --traced tests/engine || exit 1; \
+	done
+
+test-versions: install ## Run the recorder's tests on older versions of Keras and TensorFlow (fetches them; about 10 minutes)
+	@for packages in $(VERSIONS); do \
+	  echo "$$packages"; at=build/versions/$$packages; \
+	  [ -e "$$at/.fetched" ] || { \
+	    $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target "$$at" $$(echo "$$packages" | tr , ' ') \
+	      && touch "$$at/.fetched" || exit 1; }; \
+	  PYTHONPATH="$$at" $(PYTEST) $(OF_VERSIONS) || exit 1; \
 	done
 
 browser: ## Install chromium with apt-get, for the tests of the report in a browser

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,9 @@ def resolve(path: str) -> Callable[..., Any]:
     except ImportError as error:
         raise SuiteError(f'"{path}": cannot import {module} ({error}). Is its folder on PYTHONPATH?') from error
     except AttributeError as error:
-        raise SuiteError(f'"{path}": the module {module} has no attribute {name}.') from error
+        version = getattr(sys.modules.get(module.partition(".")[0]), "__version__", "")
+        of = f" {module.partition('.')[0]} is version {version}." if version else ""
+        raise SuiteError(f'"{path}": the module {module} has no attribute {name}.{of}') from error
 
 
 def target_of(factor: str, choice: Choice) -> Callable[..., Any]:

@@ -18,6 +18,7 @@ PRIVATE = {  # names that it leans on and that Keras does not promise, by where 
     "LossScaleOptimizer": ("scale_loss",),
     "MultiHeadAttention": ("num_heads",),
 }  # fmt: skip
+TESTED = ("3.7", "3.15")  # the oldest and the newest Keras that `make test-versions` and `make test` run it with
 
 
 def objection(model: Any, optimizers: Sequence[Any]) -> str:
@@ -26,7 +27,8 @@ def objection(model: Any, optimizers: Sequence[Any]) -> str:
         return f"Keras's backend here is {keras.backend.backend()}, and only TensorFlow's is recorded"
     missing = missing_names(model, [each for each in optimizers if isinstance(each, keras.optimizers.Optimizer)])
     if missing:
-        return f"Keras {keras.version()} has no {', '.join(missing)}, which the recorder leans on"
+        known = f"Keras {TESTED[0]} to {TESTED[1]} have"
+        return f"Keras {keras.version()} has no {', '.join(missing)}, which the recorder leans on; {known}"
     import tensorflow as tf
 
     if tf.distribute.has_strategy() or getattr(model, "_distribute_strategy", None) is not None:

@@ -21,11 +21,15 @@ from bench.recorder.optimizers import innermost
 
 Level = str | int | float | None
 NORMALIZATIONS = {
-    keras.layers.BatchNormalization: "batch_normalization",
-    keras.layers.LayerNormalization: "layer_normalization",
-    keras.layers.GroupNormalization: "group_normalization",
-    keras.layers.RMSNormalization: "rms_normalization",
-    keras.layers.UnitNormalization: "unit_normalization",
+    getattr(keras.layers, name): word
+    for name, word in {
+        "BatchNormalization": "batch_normalization",
+        "LayerNormalization": "layer_normalization",
+        "GroupNormalization": "group_normalization",
+        "RMSNormalization": "rms_normalization",  # since Keras 3.9
+        "UnitNormalization": "unit_normalization",
+    }.items()
+    if hasattr(keras.layers, name)
 }
 ATTENTION = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)
 CELLS = {keras.layers.SimpleRNN: "simple", keras.layers.LSTM: "lstm", keras.layers.GRU: "gru"}

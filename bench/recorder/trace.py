@@ -23,17 +23,14 @@ from bench.recorder.layers import below, own_kernels, own_variables, path_of
 from bench.recorder.layout import STATISTICS, Layout, Place, Variable
 from bench.recorder.norms import Squares
 from bench.recorder.optimizers import Carry, UpdateTaps, scale_of
-from bench.recorder.settings import loss_name
+from bench.recorder.settings import NORMALIZATIONS, loss_name
 from bench.recorder.stepping import Stepping
 from bench.recorder.taps import Patches, graph_now, patched, tap
 from bench.recorder.targets import target_sums
 
 RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 ACTIVATIONS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU)
-BESIDE = (
-    keras.layers.Embedding, keras.layers.BatchNormalization, keras.layers.LayerNormalization,
-    keras.layers.GroupNormalization, keras.layers.RMSNormalization, keras.layers.PReLU,
-)  # fmt: skip
+BESIDE = (keras.layers.Embedding, keras.layers.PReLU, *NORMALIZATIONS)
 MADE_LOGITS = ("Softmax", "Sigmoid")  # operations behind which Keras's losses look for logits: nothing may follow them
 WORDS = {"gamma": "gain", "embeddings": "embedding"}
 

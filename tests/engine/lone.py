@@ -16,14 +16,14 @@ import tensorflow as tf
 from bench.plan import Run
 from tests.engine.lone_update import clipped_by_unit, optimizer_of, penalty_of
 
-NORMALIZATIONS = {
-    "batch_normalization": keras.layers.BatchNormalization,
-    "layer_normalization": keras.layers.LayerNormalization,
-    "rms_normalization": keras.layers.RMSNormalization,
-    "group_normalization": keras.layers.GroupNormalization,
-    "unit_normalization": keras.layers.UnitNormalization,
-    "layer_spatial_normalization": keras.layers.LayerNormalization,
-    "instance_normalization": keras.layers.GroupNormalization,
+NORMALIZATIONS = {  # by name: not every version of Keras has each
+    "batch_normalization": "BatchNormalization",
+    "layer_normalization": "LayerNormalization",
+    "rms_normalization": "RMSNormalization",
+    "group_normalization": "GroupNormalization",
+    "unit_normalization": "UnitNormalization",
+    "layer_spatial_normalization": "LayerNormalization",
+    "instance_normalization": "GroupNormalization",
 }
 BEHIND = ("residual_v1", "fixup")  # skip connections whose stream is what stands behind the activation
 
@@ -157,7 +157,7 @@ class Lone:
             settings["axis"] = list(range(1, len(z.shape)))
         if self.choices["normalization"].name == "instance_normalization":
             settings["groups"] = z.shape[-1]
-        return NORMALIZATIONS[self.choices["normalization"].name](**settings)(z)
+        return getattr(keras.layers, NORMALIZATIONS[self.choices["normalization"].name])(**settings)(z)
 
     def _respond(self, z: Any, *, normalized: bool) -> Any:
         activation = keras.layers.Activation(getattr(keras.activations, self.choices["activation"].name))

@@ -7,14 +7,18 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import pytest
 
+from bench.engine.targets import resolve
+from bench.errors import SuiteError
 from bench.factors import FACTORS, DatasetLevel, Level
 
 TARGETED = [(name, level) for name, factor in FACTORS.items() for level in factor.levels if level.target]
 
 # What the engine translates, and where our default is meant to differ from Keras's.
 TRANSLATED = {"position", "limit"}
+SINCE = {"rms_normalization": (3, 9)}  # of Keras
 OUR_DEFAULT = {("group_normalization", "groups"), ("momentum", "momentum")}
 
 
@@ -25,6 +29,10 @@ def _target(level: Level) -> Callable[..., Any]:
 
 @pytest.mark.parametrize(("factor", "level"), TARGETED, ids=[f"{name}-{level.name}" for name, level in TARGETED])
 def test_target_takes_the_settings_with_keras_defaults(factor: str, level: Level) -> None:
+    if tuple(int(part) for part in keras.version().split(".")[:2]) < SINCE.get(level.name, ()):
+        with pytest.raises(SuiteError, match=keras.version()):
+            resolve(level.target)
+        return
     target = _target(level)
     if isinstance(level, DatasetLevel):
         assert callable(target if level.offline else target.load_data)

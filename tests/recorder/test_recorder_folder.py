@@ -14,9 +14,11 @@ import tensorflow as tf
 
 import bench.recorder.dispatch
 from bench import Recorder
-from bench.recorder.refusals import PRIVATE, objection
+from bench.recorder.refusals import PRIVATE, TESTED, objection
 from bench.results import read_manifest, read_tables
 from tests.recorder.kinds import KINDS, Kind
+
+ROOT = Path(__file__).parents[2]
 
 
 def fit(kind: Kind, *callbacks: keras.callbacks.Callback, epochs: int = 1) -> dict[str, list[float]]:
@@ -121,6 +123,13 @@ def test_what_cannot_be_recorded_is_one_sentence(kind: Kind, monkeypatch: pytest
                 patch.setitem(PRIVATE, owner, (f"{name}_of_another_version",))
                 said = objection(kind.model, [kind.model.optimizer])
                 assert f"Keras {keras.version()} has no {owner}.{name}_of" in said
+
+
+def test_the_versions_that_are_named_are_those_that_are_tried() -> None:
+    oldest, newest = TESTED
+    assert f'"keras>={oldest}"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f"keras=={oldest}.0 " in (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"\nkeras=={newest}." in (ROOT / "constraints.txt").read_text(encoding="utf-8")
 
 
 def test_a_wrong_word_is_refused_at_once(tmp_path: Path) -> None:
