@@ -202,6 +202,9 @@ def compare(  # noqa: PLR0913 (one parameter an option)
     fail_on: Annotated[list[str] | None, typer.Option(metavar="VERDICT", help=FAIL_ON_CHANGE)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown for a pull request.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(metavar="PAGE", help="Also write it as a page, such as change.html.")
+    ] = None,
 ) -> None:
     """Say whether two results of one suite differ: worse, better, same or inconclusive, and where."""
     from bench.commands.compare import refuse, show_comparison
@@ -209,7 +212,7 @@ def compare(  # noqa: PLR0913 (one parameter an option)
     if as_json and markdown:
         raise SuiteError("--json and --markdown: give one of them.")
     form: Literal["table", "json", "markdown"] = "json" if as_json else "markdown" if markdown else "table"
-    refuse(show_comparison(base, candidate, margin or [], fail_on or [], form), fail_on or [])
+    refuse(show_comparison(base, candidate, margin or [], fail_on or [], form, out), fail_on or [])
 
 
 @app.command()

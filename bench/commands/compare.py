@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,10 +15,11 @@ from rich.table import Table
 
 from bench.analysis.compare import RESPONSES, TIME, Verdict
 from bench.errors import BenchError, SuiteError, nearest, printable
-from bench.report.compare_outline import Part, as_json, markdown, outline
+from bench.report.compare_outline import SIDES, Part, as_json, markdown, outline
 from bench.report.compared import Compared, read_compared
 from bench.text import integer
 
+NARROW = ("By level", "Cells")  # tables with long names: a terminal has no room for both sides
 Form = Literal["table", "json", "markdown"]
 FAIL_ON = (str(Verdict.WORSE), str(Verdict.INCONCLUSIVE))
 _STYLES = {"▼ worse": "red", "▲ better": "green", "~ inconclusive": "yellow", "= same": "dim"}
@@ -28,10 +31,15 @@ class ComparisonFailed(BenchError):  # noqa: N818 (named for what happened, as t
     exit_code = 3
 
 
-def show_comparison(
-    base: Path, candidate: Path, margins: Sequence[str], fail_on: Sequence[str], form: Form = "table"
+def show_comparison(  # noqa: PLR0913 (one parameter an option)
+    base: Path,
+    candidate: Path,
+    margins: Sequence[str],
+    fail_on: Sequence[str],
+    form: Form = "table",
+    out: Path | None = None,
 ) -> Compared:
-    """Compare two results folders and print what differs; return the comparison.
+    """Compare two results folders, print what differs, and write it as a page to `out`; return the comparison.
 
     Raises:
         SuiteError: a margin or `fail_on` is not one.
@@ -49,6 +57,10 @@ def show_comparison(
         print(markdown(outline(compared), title, f"bench compare {base} {candidate} --markdown"))
     else:
         _print(compared)
+    if out is not None:
+        from bench.report import write_comparison
+
+        print(write_comparison(compared, out), file=sys.stdout if form == "table" else sys.stderr)
     return compared
 
 
@@ -103,6 +115,9 @@ def _print(compared: Compared) -> None:
 
 def _table(part: Part) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
+    shown = [at for at, head in enumerate(part.heads) if part.title not in NARROW or head not in SIDES]
+    part = replace(part, heads=tuple(part.heads[at] for at in shown),
+                   rows=tuple(tuple(row[at] for at in shown) for row in part.rows))  # fmt: skip
     for at, head in enumerate(part.heads):
         table.add_column(_safe(head), overflow="fold", justify="left" if at in (0, len(part.heads) - 1) else "right")
     for row in part.rows:

@@ -12,6 +12,8 @@ from urllib.parse import quote
 from bench.errors import ResultsError, SuiteError
 from bench.factors import OWN
 from bench.report.blocks import Page
+from bench.report.compare_page import COMPARED, compare_page
+from bench.report.compared import Compared
 from bench.report.figures import write_figures
 from bench.report.frames import Frames, read_frames
 from bench.report.head import Head
@@ -23,7 +25,16 @@ from bench.report.run_page import run_page
 from bench.results import find_run, last_run, read_manifest, read_run
 from bench.results.files import write_atomically
 
-__all__ = ["SECTIONS", "build_page", "dump_report", "render", "write_index", "write_report", "write_run"]
+__all__ = [
+    "SECTIONS",
+    "build_page",
+    "dump_report",
+    "render",
+    "write_comparison",
+    "write_index",
+    "write_report",
+    "write_run",
+]
 
 PAGE = "index.html"
 
@@ -70,6 +81,18 @@ def write_run(folder: Path, given: str, path: Path | None = None) -> Path:
     if frames.manifest.suite == OWN:
         return _write(path, render(own_page(frames, own, run_id, home)))
     return _write(path, render(run_page(frames, own, run_id, home)))
+
+
+def write_comparison(compared: Compared, path: Path) -> Path:
+    """Write the page of a comparison, to a file or as `index.html` into a folder, and return its path.
+
+    Raises:
+        ResultsError: it cannot be written, or it would replace what is no page of a comparison.
+    """
+    path = path if path.suffix == ".html" else path / PAGE
+    if path.exists() and not (path.is_file() and COMPARED in path.read_text("utf-8", "replace")[:HEAD_WITHIN]):
+        raise ResultsError(f"{path}: is no page of a comparison, and is left as it is. Name another file.")
+    return _write(path, render(compare_page(compared)))
 
 
 def _write(path: Path, html: str) -> Path:

@@ -24,10 +24,10 @@ from bench.analysis.compare.words import (
     unit_words,
 )
 from bench.report.compared import Compared
-from bench.text import UNKNOWN, integer, listed, number, p_value, plural
+from bench.text import UNKNOWN, integer, listed, number, p_value, plural, spoken
 
 NAMES = {"python": "Python", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy", "gradtrial": "gradtrial"}
-FIRST = 12  # rows of levels and of cells that are shown at first
+FIRST = 5  # rows of levels and of cells that are shown at first
 SIDES = ("BASE", "CANDIDATE")
 Row = Mapping[Hashable, object]
 
@@ -184,9 +184,9 @@ def _moved(compared: Compared, most: int | None) -> Part:
     if not len(moved):
         return Part("")
     tally = moved.groupby(["base", "candidate"], sort=False).size()
-    said = [f"{count} {base} → {candidate}" for (base, candidate), count in tally.items()]
+    said = [f"{count} {spoken(str(base))} → {spoken(str(candidate))}" for (base, candidate), count in tally.items()]
     rows = tuple(
-        (f"{row['cell']}-r{row['replicate']}", str(row["base"]), str(row["candidate"]))
+        (f"{row['cell']}-r{row['replicate']}", spoken(str(row["base"])), spoken(str(row["candidate"])))
         for row in moved.head(most or len(moved)).to_dict("records")
     )
     return Part("Runs with another outcome", (f"{listed(said, 12)}.",), ("run", *SIDES), rows,

@@ -168,7 +168,7 @@ def draw_figure(figure: Figure) -> DrawnFigure:
 
 
 def _legend(figure: Figure) -> tuple[tuple[str, Markup], ...]:
-    swatch = {"forest": _glyph, "events": _glyph, "strip": _box}.get(figure.kind, _swatch)
+    swatch = {"against": _glyph, "forest": _glyph, "events": _glyph, "strip": _box}.get(figure.kind, _swatch)
     return tuple((series, swatch(index)) for index, series in enumerate(figure.scale.series))
 
 

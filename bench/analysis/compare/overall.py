@@ -9,7 +9,7 @@ from bench.analysis.compare.starts import STARTS
 from bench.analysis.compare.words import count_words, failed_words, row_words, unit_words
 from bench.text import listed, of, plural, sentence
 
-NAMED = 3  # levels or cells that a reason names
+NAMED = 2  # levels or cells that a reason names
 
 
 def overall(told: Comparison) -> tuple[Verdict, tuple[str, ...]]:

@@ -35,8 +35,8 @@ def change_words(row: Mapping[Any, Any], unit: bool = True) -> str:
 
 def lost_words(row: Mapping[Any, Any]) -> str:
     """How many runs behind a mean were lost, and how many pairs lack a number: what a mean must not hide."""
-    said = [f"{of(int(row[side + '_lost']), int(row['pairs']))} lost" for side in ("base", "candidate")]
-    lost = said[0] if row["base_lost"] == row["candidate_lost"] else f"{said[0]}, then {said[1]}"
+    lost = f"{of(int(row['base_lost']), int(row['pairs']))} lost"
+    lost += f", then {int(row['candidate_lost'])}" if row["base_lost"] != row["candidate_lost"] else ""
     return lost + (f"; {plural(int(row['unmeasured']), 'pair')} unmeasured on one side" if row["unmeasured"] else "")
 
 

@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench.report.blocks import Panel, Scale
-from bench.report.charts import beside, claim, course, forest, heads, heatmap, lags, lines, roc, shares, strip, theory
+from bench.report.charts import (
+    against,
+    beside,
+    claim,
+    course,
+    forest,
+    heads,
+    heatmap,
+    lags,
+    lines,
+    roc,
+    shares,
+    strip,
+    theory,
+)
 from bench.report.charts.canvas import Drawing
 
 CHARTS: dict[str, Callable[[Panel, Scale], Drawing]] = {
+    "against": against.draw,
     "activation": lines.draw_activation,
     "beside": beside.draw,
     "beside_plain": beside.draw_plain,
