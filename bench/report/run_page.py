@@ -15,7 +15,7 @@ from bench.analysis.similar import Became, became, similar
 from bench.analysis.tables import Tables
 from bench.analysis.through_time import IN_TIME, horizons, lags, top_layer
 from bench.analysis.within_layers import HEADS
-from bench.factors import FACTORS, default_level, sublayer_kinds, without_use
+from bench.factors import FACTORS, OWN, default_level, sublayer_kinds, without_use
 from bench.quantities import OF_RUNS
 from bench.report.axes import level_label
 from bench.report.blocks import (
@@ -378,6 +378,15 @@ def numbers_of(frames: Frames, run: pd.Series, run_id: str) -> Section:
             Table("Quantities", ("quantity", "value", "unit"), quantities, (1,)),
             Table("Verdicts of the other rule sets", ("rule set", "verdict"), verdicts),
         )),
-        Text("Its rows in the tables:"), Code(code),
+        Text("Its rows in the tables:"), Code(code), *_script(frames, run, run_id),
     )  # fmt: skip
     return Section("numbers", "Numbers", "Numbers", blocks)
+
+
+def _script(frames: Frames, run: pd.Series, run_id: str) -> tuple[Block, ...]:
+    """How to write it as a plain Keras script, where one can be: of a run that a suite trained."""
+    known = FACTORS["architecture"].level(str(run["architecture"])) is not None
+    if frames.manifest.dry or frames.manifest.suite == OWN or isinstance(run.get("error"), str) or not known:
+        return ()
+    said = "As a plain Keras script, which trains it again and compares its losses (docs/script.md):"
+    return Text(said), Code(f"bench script RESULTS {run_id} --out run.py")

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from bench.errors import ResultsError
+from bench.factors import OWN
 from bench.report import write_run
-from bench.report.blocks import Table
+from bench.report.blocks import Code, Table
 from bench.report.run_page import run_page
 from tests.cohorts import of_run
 from tests.dry_results import EXPLODING, dry_results
 from tests.inline import bench
-from tests.report.pages import Nesting, frames, save, text_of
+from tests.report.pages import Nesting, altered, frames, save, text_of
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,19 @@ def test_a_name_is_found_by_its_beginning_or_the_nearest_is_offered(folder: Path
     assert missing.returncode == 2
     assert f'Did you mean "{run_id}"?' in missing.stderr or run_id[:-1] in missing.stderr
     assert bench("show", folder, run_id, out).returncode == 2  # a path without --html
+
+
+def test_a_page_offers_the_script_of_a_run_that_a_suite_trained() -> None:
+    run_id, own = named("learned"), of_run(dry_results(EXPLODING).tables, named("learned"))
+    offered = [
+        [block.text for block in run_page(altered(EXPLODING, told), own, run_id)["numbers"].of(Code)]
+        for told in ({}, {"dry": True}, {"suite": OWN})
+    ]
+    assert [any(f"bench script RESULTS {run_id} " in text for text in texts) for texts in offered] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_file_that_is_no_page_of_ours_stays(folder: Path, tmp_path: Path) -> None:

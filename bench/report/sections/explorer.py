@@ -66,6 +66,7 @@ def section(frames: Frames) -> Section:
         "events": _events(frames.tables["divergence_events"], judged),
         "baseline": frames.recipes.baseline,
         "score": _score(frames),
+        "scripts": not frames.manifest.dry,
         "became": [each.value for each in Became],
         "signs": _signs(frames),
         "structures": found.structures,

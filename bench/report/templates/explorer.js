@@ -265,7 +265,7 @@ async function showRun(id) {
   const events = eventsOf(k);
   byId("run-events").replaceChildren(...(events.length ? events.map(({ step, event }) => element("li", {}, `step ${step}: ${event}`)) : [element("li", {}, "none")]));
   if (runs.errors[k]) byId("run-events").append(element("li", {}, runs.errors[k]));
-  byId("run-code").textContent = `import pandas as pd\nrun = [("run_id", "==", "${id}")]\npd.read_parquet("tables/runs", filters=run)\npd.read_parquet("tables/gradient_norms", filters=run)\n\n# bench show RESULTS ${id} --html`;
+  byId("run-code").textContent = `import pandas as pd\nrun = [("run_id", "==", "${id}")]\npd.read_parquet("tables/runs", filters=run)\npd.read_parquet("tables/gradient_norms", filters=run)\n\n# bench show RESULTS ${id} --html${data.scripts && !runs.errors[k] ? `\n# bench script RESULTS ${id} --out run.py` : ""}`;
   await drawRun(k, id);
   section.focus();
   section.scrollIntoView();
