@@ -129,6 +129,10 @@ class Training:
         yield
         self.recorder.timings[name] = self.recorder.timings.get(name, 0.0) + time.perf_counter() - started
 
+    def losses(self, step: int, indices: np.ndarray) -> np.ndarray:
+        """Take one step of all runs and return their losses, [R]; nothing is recorded."""
+        return self._take(step, indices)["loss"]
+
     def _take(self, step: int, indices: np.ndarray) -> dict[str, np.ndarray]:
         """One step of all runs, as arrays; where it broke an alive run's numbers, with `facts` (see `diagnose`)."""
         measured = tf.constant(self.recorder.wants("gradient_norms", step))
