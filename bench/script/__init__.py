@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from bench.engine.rounding import steady_steps
 from bench.errors import ResultsError, SuiteError
-from bench.script.frame import Script, script_of
+from bench.script.frame import Script, script_of, unwritten
 from bench.script.recorded import Recorded, recorded_run
 
 __all__ = ["Recorded", "Script", "recorded_run", "script_of", "write_script"]
@@ -32,7 +34,11 @@ def write_script(folder: Path, given: str, out: Path) -> list[Path]:
     if not out.parent.is_dir():
         raise SuiteError(f"--out {out}: there is no folder {out.parent}.")
     _refuse_existing(out)
-    script = script_of(recorded_run(folder, given))
+    recorded = recorded_run(folder, given)
+    if why := unwritten(recorded):
+        raise SuiteError(f"{recorded.run.run_id}: {why}")
+    steady = steady_steps(recorded.run, recorded.compared)
+    script = script_of(replace(recorded, chaotic=steady) if steady < recorded.compared else recorded)
     beside = out.with_suffix(".npz")
     if script.arrays:
         _refuse_existing(beside)

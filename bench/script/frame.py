@@ -10,6 +10,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from bench.engine.initial import derive_seed
+from bench.engine.rounding import APART, NUDGE
 from bench.errors import SuiteError
 from bench.factors import FACTORS
 from bench.script.data import Data, data_of
@@ -61,8 +62,9 @@ def script_of(recorded: Recorded) -> Script:
 
     text = shown("script", {
         "doc": _doc(recorded, model, data),
-        "compared": recorded.compared, "within": WITHIN, "diverged": recorded.diverged,
-        "beside": bool(data.arrays), "imports": names.lines, "versions": _versions(recorded),
+        "compared": recorded.compared, "first": _first(recorded.compared), "within": WITHIN,
+        "diverged": recorded.diverged, "beside": bool(data.arrays), "imports": names.lines,
+        "versions": _versions(recorded),
         "steps": recorded.number("steps"), "batch_size": recorded.number("batch_size"), "losses": _losses(recorded),
         "data": shown(f"data/{data.template}", data.values), "flattens": data.flattens,
         "batch_seed": derive_seed(recorded.run.seed, "batches", 0),
@@ -95,25 +97,38 @@ def _doc(recorded: Recorded, model: Model, data: Data) -> str:
         for name in ("clipping", "regularization", "label_smoothing", "class_weight", "dropout", "warmup", "schedule")
         if not recorded[name].is_none and recorded[name].value != 0
     ]
-    trained = [named(recorded["optimizer"]), f"learning rate {recorded['learning_rate'].label}", *more]
+    trained = [named(recorded["optimizer"]), f"learning rate {recorded['learning_rate'].value:g}", *more]
     steps = f"{recorded.number('steps')} steps of {recorded.number('batch_size')} samples"
-    compared = recorded.compared
+    first = _first(recorded.compared)
     checked = (
-        f"It ends with 1 if a loss of the first {compared} steps differs by more than {WITHIN:g} of the recorded one "
-        "(of 0.01 where that is less)."
-        if compared else "There is no loss to compare with: the run diverged in its first step."
+        f"It ends with 1 if a loss of the {first} differs by more than {WITHIN:g} of the recorded one (of 0.01 where "
+        "that is less)."
+        if first else "None of them is compared."
     )  # fmt: skip
-    ended = f"The run diverged at step {recorded.diverged} ({recorded.ended}): up to there it is compared."
-    return "\n\n".join(
-        textwrap.fill(each, LONGEST - len('"""'), break_long_words=False, break_on_hyphens=False)
-        for each in (
-            f'A run of the suite "{recorded.suite}" as plain Keras: {recorded.run.run_id}.',
-            f"{model.words}, on {data.words}. {', '.join(trained)}; {steps}.",
-            "It trains on the run's own batches, from the run's own weights, and prints each loss beside the recorded "
-            f"one. {checked}",
-            *([ended] if recorded.diverged else []),
+    paragraphs = [
+        f'A run of the suite "{recorded.suite}" as plain Keras: {recorded.run.run_id}.',
+        f"{model.words}, on {data.words}. {', '.join(trained)}; {steps}.",
+        "It trains on the run's own batches, from the run's own weights, and prints each loss beside the recorded one. "
+        + checked,
+    ]
+    if recorded.diverged:
+        paragraphs.append(
+            f"The run diverged at step {recorded.diverged} ({recorded.ended}): it is compared up to there."
         )
+    if recorded.chaotic is not None and recorded.compared == recorded.chaotic:
+        paragraphs.append(
+            f"Rounding grows in this run: started {NUDGE:.0e} apart, its losses differ by more than {APART:g} at step "
+            f"{recorded.chaotic}. It is compared up to there."
+        )
+    width = LONGEST - len('"""')
+    return "\n\n".join(
+        textwrap.fill(each, width, break_long_words=False, break_on_hyphens=False) for each in paragraphs
     )
+
+
+def _first(steps: int) -> str:
+    """`first 20 steps`; empty of none."""
+    return "" if not steps else "first step" if steps == 1 else f"first {steps} steps"
 
 
 def _versions(recorded: Recorded) -> str:

@@ -32,6 +32,7 @@ class Recorded:
         versions: of each of `PACKAGES`, as far as one is known.
         diverged: the step at which it left the finite numbers; None if it did not.
         ended: what happened there, in words.
+        chaotic: the step from which on rounding decides its losses; None if that is not within the compared ones.
     """
 
     run: Run
@@ -40,6 +41,7 @@ class Recorded:
     versions: Mapping[str, str]
     diverged: int | None = None
     ended: str = ""
+    chaotic: int | None = None
 
     def __getitem__(self, factor: str) -> Choice:
         """The run's level of a factor."""
@@ -52,7 +54,8 @@ class Recorded:
     @property
     def compared(self) -> int:
         """Steps from the first whose recorded losses must be met."""
-        return min(CHECKED, self.number("steps") if self.diverged is None else self.diverged)
+        ends = (each for each in (self.diverged, self.chaotic) if each is not None)
+        return min(CHECKED, self.number("steps"), *ends)
 
 
 def recorded_run(folder: Path, given: str) -> Recorded:

@@ -18,6 +18,11 @@ from bench.script import Recorded, Script
 from tests.script.alone import run
 
 INSTALLED = ("keras", "tensorflow", "numpy")
+RECORD = """[record]
+gradient_norms = "never"
+activations = "never"
+evaluations = "never"
+"""
 
 
 def recorded(cohort: Cohort) -> list[Recorded]:
@@ -50,6 +55,20 @@ def imported(script: Script) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             found.add((node.module or "").split(".")[0])
     return found - set(sys.stdlib_module_names)
+
+
+def unread(script: Script) -> set[str]:
+    """Names that a script gives and never looks at, of whatever is imported, defined or assigned anywhere."""
+    names = [node for node in ast.walk(ast.parse(script.text)) if isinstance(node, ast.Name)]
+    given = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+    for node in ast.walk(ast.parse(script.text)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            given |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("__"):
+            given.add(node.name)
+    read = {node.id for node in names if isinstance(node.ctx, ast.Load)}
+    called = {node.attr for node in ast.walk(ast.parse(script.text)) if isinstance(node, ast.Attribute)}
+    return given - read - {"_", "build", "call"} - called
 
 
 def run_here(paths: Sequence[Path]) -> dict[str, tuple[int, str]]:

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bench.engine.rounding import steady_steps
 from bench.script import Recorded, script_of
 from tests.cohorts import cohorts
-from tests.script.scripts import INSTALLED, imported, recorded, run_alone, run_here, write
+from tests.script.cases import DENSE, RECURRENT
+from tests.script.scripts import INSTALLED, RECORD, imported, recorded, run_alone, run_here, write
 
-RECORD = """[record]
-gradient_norms = "never"
-activations = "never"
-evaluations = "never"
-"""
 MOST_LINES, LONGEST = 120, 100  # of a common run
-DENSE = {"width": "8", "batch_size": "32", "learning_rate": "0.02", "steps": "20"}
-RECURRENT = DENSE | {"architecture": '"recurrent"', "width": "6", "dataset": '"digits_rows"', "cell": '"simple"'}
 
-# A case is a suite's [factors]; what they do not name is fixed as above. Few graphs hold all levels between them.
-FEW = [
+ONE = (
     'activation = ["tanh"]\ndepth = [2]\noptimizer = ["adam"]\ndropout = [0.2]\n'
-    'clipping = [{ level = "global_norm", threshold = 0.1 }]',
+    'clipping = [{ level = "global_norm", threshold = 0.1 }]'
+)
+MORE = [
     'cell = ["simple"]\ndepth = [2]\ndataset = [{ level = "recall", length = 5, rows = 200 }]',
+    'cell = ["lstm"]\ndepth = [1]\ndataset = [{ level = "sort", length = 4, rows = 200 }]',
 ]
 
 
@@ -40,16 +39,29 @@ def recorded_cases(cases: list[str]) -> list[Recorded]:
     return found
 
 
-@pytest.mark.parametrize("where", [run_here, pytest.param(run_alone, marks=pytest.mark.full)])
-def test_scripts_train_as_recorded(where: object, tmp_path: Path) -> None:
-    runs = recorded_cases(FEW)
+@pytest.mark.parametrize(
+    ("where", "cases"), [(run_here, [ONE]), pytest.param(run_alone, [ONE, *MORE], marks=pytest.mark.full)]
+)
+def test_scripts_train_as_recorded(where: Callable[..., Any], cases: list[str], tmp_path: Path) -> None:
+    runs = recorded_cases(cases)
     scripts = [script_of(run) for run in runs]
     altered = replace(runs[0], losses=dict(runs[0].losses) | {3: runs[0].losses[3] * 1.001})
     paths = write(tmp_path, [*scripts, script_of(altered)])
-    *found, noticed = where(paths).values()  # type: ignore[operator]
+    *found, noticed = where(paths).values()
     for run, script, (code, said) in zip(runs, scripts, found, strict=True):
         assert code == 0, f"{run.run.run_id}\n{said}"
         assert imported(script) <= {*INSTALLED}
         lines = script.text.splitlines()
         assert len(lines) <= MOST_LINES and max(map(len, lines)) <= LONGEST
     assert noticed[0] == 1 and "1.0e-03" in noticed[1]
+
+
+@pytest.mark.full
+def test_rounding_decides_soon_where_gradients_explode() -> None:
+    fixed = {**DENSE, "depth": "12", "initializer": '"he_normal"', "width": "32", "optimizer": '"momentum"'}
+    rules = "\n".join(f"{name} = {value}" for name, value in fixed.items())
+    runs = [
+        cohort.runs[0] for cohort in cohorts('normalization = ["none", "batch_normalization"]', rules, record=RECORD)
+    ]
+    steady = {run.choices["normalization"].name: steady_steps(run, 20) for run in runs}
+    assert 3 < steady["batch_normalization"] < steady["none"] == 20
