@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +15,12 @@ import pytest
 from bench.factors import OWN
 from bench.plan import make_plan
 from bench.script import Recorded, recorded_run, script_of
+from bench.suite import load_suite
 from tests.dry_results import EXPLODING, DryResults, dry_results
 from tests.inline import bench
 from tests.report.pages import save
 
+ROOT = Path(__file__).parents[2]
 Change = Callable[[DryResults], DryResults]
 
 
@@ -132,3 +136,14 @@ def test_a_script_is_written_with_its_rows_beside_it(tmp_path: Path) -> None:
     assert {name: each.shape for name, each in np.load(out.with_suffix(".npz")).items()} == {
         "x_train": (1438, 64), "y_train": (1438,),
     }  # fmt: skip
+
+
+def test_the_page_on_scripts_shows_one_as_it_is_written() -> None:
+    page = (ROOT / "docs" / "script.md").read_text(encoding="utf-8")
+    (shown,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    runs = {run.run_id: run for run in make_plan(load_suite(ROOT / "suites" / "quick.toml")).runs}
+    (run,) = [run for run_id, run in runs.items() if run_id in shown]
+    losses = ast.literal_eval(shown.partition("LOSSES = ")[2].partition("}")[0] + "}")
+    packages = {"tf": "tensorflow", "np": "numpy"}
+    versions = {packages.get(name, name): told for name, told in re.findall(r'\((\w+), "([\d.]+)"\)', shown)}
+    assert script_of(Recorded(run, "quick", losses, versions)).text == shown
