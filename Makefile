@@ -27,7 +27,7 @@ IN_BROWSER := $(wildcard tests/report/test_browser_*.py) tests/report/test_links
 # What has neither TensorFlow, nor a browser, nor Ray.
 QUICK := tests/analysis tests/suite tests/theory $(wildcard tests/test_*.py)
 
-.PHONY: help install bench quick textbook recurrent conv transformer families claims test quick-test full-test browser-test test-machines test-versions browser check schema reference causes speed speed-full drill clean
+.PHONY: help install bench quick textbook recurrent conv transformer baseline upgrade families claims test quick-test full-test browser-test test-machines test-versions browser check schema reference causes speed speed-full drill clean
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -62,6 +62,13 @@ conv: install ## Ask convolutional networks: how deep, from which start, with wh
 transformer: install ## Ask transformers: which block trains deep, which positions and optimizer they need (about 8 minutes on 2 cores)
 	$(BIN)/bench run suites/transformer.toml
 	$(BIN)/bench claims reports/transformer
+
+baseline: install ## Train suites/upgrade.toml and keep it as what an upgrade is compared with (2 minutes on 2 cores)
+	$(BIN)/bench run suites/upgrade.toml --out reports/baseline --no-report
+
+upgrade: install ## Train it again with the versions that are installed now: what changed since make baseline? (2 minutes on 2 cores)
+	$(BIN)/bench run suites/upgrade.toml --out reports/upgraded --no-report --fresh
+	$(BIN)/bench compare reports/baseline reports/upgraded --fail-on worse --fail-on inconclusive
 
 families: recurrent conv transformer ## Ask every kind of network that is not fully connected, one suite after the other
 

@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
+from bench.cli import app
 from bench.plan import make_plan
 from bench.suite import load_suite
 
@@ -54,3 +56,14 @@ def test_the_readme_names_every_command() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for given, function in commands:
         assert f"bench {given or function}" in readme
+
+
+@pytest.mark.parametrize("name", ["upgrade.md", "upgrade-workflow.yml"])
+def test_the_recipe_for_upgrades_has_commands_that_exist(name: str) -> None:
+    text = (ROOT / "docs" / name).read_text(encoding="utf-8").replace("\\\n", " ")
+    lines = [line.split("/bench ", 1)[1].split() for line in text.splitlines() if "bin/bench " in line]
+    assert [words[0] for words in lines] == ["run", "run", "compare"]
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    for words in lines:
+        known = {each for option in commands[words[0]].params for each in (*option.opts, *option.secondary_opts)}
+        assert {word for word in words if word.startswith("--")} <= known

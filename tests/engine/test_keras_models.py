@@ -1,0 +1,34 @@
+"""The Keras models of suites/upgrade.toml: each its layers' defaults, no weight left out of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.engine.own_model import build_model
+from bench.suite import load_suite
+
+SUITE = load_suite(Path(__file__).parents[2] / "suites" / "upgrade.toml")
+SHAPES = {"digits": (8, 8, 1), "digits_rows": (8, 8)}
+CELLS = {cell["architecture"].label: cell for cell in SUITE.cells if ":" in cell["architecture"].label}
+LAYERS = {"convolutional": {"BatchNormalization", "Conv2D"}, "recurrent": {"LSTM", "GRU"},
+          "attending": {"MultiHeadAttention", "LayerNormalization", "Embedding"}}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(LAYERS))
+def test_a_model_has_its_layers_and_each_weight_changes_its_outputs(name: str) -> None:
+    cell = CELLS[f"bench.engine.keras_models:{name}"]
+    model = build_model(cell, SHAPES[cell["dataset"].name], 10)
+    layers = {type(layer).__name__: layer for layer in model.layers}
+    assert LAYERS[name] <= set(layers)
+    draw = np.random.default_rng(0)
+    x = draw.normal(size=(4, *SHAPES[cell["dataset"].name])).astype(np.float32)
+    for variable in model.trainable_variables:
+        if variable.path.endswith("key/bias"):
+            continue  # it shifts all logits of a query alike
+        before, weights = model(x).numpy(), variable.numpy()
+        variable.assign(weights + draw.normal(size=weights.shape))
+        assert not np.allclose(model(x).numpy(), before), variable.path
+        variable.assign(weights)
