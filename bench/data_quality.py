@@ -67,6 +67,7 @@ class Data:
         target_scaled: the same of values to predict.
         tokens: samples are tokens, which have no scale.
         values: whether targets are values to predict; None: as they look.
+        numbers, numbers_validation: of rows that are a sample, which rows they are; None: they are all.
     """
 
     x: np.ndarray
@@ -78,6 +79,13 @@ class Data:
     target_scaled: bool = False
     tokens: bool = False
     values: bool | None = None
+    numbers: np.ndarray | None = None
+    numbers_validation: np.ndarray | None = None
+
+    def row(self, place: int, *, validation: bool = False) -> int:
+        """The number of the row that stands there."""
+        numbers = self.numbers_validation if validation else self.numbers
+        return int(place if numbers is None else numbers[place])
 
 
 def look(data: Data) -> list[Finding]:
@@ -108,9 +116,10 @@ def _nonfinite(data: Data) -> Iterator[Finding]:
             continue
         wrong = ~np.isfinite(array.reshape(len(array), -1))
         rows = np.flatnonzero(wrong.any(axis=1))
+        first = data.row(rows[0], validation=name.startswith("validation"))
         yield Finding(
             FindingKind.NONFINITE,
-            f"{int(wrong.sum())} of the {name} are NaN or infinite, in {len(rows)} rows, the first in row {rows[0]} "
+            f"{int(wrong.sum())} of the {name} are NaN or infinite, in {len(rows)} rows, the first in row {first} "
             "(counted from 0).",
             "One makes every loss NaN: fill it, as by np.nan_to_num or a column's median, or leave such rows out.",
         )
@@ -175,7 +184,7 @@ def _outliers(data: Data, x: np.ndarray, sample: np.ndarray, ends: tuple[np.ndar
     yield Finding(
         FindingKind.OUTLIERS,
         f"{_upper(_name(data, worst))} lies up to {distance[worst]:.3g} interquartile ranges from its median, in "
-        f"{len(rows)} rows, the first row {rows[0]} (counted from 0): {column[rows[0]]:g}.{more}",
+        f"{len(rows)} rows, the first row {data.row(rows[0])} (counted from 0): {column[rows[0]]:g}.{more}",
         f"Look at these rows, and mend or clip them; {scaling}{stands if again else ''}",
     )
 
@@ -204,7 +213,7 @@ def _values(data: Data, x: np.ndarray, y: np.ndarray) -> Iterator[Finding]:
         yield Finding(
             FindingKind.OUTLIERS,
             f"{len(rows)} targets lie over {OUTLYING:g} interquartile ranges from the median, the first in row "
-            f"{rows[0]} (counted from 0): {values[rows[0]].max():g}.",
+            f"{data.row(rows[0])} (counted from 0): {values[rows[0]].max():g}.",
             'A squared error is ruled by them: loss = "huber", or the logarithm of targets that are above 0.',
         )
     yield from _telling(data, x, values)

@@ -50,7 +50,9 @@ PACKAGES = {
         "numpy pandas jinja2 markupsafe matplotlib seaborn altair vl_convert",
     ),
     "script": _package("analysis engine results plan factors schema errors", "jinja2 numpy pandas"),
-    "recorder": _package("environment factors rules schema results report errors", "keras tensorflow numpy pyarrow"),
+    "recorder": _package(
+        "environment factors rules schema results report data_quality errors", "keras tensorflow numpy pyarrow"
+    ),
     "commands": _package(
         "environment executors engine recorder results report analysis theory plan suite quantities rules factors "
         "schema script text errors",

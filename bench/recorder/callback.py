@@ -122,6 +122,8 @@ class Recorder(keras.callbacks.Callback):
         weakref.finalize(self, Recording.close, recording, "interrupted")
         how = f"steps 0-{FIRST - 1}, then about {BUDGET:.0%} of time" if self.every == "auto" else _every(self.every)
         self.voice.say(f'recording "{recording.model.name}" into {self.folder}; {how}')
+        if not recording.loops:
+            recording.look_at_arrays()
 
     @_never_raises
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:

@@ -17,12 +17,11 @@ from bench import environment
 from bench.errors import ResultsError
 from bench.factors import FACTORS
 from bench.recorder.rows import Columns
-from bench.results import Manifest, Planned, Results, done_cohorts, now, read_manifest
+from bench.results import FACTS, Manifest, Planned, Results, done_cohorts, now, read_manifest
 from bench.results.files import DONE_MARK, UNREADABLE, CohortFiles, write_atomically
 from bench.schema import TABLES, conform
 
 SUITE = "own"
-FACTS = "recordings"  # what no table has: the layers by the names that their user gave them, what was not seen
 TEXT = '[suite]\nname = "own"\n# No suite planned these runs: bench.Recorder recorded them.\n'
 
 

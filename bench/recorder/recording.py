@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import keras
 from bench.errors import BenchError
 from bench.factors import DataKind
 from bench.recorder.chain import links_of
+from bench.recorder.data import DataLook
 from bench.recorder.dispatch import Dispatch, Taken
 from bench.recorder.folder import RunFolder, Who
 from bench.recorder.guard import NonFinite
@@ -69,6 +71,8 @@ class Recording:
         self.folder = RunFolder(asked.folder, asked.question)
         self.is_open = True
         self.rows = Rows()
+        self.data = DataLook(model)
+        self.dispatch.saw = self._saw
         planned = _planned(params)
         self.schedule = Schedule(asked.every, None if planned is None else planned - 1)
         self.planned = planned
@@ -94,6 +98,22 @@ class Recording:
         built = self.model.built and all(layer.built for layer in self.model._flatten_layers(include_self=False))
         if built and optimizer is not None and not optimizer.built and self.model.trainable_variables:
             optimizer.build(self.model.trainable_variables)
+
+    def look_at_arrays(self) -> None:
+        """Look at what `fit` was given, and say what is odd."""
+        with suppress(Exception):  # whatever arrays there are in this world: it is no part of the record
+            self.data.at_arrays()
+            self._tell_data()
+
+    def _saw(self, data: Any) -> None:
+        if self.data.waiting:
+            with suppress(Exception):
+                self.data.at_batch(*self.dispatch.stepping.parts(data))
+                self._tell_data()
+
+    def _tell_data(self) -> None:
+        for each in self.data.findings:
+            self.voice.say(f"data: {each}", f"data: {each.kind}")
 
     def begin(self) -> None:
         """A call of the train function begins."""
@@ -190,6 +210,9 @@ class Recording:
     def evaluated(self, logs: Mapping[str, Any]) -> None:
         """Keep an epoch's scores."""
         self.in_epoch = 0
+        with suppress(Exception):
+            self.data.at_end()
+            self._tell_data()
         for split, ahead in (("train", ""), ("validation", "val_")):
             loss, accuracy = _number(logs.get(f"{ahead}loss")), _accuracy(logs, ahead)
             if loss is not None:
@@ -209,6 +232,9 @@ class Recording:
             return
         self.is_open = False
         self.dispatch.disarm()
+        with suppress(Exception):
+            self.data.at_end()
+            self._tell_data()
         error = error or self.error
         try:
             self._write(RunStatus.FAILED if error and not self.rows.diverged else RunStatus.COMPLETED, error)
@@ -253,6 +279,7 @@ class Recording:
             "layers": [asdict(place) for place in layout.rows],
             "variables": [asdict(variable) for variable in layout.variables],
             "unseen": [list(each) for each in layout.unseen],
+            "data": self.data.facts(),
             "every": self.schedule.every,
             "recorded_steps": len(self.rows.steps),
             "share_of_time": self.schedule.share,

@@ -22,7 +22,7 @@ from bench.report.own_page import own_page
 from bench.report.page import SECTIONS, build_page, page_of
 from bench.report.render import draw_figures, render
 from bench.report.run_page import run_page
-from bench.results import find_run, last_run, read_manifest, read_run
+from bench.results import find_run, last_run, read_facts, read_manifest, read_run
 from bench.results.files import write_atomically
 
 __all__ = [
@@ -79,7 +79,7 @@ def write_run(folder: Path, given: str, path: Path | None = None) -> Path:
         home = quote(Path(os.path.relpath(folder / PAGE, path.parent)).as_posix())
     frames, own = _frames(folder), read_run(folder, run_id, cohort)
     if frames.manifest.suite == OWN:
-        return _write(path, render(own_page(frames, own, run_id, home)))
+        return _write(path, render(own_page(frames, own, read_facts(folder, run_id), run_id, home)))
     return _write(path, render(run_page(frames, own, run_id, home)))
 
 
@@ -119,7 +119,7 @@ def _page(folder: Path) -> Page:
         if frames.manifest.suite != OWN:
             return page_of(frames)
         run_id, cohort = find_run(folder, last_run(folder))
-        return own_page(frames, read_run(folder, run_id, cohort), run_id)
+        return own_page(frames, read_run(folder, run_id, cohort), read_facts(folder, run_id), run_id)
 
 
 def _frames(folder: Path) -> Frames:

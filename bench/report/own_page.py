@@ -6,6 +6,9 @@ reference results that ship with the package, and said to be measured on those n
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -37,19 +40,20 @@ SHOWN = {
 }  # fmt: skip
 
 
-def own_page(frames: Frames, own: Tables, run_id: str, home: str = "") -> Page:
+def own_page(frames: Frames, own: Tables, facts: Mapping[str, Any], run_id: str, home: str = "") -> Page:
     """The page of a run that `bench.Recorder` recorded.
 
     Args:
         frames: the folder's results.
         own: the run's rows of each table, with every column.
+        facts: what the recorder kept beside the tables.
         run_id: its name.
         home: where the report is, as a link from this page; "" if this is it.
     """
     run = frames.plain.set_index("run_id", drop=False).loc[run_id]
     signs = named(findings(frames.signs.all(), run_id, str(run["outcome"])), own)
     sections = (
-        _verdict(run, own, signs), _try(run, signs), course(own, run),
+        _verdict(run, own, signs), _try(run, signs), _data(facts), course(own, run),
         gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None, heads(own),
         _layers(own), _settings(run), _others(frames, run_id), numbers_of(frames, run, run_id),
     )  # fmt: skip
@@ -157,6 +161,21 @@ def _verdict(run: pd.Series, own: Tables, signs: pd.DataFrame) -> Section:
         Table("How it ended", (), tuple(facts), note=asked),
     )
     return Section("what", "What was seen", "Seen", blocks)
+
+
+def _data(facts: Mapping[str, Any]) -> Section | None:
+    """What is odd about the data that it was trained on."""
+    looked = facts.get("data")
+    if not isinstance(looked, Mapping) or not looked.get("rows"):
+        return None
+    rows, every, found = int(looked["rows"]), looked.get("of"), looked.get("findings", ())
+    part = f"{of(rows, int(every))} training rows" if every else f"the first {plural(rows, 'row')} that were trained on"
+    lead = Sentence(
+        f"{plural(len(found), 'thing')} about the data to look at first." if found else "Nothing odd about the data.",
+        f"Of {part}; docs/rules.md, Data.",
+    )
+    sentences = tuple(Sentence(f"{each['found']} {each['remedy']}") for each in found)
+    return Section("data", "The data", "Data", blocks_of(Lead(lead), Sentences(sentences) if sentences else None))
 
 
 def symptom_of(run: pd.Series) -> str:

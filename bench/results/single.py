@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.compute as pc
@@ -12,6 +14,7 @@ from bench.results.files import DONE_MARK
 from bench.results.folder import Results
 from bench.results.reading import done_cohorts
 
+FACTS = "recordings"  # folder of what no table has of recorded runs
 MOST_NAMES, MOST_SHOWN, MOST_LISTED = 2000, 600, 5
 
 
@@ -59,3 +62,12 @@ def read_run(folder: Path, run_id: str, cohort: str) -> dict[str, pd.DataFrame]:
         own = table.filter(pc.equal(table["run_id"], run_id)) if "run_id" in table.column_names else table
         found[name] = own.to_pandas()
     return found
+
+
+def read_facts(folder: Path, run_id: str) -> dict[str, Any]:
+    """What a recorder kept of a run beside its tables; nothing where there is none, or it cannot be read."""
+    try:
+        found = json.loads((folder / FACTS / f"{run_id}.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -26,7 +26,7 @@ def page_of(suite: str, **levels: object) -> tuple[Page, pd.Series]:
     own = of_run(dry_results(suite).tables, run_id)
     manifest = replace(whole.manifest, suite="own", question="")
     tables = own | {"timings": whole.tables["timings"]}
-    return own_page(Frames.of(tables, manifest), tables, run_id), kept.iloc[0]
+    return own_page(Frames.of(tables, manifest), tables, {}, run_id), kept.iloc[0]
 
 
 def test_a_vanishing_network_is_told_what_rescued_its_kind_and_where_that_was_counted() -> None:

@@ -1,0 +1,155 @@
+"""A look at what is trained on, before it can be blamed on the network: `fit`'s arrays, else its first batches.
+
+No batch is drawn for it: of a generator those are looked at that recorded steps were given anyway.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from bench.data_quality import Data, Finding, FindingKind, look
+from bench.recorder.settings import loss_name
+
+ROWS, NUMBERS = 4096, 2**20  # that are looked at, evenly over the arrays
+SCANNED = 2**26  # numbers that are all looked at for one that is not finite
+BATCHES = 16
+OF_VALUES = (
+    "mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+)  # fmt: skip
+SCALING = (keras.layers.Normalization, keras.layers.Rescaling)
+NORMALIZING = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
+
+
+@dataclass
+class DataLook:
+    """Of one training.
+
+    Attributes:
+        findings: what is odd, gravest first.
+        rows: how many were looked at, and `of` how many; None where only batches were seen.
+        waiting: whether further batches are looked at.
+    """
+
+    model: keras.Model
+    findings: list[Finding] = field(default_factory=list)
+    rows: int = 0
+    of: int | None = None
+    waiting: bool = True
+    batches: list[tuple[np.ndarray, np.ndarray | None]] = field(default_factory=list)
+
+    def at_arrays(self) -> None:
+        """Look at the arrays that `fit` was given, if it was: then no batch is asked for."""
+        given = _given_to_fit(self.model)
+        x, y, x_validation, y_validation = (_single(given.get(name)) for name in ("x", "y", "val_x", "val_y"))
+        if not _is_array(x) or not len(x):
+            return
+        self.waiting = False
+        self.of = len(x)
+        train, validation = _evenly(x), _evenly(x_validation) if _is_array(x_validation) else np.arange(0)
+        self.rows = len(train)
+        data = Data(
+            _taken(x, train), _taken(y, train) if _is_array(y) else None,
+            *((_taken(x_validation, validation), _taken(y_validation, validation))
+              if len(validation) and _is_array(y_validation) else (None, None)),
+            features=tuple(map(str, getattr(x, "columns", ()))), numbers=train, numbers_validation=validation,
+        )  # fmt: skip
+        if not all(_is_finite(each) for each in (x, y) if _is_array(each)):
+            every = np.arange(len(x))
+            data = replace(data, x=_taken(x, every), y=_taken(y, every) if _is_array(y) else None, numbers=None)
+        self._look(data)
+
+    def at_batch(self, x: Any, y: Any) -> None:
+        """Keep a batch until there are enough, then look at them."""
+        if not self.waiting:
+            return
+        x, y = _single(x), _single(y)
+        if not _is_array(x):
+            self.waiting = False
+            return
+        arrays = np.asarray(x), np.asarray(y) if _is_array(y) else None
+        if self.batches and arrays[0].shape[1:] != self.batches[0][0].shape[1:]:
+            return
+        self.batches.append(arrays)
+        numbers = sum(each.size for each, _ in self.batches)
+        if len(self.batches) >= BATCHES or numbers >= NUMBERS or sum(len(each) for each, _ in self.batches) >= ROWS:
+            self.at_end()
+
+    def at_end(self) -> None:
+        """Look at the batches that there are: an epoch has ended, and what follows may be the same rows again."""
+        if not self.waiting or not self.batches:
+            return
+        self.waiting = False
+        x = np.concatenate([each for each, _ in self.batches])
+        targets = [each for _, each in self.batches if each is not None]
+        alike = len(targets) == len(self.batches) and len({each.shape[1:] for each in targets}) == 1
+        self.rows = len(x)
+        self._look(Data(x, np.concatenate(targets) if alike else None))
+        self.findings = [each for each in self.findings if each.kind is not FindingKind.DUPLICATES]
+        self.batches = []
+
+    def facts(self) -> dict[str, Any]:
+        """What the page says of it."""
+        told = [{"kind": str(each.kind), "found": each.found, "remedy": each.remedy} for each in self.findings]
+        return {"rows": self.rows, "of": self.of, "findings": told}
+
+    def _look(self, data: Data) -> None:
+        layers = [each for each in self.model._flatten_layers(include_self=False) if not _is_input(each)]
+        name = loss_name(getattr(self.model, "loss", None))
+        values = False if "crossentropy" in name else True if name in OF_VALUES else None
+        scaled = any(isinstance(each, SCALING) for each in layers) or isinstance(layers[0], NORMALIZING)
+        tokens = any(isinstance(each, keras.layers.Embedding) for each in layers) and data.x.dtype.kind in "iu"
+        self.findings = look(replace(data, scaled=scaled, tokens=tokens, values=values))
+
+
+def _given_to_fit(model: keras.Model) -> Mapping[str, Any]:
+    """What the `fit` that is under way was given, by its names; nothing where Keras keeps it otherwise."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "fit" and frame.f_locals.get("self") is model:
+            return dict(frame.f_locals)
+        frame = frame.f_back
+    return {}
+
+
+def _single(part: Any) -> Any:
+    """The one leaf of a nest; None of several, which are not told apart here."""
+    while isinstance(part, list | tuple | dict):
+        if len(part) != 1:
+            return None
+        part = next(iter(part.values() if isinstance(part, dict) else part))
+    return part
+
+
+def _is_array(part: Any) -> bool:
+    return (isinstance(part, np.ndarray | tf.Tensor) and len(part.shape) > 0) or hasattr(part, "iloc")
+
+
+def _is_input(layer: Any) -> bool:
+    return isinstance(layer, keras.layers.InputLayer)
+
+
+def _evenly(x: Any) -> np.ndarray:
+    """The rows that are looked at."""
+    width = int(np.prod(x.shape[1:], dtype=np.int64))
+    most = max(1, min(ROWS, NUMBERS // max(1, width)))
+    return np.unique(np.linspace(0, len(x) - 1, min(len(x), most)).astype(np.int64))
+
+
+def _taken(x: Any, rows: np.ndarray) -> np.ndarray:
+    if isinstance(x, tf.Tensor):
+        return np.asarray(x if len(rows) == len(x) else tf.gather(x, rows))
+    return x.iloc[rows].to_numpy() if hasattr(x, "iloc") else np.asarray(x[rows])
+
+
+def _is_finite(x: Any) -> bool:
+    """Whether every number is; of what is too large to look through, nobody knows it not to be."""
+    array = x.to_numpy() if hasattr(x, "iloc") else np.asarray(x) if int(np.prod(x.shape)) <= SCANNED else None
+    return array is None or array.dtype.kind != "f" or bool(np.isfinite(np.sum(array, dtype=np.float64)))
