@@ -74,10 +74,13 @@ class Dispatch:
         self.looks = True
         self.held = False
         self.count = 0
+        self.stepped = False  # whether a step was made, or traced to its end
         self.saw: Callable[[Any], None] = lambda data: None
 
     def ready(self) -> bool:
         """Whether all variables are made: before, a look at them could make others of them."""
+        if self.stepped:  # a model that is never called, or a layer that is not, stays unbuilt
+            return True
         optimizers = self.stepping.eager or all(each.built for each in self.optimizers)
         layers = self.model._flatten_layers(include_self=False)
         return bool(optimizers and self.model.built and all(layer.built for layer in layers))
@@ -118,6 +121,7 @@ class Dispatch:
             self._give_up(error)
         if self.off or not (self.ready() or self._prepared(data)):
             logs = self._plainly(data)
+            self.stepped = True
         elif self.guard is not None and not self.looks:
             outputs = self._guarded(data)
             # Where it was held back all is as before, and the same step is looked at.
@@ -151,6 +155,7 @@ class Dispatch:
         try:
             with tf.__internal__.FuncGraph("gradtrial").as_default(), patched(put_on):
                 self.stepping.take(data)
+            self.stepped = True
         except Exception:  # it cannot be traced, or is wrong: then the step itself says so
             pass
         return self.ready()

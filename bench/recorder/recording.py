@@ -140,6 +140,7 @@ class Recording:
         self.in_epoch += steps
         self.step += steps
         self.dispatch.count = 0
+        self.dispatch.stepped = True
         traced = len(self.dispatch.layouts) > self.traced if self.recorded else not self.plain
         self.plain = self.plain or not self.recorded
         if not steps:  # the first was held back
