@@ -57,10 +57,12 @@ class DataLook:
         self.rows = len(train)
         data = Data(
             _taken(x, train), _taken(y, train) if _is_array(y) else None,
-            *((_taken(x_validation, validation), _taken(y_validation, validation))
-              if len(validation) and _is_array(y_validation) else (None, None)),
             features=tuple(map(str, getattr(x, "columns", ()))), numbers=train, numbers_validation=validation,
         )  # fmt: skip
+        if len(validation) and _is_array(y_validation):
+            data = replace(
+                data, x_validation=_taken(x_validation, validation), y_validation=_taken(y_validation, validation)
+            )
         if not all(_is_finite(each) for each in (x, y) if _is_array(each)):
             every = np.arange(len(x))
             data = replace(data, x=_taken(x, every), y=_taken(y, every) if _is_array(y) else None, numbers=None)
