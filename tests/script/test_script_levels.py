@@ -18,7 +18,7 @@ from tests.cohorts import cohorts
 from tests.script.cases import CASES, DENSE, OWN_PARTS, RECURRENT
 from tests.script.scripts import INSTALLED, RECORD, imported, recorded, run_alone, run_here, unread, write
 
-PARTS = 4  # of a family's cases, so that each is done in minutes
+PARTS = 12  # of a family's cases, so that each is done in a minute or two
 ONE_OF_KERAS = {"mnist", "fashion_mnist", "cifar10", "cifar100"}  # see the test on them
 UNSAID = {"architecture", "precision"}
 
