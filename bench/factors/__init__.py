@@ -87,6 +87,7 @@ from bench.factors.optimizers import BATCH_SIZE, CLIPPING, DROPOUT, LEARNING_RAT
 from bench.factors.precision import (
     BFLOAT16,
     DYNAMIC,
+    FIXED,
     FLOAT16,
     PRECISION,
     first_scale,
@@ -109,7 +110,7 @@ from bench.factors.schedules import SCHEDULE, WARMUP
 
 __all__ = [
     "ABSENT", "ATTENTION", "AT_ONCE", "BACKWARD", "BFLOAT16", "BIAS", "BINARY", "DYNAMIC", "EMBEDDING", "FACTORS",
-    "FEED_FORWARD_LAYER", "FEWEST", "FLOAT16", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IDLE", "IN_SPACE",
+    "FEED_FORWARD_LAYER", "FEWEST", "FIXED", "FLOAT16", "FORWARD", "GAIN", "GATE_GROUPS", "GROUPS", "IDLE", "IN_SPACE",
     "IN_TIME", "KERNEL", "LOCAL", "LOOKED_POSITIONS", "LOOKED_STEPS", "MIXED", "OF_TARGETS", "OF_TRANSFORMERS", "OWN",
     "PLUGIN", "PROJECTIONS", "RECURRENT_KERNEL", "RULES", "TABLES", "TOKENS", "ActivationLevel", "ArchitectureLevel",
     "Choice", "Costs", "DataKind", "DatasetLevel", "Factor", "Level", "Moment", "Number", "Place", "Scalar", "Setting",

@@ -28,6 +28,7 @@ class Data:
         each: whether there is a class at each step.
         objective: what is trained for.
         arrays: what lies in the file beside the script.
+        tokens: how many there are that the model takes as they are; 0: it takes none.
         vocabulary: how many tokens there are, which become one-hot; 0: samples are numbers.
         words: what the rows are.
         flattens: whether samples become vectors once they are made.
@@ -41,6 +42,7 @@ class Data:
     objective: Objective
     words: str
     vocabulary: int = 0
+    tokens: int = 0
     flattens: bool = False
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
 
@@ -75,7 +77,8 @@ def data_of(recorded: Recorded, *, flattens: bool, embeds: bool = False) -> Data
     return Data(
         template, values | {"flattens": flattens}, shape,
         objective.outputs // objective.steps if each else objective.outputs, each, objective, words,
-        0 if embeds else data.vocabulary, flattens and template not in ("beside", "keras"), arrays,
+        0 if embeds else data.vocabulary, data.vocabulary if embeds else 0,
+        flattens and template not in ("beside", "keras"), arrays,
     )  # fmt: skip
 
 

@@ -13,17 +13,21 @@ from bench.engine.initial import derive_seed
 from bench.engine.rounding import APART, NUDGE
 from bench.errors import SuiteError
 from bench.factors import FACTORS
+from bench.script.conv import conv
 from bench.script.data import Data, data_of
 from bench.script.dense import dense
 from bench.script.layout import LONGEST, laid_out, literal
 from bench.script.model import Build, Model, Parts, named
 from bench.script.names import Names
-from bench.script.recorded import WITHIN, Recorded
+from bench.script.precision import precision_of
+from bench.script.recorded import Recorded
 from bench.script.recurrent import recurrent
-from bench.script.training import clips_by_unit, dropout_of, has_penalty, loss_of, optimizer_of, rate_of
+from bench.script.training import clips_by_unit, dropout_of, loss_of, minimized_of, optimizer_of, rate_of
+from bench.script.transformer import transformer
 
-FAMILIES: Mapping[str, Build] = {"mlp": dense, "recurrent": recurrent}
+FAMILIES: Mapping[str, Build] = {"mlp": dense, "conv": conv, "recurrent": recurrent, "transformer": transformer}
 FLATTENS = ("mlp",)  # families that take samples as vectors
+EMBEDS = ("transformer",)  # families that take tokens as they are
 DIGITS = 8  # of a recorded loss
 SHORT = {"tensorflow": "tf", "numpy": "np"}
 
@@ -46,7 +50,7 @@ def script_of(recorded: Recorded) -> Script:
         raise SuiteError(f"{recorded.run.run_id}: {why}")
     architecture = recorded["architecture"].name
     names = Names()
-    data = data_of(recorded, flattens=architecture in FLATTENS)
+    data = data_of(recorded, flattens=architecture in FLATTENS, embeds=architecture in EMBEDS)
     model = FAMILIES[architecture](Parts(recorded, data, names))
     optimizer = optimizer_of(recorded, names)
     templates = Environment(
@@ -55,14 +59,17 @@ def script_of(recorded: Recorded) -> Script:
     )  # fmt: skip
     templates.filters["literal"] = literal
     rate, loss, dropout = rate_of(recorded), loss_of(recorded, data), dropout_of(recorded)
-    shared = {"dropout_seed": dropout[1] if dropout else None}
+    precision = precision_of(recorded)
+    shared = {
+        "dropout_seed": dropout[1] if dropout else None, "skips": precision.skips, "half": precision.half,
+    }  # fmt: skip
 
     def shown(template: str, values: Mapping[str, object]) -> str:
         return templates.get_template(f"{template}.py.j2").render(values).strip("\n")
 
     text = shown("script", {
         "doc": _doc(recorded, model, data),
-        "compared": recorded.compared, "first": _first(recorded.compared), "within": WITHIN,
+        "compared": recorded.compared, "first": _first(recorded.compared), "within": recorded.within,
         "diverged": recorded.diverged, "beside": bool(data.arrays), "imports": names.lines,
         "versions": _versions(recorded),
         "steps": recorded.number("steps"), "batch_size": recorded.number("batch_size"), "losses": _losses(recorded),
@@ -70,39 +77,44 @@ def script_of(recorded: Recorded) -> Script:
         "batch_seed": derive_seed(recorded.run.seed, "batches", 0),
         "pieces": [shown(f"layers/{piece}", dict(model.values) | shared) for piece in model.pieces],
         "model": shown(f"models/{model.template}", model.values), "rises": rate.rises, "learning_rate": rate.source,
-        "optimizer": optimizer, "loss": loss, "class_weights": list(loss.weights), "clips": clips_by_unit(recorded),
+        "optimizer": precision.around(optimizer), "loss": loss,
+        "class_weights": list(loss.weights), "clips": clips_by_unit(recorded),
         "inputs": f"keras.ops.one_hot(x, {data.vocabulary})" if data.vocabulary else "x",
-        "penalty": has_penalty(recorded), "head": model.head,
+        "minimized": minimized_of(recorded, data), "head": model.head, "embeds": bool(data.tokens),
+        "scaled": precision.scaled,
+        **shared,
     })  # fmt: skip
     return Script(laid_out(text), data.arrays)
 
 
 def unwritten(recorded: Recorded) -> str:
     """Why no script of a run can be written, and what is meant; empty where one can."""
-    architecture, precision = recorded["architecture"], recorded["precision"]
+    architecture = recorded["architecture"]
     if FACTORS["architecture"].level(architecture.name) is None:
         return f"its network is made by {architecture.label}, which is your own code: call it as you do elsewhere."
     if architecture.name not in FAMILIES:
         known = " and ".join(FAMILIES)
         return f"no script can be written of architecture {architecture.name} yet; of {known} it can."
-    if not precision.is_none:
-        return f"no script can be written of precision {precision.label} yet; of float32 it can."
     return ""
 
 
 def _doc(recorded: Recorded, model: Model, data: Data) -> str:
     """What the script is, what of, and what its exit code means."""
+    told = (
+        "clipping", "regularization", "label_smoothing", "class_weight", "dropout", "warmup", "schedule", "z_loss",
+        "precision",
+    )  # fmt: skip
     more = [
         f"{name.replace('_', ' ')} {named(recorded[name])}"
-        for name in ("clipping", "regularization", "label_smoothing", "class_weight", "dropout", "warmup", "schedule")
+        for name in told
         if not recorded[name].is_none and recorded[name].value != 0
     ]
     trained = [named(recorded["optimizer"]), f"learning rate {recorded['learning_rate'].value:g}", *more]
     steps = f"{recorded.number('steps')} steps of {recorded.number('batch_size')} samples"
-    first = _first(recorded.compared)
+    first, numbers = _first(recorded.compared), recorded["precision"].name
     checked = (
-        f"It ends with 1 if a loss of the {first} differs by more than {WITHIN:g} of the recorded one (of 0.01 where "
-        "that is less)."
+        f"It ends with 1 if a loss of the {first} differs by more than {recorded.within:g} of the recorded one (of "
+        "0.01 where that is less)."
         if first else "None of them is compared."
     )  # fmt: skip
     paragraphs = [
@@ -117,8 +129,8 @@ def _doc(recorded: Recorded, model: Model, data: Data) -> str:
         )
     if recorded.chaotic is not None and recorded.compared == recorded.chaotic:
         paragraphs.append(
-            f"Rounding grows in this run: started {NUDGE:.0e} apart, its losses differ by more than {APART:g} at step "
-            f"{recorded.chaotic}. It is compared up to there."
+            f"Rounding grows in this run: started {NUDGE[numbers]:.0e} apart, its losses differ by more than "
+            f"{APART[numbers]:g} at step {recorded.chaotic}. It is compared up to there."
         )
     width = LONGEST - len('"""')
     return "\n\n".join(

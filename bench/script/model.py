@@ -69,8 +69,12 @@ class Parts:
         path = choice.name if level is None else level.target
         return target_of("activation", choice), self.names(path), settings(dict(choice.settings))
 
-    def normalization(self) -> tuple[str, str]:
-        """The normalization layer, and whether it stands before or after the activation; two empty texts without."""
+    def normalization(self, positions: int = 0) -> tuple[str, str]:
+        """The normalization layer, and whether it stands before or after the activation; two empty texts without.
+
+        Args:
+            positions: how many axes of positions there are before that of the units.
+        """
         choice = self.recorded["normalization"]
         if choice.name in ("none", "weight_normalization"):
             return "", ""
@@ -78,6 +82,10 @@ class Parts:
         position = str(said.pop("position", "before"))
         if choice.name == "batch_normalization" and said.get("momentum") == 0.99:
             del said["momentum"]
+        if choice.name == "layer_spatial_normalization":
+            said["axis"] = list(range(1, positions + 2))
+        if choice.name == "instance_normalization":
+            said["groups"] = -1  # as many as there are filters
         level = FACTORS["normalization"].level(choice.name)
         return call(self.names(choice.name if level is None else level.target), **settings(said)), position
 

@@ -17,7 +17,7 @@ from bench.schema import EventKind, RunStatus
 
 CHECKED = 20  # steps whose losses must agree
 FURTHER = 10  # losses of later steps that are printed beside
-WITHIN = 1e-4  # of a recorded loss
+WITHIN = {"float32": 1e-4, "mixed_float16": 1e-2, "mixed_bfloat16": 3e-2}  # of a recorded loss
 PACKAGES = ("keras", "tensorflow", "numpy")
 
 
@@ -56,6 +56,11 @@ class Recorded:
         """Steps from the first whose recorded losses must be met."""
         ends = (each for each in (self.diverged, self.chaotic) if each is not None)
         return min(CHECKED, self.number("steps"), *ends)
+
+    @property
+    def within(self) -> float:
+        """By how much of a recorded loss another may differ: half precision rounds sums by their order."""
+        return WITHIN[self["precision"].name]
 
 
 def recorded_run(folder: Path, given: str) -> Recorded:

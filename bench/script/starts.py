@@ -101,9 +101,9 @@ class Starts:
         """The initializer of a layer's kernel of a shape."""
         if self.recorded["initializer"].name == "lsuv":
             gain = {} if self.length(index) else {"gain": self._gains[index]}
-            return Draw("keras.initializers.Orthogonal", gain | {"seed": self._seed(role, index)})
+            return Draw("keras.initializers.Orthogonal", gain | {"seed": self.seed(role, index)})
         choice = kernel_choice(self.recorded["initializer"], self.recorded["activation"], shape)
-        return self._draw(choice, role, index)
+        return self.draw(choice, role, index)
 
     def length(self, index: int) -> dict[str, Draw]:
         """With weight normalization, the start of a hidden layer's lengths as an argument, where lsuv set them."""
@@ -117,7 +117,7 @@ class Starts:
         choice = self.recorded["recurrent_initializer"]
         if choice.name == "identity":
             return Draw("keras.initializers.Identity", {"gain": choice.setting("gain")})
-        return self._draw(choice, role, index)
+        return self.draw(choice, role, index)
 
     def bias(self, index: int, role: str = "bias") -> dict[str, Draw]:
         """The initializer of a layer's bias as an argument; none where it starts at 0, as Keras has it."""
@@ -125,10 +125,11 @@ class Starts:
         choice = bias_choice(*levels)
         if choice.name == "zeros":
             return {}
-        arguments = {"stddev": rounded(float(choice.setting("stddev"))), "seed": self._seed(role, index)}
+        arguments = {"stddev": rounded(float(choice.setting("stddev"))), "seed": self.seed(role, index)}
         return {"bias_initializer": Draw("keras.initializers.RandomNormal", arguments)}
 
-    def _draw(self, choice: Choice, role: str, index: int) -> Draw:
+    def draw(self, choice: Choice, role: str, index: int) -> Draw:
+        """What a level of `initializer` draws, by the seed of a role and a layer."""
         settings: dict[str, object] = {
             key: rounded(value) if isinstance(value, float) else value for key, value in choice.settings
         }
@@ -137,14 +138,17 @@ class Starts:
             settings = {"minval": -limit, "maxval": limit}
         if settings.get("gain") == 1.0:
             del settings["gain"]
+        if choice.name == "delta_orthogonal":
+            return Draw("DeltaOrthogonal", settings | {"seed": self.seed(role, index)})
         level, target = FACTORS["initializer"].level(choice.name), target_of("initializer", choice)
         name = self.names(choice.name if level is None else level.target)
         if not isinstance(target, type):
             return Draw(name, settings, function=True)
         seeded = "seed" in inspect.signature(target).parameters
-        return Draw(name, settings | ({"seed": self._seed(role, index)} if seeded else {}))
+        return Draw(name, settings | ({"seed": self.seed(role, index)} if seeded else {}))
 
-    def _seed(self, role: str, index: int) -> int:
+    def seed(self, role: str, index: int) -> int:
+        """Of the draw of a role in a layer."""
         return derive_seed(self.recorded.run.seed, role, index)
 
     @cached_property

@@ -13,6 +13,7 @@ from bench.factors import FACTORS
 from bench.script.data import Data
 from bench.script.layout import call, literal, settings
 from bench.script.names import Names
+from bench.script.precision import precision_of
 from bench.script.recorded import Recorded
 
 CLIPS = {"value": "clipvalue", "norm": "clipnorm", "global_norm": "global_clipnorm"}
@@ -70,6 +71,7 @@ def optimizer_of(recorded: Recorded, names: Names) -> str:
         given["weight_decay"] = rule.setting("strength")
     if clip.name in CLIPS:
         given[CLIPS[clip.name]] = clip.setting("threshold")
+    given |= precision_of(recorded).given
     words = {
         key: literal(value)
         for key, value in given.items()
@@ -114,8 +116,8 @@ def rate_of(recorded: Recorded) -> Rate:
     return Rate(call("WarmUp", literal(rate), literal(rising), made), rises=True) if rising else Rate(made)
 
 
-def penalized(recorded: Recorded, *, recurrent: bool = False) -> dict[str, str]:
-    """What a layer is told of its kernels: a penalty, or a bound on each unit's norm."""
+def penalized(recorded: Recorded, *, recurrent: bool = False, axes: int = 2) -> dict[str, str]:
+    """What a layer is told of its kernels of so many axes: a penalty, or a bound on each unit's norm."""
     rule = recorded["regularization"]
     if rule.name in PENALTIES:
         name, setting, kind = f"keras.regularizers.{PENALTIES[rule.name]}", "strength", "regularizer"
@@ -123,13 +125,20 @@ def penalized(recorded: Recorded, *, recurrent: bool = False) -> dict[str, str]:
         name, setting, kind = "keras.constraints.MaxNorm", "limit", "constraint"
     else:
         return {}
-    made = call(name, literal(rule.setting(setting)))
+    more = {"axis": literal(list(range(axes - 1)))} if kind == "constraint" and axes > 2 else {}
+    made = call(name, literal(rule.setting(setting)), **more)
     return {f"{role}_{kind}": made for role in ("kernel", *(("recurrent",) if recurrent else ()))}
 
 
-def has_penalty(recorded: Recorded) -> bool:
-    """Whether something is added to the loss before its gradient is taken."""
-    return recorded["regularization"].name in PENALTIES
+def minimized_of(recorded: Recorded, data: Data) -> str:
+    """What the gradient is taken of: the loss with penalties, with that of large logits, and scaled."""
+    said, factor = "loss", float(recorded["z_loss"].value or 0)
+    if recorded["regularization"].name in PENALTIES:
+        said += " + sum(model.losses)"
+    if factor:
+        log = "softplus(outputs)" if data.objective.is_binary else "logsumexp(outputs, axis=-1)"
+        said += f" + {literal(factor)} * keras.ops.mean(keras.ops.{log} ** 2)"
+    return f"optimizer.scale_loss({said})" if precision_of(recorded).scaled else said
 
 
 def clips_by_unit(recorded: Recorded) -> float | None:

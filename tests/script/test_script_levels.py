@@ -15,12 +15,13 @@ from bench.factors import ARCHITECTURE, FACTORS, TABLES, ArchitectureLevel, Choi
 from bench.plan import Cohort
 from bench.script import script_of
 from tests.cohorts import cohorts
-from tests.script.cases import CASES, DENSE, OWN_PARTS, RECURRENT
+from tests.script.cases import DENSE, OWN_PARTS, RECURRENT
+from tests.script.family_cases import FAMILIES
 from tests.script.scripts import INSTALLED, RECORD, imported, recorded, run_alone, run_here, unread, write
 
 PARTS = 12  # of a family's cases, so that each is done in a minute or two
 ONE_OF_KERAS = {"mnist", "fashion_mnist", "cifar10", "cifar100"}  # see the test on them
-UNSAID = {"architecture", "precision"}
+UNSAID = {"architecture"}
 
 
 @pytest.fixture
@@ -52,11 +53,11 @@ def cohorts_of(case: str, files: dict[str, str]) -> tuple[Cohort, ...]:
     return cohorts(case, fixed, record=RECORD)
 
 
-@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_every_level_is_in_a_case(family: str, files: dict[str, str]) -> None:
     network = ARCHITECTURE.level(family)
     assert isinstance(network, ArchitectureLevel)
-    runs = [run for case in CASES[family] for cohort in cohorts_of(case, files) for run in cohort.runs]
+    runs = [run for case in FAMILIES[family] for cohort in cohorts_of(case, files) for run in cohort.runs]
     found = {(factor, choice.name) for run in runs for factor, choice in run.choices.items()}
     wanted = {
         (name, level.name)
@@ -72,9 +73,9 @@ def test_every_level_is_in_a_case(family: str, files: dict[str, str]) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("part", range(PARTS))
-@pytest.mark.parametrize("family", CASES)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_script_of_every_level_trains_as_recorded(family: str, part: int, files: dict[str, str]) -> None:
-    cases = CASES[family][part::PARTS]
+    cases = FAMILIES[family][part::PARTS]
     runs = [run for case in cases for cohort in cohorts_of(case, files) for run in recorded(cohort)]
     scripts = [script_of(run) for run in runs]
     found = run_alone(write(Path(files["npz"]).with_name("scripts"), scripts))
