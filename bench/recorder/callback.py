@@ -151,8 +151,7 @@ class Recorder(keras.callbacks.Callback):
             return
         recording.close()
         if recording.step and not recording.rows.steps and not recording.dispatch.off:
-            has = "nothing that trains" if not recording.model.trainable_variables else "not all its variables yet"
-            self.voice.warn(f"no step was recorded into {self.folder}: the model has {has}.")
+            self.voice.warn(f"no step was recorded into {self.folder}: the model had not all its variables.")
         if recording.rows.steps and self.report:
             from bench.report import write_report
 

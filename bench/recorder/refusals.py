@@ -35,6 +35,8 @@ def objection(model: Any, optimizers: Sequence[Any]) -> str:
         return "tf.distribute is not recorded (gradients differ by replica)"
     if not optimizers:
         return "the model has no optimizer of Keras's"
+    if model.built and not model.trainable_variables:
+        return "the model has nothing that trains"
     return ""
 
 

@@ -163,7 +163,7 @@ def test_a_recorder_that_another_fit_takes_over_keeps_its_rows(
     assert runs.sort_values("status")["status"].tolist() == ["completed", "failed"]
     assert runs["steps_completed"].tolist() == [3, 3]
     fit(kind._replace(model=frozen), recorder(tmp_path / "frozen", live=False))
-    assert "no step was recorded into" in capfd.readouterr().err
+    assert "not recording: the model has nothing that trains. Training goes on" in capfd.readouterr().err
     (tmp_path / "file").write_text("x")
     fit(kind._replace(model=other), recorder(tmp_path / "file"))
     assert "cannot be written to (File exists). Give another folder. Training goes on" in capfd.readouterr().err
