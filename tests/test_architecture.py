@@ -53,9 +53,12 @@ PACKAGES = {
     "recorder": _package(
         "environment factors rules schema results report data_quality errors", "keras tensorflow numpy pyarrow"
     ),
+    "site": _package(
+        "reference report analysis results suite factors text errors", "jinja2 markdown_it markupsafe numpy pandas"
+    ),
     "commands": _package(
         "environment executors engine recorder results report analysis theory plan suite quantities rules factors "
-        "schema script text errors",
+        "schema script site text errors",
         "numpy pandas pyarrow rich matplotlib",
     ),
     "cli": _package("commands environment report suite errors", "typer rich"),
@@ -137,7 +140,7 @@ def test_the_picture_of_the_design_shows_the_table() -> None:
 def test_heavy_libraries_belong_to_one_package() -> None:
     for owners, libraries in {
         "engine recorder": "keras tensorflow", "executors": "ray", "rules suite": "pydantic", "cli": "typer",
-        "report": "seaborn", "report script": "jinja2",
+        "report": "seaborn", "report script site": "jinja2", "site": "markdown_it",
     }.items():  # fmt: skip
         for library in libraries.split():
             assert [name for name, package in PACKAGES.items() if library in package.outside] == owners.split()

@@ -50,6 +50,9 @@ FAIL_ON_CHANGE = "End with exit code 3 if the verdict is worse, or inconclusive;
 FIGURES_HELP = "Also write each figure of the page there as SVG, PNG and CSV; files of the same names are replaced."
 PAGE_HELP = "Where --html writes to. Default: runs/RUN.html in RESULTS."
 MODEL_HELP = "Makes the compiled model, where Keras could not save it."
+REPORT_HELP = "A results folder to show; may be given several times. Default: all in reports/."
+DOCS_HELP = "A folder of Markdown to show, with README.md beside it. Default: gradtrial's, of a checkout."
+WITHOUT_HELP = "Leave out reports, docs or reference; may be given several times."
 JSON_HELP = "One JSON object a line on standard output instead of the bar."
 
 
@@ -311,6 +314,20 @@ def script(
     from bench.commands.script import script
 
     script(results, run_id, out)
+
+
+@app.command()
+def site(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The site's folder: new, empty, or made by this.")],
+    report: Annotated[list[Path] | None, typer.Option(metavar="RESULTS", help=REPORT_HELP)] = None,
+    docs: Annotated[Path | None, typer.Option(metavar="FOLDER", help=DOCS_HELP)] = None,
+    without: Annotated[list[str] | None, typer.Option(metavar="PART", help=WITHOUT_HELP)] = None,
+    title: Annotated[str, typer.Option(help="What heads the first page.")] = "gradtrial",
+) -> None:
+    """Write reports, docs and reference results as a static site, ready for a pages host."""
+    from bench.commands.site import make_site
+
+    make_site(folder, report or [], docs, without or [], title)
 
 
 app.command()(theory)

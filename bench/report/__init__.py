@@ -30,6 +30,7 @@ __all__ = [
     "build_page",
     "dump_report",
     "render",
+    "report_text",
     "write_comparison",
     "write_index",
     "write_report",
@@ -102,6 +103,15 @@ def _write(path: Path, html: str) -> Path:
     except OSError as error:
         raise ResultsError(f"{path}: cannot be written to ({error.strerror or error}).") from error
     return path
+
+
+def report_text(folder: Path) -> str:
+    """The page of a results folder, written nowhere.
+
+    Raises:
+        ResultsError: there are no results, or they cannot be read.
+    """
+    return render(_page(folder))
 
 
 def dump_report(folder: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,19 +87,31 @@ def build_index(folder: Path) -> Index:
     Raises:
         OSError: the folder itself cannot be listed.
     """
-    entries, unread = [], []
-    for results in sorted(folder.iterdir()):
-        try:
-            if (results / "manifest.json").is_file() and (results / PAGE).is_file():
-                entries.append(_entry(results))
-        except (ResultsError, OSError) as error:
-            reason = str(error).replace(f"{results}{os.sep}", "").replace(f"{results}: ", "")
-            unread.append(Unread(_href(results), results.name, reason))
-        except (TypeError, ValueError, AttributeError) as error:
-            reason = f"manifest.json is not as `bench run` writes it ({error})."
-            unread.append(Unread(_href(results), results.name, reason))
-    entries.sort(key=lambda entry: entry.moment, reverse=True)
-    return Index(tuple(entries), tuple(unread))
+    return listed_index(
+        [
+            describe(results)
+            for results in sorted(folder.iterdir())
+            if (results / "manifest.json").is_file() and (results / PAGE).is_file()
+        ]
+    )
+
+
+def listed_index(found: Sequence[Entry | Unread]) -> Index:
+    """The list of what `describe` said of each."""
+    entries = sorted((each for each in found if isinstance(each, Entry)), key=lambda each: each.moment, reverse=True)
+    return Index(tuple(entries), tuple(each for each in found if isinstance(each, Unread)))
+
+
+def describe(results: Path, page: str | None = None) -> Entry | Unread:
+    """What the list says of a results folder, whose page is that in it if none is given."""
+    try:
+        return _entry(results, _head(results / PAGE) if page is None else page[:HEAD_WITHIN])
+    except (ResultsError, OSError) as error:
+        reason = str(error).replace(f"{results}{os.sep}", "").replace(f"{results}: ", "")
+        return Unread(_href(results), results.name, reason)
+    except (TypeError, ValueError, AttributeError) as error:
+        reason = f"manifest.json is not as `bench run` writes it ({error})."
+        return Unread(_href(results), results.name, reason)
 
 
 def _is_list(page: Path) -> bool:
@@ -112,7 +124,7 @@ def _head(page: Path) -> str:
         return text.read(HEAD_WITHIN)
 
 
-def _entry(results: Path) -> Entry:
+def _entry(results: Path, head: str) -> Entry:
     manifest = read_manifest(results)
     moment = _moment(str(manifest.ended or manifest.started))
     return Entry(
@@ -123,7 +135,7 @@ def _entry(results: Path) -> Entry:
         moment=moment,
         ended=f"{'ended' if manifest.ended else 'not ended, started'} {moment:%Y-%m-%d %H:%M} UTC",
         runs=_runs(count_statuses(results), manifest.planned.runs),
-        said=Head.read(_head(results / PAGE)),
+        said=Head.read(head),
         versions=_versions(manifest.versions),
         remark="Dry: these numbers were made by formula, not by training." if manifest.dry else "",
     )
