@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -53,11 +54,6 @@ def script_of(recorded: Recorded) -> Script:
     data = data_of(recorded, flattens=architecture in FLATTENS, embeds=architecture in EMBEDS)
     model = FAMILIES[architecture](Parts(recorded, data, names))
     optimizer = optimizer_of(recorded, names)
-    templates = Environment(
-        loader=PackageLoader("bench.script"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        autoescape=False,  # it is no page
-    )  # fmt: skip
-    templates.filters["literal"] = literal
     rate, loss, dropout = rate_of(recorded), loss_of(recorded, data), dropout_of(recorded)
     precision = precision_of(recorded)
     shared = {
@@ -65,7 +61,7 @@ def script_of(recorded: Recorded) -> Script:
     }  # fmt: skip
 
     def shown(template: str, values: Mapping[str, object]) -> str:
-        return templates.get_template(f"{template}.py.j2").render(values).strip("\n")
+        return _templates().get_template(f"{template}.py.j2").render(values).strip("\n")
 
     text = shown("script", {
         "doc": _doc(recorded, model, data),
@@ -85,6 +81,17 @@ def script_of(recorded: Recorded) -> Script:
         **shared,
     })  # fmt: skip
     return Script(laid_out(text), data.arrays)
+
+
+@lru_cache(maxsize=1)
+def _templates() -> Environment:
+    """What reads templates, each once."""
+    made = Environment(
+        loader=PackageLoader("bench.script"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=False,  # it is no page
+    )  # fmt: skip
+    made.filters["literal"] = literal
+    return made
 
 
 def unwritten(recorded: Recorded) -> str:

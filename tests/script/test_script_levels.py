@@ -13,7 +13,7 @@ import pytest
 from bench.engine.datasets import load
 from bench.factors import ARCHITECTURE, FACTORS, TABLES, ArchitectureLevel, Choice, DatasetLevel
 from bench.plan import Cohort
-from bench.script import script_of
+from bench.script import Recorded, script_of
 from tests.cohorts import cohorts
 from tests.script.cases import DENSE, OWN_PARTS, RECURRENT
 from tests.script.family_cases import FAMILIES
@@ -54,10 +54,11 @@ def cohorts_of(case: str, files: dict[str, str]) -> tuple[Cohort, ...]:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_level_is_in_a_case(family: str, files: dict[str, str]) -> None:
+def test_every_level_is_in_a_case_and_its_script_is_written(family: str, files: dict[str, str]) -> None:
     network = ARCHITECTURE.level(family)
     assert isinstance(network, ArchitectureLevel)
-    runs = [run for case in FAMILIES[family] for cohort in cohorts_of(case, files) for run in cohort.runs]
+    planned = [cohort for case in FAMILIES[family] for cohort in cohorts_of(case, files)]
+    runs = [run for cohort in planned for run in cohort.runs]
     found = {(factor, choice.name) for run in runs for factor, choice in run.choices.items()}
     wanted = {
         (name, level.name)
@@ -69,6 +70,9 @@ def test_every_level_is_in_a_case(family: str, files: dict[str, str]) -> None:
         and not (name == "dataset" and level.name in TABLES and "vector" not in network.accepts)
     }  # fmt: skip
     assert wanted <= found, sorted(wanted - found)
+    for run in (cohort.runs[-1] for cohort in planned if cohort.runs[-1].choices["initializer"].name != "lsuv"):
+        script = script_of(Recorded(run, "t", {0: 1.0}, {}))
+        assert imported(script) <= {*INSTALLED, "own_parts"} and not unread(script), script.text
 
 
 @pytest.mark.full
