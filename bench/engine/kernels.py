@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from bench.engine.clipping import Tensors, variable_norms
+from bench.engine.clipping import Tensors, in_order, variable_norms
 from bench.engine.ensemble import Ensemble
 
 KERNEL_COLUMNS = (
@@ -47,7 +47,7 @@ def _by_stack(ensemble: Ensemble, of_kernels: Sequence[Any], join: Callable[[lis
 
 def total_norm(norms: Tensors) -> tf.Tensor:
     """The norm over all kernels of a layer, [N, R]."""
-    return norms[0] if len(norms) == 1 else tf.sqrt(tf.add_n([tf.square(norm) for norm in norms]))
+    return norms[0] if len(norms) == 1 else tf.sqrt(in_order([tf.square(norm) for norm in norms]))
 
 
 def _mean(parts: list[tuple[tf.Tensor, float]]) -> tf.Tensor:

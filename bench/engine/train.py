@@ -223,7 +223,10 @@ class Training:
             return tf.constant(value=True)
 
         with tf.control_dependencies([*looked, *before, *all_before]):
-            updated = update() if careful else tf.cond(found["trouble"], lambda: tf.constant(value=False), update)
+            # In a branch both times: outside one TensorFlow would multiply learning rate and clipping first, and a
+            # careful step would round otherwise than the step that it stands for.
+            goes_on = tf.reduce_any(alive) if careful else ~found["trouble"]
+            updated = tf.cond(goes_on, update, lambda: tf.constant(value=False))
         with tf.control_dependencies([updated]):
             columns = tf.cond(
                 measure,

@@ -12,11 +12,12 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
+import tensorflow as tf
 
 from bench.engine.batches import batches
 from bench.engine.divergence import FACTS, ROWS, locate
 from bench.engine.rates import measure
-from bench.engine.train import train_cohort
+from bench.engine.train import Training, train_cohort
 from bench.plan import Cohort
 from bench.schema import EventKind, Tensor
 from tests.cohorts import EVALUATED, EVERY_STEP, PROBED, cohorts, of_run, suite_text, train
@@ -366,6 +367,32 @@ def test_layers_one_after_the_other_and_in_a_loop_compute_the_same(monkeypatch: 
         assert len(unrolled[name])
         # Not to the bit: TensorFlow's optimizer of graphs may add in another order. As beside a lone Keras model.
         pd.testing.assert_frame_equal(unrolled[name], looped[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.traced
+@pytest.mark.parametrize(
+    "fixed",
+    [
+        "depth = 3\nwidth = 8",
+        pytest.param(
+            'architecture = "conv"\ndepth = 3\nwidth = 4\nskip = "residual"\nnormalization = "batch_normalization"',
+            marks=pytest.mark.full,
+        ),
+    ],
+)
+def test_a_step_that_is_looked_at_again_for_a_lost_neighbour_is_the_same_to_the_bit(fixed: str) -> None:
+    """TensorFlow would multiply a learning rate and a clipping's scale first where they are in no branch."""
+    factors = 'learning_rate = [0.01, 10.0]\nclipping = ["none", { level = "global_norm", threshold = 0.1 }]'
+    (cohort,) = cohorts(factors, f"{fixed}\nbatch_size = 16\nsteps = 2")
+    usual, again = Training(cohort), Training(cohort)
+    for rows in batches(cohort.runs, len(usual.data.y), 16, 2):
+        given = tf.constant(rows), tf.constant(usual.recorder.alive), tf.constant(value=True)
+        found, looked = usual.step(*given), again.careful_step(*given)
+        for name in found.keys() - {"trouble"}:
+            np.testing.assert_array_equal(found[name], looked[name], name)
+        for one, other in zip(usual.ensemble.variables, again.ensemble.variables, strict=True):
+            np.testing.assert_array_equal(one.numpy(), other.numpy(), one.path)
+        assert found["changed"].numpy().any()
 
 
 def test_a_cohort_tells_its_steps_and_a_machine_its_rates() -> None:
