@@ -20,6 +20,8 @@ from bench.errors import ResultsError, nearest
 from bench.factors import FACTORS
 
 DATA = Path(__file__).with_name("data")
+# In which what to try is counted: the others ask for something else, in few steps, or of one kind of data.
+ADVISING = ("default", "recurrent", "conv", "transformer")
 VERDICTS = ("status", "outcome", "symptom_start", "severe_start", "symptom_end", "symptom_in_time")
 MEASURED = (
     "naive_loss", "chance_accuracy", "final_validation_accuracy", "final_validation_loss", "final_train_loss",

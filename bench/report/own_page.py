@@ -203,7 +203,7 @@ def _try(run: pd.Series, signs: pd.DataFrame) -> Section | None:
     symptom, family = symptom_of(run), family_of(run)
     blocks: list[Block] = []
     if symptom:
-        references = {name: reference.read(name) for name in reference.names()}
+        references = {name: reference.read(name) for name in reference.ADVISING}
         own = {
             name: level_label(run[name]) for name in FACTORS if run[name] not in (OWN, MIXED) and pd.notna(run[name])
         }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 
+from bench import reference
 from bench.cli import app, guarded
 from bench.site.links import BrokenLink, check, links_of
 from bench.site.markdown import render
@@ -119,3 +121,11 @@ def test_links_of_pages_that_run_on_their_own_are_not_asked_for_anchors() -> Non
     check(files, {}, frozenset(files))
     with pytest.raises(BrokenLink):
         check(files, {})
+
+
+def test_the_docs_say_which_suites_have_reference_results() -> None:
+    text = (ROOT / "docs" / "site.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if (line.startswith("| `") and "`default`" in line) or "none:" in line]
+    there, none = (set(re.findall(r"`([\w-]+)`", row.split("|")[1])) for row in rows)
+    assert there == set(reference.names()) >= set(reference.ADVISING)
+    assert there | none == {each.stem for each in (ROOT / "suites").glob("*.toml")}
