@@ -29,6 +29,13 @@ ANY = [
 ]  # fmt: skip
 
 
+def _of(architecture: str, case: str, **others: str) -> str:
+    """A case of a network; where it names none, with momentum: Adam makes whole steps of gradients that rounding is."""
+    given = {line.partition(" = ")[0] for line in case.splitlines()}
+    levels = {"architecture": f'"{architecture}"', "optimizer": '"momentum"'} | others
+    return "\n".join([*(f"{name} = [{level}]" for name, level in levels.items() if name not in given), case])
+
+
 def _activated(first: str, cases: list[str]) -> list[str]:
     """Each case with one activation, all of them between them."""
     return [f'{first}\nactivation = ["{each}"]\n{case}' for each, case in zip(cycle(ACTIVATIONS), cases, strict=False)]
@@ -80,7 +87,7 @@ _CONV = [
     *(f'normalization = ["batch_normalization"]\nskip = ["residual"]\n{each}' for each in HALF[:2]),
     *_activated("depth = [2]", [each for each in ANY if TASKS[2] not in each]),
 ]  # fmt: skip
-CONV = [f'architecture = ["conv"]\n{each}' for each in _CONV]
+CONV = [_of("conv", each) for each in _CONV]
 _TRANSFORMER = [
     f'{INITIALIZERS}, "own_parts:Ring", "own_parts:half"]\nblock = ["pre_norm"]',
     f'{CLIPPING}\nblock = ["sandwich"]\nz_loss = [0.1]', f'{REGULARIZATION}\nblock = ["admin"]\ndepth = [1]',
@@ -102,10 +109,7 @@ _TRANSFORMER = [
         ("pre_norm", "post_norm", "rezero"), ("plain", "sigma_reparam", "l2_normalized"), HALF, strict=True)),
     'dataset = ["{sequences}"]', *_activated("depth = [1]", ANY),
 ]  # fmt: skip
-TRANSFORMER = [
-    f'architecture = ["transformer"]\n{each}' + ("" if "dataset" in each else f"\ndataset = [{TOKENS[0]}]")
-    for each in _TRANSFORMER
-]
+TRANSFORMER = [_of("transformer", each, dataset=TOKENS[0]) for each in _TRANSFORMER]
 FAMILIES = {
     "mlp": [*CASES["mlp"], *HALF], "conv": CONV,
     "recurrent": [*CASES["recurrent"], *(f'cell = ["lstm"]\n{each}' for each in HALF[1:])], "transformer": TRANSFORMER,
