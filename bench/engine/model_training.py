@@ -81,7 +81,7 @@ class OneRun:
         data = load(structure["dataset"], *(structure[name].name for name in ("preprocessing", "target_preprocessing")))
         check_batch(structure["dataset"], self.batch, len(data.y_train))
         self.objective = Objective.of(data, structure["loss"])
-        self.data = DeviceData(data, flattens=False, embeds=True, at_once=AT_ONCE)
+        self.data = DeviceData(data, flattens=False, at_once=AT_ONCE)
         self.model = build_model(structure, data.shape, self.objective.outputs, run.seed)
         draw_start(self.model, run)
         _regularize(self.model, structure["regularization"])
@@ -116,7 +116,8 @@ class OneRun:
             self.step = step
             with self._timed("measure_seconds"):
                 self._evaluate(step)
-            found = self._take(tf.gather(self.data.x, indices), tf.gather(self.data.y, indices))
+            x = self.data.as_taken(tf.gather(self.data.x, indices))
+            found = self._take(x, tf.gather(self.data.y, indices))
             self._judge(step, found)
             self._record(step, found)
             if step < self.steps:
@@ -175,7 +176,10 @@ class OneRun:
     def _evaluate(self, step: int) -> None:
         if not self.recorder.wants("evaluations", step):
             return
-        parts = [{name: each.numpy() for name, each in self.predict(x, y).items()} for x, y in self.data.judged]
+        parts = [
+            {name: each.numpy() for name, each in self.predict(self.data.as_taken(x), y).items()}
+            for x, y in self.data.judged
+        ]
         count = len(self.data.truth)
         values = {name: np.concatenate([part[name] for part in parts])[None, :count] for name in parts[0]}
         self.recorder.add("evaluations", step, split_scores(values, self.data.truth, self.data.train_samples))

@@ -131,6 +131,50 @@ def test_the_driver_hands_out_runs_one_by_one_and_keeps_those_that_ended(monkeyp
     assert all(isinstance(each, Outcome) and each.cohort.key == told.key for each in events)
 
 
+class Regularized(keras.Model):
+    """A subclass with dropout and batch normalization, which train and answer differently."""
+
+    def __init__(self, structure: Any, outputs: int) -> None:
+        super().__init__()
+        self.flat = keras.layers.Flatten()
+        self.hidden = [keras.layers.Dense(structure.width) for _ in range(structure.depth)]
+        self.norms = [keras.layers.BatchNormalization() for _ in self.hidden]
+        self.dropout = keras.layers.Dropout(0.3)
+        self.head = keras.layers.Dense(outputs)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        h = self.flat(x)
+        for dense, norm in zip(self.hidden, self.norms, strict=True):
+            h = self.dropout(keras.ops.relu(norm(dense(h), training=training)), training=training)
+        return self.head(h)
+
+
+def subclassed(structure: Any, shape: tuple[int, ...], outputs: int) -> keras.Model:
+    return Regularized(structure, outputs)
+
+
+subclassed.reads = ("depth", "width")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "dataset"),
+    [
+        ("bench.engine.keras_models:recurrent", '{ level = "recall", length = 6, rows = 400 }'),
+        pytest.param(f"{__name__}:subclassed", '"digits"', marks=pytest.mark.full),
+        pytest.param("bench.engine.keras_models:convolutional", '"digits"', marks=pytest.mark.full),
+    ],
+)
+def test_models_of_every_kind_train_and_have_the_same_bits_again(architecture: str, dataset: str) -> None:
+    """Symbols come one-hot; dropout draws the same again, and batch normalization answers by its moving averages."""
+    fixed = f'dataset = {dataset}\nwidth = 8\nbatch_size = 16\nsteps = 3\narchitecture = "{architecture}"'
+    cohort = own("depth = [2]", fixed, "")
+    found, again = train(cohort), train(cohort)
+    assert found["runs"]["status"].tolist() == ["completed"]
+    assert np.isfinite(found["evaluations"]["loss"].astype(float)).all()
+    for table in found.keys() - {"timings"}:
+        pd.testing.assert_frame_equal(found[table], again[table], check_exact=True)
+
+
 def with_softmax(structure: Any, shape: tuple[int, ...], outputs: int) -> keras.Model:
     return keras.Sequential([keras.Input(shape), keras.layers.Dense(outputs + 1, activation="softmax")])
 
