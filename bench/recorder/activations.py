@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -34,55 +34,28 @@ def steepest(activation: Callable[..., Any]) -> float | None:
 
 
 def few(tensor: tf.Tensor) -> tf.Tensor:
-    """A sixteenth of the samples: what is computed once more of them is a few hundredths of a step.
-
-    Four at least, of images and sequences, which have many places each, two.
-    """
-    return tensor[: tf.maximum(4 if len(tensor.shape) == 2 else 2, (tf.shape(tensor)[0] + 15) // 16)]
+    """A sixteenth of the samples, four at least: what is computed once more of them is a few hundredths of a step."""
+    return tensor[: tf.maximum(4, (tf.shape(tensor)[0] + 15) // 16)]
 
 
-def statistics(places: Sequence[Mapping[str, Any]]) -> list[tuple[list[int], tf.Tensor]]:
-    """`STATISTICS` [alike, 8], float64, of places that are alike, and which these are; NaN of what is not known.
-
-    Layers of one shape and activation are looked at together: to a small network each operation is dear.
+def statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..., Any] | None) -> tf.Tensor | None:
+    """`STATISTICS` of h [B, ..., units], float64; NaN of what is not known. Without an activation h is z.
 
     Args:
-        places: of each, where it is known, `h` [B, ..., units], the activation's outputs, of which the first samples
-            are looked at; `z`, pre-activations of a few samples; `maker`, what made h of z. Without that h is z.
+        h: the activation's outputs, of which the first samples are looked at; None where nobody knows them.
+        z: pre-activations of a few samples; None likewise.
+        activation: what made h of z; None where there is none.
     """
-    groups: dict[object, list[int]] = {}
-    for number, place in enumerate(places):
-        if place.get("h") is not None or place.get("z") is not None:
-            groups.setdefault(_kind(place) or number, []).append(number)
-    return [(group, _statistics([places[number] for number in group])) for group in groups.values()]
-
-
-def _kind(place: Mapping[str, Any]) -> tuple[object, ...] | None:
-    """What is equal of places that are looked at together; None of one that is looked at alone.
-
-    Sizes that are known as it runs alone may differ: rows of one layer may be sequences, of another their tokens.
-    """
-    shapes: list[object] = []
-    for tensor in (place.get("h"), place.get("z")):
-        if tensor is not None and not tensor.shape.is_fully_defined():
-            return None
-        shapes.append(None if tensor is None else (*tensor.shape, tensor.dtype))
-    maker = place.get("maker")
-    return (*shapes, _own(maker), _name(maker) if _name(maker) in OF_OUTPUT else id(maker))
-
-
-def _statistics(places: Sequence[Mapping[str, Any]]) -> tf.Tensor:
-    """The same of places of one kind."""
-    whole = [place["z"] if place.get("h") is None else place["h"] for place in places]
-    z = None if places[0].get("z") is None else tf.stack([place["z"] for place in places])
-    activation = places[0].get("maker")
-    h = tf.stack([_first(each) for each in whole])
+    if h is None and z is None:
+        return None
+    whole = z if h is None else h
+    h = _first(whole)
     wide = widened(h)
-    flat = tf.reshape(wide, [len(places), tf.shape(wide)[1], -1])
-    mean, variance = tf.nn.moments(flat, axes=[1, 2])
-    unit_variance = tf.reduce_mean(tf.math.reduce_variance(flat, axis=-1), axis=-1)
+    mean, variance = tf.nn.moments(wide, axes=list(range(len(wide.shape))))
+    flat = tf.reshape(wide, [tf.shape(wide)[0], -1])
+    unit_variance = tf.reduce_mean(tf.math.reduce_variance(flat, axis=-1))
     numbers = [mean, tf.sqrt(variance), tf.sqrt(unit_variance)]
-    unknown = tf.fill([len(places)], math.nan)
+    unknown = tf.constant(math.nan)
     slope, most = _slope(wide, z, activation)
     if slope is None:
         numbers += [unknown] * 4
@@ -93,16 +66,15 @@ def _statistics(places: Sequence[Mapping[str, Any]]) -> tf.Tensor:
             _share(wide <= 0.0),
             unknown if z is None or not _own(activation) else _share(widened(tf.abs(z)) >= LARGE_INPUT),
         ]
-    numbers = [tf.cast(each, tf.float32) for each in numbers]
-    return tf.cast(tf.stack([*numbers, _pair_cosine(flat)], axis=-1), tf.float64)
+    return tf.cast(tf.stack([*(tf.cast(each, tf.float32) for each in numbers), _pair_cosine(flat)]), tf.float64)
 
 
-def _dead(whole: Sequence[tf.Tensor], slope: tf.Tensor, activation: Any) -> tf.Tensor:
-    """Share of units without a slope on any sample [places, B, ..., units]; of relu of all samples that there are."""
-    axes = list(range(len(slope.shape) - 1))
+def _dead(h: tf.Tensor, slope: tf.Tensor, activation: Any) -> tf.Tensor:
+    """Share of units without a slope on any sample; of relu of all samples that there are."""
+    axes = list(range(len(h.shape) - 1))
     if _name(activation) in RELU:
-        return _share(tf.stack([tf.reduce_max(each, axis=axes[:-1]) for each in whole]) <= 0)
-    return _share(tf.reduce_all(tf.equal(slope, 0.0), axis=axes[1:]))
+        return _share(tf.reduce_max(h, axis=axes) <= 0)
+    return _share(tf.reduce_all(tf.equal(slope, 0.0), axis=axes))
 
 
 def _name(activation: Any) -> str:
@@ -152,16 +124,15 @@ def _first(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _share(flags: tf.Tensor) -> tf.Tensor:
-    """Of each place [places, ...]."""
-    return tf.reduce_mean(tf.cast(flags, tf.float32), axis=list(range(1, len(flags.shape))))
+    return tf.reduce_mean(tf.cast(flags, tf.float32))
 
 
 def _pair_cosine(flat: tf.Tensor) -> tf.Tensor:
-    """Mean cosine over pairs of samples [places, B, entries] not 0: (|sum of directions|^2 - n) / n (n - 1)."""
+    """Mean cosine over pairs of samples [B, entries] that are not 0: (|sum of directions|^2 - n) / n (n - 1)."""
     norms = tf.norm(flat, axis=-1, keepdims=True)
-    directions = tf.reduce_sum(tf.math.divide_no_nan(flat, norms), axis=1)
-    count = tf.reduce_sum(tf.cast(norms > 0.0, tf.float32), axis=[1, 2])
-    return (tf.reduce_sum(tf.square(directions), axis=-1) - count) / (count * (count - 1.0))
+    directions = tf.reduce_sum(tf.math.divide_no_nan(flat, norms), axis=0)
+    count = tf.reduce_sum(tf.cast(norms > 0.0, tf.float32))
+    return (tf.reduce_sum(tf.square(directions)) - count) / (count * (count - 1.0))
 
 
 assert len(STATISTICS) == 8

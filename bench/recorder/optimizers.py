@@ -8,7 +8,6 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from bench.recorder.norms import Squares, beside, merged, square_sums, widened
@@ -54,22 +53,6 @@ def _hands_out_updates(optimizer: keras.optimizers.Optimizer, variables: Sequenc
     more = (optimizer.weight_decay, optimizer.use_ema, optimizer.gradient_accumulation_steps)
     constrained = any(getattr(each, "constraint", None) is not None for each in variables)
     return type(optimizer) in HANDING and not any(more) and not constrained
-
-
-def _some(gradient: tf.Tensor) -> tuple[tf.Tensor, float]:
-    """About `SAMPLED` numbers of a gradient [..., columns], whole rows at even distances, and by what to multiply sums.
-
-    Rows, for what lies together is read many times faster; an odd distance, so as not to meet some pixels alone.
-    """
-    if not gradient.shape.is_fully_defined():
-        return gradient, 1.0
-    columns = int(gradient.shape[-1])
-    rows = math.prod(gradient.shape) // columns
-    apart = max(1, rows * columns // SAMPLED) | 1
-    if apart == 1 or apart >= rows:
-        return gradient, 1.0
-    picked = np.arange(apart // 2, rows, apart)
-    return tf.gather(tf.reshape(gradient, [rows, columns]), picked), rows / len(picked)
 
 
 def _key(variable: Any) -> int:
@@ -193,7 +176,11 @@ class UpdateTaps:
             )
             self.asked[number, "data_gradient"] = self.squares.ask(gradient, stays=True)
         if len(variable.shape) > 1:
-            some, share = _some(gradient)
+            numbers = tf.reshape(gradient, [-1])
+            whole = math.prod(gradient.shape) if gradient.shape.is_fully_defined() else 0
+            apart = max(1, whole // SAMPLED) | 1  # odd, so that it meets every column
+            some = numbers[::apart]
+            share = 1.0 if apart == 1 else whole / -(-whole // apart)  # of an even part of the numbers
             count = tf.reduce_sum(tf.cast(tf.not_equal(some, 0.0), tf.float32))
             both = share * tf.stack([tf.reduce_sum(tf.abs(some)), count])
             self.vectors.append(([(number, "abs_sum"), (number, "nonzero")], tf.cast(both, tf.float64)))

@@ -278,10 +278,11 @@ class StepTrace:
         batch = self.places[0]["tensor"] if self.batch is None else self.batch
         self.direct["step", 0, "batch"] = tf.cast(tf.shape(batch)[0], tf.float64)
         keys, vectors = [*self.direct], [tf.stack([tf.cast(each, tf.float64) for each in self.direct.values()])]
-        hidden = [row for row in range(len(self.places)) if row not in self.heads]
-        for alike, found in statistics([self.places[row] for row in hidden]):
-            keys += [("row", hidden[number], name) for number in alike for name in STATISTICS]
-            vectors.append(tf.reshape(found, [-1]))
+        for row, place in enumerate(self.places):
+            found = None if row in self.heads else statistics(place.get("h"), place.get("z"), place.get("maker"))
+            if found is not None:
+                keys += [("row", row, name) for name in STATISTICS]
+                vectors.append(found)
         if self.targets is not None:
             keys += [("target_sum", k, "sum") for k in range(self.targets[1].shape[0])]
             vectors.append(self.targets[1])
