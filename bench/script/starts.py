@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 
@@ -23,6 +23,8 @@ from bench.plan import Cohort
 from bench.script.layout import call, literal, rows
 from bench.script.names import Names
 from bench.script.recorded import Recorded
+
+GAIN = "gain"  # of orthogonal kernels, 1 where none is written
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ class Drawn:
 
 def together(layers: Sequence[Mapping[str, Draw]]) -> Drawn:
     """How layers are drawn of which each has the same initializers by argument, with arguments of their own."""
+    layers = [{argument: _with_gain(draw, argument, layers) for argument, draw in layer.items()} for layer in layers]
     first = layers[0]
     differing = [
         (argument, key)
@@ -88,6 +91,12 @@ def together(layers: Sequence[Mapping[str, Draw]]) -> Drawn:
     }
     values = tuple(tuple(layer[argument].arguments[key] for argument, key in differing) for layer in layers)
     return Drawn(sources, tuple(names.values()), values)
+
+
+def _with_gain(draw: Draw, argument: str, layers: Sequence[Mapping[str, Draw]]) -> Draw:
+    """The same with its gain of 1 written out, where another of these layers has a gain."""
+    written = any(GAIN in layer[argument].arguments for layer in layers)
+    return replace(draw, arguments={GAIN: 1.0} | dict(draw.arguments)) if written else draw
 
 
 @dataclass(frozen=True)
