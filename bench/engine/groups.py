@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from bench.engine.clipping import Tensors, variable_norms
+from bench.engine.clipping import Tensors, in_order, variable_norms
 from bench.engine.ensemble import Ensemble
 from bench.engine.kernels import total_norm
 from bench.engine.stacks import kind_of_role
@@ -83,7 +83,7 @@ def _mean_root(tensors: Tensors) -> tf.Tensor:
         tf.reduce_sum(tf.cast(tf.sqrt(tensor), tf.float64), axis=list(range(2, len(tensor.shape))))
         for tensor in tensors
     ]
-    return tf.add_n(sums) / float(sum(math.prod(tensor.shape[2:]) for tensor in tensors))
+    return in_order(sums) / float(sum(math.prod(tensor.shape[2:]) for tensor in tensors))
 
 
 def _of_stack(

@@ -54,7 +54,7 @@ def _mean(parts: list[tuple[tf.Tensor, float]]) -> tf.Tensor:
     """The mean over the entries of all kernels, from the mean and the entries of each."""
     if len(parts) == 1:
         return parts[0][0]
-    return tf.add_n([mean * size for mean, size in parts]) / sum(size for _, size in parts)
+    return in_order([mean * size for mean, size in parts]) / sum(size for _, size in parts)
 
 
 def mean_magnitudes(tensors: Sequence[tf.Tensor]) -> Tensors:
