@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from bench.analysis.slices import sliced
 from bench.analysis.tables import Indices, Reals, Rows, Tables, transformed
 from bench.quantities import ERROR_SHARE, LEARNED, OF_RUNS, SLICED, WITH_LAYERS, Quantity
 from bench.rules import LearnedRule, RuleSet, When, learned_rule
-from bench.schema import EventKind, RunStatus, conform
+from bench.schema import FACTOR_COLUMNS, EventKind, RunStatus, conform
 
 SPLITS = ("train", "validation")
 _ENDS = {"start": (True, False), "end": (False, True), "change": (True, True)}
@@ -87,6 +88,12 @@ class Measurements:
     def run_column(self, name: str) -> pd.Series:
         """A column of the `runs` table by run id."""
         return self._tables["runs"][name].set_axis(self.runs)
+
+    @cached_property
+    def varied(self) -> tuple[str, ...]:
+        """The factors with more than one level among all runs."""
+        runs = self._tables["runs"]
+        return tuple(name for name in FACTOR_COLUMNS if runs[name].nunique() > 1)
 
     @property
     def chance_accuracy(self) -> pd.Series:

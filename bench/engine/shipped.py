@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 
+@cache  # it takes seconds, and each preprocessing begins with it
 def mnist1d() -> tuple[np.ndarray, np.ndarray]:
     """MNIST-1D as its package makes it: samples [5000, 40, 1] and labels [5000]."""
     from mnist1d.data import get_dataset_args, make_dataset  # slow to import, and only some suites need it

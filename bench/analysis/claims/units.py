@@ -73,9 +73,11 @@ def units_of(measured: Measurements, part: Part) -> Units:
 
 def _sided(measured: Measurements, part: Part) -> pd.DataFrame:
     """The part's runs with their side and numbers, by run_id."""
-    named = {name: measured.run_column(name) for name in ("replicate", *FACTOR_COLUMNS)}
-    frame = pd.DataFrame(named).join(run_numbers(measured, part))
     sides = [(OF, part.of)] + ([(AGAINST, part.against)] if part.against is not None else [])
+    all_cells = [cells for _, cells in sides] + [cells for reduction in part.reduce for _, cells in reduction.rows]
+    asked = {*measured.varied, *part.best, *(name for cells in all_cells for name in cells)}
+    columns = ["replicate", *(name for name in FACTOR_COLUMNS if name in asked)]
+    frame = pd.DataFrame({name: measured.run_column(name) for name in columns}).join(run_numbers(measured, part))
     return pd.concat([frame[matching(frame, cells)].assign(side=side) for side, cells in sides])
 
 
