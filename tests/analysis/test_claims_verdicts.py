@@ -323,9 +323,8 @@ NULLS = (
 )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("data_sets", [6, pytest.param(100, marks=pytest.mark.full)])
-def test_noise_alone_is_decided_wrongly_at_most_at_the_stated_level(data_sets: int) -> None:
+@pytest.mark.full
+def test_noise_alone_is_decided_wrongly_at_most_at_the_stated_level(data_sets: int = 100) -> None:
     """At the region's very edge, with no effect, either decision is wrong: each must be rare."""
     suite = suite_of(f"depth = [4, 8]\n{PAIR}\nlearning_rate = [0.01, 0.1]", *NULLS, replicates=5)
     runs = runs_of(suite)

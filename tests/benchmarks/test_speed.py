@@ -225,16 +225,13 @@ def test_every_effort_has_heats(effort: Effort) -> None:
 
 SMALL = Case(depth=3, width=8, runs=2, batch=16, normalization="batch_normalization")
 CASES = [
-    (SMALL, speed.KERAS[:1]),
-    pytest.param(SMALL, speed.KERAS, marks=pytest.mark.full),
-    *(
-        pytest.param(replace(Case.recurrent(cell, 12), width=8, runs=2), speed.KERAS[:1], marks=pytest.mark.full)
-        for cell in speed.CELLS
-    ),
-    pytest.param(replace(Case.transformer(2), width=8, runs=2), speed.KERAS[:1], marks=pytest.mark.full),
+    (SMALL, speed.KERAS),
+    *((replace(Case.recurrent(cell, 12), width=8, runs=2), speed.KERAS[:1]) for cell in speed.CELLS),
+    (replace(Case.transformer(2), width=8, runs=2), speed.KERAS[:1]),
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("case", "keras"), CASES)
 def test_all_contestants_train_the_same_network_on_the_same_rows(case: Case, keras: tuple[Contestant, ...]) -> None:
     from benchmarks import cohort_step, keras_step

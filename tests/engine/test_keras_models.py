@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from bench.engine.own_model import build_model
 from bench.suite import load_suite
@@ -25,10 +26,12 @@ def test_a_model_has_its_layers_and_each_weight_changes_its_outputs(name: str) -
     assert LAYERS[name] <= set(layers)
     draw = np.random.default_rng(0)
     x = draw.normal(size=(4, *SHAPES[cell["dataset"].name])).astype(np.float32)
-    for variable in model.trainable_variables:
-        if variable.path.endswith("key/bias"):
-            continue  # it shifts all logits of a query alike
-        before, weights = model(x).numpy(), variable.numpy()
-        variable.assign(weights + draw.normal(size=weights.shape))
-        assert not np.allclose(model(x).numpy(), before), variable.path
-        variable.assign(weights)
+    for variable in model.trainable_variables:  # not where they start: gains of 1 and biases of 0 hide paths
+        variable.assign_add(0.1 * draw.normal(size=variable.shape))
+    with tf.GradientTape() as tape:
+        found = model(x)
+        number = tf.reduce_sum(found * draw.normal(size=found.shape).astype(np.float32))
+    gradients = tape.gradient(number, [variable.value for variable in model.trainable_variables])
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        if not variable.path.endswith("key/bias"):  # it shifts all logits of a query alike
+            assert np.abs(tf.convert_to_tensor(gradient)).max() > 1e-5, variable.path

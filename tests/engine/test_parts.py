@@ -20,10 +20,9 @@ FACTORS = 'clipping = ["value", "global_norm"]'
 FIXED = 'depth = 3\nwidth = 24\nsteps = 8\noptimizer = "adam"'
 
 
-@pytest.mark.traced
+@pytest.mark.full
 @pytest.mark.parametrize(
-    ("normalization", "kind"),
-    [("none", InlineExecutor), pytest.param("batch_normalization", lambda: LocalExecutor(2), marks=pytest.mark.full)],
+    ("normalization", "kind"), [("none", InlineExecutor), ("batch_normalization", lambda: LocalExecutor(2))]
 )
 def test_a_cohort_that_failed_in_one_run_holds_all_others_bit_for_bit(
     normalization: str, kind: Callable[[], Any]

@@ -53,8 +53,9 @@ FLOAT32 = choose(FACTORS["precision"], "float32")
 NONE = '{ level = "mixed_float16", loss_scale = "none" }'
 BATCH = 'normalization = ["batch_normalization"]\nclipping = ["none", { level = "global_norm", threshold = 0.1 }]'
 CASES = [
+    (DENSE, f'precision = [{DYNAMIC}]\noptimizer = ["momentum"]'),
     pytest.param(DENSE, f'precision = [{DYNAMIC}]\n{ADAM}\nnormalization = ["layer_normalization"]\n'
-                        'skip = [{ level = "residual", layers = 1 }]', marks=pytest.mark.traced),
+                        'skip = [{ level = "residual", layers = 1 }]', marks=[pytest.mark.traced, pytest.mark.full]),
     (RECURRENT, f'precision = [{DYNAMIC}]\ncell = ["simple"]\n{ADAM}'),
     *(
         pytest.param(*case, marks=pytest.mark.full)

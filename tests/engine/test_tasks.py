@@ -350,7 +350,7 @@ steps = {steps}
 @pytest.mark.parametrize(
     ("written", "steps"),
     [('{ level = "adding", length = 5 }', 300), pytest.param('"recall"', 100, marks=pytest.mark.full),
-     ('{ level = "copy_memory", delay = 3, items = 2, symbols = 4 }', 100)],
+     pytest.param('{ level = "copy_memory", delay = 3, items = 2, symbols = 4 }', 100, marks=pytest.mark.full)],
     ids=["adding", "recall", "copy_memory"],
 )  # fmt: skip
 def test_a_small_mlp_learns(written: str, steps: int) -> None:

@@ -95,6 +95,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[dict]]:
     return (project.folder / "results" / "index.html").read_text("utf-8"), sections
 
 
+@pytest.mark.full
 def test_a_new_rule_set_judges_every_run(written: tuple[str, list[dict]]) -> None:
     page = {section["id"]: within(section["blocks"]) for section in written[1]}
     assert [each["name"] for each in page["explorer"][0]["data"]["sets"]] == ["gradtrial_watching", "loud"]
@@ -102,6 +103,7 @@ def test_a_new_rule_set_judges_every_run(written: tuple[str, list[dict]]) -> Non
     assert any(row[0] == "Loud" for row in tables[0]["rows"]), tables[0]
 
 
+@pytest.mark.full
 def test_a_chapter_is_on_the_page_in_the_answer_and_in_the_dump(written: tuple[str, list[dict]]) -> None:
     page, sections = written
     assert '<a href="#sizes">Sizes</a>' in page

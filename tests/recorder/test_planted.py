@@ -87,9 +87,8 @@ def states(model: keras.Model) -> list[np.ndarray]:
 GRID = list(product(TENSORS, PLACES, (0, 7), MODES, ("record", "stop")))
 FEW = [
     ("weight", "first", 0, "graph", "record"), ("weight", "middle", 7, "eight", "stop"),
-    ("activation", "last", 7, "graph", "record"), ("activation", "middle", 0, "XLA", "record"),
-    ("loss", "last", 0, "eight", "record"), ("gradient", "middle", 7, "graph", "stop"),
-    ("gradient", "first", 0, "graph", "record"),
+    ("activation", "middle", 0, "XLA", "record"), ("loss", "last", 0, "eight", "record"),
+    ("gradient", "middle", 7, "graph", "stop"),
 ]  # fmt: skip
 
 

@@ -145,6 +145,7 @@ def test_a_wrong_word_is_refused_at_once(tmp_path: Path) -> None:
             Recorder(**({"folder": tmp_path} | given))
 
 
+@pytest.mark.full
 def test_a_recorder_that_another_fit_takes_over_keeps_its_rows(
     kind: Kind, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,7 @@ from bench.results import read_tables
 from tests.recorder.kinds import KINDS, Kind
 
 BATCH = 16
-FEW = ("mlp_clipnorm", "conv_batch_normalization", "transformer", "mixed_float16", "eight_at_once")
+FEW = ("mlp_clipnorm", "conv_batch_normalization", "mixed_float16", "eight_at_once")
 # Where reading a tensor changes how TensorFlow computes it: by how much, and why (docs/design.md).
 EXCEPTIONS: dict[str, float] = {}
 
