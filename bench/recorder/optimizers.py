@@ -142,7 +142,8 @@ class UpdateTaps:
             if before is not None:
                 change = tf.convert_to_tensor(variable) - before[k]
             elif len(self.updates.get(_key(variable), ())) == 1:
-                change = merged(self.updates[_key(variable)][0])
+                handed = self.updates[_key(variable)][0]  # of momentum its variable
+                change = merged(tf.convert_to_tensor(handed) if isinstance(handed, keras.Variable) else handed)
             else:
                 continue
             self.asked[number, "update"] = self.squares.ask(change, stays=True)

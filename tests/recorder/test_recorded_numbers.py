@@ -83,6 +83,19 @@ def test_updates_clipping_and_statistics(tmp_path: Path) -> None:
     assert looked["saturated_fraction"].between(0.0, 1.0).all()
 
 
+def test_an_update_of_momentum_is_recorded_of_wide_layers_too(tmp_path: Path) -> None:
+    """Keras hands over the momentum variable itself, which is no tensor."""
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([keras.Input((40,)), keras.layers.Dense(40, "tanh"), keras.layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "mse")
+    before = [np.array(each) for each in model.get_weights()]
+    x = np.random.default_rng(0).normal(size=(BATCH, 40))
+    model.fit(x, x[:, :1], verbose=0, callbacks=[Recorder(tmp_path, every=1, live=False, report=False)])
+    moved = [np.linalg.norm(now - then) for now, then in zip(model.get_weights(), before, strict=True)]
+    found = read_tables(tmp_path)["parameter_groups"]["update_norm"]
+    np.testing.assert_allclose(np.sort(found), np.sort(moved), rtol=1e-5)
+
+
 def test_a_penalty_is_no_part_of_the_recorded_gradient(tmp_path: Path) -> None:
     kind, tables, start = recorded("mlp_l2", tmp_path)
     kind.model.set_weights(start)

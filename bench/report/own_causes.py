@@ -1,0 +1,156 @@
+"""Why one's own training ended as it did: the signs in its records and what the recorder found before the first step.
+
+docs/rules.md, "Your own network", says which finding explains what, and which goes before which sign.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bench.analysis import Cause, Outcome, Tables, evidence, helping, is_first, is_last
+from bench.rules import learned_rule
+from bench.schema import Tensor
+from bench.text import number
+
+# By what is said of it, in the order of docs/rules.md.
+CAUSES = {
+    "nonfinite": "data that are not finite", "constant_answer": "an answer that cannot vary",
+    "labels_beyond": "labels beyond the answer's units", "target_form": "targets of another form than the loss wants",
+    "not_probabilities": "targets that are no probabilities", "tokens_beyond": "tokens beyond the embedding",
+    "logits": "logits taken for probabilities", "out_of_reach": "targets out of the answer's reach",
+    "batch_of_one": "normalization over a batch of one", "shapes": "shapes that broadcast",
+    "constant_start": "weights that start alike", "other_classes": "validation of other classes",
+    "absent_class": "classes that are not trained on", "other_scale": "validation of another scale",
+    "input_scale": "inputs out of range", "outliers": "outliers in the data", "linear": "a linear network",
+    "schedule": "a schedule that ends the rate", "dropped": "most units dropped", "frozen": "frozen layers",
+    "class_shares": "one class nearly alone", "penalty": "penalties that outweigh the loss",
+    "unbounded_cell": "a recurrent cell without bounds",
+    "long_sequence": "perhaps a gradient that vanishes through time",
+}  # fmt: skip
+BOTH = (
+    "nonfinite", "labels_beyond", "target_form", "not_probabilities", "tokens_beyond", "input_scale", "outliers",
+)  # fmt: skip
+NO_LEARNING = (
+    "constant_answer", "logits", "out_of_reach", "batch_of_one", "shapes", "constant_start", "other_classes",
+    "absent_class", "other_scale", "penalty", "linear", "schedule", "dropped",
+)  # fmt: skip
+STALLS = ("frozen", "class_shares", "long_sequence")
+DIVERGES = ("unbounded_cell",)
+SURE = (
+    "nonfinite", "constant_answer", "labels_beyond", "target_form", "not_probabilities", "tokens_beyond", "logits",
+    "out_of_reach",
+)  # fmt: skip
+FAR = 10.0  # of targets that are far from 0: their mean square over their variance
+ROSE = 10.0  # a batch's loss over the first one's, where nobody knows what is usual
+OF_GRADIENTS = (Cause.VANISHING, Cause.EXPLODING, Cause.UNDERFLOW)
+LAGS = 0.1  # of where an average started
+IN_LOSS = "an epsilon within a logarithm, root or division of the loss; a crossentropy from_logits; a bound on exp"
+IN_GRADIENT = "an epsilon within a root, norm or division: their gradient at 0 is infinite though they are not"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A cause in words, what is behind it, and what is known to help; `rule` is a sign's, None of a finding."""
+
+    cause: str
+    evident: str
+    helps: str = ""
+    rule: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.cause}, {self.evident}" if self.rule is not None else f"{self.cause}. {self.evident}"
+
+
+def outcome_of(run: pd.Series, own: Tables) -> str:
+    """What became of a run; one without validation rows did not learn where it did not even learn its training rows."""
+    rows, losses = own["evaluations"], own["loss_curves"].sort_values("step")["loss"].dropna()
+    judged = run["outcome"] != Outcome.UNMEASURED or (rows["split"] == "validation").any()
+    dropout = run["dropout"]
+    if judged or pd.isna(run["naive_loss"]) or pd.isna(dropout) or dropout > 0 or rows.empty or losses.empty:
+        return str(run["outcome"])
+    share, chance = learned_rule().learned_share, run["chance_accuracy"]
+    accuracy = rows.sort_values("step")["accuracy"].iloc[-1]
+    right = pd.notna(accuracy) and pd.notna(chance) and accuracy >= chance + share * (1.0 - chance)
+    last = float(losses.iloc[-max(1, len(losses) // 10) :].mean())
+    return str(run["outcome"] if right or last <= (1.0 - share) * run["naive_loss"] else Outcome.NOT_LEARNED)
+
+
+def causes_seen(signs: pd.DataFrame, run: pd.Series, facts: Mapping[str, Any]) -> list[Seen]:
+    """What explains how a run ended, the cause first.
+
+    Args:
+        signs: its signs, the first first, with the network's own names of layers.
+        run: its row among the judged runs.
+        facts: what the recorder kept beside the tables.
+    """
+    outcome, signs = str(run["outcome"]), _of_own(signs, run, facts)
+    looked = facts.get("data")
+    found = looked.get("findings", ()) if isinstance(looked, Mapping) else ()
+    rows = [row for _, row in signs.iterrows()]
+    first = [_sign(row, facts) for row in rows if is_first(row)]
+    by_step = [_sign(row, facts) for row in rows if not is_first(row) and not is_last(row)]
+    known = {str(row["cause"]) for row in rows if not is_last(row)}
+    last = [_sign(row, facts) for row in rows if is_last(row) and str(row["cause"]) not in known]
+    before = [_finding(each) for each in found if _explains(each, outcome)]
+    stalls = [_finding(each) for each in found if each["kind"] in STALLS and outcome == Outcome.NOT_LEARNED]
+    return [*before, *first, *by_step, *stalls, *last]
+
+
+def _of_own(signs: pd.DataFrame, run: pd.Series, facts: Mapping[str, Any]) -> pd.DataFrame:
+    """The signs without those that say nothing of one's own training; docs/rules.md, "Your own network", has each."""
+    cause, value, layer = signs["cause"], signs["value"].astype(np.float64), signs["layer"]
+    nothing, naive = pd.Series(False, signs.index), run["naive_loss"]
+    if pd.notna(naive) and run["final_train_loss"] >= naive:  # it falls towards an answer that looks at no input
+        nothing |= cause == str(Cause.FEW_STEPS)
+    far = facts.get("targets_square_over_variance")
+    if far is not None and far < FAR:  # the loss is as large for another reason than the targets'
+        nothing |= (cause == str(Cause.DATA)) & layer.isna() & (value < signs["threshold"])
+    rising = (cause == str(Cause.RATE_LARGE)) & layer.isna()
+    nothing |= rising & ~np.isfinite(value)
+    if pd.isna(naive):  # batches differ
+        nothing |= rising & (value < ROSE)
+    places = range(len(facts.get("layers", ())))
+    frozen = set(places) - {each["row"] for each in facts.get("variables", ())}
+    nothing |= cause.isin(list(map(str, OF_GRADIENTS))) & layer.isin(list(frozen))
+    return signs[~nothing]
+
+
+def _explains(finding: Mapping[str, Any], outcome: str) -> bool:
+    kind = finding["kind"]
+    if kind in ("input_scale", "outliers") and not finding.get("extreme"):
+        return False
+    if outcome == Outcome.UNMEASURED:
+        return kind in SURE
+    if outcome == Outcome.NOT_LEARNED:
+        return kind in (*BOTH, *NO_LEARNING)
+    if outcome == Outcome.DIVERGED and kind in DIVERGES:
+        return True
+    return kind in BOTH and outcome in (Outcome.DIVERGED, Outcome.FAILED)
+
+
+def _finding(finding: Mapping[str, Any]) -> Seen:
+    return Seen(CAUSES[finding["kind"]], str(finding["found"]), str(finding["remedy"]))
+
+
+def _sign(row: pd.Series, facts: Mapping[str, Any]) -> Seen:
+    cause, evident, helps, kept = str(row["cause"]), evidence(row), helping(row), facts.get("averages_of_start", 0.0)
+    if cause == Cause.MEMORIZED and kept >= LAGS:
+        return Seen(
+            str(Cause.LAGGING),
+            f"{evident}; the averages of batch normalization hold {number(kept)} of where they started",
+            "a lower momentum of batch normalization, as 0.9; more steps",
+            int(row["rule"]),
+        )
+    if cause in (Cause.NOT_FINITE, Cause.DIVERGED):
+        helps = {str(Tensor.LOSS): IN_LOSS, str(Tensor.GRADIENT): IN_GRADIENT}.get(str(row["tensor"]), helps)
+    return Seen(cause, evident, helps, int(row["rule"]))
+
+
+def known_to_help(seen: Sequence[Seen]) -> list[str]:
+    """What helps against signs, each once; of a finding its remedy stands beside it."""
+    return list(dict.fromkeys(each.helps for each in seen if each.rule is not None and each.helps))
