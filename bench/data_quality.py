@@ -7,16 +7,19 @@ docs/rules.md, "Data". Statistics are of a sample of rows; ranges, duplicates an
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
 
 ROOT_MEAN_SQUARES = (0.1, 10.0)  # of inputs, and of values to predict, that need no scaling
+EXTREMES = (1.0 / 30.0, 30.0)  # beyond them the inputs' scale alone explains that nothing is learned
+OTHER_SCALES = 10.0  # the root mean square of validation inputs over that of training inputs, either way
 SPREADS = 100.0  # the largest standard deviation of a feature over the smallest
 OUTLYING = 30.0  # interquartile ranges from the median
 LOPSIDED = 10.0  # rows of the largest class over those of the smallest
 FEW_ROWS = 10  # of a class, to train on
+MOVED_SHARES = 0.5  # of rows that would have to be of another class for validation to have the shares of training
 REPEATED = 0.01  # share of rows that are there twice, or of validation rows that are trained on
 TELLING = 0.999  # correlation of an input with the target
 FEW_CLASSES = 100  # more different numbers are values to predict
@@ -30,7 +33,27 @@ class FindingKind(StrEnum):
     """What may be odd."""
 
     NONFINITE = "nonfinite"
+    CONSTANT_ANSWER = "constant_answer"  # this one and those down to TOKENS_BEYOND, with what the model says beside
+    LABELS_BEYOND = "labels_beyond"
+    TARGET_FORM = "target_form"
+    NOT_PROBABILITIES = "not_probabilities"
+    TOKENS_BEYOND = "tokens_beyond"
+    LOGITS = "logits"
+    OUT_OF_REACH = "out_of_reach"
+    BATCH_OF_ONE = "batch_of_one"
+    ABSENT_CLASS = "absent_class"
+    OTHER_CLASSES = "other_classes"
+    SHAPES = "shapes"
+    CONSTANT_START = "constant_start"
+    UNBOUNDED_CELL = "unbounded_cell"
+    PENALTY = "penalty"
+    OTHER_SCALE = "other_scale"
     INPUT_SCALE = "input_scale"
+    LINEAR = "linear"
+    SCHEDULE = "schedule"
+    DROPPED = "dropped"
+    FROZEN = "frozen"
+    LONG_SEQUENCE = "long_sequence"
     FEATURE_SCALES = "feature_scales"
     OUTLIERS = "outliers"
     CONSTANT = "constant"
@@ -49,6 +72,7 @@ class Finding:
     kind: FindingKind
     found: str
     remedy: str
+    extreme: bool = False  # the inputs are beyond `EXTREMES`, as a whole or by these outliers alone
 
     def __str__(self) -> str:
         return f"{self.found} {self.remedy}"
@@ -134,17 +158,19 @@ def _inputs(data: Data, x: np.ndarray) -> Iterator[Finding]:
     varies = high > low
     mean_square = float(np.mean(np.square(sample)))
     root, (least, most) = mean_square**0.5, ROOT_MEAN_SQUARES
-    if not data.scaled and not least <= root <= most and mean_square > 0:
+    ruled = not EXTREMES[0] < root < EXTREMES[1] and least <= _without_outliers(sample) <= most
+    if not data.scaled and not least <= root <= most and mean_square > 0 and not ruled:
         yield Finding(
             FindingKind.INPUT_SCALE,
             f"Inputs have a root mean square of {root:.3g}, from {low.min():.4g} to {high.max():.4g}; initializers "
             "are made for 1.",
             'Scale them: preprocessing = "standardize", the default of a suite; elsewhere (x - mean) / std of the '
             "training rows.",
+            extreme=not EXTREMES[0] < root < EXTREMES[1],
         )
     spread = sample.std(axis=0)
     moving = np.flatnonzero(varies & (spread > 0))
-    if not data.scaled and len(moving) > 1 and np.asarray(data.x).ndim == 2:
+    if not data.scaled and not ruled and len(moving) > 1 and np.asarray(data.x).ndim == 2:
         narrow, wide = moving[np.argmin(spread[moving])], moving[np.argmax(spread[moving])]
         if spread[wide] > SPREADS * spread[narrow]:
             yield Finding(
@@ -153,7 +179,9 @@ def _inputs(data: Data, x: np.ndarray) -> Iterator[Finding]:
                 f"standard deviation of {spread[narrow]:.3g}, {_name(data, wide)} of {spread[wide]:.3g}.",
                 'Scale each by itself: preprocessing = "standardize", the default of a suite.',
             )
-    yield from _outliers(data, x, sample, (low, high))
+    yield from _of_validation(data, root)
+    for each in _outliers(data, x, sample, (low, high)):
+        yield replace(each, extreme=ruled)
     still = np.flatnonzero(~varies)
     if len(still) and (np.asarray(data.x).ndim < 4 or 2 * len(still) > len(varies)):
         names = ", ".join(_name(data, each) for each in still[:NAMED]) + (", …" if len(still) > NAMED else "")
@@ -161,6 +189,27 @@ def _inputs(data: Data, x: np.ndarray) -> Iterator[Finding]:
             FindingKind.CONSTANT,
             f"{len(still)} of {len(varies)} features never vary over the training rows: {names}.",
             "They tell nothing: leave them out, or find out why they are constant.",
+        )
+
+
+def _without_outliers(sample: np.ndarray) -> float:
+    """The root mean square of the entries that are no outliers of their feature."""
+    first, median, third = np.percentile(sample, (25.0, 50.0, 75.0), axis=0)
+    kept = np.abs(sample - median) <= OUTLYING * (third - first)
+    return float(np.mean(np.square(sample[kept])) ** 0.5) if kept.any() else 0.0
+
+
+def _of_validation(data: Data, root: float) -> Iterator[Finding]:
+    """Validation inputs that are not scaled as those are that are trained on."""
+    if data.scaled or data.x_validation is None or len(data.x_validation) < LEAST_ROWS or not root > 0:
+        return
+    x = np.asarray(data.x_validation)
+    other = float(np.mean(np.square(_sampled(x.reshape(len(x), -1))))) ** 0.5
+    if not root / OTHER_SCALES <= other <= root * OTHER_SCALES:
+        yield Finding(
+            FindingKind.OTHER_SCALE,
+            f"Validation inputs have a root mean square of {other:.3g}, training inputs of {root:.3g}.",
+            "Scale both alike, by the mean and std of the training rows.",
         )
 
 
@@ -263,6 +312,7 @@ def _classes(data: Data, y: np.ndarray) -> Iterator[Finding]:
         )
     if data.y_validation is None:
         return
+    yield from _of_other_classes(labels, _labels(np.asarray(data.y_validation)))
     validated = {int(each) for each in np.unique(_labels(np.asarray(data.y_validation)))}
     for absent, place, other in (
         (sorted(validated - set(whole)), "training", "validation"),
@@ -270,10 +320,26 @@ def _classes(data: Data, y: np.ndarray) -> Iterator[Finding]:
     ):
         if absent:
             yield Finding(
-                FindingKind.CLASS_SHARES,
+                FindingKind.ABSENT_CLASS if place == "training" else FindingKind.CLASS_SHARES,
                 f"No {place} row has class {_listed(absent)}, which {other} rows have.",
                 "Shuffle rows before they are split, class by class.",
             )
+
+
+def _of_other_classes(train: np.ndarray, validation: np.ndarray) -> Iterator[Finding]:
+    """Validation rows whose classes have other shares, as where rows were sorted and the last were split off."""
+    classes = np.unique(np.concatenate([train, validation]))
+    if len(validation) < LEAST_ROWS:
+        return
+    here, there = (np.array([np.mean(each == one) for one in classes]) for each in (train, validation))
+    if np.abs(here - there).sum() / 2.0 >= MOVED_SHARES:
+        most = int(np.argmax(there - here))
+        yield Finding(
+            FindingKind.OTHER_CLASSES,
+            f"Class {int(classes[most])} has {100 * there[most]:.3g} % of the validation rows, and "
+            f"{100 * here[most]:.3g} % of the training rows.",
+            "Shuffle rows before they are split: validation_split takes the last.",
+        )
 
 
 def _duplicates(data: Data, x: np.ndarray) -> Iterator[Finding]:
@@ -304,17 +370,18 @@ def _duplicates(data: Data, x: np.ndarray) -> Iterator[Finding]:
 def _are_values(data: Data, y: np.ndarray) -> bool:
     if data.values is not None:
         return data.values
-    if y.dtype.kind != "f" or _is_one_hot(y):
+    if y.dtype.kind != "f" or is_one_hot(y):
         return False
     return bool((y != np.round(y)).any()) or len(np.unique(y)) > FEW_CLASSES
 
 
-def _is_one_hot(y: np.ndarray) -> bool:
+def is_one_hot(y: np.ndarray) -> bool:
+    """Whether rows [rows, classes] hold a 1 each, and 0 else."""
     return y.ndim == 2 and y.shape[1] > 1 and bool((((y == 0) | (y == 1)).all(axis=1) & (y.sum(axis=1) == 1)).all())
 
 
 def _labels(y: np.ndarray) -> np.ndarray:
-    return y.argmax(axis=1) if _is_one_hot(y) else y.ravel()
+    return y.argmax(axis=1) if is_one_hot(y) else y.ravel()
 
 
 def _name(data: Data, feature: int) -> str:

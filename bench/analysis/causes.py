@@ -57,8 +57,10 @@ class Cause(StrEnum):
     VANISHING = "vanishing gradient"
     EXPLODING = "exploding gradient"
     EXPLODING_IN_TIME = "gradient explodes through time"
+    DECAYED = "weights decayed away"
     COLLAPSED = "samples alike"
     DIVERGED = "left the finite numbers"
+    CLIPPED = "gradient clipped away"
     RATE_SMALL = "rate too small"
     MAJORITY = "majority answer"
     FEW_STEPS = "too few steps"
@@ -153,6 +155,9 @@ RULES: tuple[Rule, ...] = (
     Rule(Cause.EXPLODING_IN_TIME, Stage.BY_STEP, "time_gradients", signs.grown, GROWN,
          "{value} decades from lag 0 to {tensor} (above {threshold})",
          "clipping; recurrent_initializer orthogonal with a gain of 1 or less; cell lstm or gru"),
+    Rule(Cause.DECAYED, Stage.BY_STEP, "gradient_norms", signs.decayed, 0.01,
+         "largest share that any kernel's norm has of its first {value} (at most {threshold})",
+         "regularization none, or a strength of a hundredth"),
     Rule(Cause.COLLAPSED, Stage.BY_STEP, _ACTIVE, signs.collapsed, 1e-3,
          "1 less the mean cosine of two samples {value} (below {threshold})", _KEPT),
     Rule(Cause.RATE_LARGE, Stage.BY_STEP, "gradient_norms", _first(*_UPDATE, over="weight_norm"), 0.5,
@@ -164,7 +169,10 @@ RULES: tuple[Rule, ...] = (
          "share of exact zeros in the kernel's gradient {value} (at least {threshold})"),
     Rule(Cause.SATURATED, Stage.LAST, _ACTIVE, _first(_ACTIVE, "saturated_fraction"), 0.8,
          "share of units and samples saturated {value} (at least {threshold})"),
-    Rule(Cause.RATE_SMALL, Stage.LAST, "gradient_norms", signs.still, 1e-4,
+    Rule(Cause.CLIPPED, Stage.LAST, "gradient_norms", signs.clipped_away, 1e-2,
+         "largest share that clipping left of a gradient {value} (at most {threshold}), and no kernel moved",
+         "clipping none, or a threshold near the gradient's norm"),
+    Rule(Cause.RATE_SMALL, Stage.LAST, "gradient_norms", signs.still, signs.STILL,
          "largest update over weights of any step {value} (below {threshold})", "a learning_rate ten times as high"),
     Rule(Cause.MAJORITY, Stage.LAST, "evaluations", signs.majority, 0.8,
          "the answer is always the class with a share of {value} (at least {threshold})"),
@@ -245,6 +253,16 @@ def findings(found: pd.DataFrame, run_id: str, outcome: str) -> pd.DataFrame:
     """The signs of one run, its cause first; of a run that learned those that show on the way, not how it ended."""
     own = found[found["run_id"] == run_id]
     return own[own["rule"].isin(ON_THE_WAY)] if outcome == Outcome.LEARNED else own
+
+
+def is_first(sign: pd.Series) -> bool:
+    """Whether a sign goes before all others, as training itself worked."""
+    return RULES[int(sign["rule"])].stage is Stage.FIRST
+
+
+def is_last(sign: pd.Series) -> bool:
+    """Whether a sign counts where nothing else was seen."""
+    return RULES[int(sign["rule"])].stage is Stage.LAST
 
 
 def helping(sign: pd.Series) -> str:

@@ -20,6 +20,7 @@ Flags = NDArray[np.bool_]
 AVERAGING = "batch_normalization"  # the one normalization of the catalogue that keeps moving averages
 LARGE_TARGETS = 1e4  # variance of targets that are values: 100 of the network's first outputs
 TWICE = 2.0
+STILL = 1e-4  # of a kernel's norm: a change below it moves nothing
 
 
 def not_finite(records: Records, threshold: float) -> pd.DataFrame:
@@ -126,6 +127,8 @@ def ratios(records: Records, threshold: float) -> pd.DataFrame:
     found = []
     for part in rows.parts() if len(rows.starts) else ():
         chosen = np.flatnonzero(part.layers((0, -1)))
+        if not len(chosen):  # no run has a hidden layer
+            continue
         signal, block = part.column("preactivation_grad_norm")[chosen], part.row_block[chosen]
         starts = np.flatnonzero(np.diff(block, prepend=-1))
         ends = np.append(starts[1:], len(block)) - 1
@@ -200,6 +203,33 @@ def still(records: Records, threshold: float) -> pd.DataFrame:
     return hits(at, last[at], NO_LAYER, most[at], threshold)
 
 
+def clipped_away(records: Records, threshold: float) -> pd.DataFrame:
+    """Kernels that never move because clipping leaves next to nothing of the gradient at any recorded step."""
+    rows, most = records.rows("loss_curves"), np.full(len(records.runs), np.nan)
+    whole = rows.column("global_grad_norm")
+    left = np.divide(rows.column("clipped_grad_norm"), whole, out=np.full(len(whole), np.nan), where=whole > 0.0)
+    np.fmax.at(most, rows.row_run, left)
+    found = still(records, STILL)
+    at = found["run"].to_numpy(np.int64)
+    with np.errstate(invalid="ignore"):
+        return found.assign(value=most[at], threshold=threshold)[most[at] <= threshold]
+
+
+def decayed(records: Records, threshold: float) -> pd.DataFrame:
+    """The first recorded step at which every kernel has shrunk to next to nothing of what it was at the first."""
+    rows = records.rows("gradient_norms")
+    size, start = rows.column("weight_norm"), np.repeat(rows.first, rows.sizes)
+    keys = pd.MultiIndex.from_arrays([rows.row_run, rows.layer])
+    first = pd.Series(size[start], keys[start])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = size / first[~first.index.duplicated()].reindex(keys).to_numpy(np.float64)
+    most = np.full(len(rows.starts), np.nan)
+    np.fmax.at(most, rows.row_block, share)
+    with np.errstate(invalid="ignore"):
+        at = np.flatnonzero(most <= threshold)
+    return hits(rows.run[at], rows.step[at], NO_LAYER, most[at], threshold)
+
+
 def lagging(records: Records, threshold: float) -> pd.DataFrame:
     """Moving averages that lag: training mode has learned the training rows, inference mode has not.
 
@@ -219,7 +249,10 @@ def memorized(records: Records, threshold: float) -> pd.DataFrame:
     """Training rows that were learned, validation rows that were not."""
     train, validation = (_final(records, split, "loss") for split in ("train", "validation"))
     with np.errstate(invalid="ignore", divide="ignore"):
-        at = np.flatnonzero((train <= records.of_run("naive_loss") / TWICE) & (validation >= threshold * train))
+        learned = (train <= records.of_run("naive_loss") / TWICE) & (
+            train >= 0.0
+        )  # of losses below 0 shares say nothing
+        at = np.flatnonzero(learned & (validation >= threshold * train))
     return _at_end(records, "validation", at, validation[at] / train[at], threshold)
 
 

@@ -15,15 +15,21 @@ import numpy as np
 import tensorflow as tf
 
 from bench.data_quality import Data, Finding, FindingKind, look
+from bench.recorder.fitting import OF_VALUES, misfits
 from bench.recorder.settings import loss_name
 
 ROWS, NUMBERS = 4096, 2**20  # that are looked at, evenly over the arrays
 SCANNED = 2**26  # numbers that are all looked at for one that is not finite
 BATCHES = 16
-OF_VALUES = (
-    "mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "mean_absolute_percentage_error",
-    "mean_squared_logarithmic_error",
-)  # fmt: skip
+SAID_BY = {
+    FindingKind.LABELS_BEYOND: (FindingKind.LABEL_GAPS,),
+    FindingKind.NOT_PROBABILITIES: (
+        FindingKind.LABEL_GAPS,
+        FindingKind.CLASS_SHARES,
+        FindingKind.ABSENT_CLASS,
+        FindingKind.OTHER_CLASSES,
+    ),
+}
 SCALING = (keras.layers.Normalization, keras.layers.Rescaling)
 NORMALIZING = (keras.layers.BatchNormalization, keras.layers.LayerNormalization)
 
@@ -36,13 +42,18 @@ class DataLook:
         findings: what is odd, gravest first.
         rows: how many were looked at, and `of` how many; None where only batches were seen.
         waiting: whether further batches are looked at.
+        planned: steps of the whole training, if known.
     """
 
     model: keras.Model
+    planned: int | None = None
     findings: list[Finding] = field(default_factory=list)
     rows: int = 0
     of: int | None = None
     waiting: bool = True
+    batch: int | None = None  # rows of a batch, if known
+    seen: list[Finding] = field(default_factory=list)
+    whole: tuple[np.ndarray | None, np.ndarray | None] = (None, None)  # all rows, where they are not too many
     batches: list[tuple[np.ndarray, np.ndarray | None]] = field(default_factory=list)
 
     def at_arrays(self) -> None:
@@ -50,8 +61,10 @@ class DataLook:
         given = _given_to_fit(self.model)
         x, y, x_validation, y_validation = (_single(given.get(name)) for name in ("x", "y", "val_x", "val_y"))
         if not _is_array(x) or not len(x):
+            self.findings = misfits(self.model, None, None, self.planned)
             return
         self.waiting = False
+        self.batch = given.get("batch_size") or 32
         self.of = len(x)
         train, validation = _evenly(x), _evenly(x_validation) if _is_array(x_validation) else np.arange(0)
         self.rows = len(train)
@@ -63,6 +76,7 @@ class DataLook:
             data = replace(
                 data, x_validation=_taken(x_validation, validation), y_validation=_taken(y_validation, validation)
             )
+        self.whole = _whole(x), _whole(y)
         if not all(_is_finite(each) for each in (x, y) if _is_array(each)):
             every = np.arange(len(x))
             data = replace(data, x=_taken(x, every), y=_taken(y, every) if _is_array(y) else None, numbers=None)
@@ -80,6 +94,7 @@ class DataLook:
         if self.batches and arrays[0].shape[1:] != self.batches[0][0].shape[1:]:
             return
         self.batches.append(arrays)
+        self.batch = max(self.batch or 0, len(arrays[0]))
         numbers = sum(each.size for each, _ in self.batches)
         if len(self.batches) >= BATCHES or numbers >= NUMBERS or sum(len(each) for each, _ in self.batches) >= ROWS:
             self.at_end()
@@ -97,9 +112,18 @@ class DataLook:
         self.findings = [each for each in self.findings if each.kind is not FindingKind.DUPLICATES]
         self.batches = []
 
+    def add(self, seen: list[Finding]) -> None:
+        """Put in what a step showed: a later look at batches keeps it."""
+        order = list(FindingKind)
+        self.seen = seen
+        self.findings = sorted([*self.findings, *seen], key=lambda each: order.index(each.kind))
+
     def facts(self) -> dict[str, Any]:
         """What the page says of it."""
-        told = [{"kind": str(each.kind), "found": each.found, "remedy": each.remedy} for each in self.findings]
+        told = [
+            {"kind": str(each.kind), "found": each.found, "remedy": each.remedy, "extreme": each.extreme}
+            for each in self.findings
+        ]
         return {"rows": self.rows, "of": self.of, "findings": told}
 
     def _look(self, data: Data) -> None:
@@ -108,7 +132,15 @@ class DataLook:
         values = False if "crossentropy" in name else True if name in OF_VALUES else None
         scaled = any(isinstance(each, SCALING) for each in layers) or isinstance(layers[0], NORMALIZING)
         tokens = any(isinstance(each, keras.layers.Embedding) for each in layers) and data.x.dtype.kind in "iu"
-        self.findings = look(replace(data, scaled=scaled, tokens=tokens, values=values))
+        found = look(replace(data, scaled=scaled, tokens=tokens, values=values))
+        x, y = self.whole
+        every = replace(data, x=data.x if x is None else x, y=data.y if y is None else y)
+        unfit = misfits(self.model, every, self.batch, self.planned)
+        for each in unfit:  # what it says leaves nothing of these
+            found = [other for other in found if other.kind not in SAID_BY.get(each.kind, ())]
+        self.findings = found + unfit
+        self.add(self.seen)
+        self.whole = (None, None)
 
 
 def _given_to_fit(model: keras.Model) -> Mapping[str, Any]:
@@ -149,6 +181,13 @@ def _taken(x: Any, rows: np.ndarray) -> np.ndarray:
     if isinstance(x, tf.Tensor):
         return np.asarray(x if len(rows) == len(x) else tf.gather(x, rows))
     return x.iloc[rows].to_numpy() if hasattr(x, "iloc") else np.asarray(x[rows])
+
+
+def _whole(x: Any) -> np.ndarray | None:
+    """All rows, unless they are too many or no array."""
+    if not _is_array(x) or int(np.prod(x.shape)) > SCANNED:
+        return None
+    return np.asarray(x.to_numpy() if hasattr(x, "iloc") else x)
 
 
 def _is_finite(x: Any) -> bool:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from bench.data_quality import FindingKind
 from bench.errors import BenchError
 from bench.factors import DataKind
 from bench.recorder.chain import links_of
 from bench.recorder.data import DataLook
 from bench.recorder.dispatch import Dispatch, Taken
+from bench.recorder.fitting import MISFITS, kept_of_start, outweighed
 from bench.recorder.folder import RunFolder, Who
 from bench.recorder.guard import NonFinite
 from bench.recorder.optimizers import innermost
@@ -26,7 +28,7 @@ from bench.recorder.settings import read_settings, settled
 from bench.recorder.signal import first_signal
 from bench.recorder.stepping import Stepping
 from bench.recorder.stopped import Stop, save_stop
-from bench.recorder.targets import naive
+from bench.recorder.targets import naive, square_over_variance
 from bench.schema import EventKind, RunStatus
 
 if TYPE_CHECKING:
@@ -71,9 +73,9 @@ class Recording:
         self.folder = RunFolder(asked.folder, asked.question)
         self.is_open = True
         self.rows = Rows()
-        self.data = DataLook(model)
-        self.dispatch.saw = self._saw
         planned = _planned(params)
+        self.data = DataLook(model, planned)
+        self.dispatch.saw = self._saw
         self.schedule = Schedule(asked.every, None if planned is None else planned - 1)
         self.planned = planned
         self.step = 0
@@ -113,7 +115,7 @@ class Recording:
 
     def _tell_data(self) -> None:
         for each in self.data.findings:
-            self.voice.say(f"data: {each}", f"data: {each.kind}")
+            self.voice.say(f"{'model' if each.kind in MISFITS else 'data'}: {each}", f"data: {each.kind}")
 
     def begin(self) -> None:
         """A call of the train function begins."""
@@ -194,6 +196,8 @@ class Recording:
         raise NonFinite(kept, step.step, str(event.tensor), layer)
 
     def _name(self, step: Step) -> None:
+        self.data.add(outweighed(step.optional("step", 0, "penalty"), step.loss))
+        self._tell_data()
         told = read_settings(self.model, step.layout, self.dispatch.optimizers)
         self.settings, odd = settled(told | {"batch_size": int(step.batch), "steps": self.planned}, self.asked)
         if odd:
@@ -281,6 +285,8 @@ class Recording:
             "variables": [asdict(variable) for variable in layout.variables],
             "unseen": [list(each) for each in layout.unseen],
             "data": self.data.facts(),
+            "targets_square_over_variance": square_over_variance(*self._targets()),
+            "averages_of_start": kept_of_start(self.model, self.step),
             "every": self.schedule.every,
             "recorded_steps": len(self.rows.steps),
             "share_of_time": self.schedule.share,
@@ -289,12 +295,18 @@ class Recording:
 
     def _naive(self) -> dict[str, Any]:
         """Of the recorded batches' targets."""
+        kind, sums = self._targets()
+        unknown = any(each.kind is FindingKind.NOT_PROBABILITIES for each in self.data.findings)
+        return {} if unknown else naive(kind, sums)
+
+    def _targets(self) -> tuple[DataKind | None, list[float]]:
+        """What the recorded batches' targets are, and their sums."""
         steps = [step for step in self.rows.steps if step.layout.targets]
         if not steps:
-            return {}
+            return None, []
         count = sum(key[0] == "target_sum" for key in steps[0].layout.at)
         sums = [math.fsum(step.get("target_sum", k, "sum") for step in steps) for k in range(count)]
-        return naive(DataKind(steps[0].layout.targets), sums)
+        return DataKind(steps[0].layout.targets), sums
 
     def _timings(self) -> Columns:
         assert self.who is not None

@@ -134,7 +134,7 @@ def _of_optimizer(optimizer: Any) -> dict[str, Level]:
         name = "nesterov" if optimizer.nesterov else "momentum" if optimizer.momentum else "sgd"
     rate, schedule = config.get("learning_rate"), "none"
     if isinstance(rate, Mapping):
-        schedule = _labelled("schedule", _snake(str(rate.get("class_name"))), rate.get("config", {}))
+        schedule = _labelled("schedule", snake(str(rate.get("class_name"))), rate.get("config", {}))
         rate = rate.get("config", {}).get("initial_learning_rate")
     clipped = {"value": optimizer.clipvalue, "norm": optimizer.clipnorm, "global_norm": optimizer.global_clipnorm}
     clipping = [_labelled("clipping", kind, {"threshold": float(each)}) for kind, each in clipped.items() if each]
@@ -160,7 +160,7 @@ def _of_loss(loss: Any) -> dict[str, Level]:
 def loss_name(loss: Any) -> str:
     """A loss by the name of Keras's function; empty where it is none of them, or there are several."""
     name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
-    return SHORT_LOSSES.get(_snake(str(name)), _snake(str(name)))
+    return SHORT_LOSSES.get(snake(str(name)), snake(str(name)))
 
 
 def _loss_level(loss: Any) -> str:
@@ -176,7 +176,7 @@ def _drawn(layer: Any, attribute: str, factor: str) -> str:
     initializer = getattr(layer, attribute, None)
     if initializer is None or isinstance(layer, tuple(NORMALIZATIONS)):
         return ""
-    return _labelled(factor, _snake(type(initializer).__name__), initializer.get_config())
+    return _labelled(factor, snake(type(initializer).__name__), initializer.get_config())
 
 
 def _penalty(layer: Any) -> str:
@@ -189,7 +189,7 @@ def _penalty(layer: Any) -> str:
 
 
 def _activation(name: str) -> str:
-    return _labelled("activation", _snake(name), {})
+    return _labelled("activation", snake(name), {})
 
 
 def _labelled(factor: str, name: str, config: Mapping[str, Any]) -> str:
@@ -221,5 +221,6 @@ def _any(layers: Sequence[Any], kind: type) -> bool:
     return any(isinstance(each, kind) for each in layers)
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """A class's name as a function has it: `MeanSquaredError` is `mean_squared_error`."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -63,3 +63,12 @@ def naive(kind: DataKind | None, sums: Sequence[float]) -> dict[str, Any]:
     shares = shares / shares.sum()
     entropy = -math.fsum(each * math.log(each) for each in shares if each > 0.0)
     return {"targets": str(kind), "naive_loss": entropy, "naive_accuracy": float(shares.max())}
+
+
+def square_over_variance(kind: DataKind | None, sums: Sequence[float]) -> float | None:
+    """How far targets that are values are from 0: their mean square over their variance; None of others."""
+    if kind is not DataKind.VALUES or not sums[0]:
+        return None
+    count, total, squares = sums
+    variance = squares / count - (total / count) ** 2
+    return squares / count / variance if variance > 0.0 else None

@@ -67,17 +67,20 @@ class Seen:
 
 
 def outcome_of(run: pd.Series, own: Tables) -> str:
-    """What became of a run; one without validation rows did not learn where it did not even learn its training rows."""
+    """What became of a run; without validation rows, of its training rows: learned by one score, or not by any."""
     rows, losses = own["evaluations"], own["loss_curves"].sort_values("step")["loss"].dropna()
     judged = run["outcome"] != Outcome.UNMEASURED or (rows["split"] == "validation").any()
-    dropout = run["dropout"]
-    if judged or pd.isna(run["naive_loss"]) or pd.isna(dropout) or dropout > 0 or rows.empty or losses.empty:
+    if judged or pd.isna(run["naive_loss"]) or rows.empty or losses.empty:
         return str(run["outcome"])
     share, chance = learned_rule().learned_share, run["chance_accuracy"]
     accuracy = rows.sort_values("step")["accuracy"].iloc[-1]
-    right = pd.notna(accuracy) and pd.notna(chance) and accuracy >= chance + share * (1.0 - chance)
+    by_accuracy = pd.notna(accuracy) and pd.notna(chance)
     last = float(losses.iloc[-max(1, len(losses) // 10) :].mean())
-    return str(run["outcome"] if right or last <= (1.0 - share) * run["naive_loss"] else Outcome.NOT_LEARNED)
+    low, right = last <= (1.0 - share) * run["naive_loss"], by_accuracy and accuracy >= chance + share * (1.0 - chance)
+    if right or (low and not by_accuracy):
+        return str(Outcome.LEARNED)
+    plain = pd.notna(run["dropout"]) and not run["dropout"] > 0  # which lowers scores of training mode
+    return str(Outcome.NOT_LEARNED if plain and not low else run["outcome"])
 
 
 def causes_seen(signs: pd.DataFrame, run: pd.Series, facts: Mapping[str, Any]) -> list[Seen]:

@@ -6,14 +6,14 @@ reference results that ship with the package, and said to be measured on those n
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from bench import reference
-from bench.analysis import Advice, Outcome, Symptom, advice, evidence, findings, helping
+from bench.analysis import Advice, Outcome, Symptom, advice, findings
 from bench.analysis.recurrent import layered
 from bench.analysis.remedies import LOSSES
 from bench.analysis.tables import Tables
@@ -22,8 +22,9 @@ from bench.report.axes import level_label
 from bench.report.blocks import Block, Fold, Lead, Page, Section, Sentence, Sentences, Table, Text, blocks_of
 from bench.report.frames import Frames
 from bench.report.headline import level_words
+from bench.report.own_causes import Seen, causes_seen, known_to_help, outcome_of
 from bench.report.run_page import course, gradients, heads, numbers_of
-from bench.schema import RunStatus
+from bench.schema import EventKind, RunStatus
 from bench.text import integer, listed, number, of, percent, plural, share_interval, spoken
 
 FELL = 0.9  # a training loss that ends above that share of its start has hardly moved
@@ -32,6 +33,7 @@ KINDS = {"mlp": "fully connected networks", "conv": "convolutional networks", "r
          "transformer": "transformers"}  # fmt: skip
 ALWAYS = ("depth", "width", "activation", "initializer", "normalization", "skip", "loss", "clipping", "regularization",
           "precision", "optimizer", "learning_rate", "batch_size", "steps")  # fmt: skip
+KINDS_OF_EVENT = {str(EventKind.NAN): "NaN", str(EventKind.INFINITY): "infinity"}
 SHOWN = {
     Symptom.VANISHING: "Gradients vanish", Symptom.EXPLODING: "Gradients explode",
     Symptom.COLLAPSED: "Activations collapse", Symptom.DEAD: "Units are dead", Symptom.SATURATED: "Units saturate",
@@ -51,9 +53,11 @@ def own_page(frames: Frames, own: Tables, facts: Mapping[str, Any], run_id: str,
         home: where the report is, as a link from this page; "" if this is it.
     """
     run = frames.plain.set_index("run_id", drop=False).loc[run_id]
+    run = pd.Series({**run, "outcome": outcome_of(run, own)})
     signs = named(findings(frames.signs.all(), run_id, str(run["outcome"])), own)
+    seen = causes_seen(signs, run, facts)
     sections = (
-        _verdict(run, own, signs), _try(run, signs), _data(facts), course(own, run),
+        _verdict(run, own, seen), _try(run, seen), _data(facts), course(own, run),
         gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None, heads(own),
         _layers(own), _settings(run), _others(frames, run_id), numbers_of(frames, run, run_id),
     )  # fmt: skip
@@ -63,7 +67,7 @@ def own_page(frames: Frames, own: Tables, facts: Mapping[str, Any], run_id: str,
         question=frames.manifest.question.strip() or "What do this network's gradients do as it trains?",
         remarks=(),
         sections=tuple(each for each in sections if each is not None),
-        headline=headline(run, own, signs),
+        headline=headline(run, own, seen),
         home=home,
     )
 
@@ -75,27 +79,35 @@ def named(signs: pd.DataFrame, own: Tables) -> pd.DataFrame:
     return signs.assign(place=layers.where(layers != "", signs["place"]))
 
 
-def headline(run: pd.Series, own: Tables, signs: pd.DataFrame) -> str:
+def headline(run: pd.Series, own: Tables, seen: Sequence[Seen]) -> str:
     """What became of it, in one sentence that its rows carry."""
     if run["status"] == RunStatus.DIVERGED:
         events = own["divergence_events"]
         first = events[events["step"] == int(run["steps_completed"])]
         what = (
-            f"{spoken(str(first['kind'].iloc[0]))} in the {first['tensor'].iloc[0]}" if len(first) else "left numbers"
+            f"{KINDS_OF_EVENT.get(str(first['kind'].iloc[0]), 'a fault')} in the {first['tensor'].iloc[0]}"
+            if len(first)
+            else "left numbers"
         )
-        cause = f". First sign: {signs['cause'].iloc[0]}, {evidence(signs.iloc[0])}" if len(signs) else ""
-        return f"Training diverged at step {integer(int(run['steps_completed']))}: {what}{cause}."
+        cause = f". First sign: {_ended(str(seen[0]))}" if seen else "."
+        return f"Training diverged at step {integer(int(run['steps_completed']))}: {what}{cause}"
     start, end = str(run["symptom_start"]), str(run["symptom_end"])
     became = _became(run) or _loss(own)
     ended = f" Training stopped early: {run['error']}." if run["status"] == RunStatus.FAILED else ""
+    if seen and seen[0].rule is None:
+        return f"First sign: {seen[0].cause}; {became}.{ended}"
     if start in SHOWN:
         still = "and still do at the end" if start == end else f"and are {end} at the end" if end else ""
         return f"{SHOWN[Symptom(start)]} at the first step{_by(run)}, {still}; {became}.{ended}"
     if end in SHOWN:
         return f"{SHOWN[Symptom(end)]} at the last recorded step, not at the first; {became}.{ended}"
-    if len(signs):
-        return f"No symptom from layer to layer; first sign: {signs['cause'].iloc[0]}; {became}.{ended}"
+    if seen:
+        return f"No symptom from layer to layer; first sign: {seen[0].cause}; {became}.{ended}"
     return f"Nothing that these rules look for was seen in its gradients; {became}.{ended}"
+
+
+def _ended(text: str) -> str:
+    return text if text.endswith(".") else f"{text}."
 
 
 def _became(run: pd.Series) -> str:
@@ -104,6 +116,9 @@ def _became(run: pd.Series) -> str:
     if str(run["outcome"]) not in map(str, words):
         return ""
     accuracy, loss = run["final_validation_accuracy"], run["final_validation_loss"]
+    if pd.isna(loss):
+        score = f"training loss {number(run['final_train_loss'])}, the best constant answer has"
+        return f"{words[Outcome(str(run['outcome']))]} its training rows ({score} {number(run['naive_loss'])})"
     if pd.notna(accuracy) and pd.notna(run["chance_accuracy"]):
         score = f"validation accuracy {number(accuracy)}, the best constant answer has {number(run['chance_accuracy'])}"
     else:
@@ -126,7 +141,7 @@ def _loss(own: Tables) -> str:
     return f"the training loss {moved} from {number(first)} to {number(last)}"
 
 
-def _verdict(run: pd.Series, own: Tables, signs: pd.DataFrame) -> Section:
+def _verdict(run: pd.Series, own: Tables, seen: Sequence[Seen]) -> Section:
     """The first sign with its evidence, the others, and how it ended."""
     facts = [
         ("status", spoken(str(run["status"]))),
@@ -145,14 +160,16 @@ def _verdict(run: pd.Series, own: Tables, signs: pd.DataFrame) -> Section:
             said = [f"loss {number(last['loss'])}"] if pd.notna(last["loss"]) else []
             said += [f"accuracy {number(last['accuracy'])}"] if pd.notna(last["accuracy"]) else []
             facts.append((f"last {split} scores", ", ".join(said) or "none"))
-    if signs.empty:
+    if not seen:
         lead = Sentence("No rule on causes holds in what was recorded.", "docs/rules.md#causes")
     else:
         lead = Sentence(
-            f"First sign: {signs['cause'].iloc[0]}, {evidence(signs.iloc[0])}.",
-            "The first of the rules on causes that holds (docs/rules.md#causes), by step and layer.",
+            f"First sign: {_ended(str(seen[0]))}",
+            "Found before the first step; docs/rules.md#your-own-network."
+            if seen[0].rule is None
+            else "The first of the rules on causes that holds (docs/rules.md#causes), by step and layer.",
         )
-    rest = tuple(Sentence(f"{str(each['cause']).capitalize()}: {evidence(each)}.") for _, each in signs[1:].iterrows())
+    rest = tuple(Sentence(_ended(f"{each.cause.capitalize()}: {each.evident}")) for each in seen[1:])
     asked = "" if _became(run) else "Whether it learned is not judged: no best constant answer is known."
     blocks = blocks_of(
         Lead(lead),
@@ -166,13 +183,13 @@ def _verdict(run: pd.Series, own: Tables, signs: pd.DataFrame) -> Section:
 def _data(facts: Mapping[str, Any]) -> Section | None:
     """What is odd about the data that it was trained on."""
     looked = facts.get("data")
-    if not isinstance(looked, Mapping) or not looked.get("rows"):
+    if not isinstance(looked, Mapping) or not (looked.get("rows") or looked.get("findings")):
         return None
     rows, every, found = int(looked["rows"]), looked.get("of"), looked.get("findings", ())
     part = f"{of(rows, int(every))} training rows" if every else f"the first {plural(rows, 'row')} that were trained on"
     lead = Sentence(
-        f"{plural(len(found), 'thing')} about the data to look at first." if found else "Nothing odd about the data.",
-        f"Of {part}; docs/rules.md, Data.",
+        f"{plural(len(found), 'thing')} to look at first." if found else "Nothing odd about the data.",
+        f"Of {part}, the model and its loss; docs/rules.md, Data and Your own network.",
     )
     sentences = tuple(Sentence(f"{each['found']} {each['remedy']}") for each in found)
     return Section("data", "The data", "Data", blocks_of(Lead(lead), Sentences(sentences) if sentences else None))
@@ -197,9 +214,12 @@ def family_of(run: pd.Series) -> str:
     return "conv" if (run["kernel_size"] or 0) > 0 else "mlp"
 
 
-def _try(run: pd.Series, signs: pd.DataFrame) -> Section | None:
+def _try(run: pd.Series, seen: Sequence[Seen]) -> Section | None:
     """What rescued networks like it in the reference, and what is known to help against the signs."""
-    helps = list(dict.fromkeys(filter(None, (helping(each) for _, each in signs.iterrows()))))
+    if seen and seen[0].rule is None:
+        rest = "What else was seen may follow from it: mend this first."
+        return Section("try", "What to try", "Try", (Lead(Sentence(seen[0].helps)), Text(rest)))
+    helps = known_to_help(seen)
     symptom, family = symptom_of(run), family_of(run)
     blocks: list[Block] = []
     if symptom:
@@ -256,7 +276,11 @@ def _counted(found: Advice, symptom: str, family: str, references: dict[str, ref
 def _change(row: pd.Series) -> str:
     words = level_words(str(row["factor"]), str(row["level"]))
     factor = spoken(str(row["factor"]))
-    return words if factor in words or row["factor"] in ("normalization", "skip", "cell") else f"{factor} {words}"
+    return (
+        words
+        if factor in words or words.startswith("rate ") or row["factor"] in ("normalization", "skip", "cell")
+        else f"{factor} {words}"
+    )
 
 
 def _layers(own: Tables) -> Section | None:

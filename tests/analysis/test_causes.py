@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from bench.analysis.causes import COLUMNS, RULES, Signs, Stage, causes_of, evidence, findings
 from bench.analysis.verdicts import Outcome
@@ -150,6 +151,32 @@ def test_a_kernel_that_never_moves_and_a_validation_loss_apart() -> None:
     rows = frames["evaluations"]
     rows["loss"] = rows["loss"].where((rows["run_id"] == "a0") | (rows["split"] == "train"), 4.0)
     assert causes_of(frames, judged(frames))["cause"].tolist() == ["rate too small", "memorized training rows"]
+
+
+def test_kernels_that_no_step_moves_are_told_from_those_whose_gradient_is_clipped_away() -> None:
+    frames = tables({}, {}, {})
+    frames["gradient_norms"]["update_norm"] = 1e-6
+    rows = frames["loss_curves"]
+    rows["global_grad_norm"], rows["clipped_grad_norm"] = 5.0, 5.0
+    rows["clipped_grad_norm"] = rows["clipped_grad_norm"].mask(rows["run_id"] == "a0", 1e-3)
+    once = (rows["run_id"] == "a1") & (rows["step"] > 0)
+    rows["clipped_grad_norm"] = rows["clipped_grad_norm"].mask(once, 1e-3)
+    causes = causes_of(frames, judged(frames))
+    assert causes["cause"].tolist() == ["gradient clipped away", "rate too small", "rate too small"]
+    assert causes["value"].iloc[0] == pytest.approx(2e-4)
+    frames["loss_curves"] = rows.drop(columns="clipped_grad_norm")
+    assert causes_of(frames, judged(frames))["cause"].tolist() == ["rate too small"] * 3
+
+
+def test_weights_have_decayed_where_every_kernel_has() -> None:
+    frames = tables({}, {})
+    rows = frames["gradient_norms"]
+    shrunk = (rows["step"] == 9) & ((rows["run_id"] == "a0") | (rows["layer_index"] < 3))
+    rows["weight_norm"] = rows["weight_norm"].mask(shrunk, 0.02)
+    rows["update_norm"] = 1e-3 * rows["weight_norm"]
+    causes = causes_of(frames, judged(frames))
+    assert causes["cause"].tolist() == ["weights decayed away", "no known cause"]
+    assert (causes["step"].iloc[0], causes["value"].iloc[0]) == (9, pytest.approx(0.02 / 3.0))
 
 
 def test_a_bad_end_without_a_sign_is_not_known_and_a_good_one_needs_none() -> None:

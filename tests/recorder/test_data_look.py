@@ -97,4 +97,8 @@ def test_scaling_layers_and_classes_are_known(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("bench.recorder.data._given_to_fit", lambda _: given)
     found = DataLook(model("binary_crossentropy", keras.layers.Rescaling(0.01)))
     found.at_arrays()
-    assert [str(each.kind) for each in found.findings] == ["class_shares", "label_gaps"]
+    assert [str(each.kind) for each in found.findings] == ["not_probabilities", "logits"]
+    found = DataLook(model("binary_crossentropy", keras.layers.Rescaling(0.01)))
+    given["y"] -= 1
+    found.at_arrays()
+    assert [str(each.kind) for each in found.findings] == ["logits", "class_shares"]

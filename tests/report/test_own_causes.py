@@ -111,7 +111,8 @@ def test_a_loss_that_falls_towards_the_constant_answer_asks_for_no_more_steps() 
     ("loss", "accuracy", "run", "validation", "outcome"),
     [
         (2.2, 0.15, {}, False, Outcome.NOT_LEARNED),
-        (2.2, 0.56, {}, False, Outcome.UNMEASURED),
+        (2.2, 0.56, {}, False, Outcome.LEARNED),
+        (1.0, None, {"chance_accuracy": None}, False, Outcome.LEARNED),
         (1.0, 0.15, {}, False, Outcome.UNMEASURED),
         (2.2, 0.15, {"dropout": 0.5}, False, Outcome.UNMEASURED),
         (2.2, 0.15, {"dropout": None}, False, Outcome.UNMEASURED),
@@ -120,7 +121,7 @@ def test_a_loss_that_falls_towards_the_constant_answer_asks_for_no_more_steps() 
         (2.2, None, {"chance_accuracy": None}, False, Outcome.NOT_LEARNED),
     ],
 )
-def test_without_validation_what_did_not_learn_its_own_rows_did_not_learn(
+def test_without_validation_a_run_is_judged_by_its_training_rows(
     loss: float, accuracy: float | None, run: dict[str, Any], validation: bool, outcome: Outcome
 ) -> None:
     splits = ["train", "validation"] if validation else ["train"]
