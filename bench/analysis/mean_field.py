@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from bench.analysis.quantities import log_ratio
 from bench.analysis.tables import Moment, Reals, Tables, at_moment
 from bench.errors import BenchError
+from bench.factors import FACTORS
+from bench.factors.losses import BINARY
 from bench.schema import RunStatus
 from bench.theory import DenseNetwork, network_of, profile
 from bench.theory.describe import READ
@@ -26,7 +28,7 @@ from bench.theory.describe import READ
 WALKS = 240  # finite networks behind each band
 ROUNDING = 1e-3  # decades that float32 may add to a measured ratio; bands of exact predictions have no width
 _INPUTS = ("dataset", "preprocessing")
-SETTINGS = (*_INPUTS, "architecture", *READ)
+SETTINGS = (*_INPUTS, "architecture", "loss", *READ)
 _SIGNAL = "preactivation_grad_norm"
 
 
@@ -149,6 +151,8 @@ def _with_sizes(tables: Tables) -> pd.DataFrame:
         count = counts[counts["layer_name"] == layer].set_index("run_id")["weight_count"]
         found = runs["run_id"].map(count).astype(np.float64) / width
         runs = runs.assign(**{name: found.fillna(0.0).replace(np.inf, 0.0).astype(int)})
+    if "loss" in runs:  # to the theory losses are alike but the one that makes one unit of two
+        runs = runs.assign(loss=np.where(runs["loss"] == BINARY, BINARY, str(FACTORS["loss"].default)))
     return runs
 
 

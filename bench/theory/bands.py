@@ -299,7 +299,8 @@ def softmax_gradients(
 ) -> tuple[Array, Array]:
     """Logits, and the gradient of the cross-entropy for them, [networks, samples, classes].
 
-    Of a head with one unit, which answers a value, the gradients are taken as equal: they can only be parallel.
+    Of a head with one unit, which answers a value, the gradients are taken as equal: they can only be parallel. Of one
+    that tells two classes apart they are those of the logistic function.
 
     Args:
         network, last: the network, and the response of its last hidden layer.
@@ -312,6 +313,9 @@ def softmax_gradients(
     drawn = np.sqrt(cosine) * draw.standard_normal((len(square), 1, classes))
     drawn = drawn + np.sqrt(1.0 - cosine) * draw.standard_normal((*square.shape, classes))
     logits = np.sqrt(weight * square + network.bias_variance)[..., None] * drawn
+    if network.binary:
+        labels = np.arange(square.shape[1])[:, None] % 2
+        return logits, 0.5 + 0.5 * np.tanh(0.5 * logits) - labels
     if classes == 1:
         return logits, np.full_like(logits, -1.0)
     shares = np.exp(logits - logits.max(axis=-1, keepdims=True))

@@ -17,6 +17,7 @@ from bench.factors import (
     level_name,
     read_label,
 )
+from bench.factors.losses import BINARY
 from bench.theory.activations import Nonlinearity, activation
 from bench.theory.weights import WeightLaw, bias_variance, weight_law
 
@@ -48,6 +49,7 @@ class DenseNetwork:
         branch_scale: what the branch is multiplied by before the stream is added: 1, 0 for residual_scaled, or
             scale / blocks^exponent for residual_damped.
         batch_size: samples in a training batch.
+        binary: whether the head's one unit tells two classes apart, by the logistic function.
     """
 
     phi: Nonlinearity
@@ -63,6 +65,7 @@ class DenseNetwork:
     skip_layers: int
     branch_scale: float
     batch_size: int
+    binary: bool = False
 
     @property
     def position(self) -> str:
@@ -96,7 +99,7 @@ def network_of(
             with `level` and settings as a suite writes it, a `Choice`, or for the activation a `Nonlinearity`.
             Factors that are missing take their defaults; columns that are no factor are left alone.
         inputs: features of a sample, or the sample's shape; by default those of the dataset.
-        classes: by default those of the dataset.
+        classes: by default those of the dataset; of `binary_crossentropy` one unit.
 
     Raises:
         SuiteError: a level that does not exist; the message names the nearest.
@@ -119,6 +122,8 @@ def network_of(
     if choices["skip"].name == "residual_post_norm" and dict(normalization.settings).get("position") == "before":
         raise BenchError("The theory does not cover a skip connection with its normalization on the path.")
     features, targets = _data(levels, inputs, classes)
+    binary = choice_of("loss", levels.get("loss") or FACTORS["loss"].default).name == BINARY and targets <= 2
+    targets = 1 if binary else targets
     width, skip = int(choices["width"].value or 0), choices["skip"]
     start, normalized = choices["initializer"], normalization.name == "weight_normalization"
     return DenseNetwork(
@@ -135,6 +140,7 @@ def network_of(
         skip_layers=0 if skip.is_none else int(skip.setting("layers")),
         branch_scale=branch_scale(skip, int(choices["depth"].value or 0)),
         batch_size=int(choices["batch_size"].value or 0),
+        binary=binary,
     )
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from bench.theory import (
     trainable_depth,
     weight_law,
 )
+from bench.theory.bands import softmax_gradients
 from tests.dry_results import SMALL, dry_results
 
 few = partial(profile, networks=20)  # draws behind a band that is not asked for here
@@ -29,6 +32,17 @@ few = partial(profile, networks=20)  # draws behind a band that is not asked for
 
 def network(**levels: object) -> DenseNetwork:
     return network_of({"depth": 12, "width": 256, **levels}, inputs=256, classes=10)
+
+
+def test_one_unit_tells_two_classes_apart() -> None:
+    """With the gradient of the logistic function, as of two units' softmax of which one is held at 0."""
+    found = network_of({"loss": "binary_crossentropy", "depth": 2, "width": 64}, inputs=16, classes=2)
+    assert (found.classes, found.binary) == (1, True)
+    assert not network_of({"depth": 2, "width": 64}, inputs=16, classes=2).binary
+    last = SimpleNamespace(product=0.0, square=1.0)
+    logits, gradients = softmax_gradients(found, cast(Any, last), np.ones((3, 4)), np.random.default_rng(0))
+    one = np.exp(logits) / (1.0 + np.exp(logits))
+    np.testing.assert_allclose(gradients, one - np.array([0.0, 1.0, 0.0, 1.0])[:, None], rtol=1e-12)
 
 
 def per_layer(**levels: object) -> np.ndarray:
