@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from bench import environment
 from bench.commands.planned import of_models, planned
 from bench.errors import DataError, ExecutorError, SuiteError
 from bench.executors.child import Status
@@ -52,8 +53,11 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
 
     Raises:
         DataError: a dataset cannot be used.
-        SuiteError: a plugin cannot be used, perhaps a dataset too. The message names all of them.
+        SuiteError: a plugin cannot be used, perhaps a dataset too, or this Keras lacks a level. The message names all
+            of them.
     """
+    if missing := lacking(cohorts, str(environment.versions()["keras"])):
+        raise SuiteError("\n".join(missing))
     datasets: dict[Choice, tuple[int, tuple[str, ...]]] = {}
     fitting: dict[Choice, dict[tuple[str, object], None]] = {}
     plugins: dict[tuple[str, Choice], None] = {}
@@ -92,6 +96,21 @@ def try_levels(executor: Executor, cohorts: Sequence[Cohort], *, failing: bool =
         kind = SuiteError if any(target == TRY_PLUGIN for target, _ in refused) else DataError
         raise kind("\n".join(problem for _, problem in refused))
     return [answer.value for _, answer in answers if answer.status is Status.OK and answer.value]
+
+
+def lacking(cohorts: Sequence[Cohort], keras: str) -> list[str]:
+    """Levels that a version of Keras has no target for, a sentence each."""
+    chosen = dict.fromkeys(pair for cohort in cohorts for run in cohort.runs for pair in run.choices.items())
+    levels = [(factor, choice, FACTORS[factor].level(choice.name)) for factor, choice in chosen]
+    return [
+        f"{factor} {choice.label} needs Keras {level.since} or newer, and {keras} is installed."
+        for factor, choice, level in levels
+        if level is not None and level.since and _numbers(keras) < _numbers(level.since)
+    ]
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in version.split(".")[:2] if each.isdigit())
 
 
 def findings(executor: Executor, cohorts: Sequence[Cohort]) -> list[str]:

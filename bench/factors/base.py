@@ -57,7 +57,8 @@ class Level:
     `target` names what the engine builds, as `module:attribute`; empty where the engine has its own
     function for the level. `settings` are passed to it by name, but for two: a normalization's `position`
     says where in the layer it stands, and random_uniform's `limit` gives both of Keras's bounds. One that is
-    `elsewhere` stands for what networks without the factor have, which a suite of the others never writes.
+    `elsewhere` stands for what networks without the factor have, which a suite of the others never writes. Keras has
+    its target `since` a version, where older ones that the project runs on have not.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Level:
     target: str = ""
     settings: Mapping[str, Setting] = field(default_factory=dict)
     elsewhere: bool = False
+    since: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ NORMALIZATION = Factor(
             "Each sample to mean 0 and variance 1 over the units, then a learned scale and shift.",
             "Ba, Kiros & Hinton 2016",
         ),
-        _keras(
-            "rms_normalization", "RMSNormalization",
-            "Each sample to mean square 1 over the units, then a learned scale.", "Zhang & Sennrich 2019",
+        Level(
+            "rms_normalization", "Each sample to mean square 1 over the units, then a learned scale.",
+            "Zhang & Sennrich 2019", target="keras.layers:RMSNormalization", settings=_POSITION, since="3.9",
         ),
         Level(
             "group_normalization",
