@@ -61,6 +61,10 @@ LEVELS = {  # whose names say too little by themselves
     "class_weight": {"balanced": "balanced classes"},
     "precision": {"mixed_float16": "mixed float16", "mixed_bfloat16": "mixed bfloat16"},
 }  # fmt: skip
+UNTREATED = {
+    "skip": "no skip connection", "preprocessing": "unscaled inputs", "target_preprocessing": "unscaled targets",
+}  # fmt: skip
+OF_DATA = ("preprocessing", "target_preprocessing")  # what a network is given, so that a level is no network
 NAMED = {"gate_bias": "gate bias", "recurrent_initializer": "recurrent"}  # levels that need their factor's name
 KERAS = {
     "initializer": "glorot_uniform", "normalization": "none", "skip": "none", "clipping": "none",
@@ -89,7 +93,7 @@ def level_words(factor: str, level: str, known: Sequence[str] = (), unit: str = 
             factor, f"{spoken(factor)} {level}"
         )
     if name == "none":
-        return {"skip": "no skip connection"}.get(factor, f"no {treatment(factor)}")
+        return UNTREATED.get(factor, f"no {treatment(factor)}")
     if factor == "clipping" and not shared:
         return "clipping" if len({each for each in known if each != "none"}) <= 1 else f"clipping by {spoken(name)}"
     own = LEVELS.get(factor, {}).get(name)
@@ -136,25 +140,30 @@ class Words:
         """The asked factor's levels in words; all of them, or many, by their number."""
         if not self.found.ask:
             return "the network"
+        networks = "networks with " if self.found.ask in OF_DATA else ""
         if len(levels) == len(self.found.levels) > 1:
-            return f"{'both' if len(levels) == 2 else f'all {count(len(levels))}'} {self.asked}"
+            return f"{networks}{'both' if len(levels) == 2 else f'all {count(len(levels))}'} {self.asked}"
         if len(levels) > MANY:
-            return f"{count(len(levels))} of {count(len(self.found.levels))} {self.asked}"
+            return f"{networks}{count(len(levels))} of {count(len(self.found.levels))} {self.asked}"
         said = listed([self.level(self.found.ask, each) for each in levels])
-        return said.replace(" and ", f" {joined} ")
+        return networks + said.replace(" and ", f" {joined} ")
 
     def any_of(self, levels: Sequence[str]) -> str:
         """The same in a sentence that denies."""
         if len(levels) == len(self.found.levels) > 1:
-            return (
-                f"either {spoken(self.found.ask)}" if len(levels) == 2 else f"any of {count(len(levels))} {self.asked}"
-            )
+            return f"either {self.one_asked}" if len(levels) == 2 else f"any of {count(len(levels))} {self.asked}"
         return self.names(levels, "or")
 
     @property
     def asked(self) -> str:
         """The asked factor in the plural."""
-        return f"{spoken(self.found.ask)}s"
+        of_data = {"preprocessing": "kinds of inputs", "target_preprocessing": "kinds of targets"}
+        return of_data.get(self.found.ask, f"{spoken(self.found.ask)}s")
+
+    @property
+    def one_asked(self) -> str:
+        """The asked factor behind `either` and `neither`."""
+        return f"kind of {self.asked.rpartition(' ')[2]}" if self.found.ask in OF_DATA else spoken(self.found.ask)
 
     @property
     def untouched(self) -> str:
@@ -238,10 +247,10 @@ def _out_of_the_box(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> 
         return f"{everything} {trains} {words.untouched}{depth if len(found.depths) > 1 else ''}"
     if there:
         some, ends = f"only {words.names(there)} {_verb(found, len(there), 'train')}", f"only {words.names(there)} "
-        ends += "does" if len(there) == 1 else "do"
+        ends += "does" if len(there) == 1 and found.ask not in OF_DATA else "do"
     elif len(deepest) > 1:
         two = len(deepest) == 2
-        some = f"neither {spoken(found.ask)}" if two else f"none of {count(len(deepest))} {words.asked}"
+        some = f"neither {words.one_asked}" if two else f"none of {count(len(deepest))} {words.asked}"
         some, ends = f"{some} trains", "neither does" if two else "none does"
     else:
         some, ends = f"{everything} does not train", "it does not"
@@ -253,7 +262,7 @@ def _out_of_the_box(found: Recipes, words: Words, deepest: Sequence[Recipe]) -> 
 
 
 def _verb(found: Recipes, number: int, verb: str) -> str:
-    return verb if found.ask and number > 1 else f"{verb}s"
+    return verb if found.ask and (number > 1 or found.ask in OF_DATA) else f"{verb}s"
 
 
 def _fixes(found: Recipes, words: Words, rest: Sequence[Recipe]) -> str:
@@ -278,7 +287,7 @@ def _fixes(found: Recipes, words: Words, rest: Sequence[Recipe]) -> str:
     learned = [row.level for row in lost if row.reached is Reached.LEARNED]
     never = [row.level for row in lost if len(row.trials) > 1 and row.level not in learned]
     if more:
-        needs = "need" if len(more) > 1 and found.ask else "needs"
+        needs = _verb(found, len(more), "need")
         parts.append(f"{words.names(more) if found.ask else 'it'} {needs} more than one change")
     if never:
         parts.append(f"nothing tried trains {words.any_of(never) if found.ask else 'it'}")
