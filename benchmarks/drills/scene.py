@@ -118,7 +118,26 @@ steps = 30
 [record]
 attention = {{ log_spaced = 5 }}
 """
-FAMILIES = {"recurrent": RECURRENT, "conv": CONV, "transformer": TRANSFORMER}
+# Networks of somebody's own, each run trained by itself; half of them are lost.
+OWN = f"""
+[suite]
+name = "drill"
+question = "What is lost?"
+
+[factors]
+depth = [1, 3]
+learning_rate = [0.05, {POISON}]
+clipping = ["none", "global_norm"]
+
+[fixed]
+architecture = "benchmarks.drills.own_net:build"
+dataset = "digits"
+activation = "tanh"
+width = 8
+batch_size = 16
+steps = 30
+"""
+FAMILIES = {"recurrent": RECURRENT, "conv": CONV, "transformer": TRANSFORMER, "own": OWN}
 TRAINED = DRY.replace("[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]", "[2, 4, 6, 8]").replace("40", "20")
 Process = subprocess.Popen[str]
 
