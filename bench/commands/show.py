@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 import pandas as pd
@@ -13,11 +15,11 @@ from bench.analysis.learned import loss_decides
 from bench.analysis.parts import layer_words
 from bench.analysis.through_time import lags, top_layer
 from bench.errors import printable
-from bench.factors import FACTORS, without_use
+from bench.factors import FACTORS, OWN, without_use
 from bench.quantities import OF_RUNS
 from bench.results import find_run, read_manifest, read_run
 from bench.rules import choose_rules
-from bench.schema import EventKind
+from bench.schema import EventKind, RunStatus
 from bench.text import number, spoken
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -40,7 +42,8 @@ def show_run(folder: Path, run_id: str) -> None:
     print(f"{run['status']} {after}; {run['parameter_count']:.0f} parameters")
     if isinstance(run["error"], str):
         print("\n".join(map(printable, run["error"].splitlines())))
-    choice = choose_rules(read_manifest(folder).verdicts)
+    manifest = read_manifest(folder)
+    choice = choose_rules(manifest.verdicts)
     judged = judge(own, choice).set_index("run_id").loc[run.name]
     _show_verdict(judged, own)
     _show_events(own)
@@ -49,6 +52,10 @@ def show_run(folder: Path, run_id: str) -> None:
     _show_heads(own)
     _show_groups(own)
     _show_quantities(judged)
+    _show_unseen(manifest.unseen.get(str(run.name), {}))
+    known = FACTORS["architecture"].level(str(run["architecture"])) is not None
+    if manifest.suite != OWN and not manifest.dry and known and run["status"] != RunStatus.FAILED:
+        print(printable(f"as a plain Keras script: bench script {quote(str(folder))} {run.name}"))
 
 
 def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
@@ -140,6 +147,12 @@ def _show_quantities(numbers: pd.Series) -> None:
     for each in OF_RUNS:
         if pd.notna(numbers[each.name]):
             print(f"  {each.name:26} {number(numbers[each.name])}{'' if each.unit == '1' else f' {each.unit}'}")
+
+
+def _show_unseen(unseen: Mapping[str, str]) -> None:
+    """What of one's own network no recorded step saw, or not whole, and why."""
+    for what, why in unseen.items():
+        print(printable(f"not seen: {what}: {why}"))
 
 
 def _curve(x: pd.Series, y: pd.Series) -> None:

@@ -75,6 +75,7 @@ def test_show_prints_a_run(trained: Path) -> None:
     assert "log10 pre-activation gradient norm" in shown.stdout
     assert "outcome: " in shown.stdout
     assert "steps_completed            12 updates" in shown.stdout
+    assert f"bench script {trained} {run_id}" in shown.stdout
     wrong = bench("show", trained, run_id[:-1] + "9")
     assert wrong.returncode == 2
     assert run_id in wrong.stderr
