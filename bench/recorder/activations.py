@@ -66,7 +66,7 @@ def statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..
             _share(wide <= 0.0),
             unknown if z is None or not _own(activation) else _share(widened(tf.abs(z)) >= LARGE_INPUT),
         ]
-    return tf.cast(tf.stack([*(tf.cast(each, tf.float32) for each in numbers), _pair_cosine(flat)]), tf.float64)
+    return tf.cast(tf.stack([tf.cast(each, tf.float32) for each in (*numbers, _pair_cosine(flat))]), tf.float64)
 
 
 def _dead(h: tf.Tensor, slope: tf.Tensor, activation: Any) -> tf.Tensor:
@@ -131,7 +131,7 @@ def _pair_cosine(flat: tf.Tensor) -> tf.Tensor:
     """Mean cosine over pairs of samples [B, entries] that are not 0: (|sum of directions|^2 - n) / n (n - 1)."""
     norms = tf.norm(flat, axis=-1, keepdims=True)
     directions = tf.reduce_sum(tf.math.divide_no_nan(flat, norms), axis=0)
-    count = tf.reduce_sum(tf.cast(norms > 0.0, tf.float32))
+    count = tf.reduce_sum(tf.cast(norms > 0.0, flat.dtype))
     return (tf.reduce_sum(tf.square(directions)) - count) / (count * (count - 1.0))
 
 

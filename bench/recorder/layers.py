@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 
 def own_variables(layer: Any) -> list[Any]:
     """The trainable variables of a layer that are in no layer below it."""
@@ -12,9 +14,18 @@ def own_variables(layer: Any) -> list[Any]:
 
 
 def own_kernels(layer: Any) -> list[Any]:
-    """Those of a layer's own variables that are matrices or more, frozen ones too."""
+    """Those of a layer's own variables that are matrices or more, frozen ones too.
+
+    What a wrapper keeps beside the layer that it wraps is a kernel if it trains: a spectral norm's vector is none.
+    """
     inner = {id(v) for each in below(layer) for v in each.variables}
-    return [v for v in layer.weights if id(v) not in inner and len(v.shape) > 1]
+    kept = layer.trainable_variables if isinstance(layer, keras.layers.Wrapper) else layer.weights
+    return [v for v in kept if id(v) not in inner and len(v.shape) > 1]
+
+
+def has_variables(model: Any) -> bool:
+    """Whether a model and all of its layers have made their variables."""
+    return bool(model.built and all(each.built for each in below(model)))
 
 
 def below(layer: Any) -> list[Any]:

@@ -182,7 +182,7 @@ class UpdateTaps:
             apart = max(1, whole // SAMPLED) | 1  # odd, so that it meets every column
             some = numbers[::apart]
             share = 1.0 if apart == 1 else whole / -(-whole // apart)  # of an even part of the numbers
-            count = tf.reduce_sum(tf.cast(tf.not_equal(some, 0.0), tf.float32))
+            count = tf.reduce_sum(tf.cast(tf.not_equal(some, 0.0), some.dtype))
             both = share * tf.stack([tf.reduce_sum(tf.abs(some)), count])
             self.vectors.append(([(number, "abs_sum"), (number, "nonzero")], tf.cast(both, tf.float64)))
 
