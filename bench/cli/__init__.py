@@ -50,6 +50,7 @@ FAIL_ON_CHANGE = "End with exit code 3 if the verdict is worse, or inconclusive;
 FIGURES_HELP = "Also write each figure of the page there as SVG, PNG and CSV; files of the same names are replaced."
 PAGE_HELP = "Where --html writes to. Default: runs/RUN.html in RESULTS."
 MODEL_HELP = "Makes the compiled model, where Keras could not save it."
+STEP_HELP = "Of a loop of your own: returns what watch was given, step, model and optimizer."
 REPORT_HELP = "A results folder to show; may be given several times. Default: all in reports/."
 DOCS_HELP = "A folder of Markdown to show, with README.md beside it. Default: gradtrial's, of a checkout."
 WITHOUT_HELP = "Leave out reports, docs or reference; may be given several times."
@@ -157,12 +158,13 @@ def replay(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where bench.Recorder recorded.")],
     run: Annotated[str, typer.Option(metavar="RUN", help="Which, if several were stopped there.")] = "",
     model: Annotated[str, typer.Option(metavar="MODULE:FUNCTION", help=MODEL_HELP)] = "",
+    step: Annotated[str, typer.Option(metavar="MODULE:FUNCTION", help=STEP_HELP)] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print every tensor as JSON.")] = False,
 ) -> None:
     """Make a training step again that a Recorder stopped, and say which tensor was the first not to be finite."""
     from bench.commands.replay import show_replay
 
-    show_replay(folder, run, model, as_json)
+    show_replay(folder, run, model, step, as_json)
 
 
 @app.command()

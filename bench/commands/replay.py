@@ -16,28 +16,31 @@ from bench.text import number, plural
 BEFORE, MOST = 3, 20
 
 
-def show_replay(folder: Path, run: str, model: str, as_json: bool) -> None:
+def show_replay(folder: Path, run: str, model: str, step: str, as_json: bool) -> None:
     """Make the step again and print its tensors, from shortly before the first that is not finite.
 
     Raises:
         ResultsError: nothing was stopped in the folder, or the step cannot be made again.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what TensorFlow says of itself is not asked for
-    from bench.recorder.replay import replay
+    from bench.recorder.replay import STEP_HELP, replay
 
-    stop, links = replay(folder, run, model)
+    stop, links = replay(folder, run, model, step)
     bad = next((k for k, link in enumerate(links) if not link.finite), None)
     if as_json:
         print(json.dumps(asdict(stop) | {"first_bad": bad, "chain": [asdict(link) for link in links]}, indent=1))
         return
     where = f" of {stop.layer}" if stop.layer else ""
     print(f"{stop.run_id}, step {stop.step}: {stop.kind} in the {stop.tensor}{where}, in training")
+    made = "As it was recorded" if stop.chain and not step else "Made again"
+    if stop.chain and not step:
+        print(f"A loop of your own made this step, and is not made again without its lines. {STEP_HELP}")
     if bad is None:
-        print("Made again, every tensor before the update is finite: the update itself leaves the finite numbers.")
+        print(f"{made}, every tensor before the update is finite: the update itself leaves the finite numbers.")
         bad = len(links) - 1
     else:
         link = links[bad]
-        print(f"Made again: the first that is not finite is the {link.tensor}{link.layer and f' of {link.layer}'}")
+        print(f"{made}: the first that is not finite is the {link.tensor}{link.layer and f' of {link.layer}'}")
     table = Table("", "tensor", "layer", "norm")
     for k in range(max(0, bad - BEFORE), min(len(links), bad + MOST)):
         link = links[k]

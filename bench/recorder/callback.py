@@ -171,7 +171,8 @@ class Recorder(keras.callbacks.Callback):
         Args:
             step: makes one training step: a plain function, or a `tf.function`, whose Python function is traced once
                 more for the steps that are recorded. Its first two arguments are taken for inputs and targets, and what
-                it returns for the loss: a number, the first of several, or what is called `loss`.
+                it returns for the loss: a number, the first of several, or what is called `loss`. What compares them is
+                the one loss of Keras's that its lines name, or `Recorder(settings={"loss": ...})` says.
             model: what it trains, or a list of models.
             optimizer: what it applies, or a list of optimizers.
 
@@ -179,7 +180,7 @@ class Recorder(keras.callbacks.Callback):
             TypeError: it is something else.
         """
         check(step, model, optimizer)
-        models, stepping = several(model), LoopStep(step)
+        models, stepping = several(model), LoopStep(step, loss=self.settings.get("loss"))
         whole = models[0] if len(models) == 1 else Several(models)
         self._begin(lambda: Recording(whole, {}, self, stepping, several(optimizer)), models)
         return Watched(step, self, self.recording)

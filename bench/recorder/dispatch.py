@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.recorder.guard import Guard
+from bench.recorder.layers import has_variables
 from bench.recorder.layout import Layout
 from bench.recorder.optimizers import Carry, optimizers_of
 from bench.recorder.stepping import FitStep, Stepping, Taking
@@ -82,8 +83,7 @@ class Dispatch:
         if self.stepped:  # a model that is never called, or a layer that is not, stays unbuilt
             return True
         optimizers = self.stepping.eager or all(each.built for each in self.optimizers)
-        layers = self.model._flatten_layers(include_self=False)
-        return bool(optimizers and self.model.built and all(layer.built for layer in layers))
+        return has_variables(self.model) and optimizers
 
     def arm(self) -> None:
         """Let the recording function take the next call of the train function, and Keras's own those after it."""
@@ -119,7 +119,8 @@ class Dispatch:
             self.saw(data)
         except Exception as error:
             self._give_up(error)
-        if self.off or not (self.ready() or self._prepared(data)):
+        builds = self.stepping.eager and self.guard is None  # a guard must know all variables before the step
+        if self.off or not (builds or self.ready() or self._prepared(data)):
             logs = self._plainly(data)
             self.stepped = True
         elif self.guard is not None and not self.looks:
@@ -183,8 +184,9 @@ class Dispatch:
         try:
             if (fault := outputs.get("fault")) is not None:
                 raise fault
-            numbers = outputs[RECORD].numpy()
-            self.taken(Taken(numbers[1:], self.layouts[int(numbers[0])], kept))
+            if RECORD in outputs:
+                numbers = outputs[RECORD].numpy()
+                self.taken(Taken(numbers[1:], self.layouts[int(numbers[0])], kept))
         except Exception as error:
             self._give_up(error)
         if self.held and self.stopped is not None:
@@ -211,6 +213,8 @@ class Dispatch:
             logs, kept = self.guard.take(trace.take, data)
         if trace.fault is not None:
             return {"logs": logs, KEPT: kept, "fault": trace.fault}
+        if trace.vector is None:  # a layer made its variables only when it was called itself
+            return {"logs": logs, KEPT: kept}
         if trace.layout not in self.layouts:
             self.layouts.append(trace.layout)
         number = tf.constant([self.layouts.index(trace.layout)], tf.float64)

@@ -72,14 +72,16 @@ class RunFolder:
             number += 1
         return Who(f"{key}-r{number}", key, number)
 
-    def write(self, who: Who, tables: Mapping[str, Columns], facts: Mapping[str, Any]) -> None:
-        """Replace a run's tables, the manifest, and `recordings/<run_id>.json`, which holds the facts.
+    def write(
+        self, who: Who, tables: Mapping[str, Columns], facts: Mapping[str, Any], unseen: Mapping[str, str]
+    ) -> None:
+        """Replace a run's tables, the manifest with what was not seen of it, and `recordings/<run_id>.json`: the facts.
 
         Raises:
             ResultsError: the disk is full or the folder cannot be written to.
         """
         made: dict[str, pa.Table] = {name: conform(name, tables.get(name, {})) for name in (*TABLES,) if _kept(name)}
-        self.results.write_manifest(self._manifest(made["runs"]))
+        self.results.write_manifest(self._manifest(made["runs"], unseen))
         self.results.write(who.run_id, made)
         try:
             write_atomically(self.path / FACTS / f"{who.run_id}.json", (json.dumps(facts, indent=1) + "\n").encode())
@@ -93,8 +95,10 @@ class RunFolder:
             found += [(row["cell_key"], row["replicate"]) for row in rows]
         return found
 
-    def _manifest(self, runs: pa.Table) -> Manifest:
+    def _manifest(self, runs: pa.Table, unseen: Mapping[str, str]) -> Manifest:
         rows = runs.to_pylist()
+        before = read_manifest(self.path).unseen if (self.path / "manifest.json").exists() else {}
+        kept = {run: found for run, found in before.items() if run != rows[0]["run_id"]}
         for cohort in done_cohorts(self.path) if (self.path / "tables").exists() else ():
             if cohort != rows[0]["run_id"]:
                 rows += CohortFiles(self.path, cohort).read(DONE_MARK).to_pylist()
@@ -115,6 +119,7 @@ class RunFolder:
             command="bench.Recorder",
             started=self.started,
             ended=now(),
+            unseen=kept | ({rows[0]["run_id"]: dict(unseen)} if unseen else {}),
         )
 
 

@@ -180,10 +180,9 @@ class Recording:
         assert self.who is not None
         stop = Stop(self.who.run_id, step.step, str(event.kind), str(event.tensor), layer, step.scale)
         try:
-            saved = self.dispatch.stepping.parts(data) if self.loops else data
             chain = [asdict(link) for link in links_of(step)] if self.loops else []
             stop = replace(stop, chain=chain)
-            place = save_stop(self.folder.path, stop, self.model, self.dispatch.optimizers, saved)
+            place = save_stop(self.folder.path, stop, self.model, self.dispatch.optimizers, data)
             kept += f"; see {place}, or `bench replay {self.folder.path}`"
         except Exception as error:  # a full disk, arguments that no file holds
             kept += f"; the step could not be saved ({type(error).__name__}: {error})".splitlines()[0][:300]
@@ -198,7 +197,7 @@ class Recording:
     def _name(self, step: Step) -> None:
         self.data.add(outweighed(step.optional("step", 0, "penalty"), step.loss))
         self._tell_data()
-        told = read_settings(self.model, step.layout, self.dispatch.optimizers)
+        told = read_settings(self.model, step.layout, self.dispatch.optimizers, self.dispatch.stepping.compares)
         self.settings, odd = settled(told | {"batch_size": int(step.batch), "steps": self.planned}, self.asked)
         if odd:
             self.voice.warn(odd)
@@ -227,9 +226,12 @@ class Recording:
             self._write(RunStatus.FAILED, "recording had not ended")
 
     def _failed(self, error: BaseException) -> None:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-        self.error = f"the recorder failed: {reason}"
-        self.voice.warn(f"recording ended by a fault of its own ({reason}). Training goes on without a record.")
+        if isinstance(error, BenchError):
+            self.error, ended = str(error), f"recording ends: {str(error).rstrip('.')}"
+        else:
+            reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+            self.error, ended = f"the recorder failed: {reason}", f"recording ended by a fault of its own ({reason})"
+        self.voice.warn(f"{ended}. Training goes on without a record.")
 
     def close(self, error: str | None = None) -> None:
         """Write what was found and give the folder back; a second time does nothing."""
@@ -253,7 +255,7 @@ class Recording:
             return
         tables = self.rows.columns(self.who.run_id)
         tables |= {"runs": self._run(status, error), "timings": self._timings()}
-        self.folder.write(self.who, tables, self._facts())
+        self.folder.write(self.who, tables, self._facts(), self.rows.unseen)
         self.written = time.monotonic()
 
     def _run(self, status: RunStatus, error: str | None) -> Columns:
@@ -283,7 +285,6 @@ class Recording:
             "model": self.model.name,
             "layers": [asdict(place) for place in layout.rows],
             "variables": [asdict(variable) for variable in layout.variables],
-            "unseen": [list(each) for each in layout.unseen],
             "data": self.data.facts(),
             "targets_square_over_variance": square_over_variance(*self._targets()),
             "averages_of_start": kept_of_start(self.model, self.step),

@@ -257,6 +257,15 @@ class Rows:
             self.events.append(event)
         return event
 
+    @property
+    def unseen(self) -> dict[str, str]:
+        """What no recorded step saw, or not whole, and why, of all ways in which steps were traced."""
+        layouts = {id(step.layout): step.layout for step in self.steps}
+        found: dict[str, str] = {}
+        for layout in layouts.values():
+            found |= {name: why for name, why in layout.unseen if name not in found}
+        return found
+
     def held_back(self, step: Step) -> Event:
         """The event of a step whose update was held back: where all before it was finite, the weights that it made."""
         if not self.diverged:

@@ -37,8 +37,15 @@ SHORT_LOSSES = {"mse": "mean_squared_error", "mae": "mean_absolute_error", "bce"
 KNOWN_OPTIMIZERS = {"RMSprop": "rmsprop", "Adam": "adam", "AdamW": "adamw"}
 
 
-def read_settings(model: keras.Model, layout: Layout, optimizers: Sequence[Any]) -> dict[str, Level]:
-    """What a model, its optimizers and its loss tell, by factor, as the columns of `runs`."""
+def read_settings(model: keras.Model, layout: Layout, optimizers: Sequence[Any], loss: Any = None) -> dict[str, Level]:
+    """What a model, its optimizers and its loss tell, by factor, as the columns of `runs`.
+
+    Args:
+        model: what is trained.
+        layout: of its recorded steps.
+        optimizers: what it is trained with.
+        loss: what compares answers with targets; None: what the model was compiled with.
+    """
     layers = list(model._flatten_layers(include_self=False))
     hidden = [place for place in layout.rows if not place.head]
     widths = {place.features for place in hidden}
@@ -58,13 +65,16 @@ def read_settings(model: keras.Model, layout: Layout, optimizers: Sequence[Any])
         "regularization": _same([_penalty(each) for each in layers], "none"),
         "dropout": _number({each.rate for each in layers if isinstance(each, keras.layers.Dropout)}),
         "precision": _labelled("precision", model.dtype_policy.name, {}),
-        **_of_loss(model.loss),
+        **_of_loss(model.loss if loss is None else loss),
         **(_of_optimizer(innermost(optimizers[0])) if optimizers else {}),
     }
     if _any(layers, keras.layers.Add):
         found["skip"] = "residual"
     if len(optimizers) > 1:
-        found |= {"optimizer": MIXED, "learning_rate": None}
+        each = [_of_optimizer(innermost(one)) for one in optimizers]
+        found |= {"optimizer": _same([str(one["optimizer"]) for one in each], OWN)}
+        if any(one["learning_rate"] != each[0]["learning_rate"] for one in each):
+            found["learning_rate"] = None
     return found
 
 
@@ -159,6 +169,8 @@ def _of_loss(loss: Any) -> dict[str, Level]:
 
 def loss_name(loss: Any) -> str:
     """A loss by the name of Keras's function; empty where it is none of them, or there are several."""
+    if isinstance(loss, list | tuple | dict) and len(loss) == 1:
+        (loss,) = loss.values() if isinstance(loss, dict) else loss
     name = loss if isinstance(loss, str) else getattr(loss, "name", None) or getattr(loss, "__name__", "")
     return SHORT_LOSSES.get(snake(str(name)), snake(str(name)))
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from types import CodeType
 from typing import Any, Protocol
 
 import keras
@@ -30,6 +32,10 @@ class Stepping(Protocol):
 
     def loss(self, outputs: Any) -> tf.Tensor | None:
         """The loss among what the step gives back; None where nobody knows, or Keras's own `compute_loss` tells."""
+
+    @property
+    def compares(self) -> Any:
+        """What compares answers with targets, one of Keras's losses; None where that is not known."""
 
 
 class FitStep:
@@ -61,6 +67,11 @@ class FitStep:
         """None: `compute_loss` tells."""
         return None
 
+    @property
+    def compares(self) -> Any:
+        """What the model was compiled with."""
+        return self.model.loss
+
 
 class LoopStep:
     """A step of a loop of one's own: a plain function, or a `tf.function`, which is traced once more.
@@ -68,9 +79,10 @@ class LoopStep:
     Its batch is `(args, kwargs)`.
     """
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    def __init__(self, function: Callable[..., Any], loss: Any = None) -> None:
         self.function = function
         inner = getattr(function, "python_function", None)
+        self.compares = loss or loss_within(function if inner is None else inner)
         self.eager = inner is None
         self.plain: Callable[..., Any] = function
         if inner is not None:
@@ -124,6 +136,47 @@ class LoopStep:
             found = outputs[0] if outputs else None
         is_number = isinstance(found, tf.Tensor) and found.dtype.is_floating and found.shape.rank == 0
         return found if is_number else None
+
+
+def loss_within(function: Any) -> Any:
+    """The one loss of Keras's that the lines of a function name; None where there is none, or several.
+
+    Looked at are what it encloses, global names, what `self` holds for a method, and `keras.losses.X`.
+    """
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return None
+    named = set(_names(code))
+    enclosed = zip(code.co_freevars, getattr(function, "__closure__", None) or (), strict=False)
+    known = dict(getattr(function, "__globals__", {}))
+    for name, cell in enclosed:
+        with suppress(ValueError):  # a cell that is still empty
+            known[name] = cell.cell_contents
+    known |= {name: value for name, value in vars(keras.losses).items() if "losses" in named and name not in known}
+    held = getattr(function, "__self__", None)
+    known |= {name: value for name, value in getattr(held, "__dict__", {}).items() if name in named}
+    found = {id(known[name]): known[name] for name in named if name in known and _is_loss(known[name])}
+    return next(iter(found.values())) if len(found) == 1 else None
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """All names in a function's lines, those of functions within it too."""
+    yield from (*code.co_names, *code.co_freevars)
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield from _names(each)
+
+
+def _is_loss(value: Any) -> bool:
+    if isinstance(value, keras.losses.Loss):
+        return True
+    if isinstance(value, type):
+        return issubclass(value, keras.losses.Loss) and value is not keras.losses.Loss
+    return (
+        inspect.isfunction(value)
+        and any(value is each for each in vars(keras.losses).values())
+        and (value.__name__ not in ("get", "serialize", "deserialize"))
+    )
 
 
 def _converted(function: Callable[..., Any]) -> Callable[..., Any]:

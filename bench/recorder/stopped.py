@@ -19,6 +19,8 @@ from bench.errors import ResultsError, nearest
 from bench.recorder.guard import state_of
 
 STOPPED = "stopped"
+PARTS = {False: ("x", "y", "sample_weight"), True: ("args", "kwargs")}  # of a batch of `fit`, of a loop's own call
+PLAIN = (bool, int, float, str, type(None))
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,10 @@ class Stop:
     tensor: str
     layer: str
     scale: float  # of the loss
-    structure: dict[str, Any] = field(default_factory=dict)  # of x, y and sample_weight, with the arrays' numbers
+    structure: dict[str, Any] = field(default_factory=dict)  # of each part of `PARTS`, with the arrays' numbers
     no_model: str = ""
-    chain: list[dict[str, Any]] = field(default_factory=list)  # its tensors, where the step cannot be made again
+    chain: list[dict[str, Any]] = field(default_factory=list)  # its tensors, where a loop of one's own made the step
+    plain: dict[str, Any] = field(default_factory=dict)  # values of a part that are no arrays, by part and number
 
 
 def save_stop(folder: Path, stop: Stop, model: keras.Model, optimizers: Sequence[Any], data: Any) -> Path:
@@ -46,21 +49,24 @@ def save_stop(folder: Path, stop: Stop, model: keras.Model, optimizers: Sequence
     place.mkdir(parents=True, exist_ok=True)
     arrays = {f"variable_{k}": np.asarray(each.value) for k, each in enumerate(state_of(model, optimizers))}
     structure: dict[str, Any] = {}
-    parts = keras.utils.unpack_x_y_sample_weight(data)
-    for name, part in zip(("x", "y", "sample_weight"), parts, strict=True):
+    plain: dict[str, Any] = {}
+    parts = data if stop.chain else keras.utils.unpack_x_y_sample_weight(data)
+    for name, part in zip(PARTS[bool(stop.chain)], parts, strict=True):
         leaves = [] if part is None else keras.tree.flatten(part)
-        arrays |= {f"{name}_{k}": np.asarray(leaf) for k, leaf in enumerate(leaves)}
+        plain |= {f"{name}_{k}": leaf for k, leaf in enumerate(leaves) if isinstance(leaf, PLAIN)}
+        arrays |= {f"{name}_{k}": np.asarray(leaf) for k, leaf in enumerate(leaves) if not isinstance(leaf, PLAIN)}
         if part is not None:
             structure[name] = keras.tree.pack_sequence_as(part, list(range(len(leaves))))
+    if odd := [name for name, array in arrays.items() if array.dtype == object]:
+        raise TypeError(f"{odd[0]} of the step is neither an array nor a number nor text")
     np.savez(place / "step.npz", **arrays)  # type: ignore[arg-type]
     why = ""
     try:
         model.save(place / "model.keras")
     except Exception as error:
         why = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-    (place / "stopped.json").write_text(
-        json.dumps(asdict(stop) | {"structure": structure, "no_model": why}, indent=1) + "\n", encoding="utf-8"
-    )
+    told = asdict(stop) | {"structure": structure, "plain": plain, "no_model": why}
+    (place / "stopped.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
     return place
 
 

@@ -21,14 +21,19 @@ def target_sums(y: Any, answers: Any, loss: str) -> tuple[DataKind, tf.Tensor] |
 
     Args:
         y: a batch's targets.
-        answers: the network's, one tensor.
-        loss: what compares them, as the column `loss` has it, without the word sparse where it has that.
+        answers: the network's, one tensor, or a list or dict with one.
+        loss: what compares them, by the name of Keras's function; of classes the word sparse may be missing.
     """
     leaves = [each for each in keras.tree.flatten(y) if isinstance(each, tf.Tensor)]
-    if len(leaves) != 1 or not isinstance(answers, tf.Tensor) or answers.shape[-1] is None:
+    made = keras.tree.flatten(answers)
+    if len(leaves) != 1 or len(made) != 1 or not isinstance(made[0], tf.Tensor) or not made[0].shape.rank:
         return None
-    (target,) = leaves
+    (target,), (answers,) = leaves, made
     classes = answers.shape[-1]
+    if classes is None:
+        return None
+    if loss == "categorical_crossentropy" and target.shape.rank == answers.shape.rank - 1:
+        loss = "sparse_categorical_crossentropy"
     if loss == "sparse_categorical_crossentropy" and 1 < classes <= MOST_CLASSES:
         flat = tf.cast(tf.reshape(target, [-1]), tf.int32)
         each = tf.reduce_sum(tf.one_hot(flat, classes, dtype=tf.float32), axis=0)

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from bench.errors import BenchError
 from bench.recorder.activations import few, statistics
-from bench.recorder.layers import below, own_kernels, own_variables, path_of
+from bench.recorder.layers import below, has_variables, own_kernels, own_variables, path_of
 from bench.recorder.layout import STATISTICS, Layout, Place, Variable
 from bench.recorder.norms import Squares
 from bench.recorder.optimizers import Carry, UpdateTaps, scale_of
@@ -27,6 +27,7 @@ from bench.recorder.settings import NORMALIZATIONS, loss_name
 from bench.recorder.stepping import Stepping
 from bench.recorder.taps import Patches, graph_now, patched, tap
 from bench.recorder.targets import target_sums
+from bench.recorder.unseen import INSIDE, NO_TENSOR, left_out
 
 RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 ACTIVATIONS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU)
@@ -40,6 +41,8 @@ class StepTrace:
 
     def __init__(self, model: keras.Model, optimizers: Sequence[Any], carry: Carry, stepping: Stepping) -> None:
         self.model = model
+        self.builds = not has_variables(model)  # whether the step is one without a graph that makes them
+        self.tapped: set[int] = set()
         self.stepping = stepping
         self.optimizers = optimizers
         self.squares = Squares()
@@ -55,6 +58,7 @@ class StepTrace:
         self.ends: set[int] = set()  # what a model gives back, where nobody says what is compared with targets
         self.batch: tf.Tensor | None = None
         self.targets: tuple[Any, tf.Tensor] | None = None
+        self.answers: Any = None  # of the model's first call
         self.again = False  # whether a layer is asked for pre-activations alone
         self.unseen: dict[str, str] = {}
         self.asked: dict[tuple[str, int, str], int] = {}
@@ -71,8 +75,11 @@ class StepTrace:
                 self._look_at_data(data)
             outputs = self.stepping.take(data)
         with self._own():
-            if self.fault is None:
+            if self.fault is None and not (self.builds and self.missed):
                 self._look_at_loss(self.stepping.loss(outputs))
+                if self.targets is None and self.loss is not None:
+                    y = _tensors(self.stepping.parts(data)[1])
+                    self.targets = target_sums(y, self.answers, loss_name(self.stepping.compares))
                 self._finish()
         return outputs
 
@@ -92,10 +99,21 @@ class StepTrace:
     # What is put on.
 
     def _put_on(self, patches: Patches) -> None:
+        self.updates.put_on(patches, self.optimizers)
+        patches.around(self.model, "compute_loss", self._around_loss)
+        patches.around(self.model, "call", self._around_model)
+        self._put_on_layers(patches)
+        if self.builds:
+            for model in (self.model, *getattr(self.model, "parts", ())):
+                patches.around(model, "call", partial(self._around_first, patches))
+
+    def _put_on_layers(self, patches: Patches) -> None:
+        """On each layer that has no tap; where the step makes variables, of those alone that have theirs."""
         inside = {id(each) for layer in self._layers() if isinstance(layer, RECURRENT) for each in below(layer)}
         for layer in self._layers():
-            if id(layer) in inside:
+            if id(layer) in inside or id(layer) in self.tapped or (self.builds and not layer.built):
                 continue
+            self.tapped.add(id(layer))
             if isinstance(layer, RECURRENT):
                 patches.around(layer, "call", partial(self._around_output, layer))
             elif isinstance(layer, ACTIVATIONS):
@@ -110,9 +128,22 @@ class StepTrace:
                     patches.around(layer, "call", partial(self._around_call, layer))
             elif own_kernels(layer):
                 patches.around(layer, "call", partial(self._around_output, layer))
-        self.updates.put_on(patches, self.optimizers)
-        patches.around(self.model, "compute_loss", self._around_loss)
-        patches.around(self.model, "call", self._around_model)
+
+    def _around_first(self, patches: Patches, call: Callable[..., Any]) -> Callable[..., Any]:
+        """A model makes its variables on its way to its first call that computes: then its layers can be looked at."""
+
+        def looked(*args: Any, **more: Any) -> Any:
+            if graph_now() is self.graph:
+                self._put_on_layers(patches)
+            return call(*args, **more)
+
+        return looked
+
+    @property
+    def missed(self) -> bool:
+        """Whether a layer made its variables only when it was called itself, unseen."""
+        inside = {id(each) for layer in self._layers() if isinstance(layer, RECURRENT) for each in below(layer)}
+        return any(id(each) not in self.tapped | inside and own_kernels(each) for each in self._layers())
 
     def _layers(self) -> list[Any]:
         return list(self.model._flatten_layers(include_self=False))
@@ -188,6 +219,8 @@ class StepTrace:
     def _around_model(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def looked(*args: Any, **more: Any) -> Any:
             outputs = call(*args, **more)
+            if self.answers is None and graph_now() is self.graph:
+                self.answers = outputs
             self.ends |= {self.makers[id(each)] for each in keras.tree.flatten(outputs) if id(each) in self.makers}
             return outputs
 
@@ -219,10 +252,13 @@ class StepTrace:
     # What is seen.
 
     def _can_see(self, layer: Any, tensor: Any) -> bool:
-        if isinstance(tensor, tf.Tensor) and tensor.dtype.is_floating and graph_now() is self.graph:
-            return True
-        self.unseen.setdefault(path_of(layer), "it is called inside a function or loop of its own")
-        return False
+        if graph_now() is not self.graph:
+            self.unseen.setdefault(path_of(layer), INSIDE)
+            return False
+        if not isinstance(tensor, tf.Tensor) or not tensor.dtype.is_floating:
+            self.unseen.setdefault(path_of(layer), NO_TENSOR)
+            return False
+        return True
 
     def _row(self, layer: Any, sees: str, tensor: tf.Tensor) -> int:
         call = self.calls[id(layer)] = self.calls.get(id(layer), 0) + 1
@@ -324,8 +360,14 @@ class StepTrace:
             for row, place in enumerate(self.places)
         )  # fmt: skip
         at = {key: k for k, key in enumerate(keys)}
+        seen: dict[int, bool] = {}
+        for row, place in enumerate(self.places):
+            flows = any(("row", row, name) in at for name in ("z_gradient", "h_gradient")) or bool(kernels.get(row))
+            seen[id(place["layer"])] = seen.get(id(place["layer"]), False) or flows
+        given = {_key(variable) for variable in self.updates.variables}
+        unseen = left_out(self.model, RECURRENT, BESIDE, seen, lambda each: _key(each) in given, self.unseen)
         kind = "" if self.targets is None else str(self.targets[0])
-        return Layout(rows, tuple(variables), at, tuple(self.unseen.items()), kind)
+        return Layout(rows, tuple(variables), at, tuple(unseen.items()), kind)
 
     def _owners(self) -> dict[int, Any]:
         """The layer that each variable belongs to: of what is inside a recurrent layer that layer."""

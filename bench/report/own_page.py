@@ -59,7 +59,8 @@ def own_page(frames: Frames, own: Tables, facts: Mapping[str, Any], run_id: str,
     sections = (
         _verdict(run, own, seen), _try(run, seen), _data(facts), course(own, run),
         gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None, heads(own),
-        _layers(own), _settings(run), _others(frames, run_id), numbers_of(frames, run, run_id),
+        _layers(own), _unseen(frames.manifest.unseen.get(run_id, {})), _settings(run), _others(frames, run_id),
+        numbers_of(frames, run, run_id),
     )  # fmt: skip
     return Page(
         suite=frames.manifest.suite,
@@ -170,7 +171,8 @@ def _verdict(run: pd.Series, own: Tables, seen: Sequence[Seen]) -> Section:
             else "The first of the rules on causes that holds (docs/rules.md#causes), by step and layer.",
         )
     rest = tuple(Sentence(_ended(f"{each.cause.capitalize()}: {each.evident}")) for each in seen[1:])
-    asked = "" if _became(run) else "Whether it learned is not judged: no best constant answer is known."
+    missing = "best constant answer is known" if pd.isna(run["naive_loss"]) else "validation score was recorded"
+    asked = "" if _became(run) else f"Whether it learned is not judged: no {missing}."
     blocks = blocks_of(
         Lead(lead),
         Text("Other signs, in their order:") if rest else None,
@@ -319,6 +321,21 @@ def _layer(row: pd.Series, seen: pd.DataFrame) -> tuple[str, ...]:
         str(row["layer_name"]), number(row["preactivation_grad_norm"]), number(row["weight_grad_norm"]), number(moved),
         *shares,
     )  # fmt: skip
+
+
+def _unseen(unseen: Mapping[str, str]) -> Section | None:
+    """What of the network no recorded step saw, by the reason."""
+    by_reason: dict[str, list[str]] = {}
+    for what, why in unseen.items():
+        by_reason.setdefault(why, []).append(what)
+    if not by_reason:
+        return None
+    rows = tuple((listed(names), why) for why, names in by_reason.items())
+    lead = Sentence(
+        f"{plural(len(unseen), 'part')} of the network {'was' if len(unseen) == 1 else 'were'} not seen, or not whole.",
+        "Each with its reason; `manifest.json` has them all.",
+    )
+    return Section("unseen", "What was not seen", "Unseen", (Lead(lead), Table("Not seen", ("what", "why"), rows)))
 
 
 def _settings(run: pd.Series) -> Section:

@@ -47,6 +47,7 @@ class Manifest:
         started, ended: in ISO 8601. `ended` is None until every run that was asked for has ended.
         incidents: cohorts that did not come back, and what was done about each.
         sources: the folders that were merged into this one.
+        unseen: of runs that were recorded of one's own training, by run, what was not seen and why.
     """
 
     suite: str
@@ -71,6 +72,7 @@ class Manifest:
     ended: str | None = None
     incidents: Sequence[Mapping[str, Any]] = ()
     sources: Sequence[Mapping[str, Any]] = ()
+    unseen: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, suite: Suite, plan: Plan, *, dry: bool = False, command: str = "", threads: int = 1) -> Manifest:

@@ -67,7 +67,7 @@ def test_a_stop_keeps_everything_as_before_the_step_and_the_step_is_made_again(
     assert {link.layer for link in bad if link.tensor == "gradient"} >= {"hidden_0", "answer"}
     assert {link.layer for link in bad if link.tensor == "weights' gradient"} >= {"hidden_0/kernel", "answer/bias"}
     assert not [link for link in bad if link.tensor in ("activation", "weight")]
-    show_replay(tmp_path / "own", "", "", as_json=False)
+    show_replay(tmp_path / "own", "", "", "", as_json=False)
     assert "the first that is not finite is the target" in capsys.readouterr().out
 
 

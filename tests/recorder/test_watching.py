@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,12 @@ import pytest
 import tensorflow as tf
 
 from bench import Recorder
+from bench.analysis import judge
+from bench.commands.replay import show_replay
+from bench.errors import ResultsError
 from bench.recorder.guard import NonFinite
 from bench.recorder.replay import replay
+from bench.recorder.stepping import loss_within
 from bench.results import read_tables
 
 STEPS, BAD = 12, 7
@@ -67,6 +72,12 @@ def watched(made: str, recorder: Recorder, x: np.ndarray = X) -> tuple[Loop, lis
     return loop, losses
 
 
+def again(made: str) -> tuple[Any, keras.Model, Any]:
+    """What `watch` was given, anew."""
+    loop = Loop()
+    return MAKERS[made](loop.step), loop.model, loop.optimizer
+
+
 @pytest.mark.parametrize(
     "made", ["plain", "graph", *(pytest.param(each, marks=pytest.mark.full) for each in ("jit", "signature"))]
 )
@@ -86,11 +97,17 @@ def test_a_watched_loop_trains_the_same(made: str, tmp_path: Path) -> None:
     assert tables["gradient_norms"]["layer_name"].tolist()[:3] == ["stack/hidden_0", "stack/hidden_1", "head"]
     (run,) = tables["runs"].to_dict("records")
     assert (run["status"], run["steps_completed"], run["optimizer"]) == ("completed", STEPS, "adam")
+    asked = np.bincount(Y[::5].ravel()) / Y[::5].size  # of the targets of the steps that were recorded
+    assert (run["loss"], run["targets"]) == ("categorical_crossentropy", "classes")
+    assert run["naive_accuracy"] == pytest.approx(asked.max())
+    assert judge(tables)["outcome"].tolist() == ["not_learned"]  # half are right
     assert tables["evaluations"]["split"].tolist() == ["train", "validation"]
 
 
 @pytest.mark.parametrize("made", ["graph", pytest.param("plain", marks=pytest.mark.full)])
-def test_a_watched_step_is_held_back(made: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_watched_step_is_held_back_and_made_again(
+    made: str, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     x = X.copy()
     x[BAD, 3, 1] = np.nan
     expected = Loop()
@@ -104,6 +121,18 @@ def test_a_watched_step_is_held_back(made: str, tmp_path: Path, capfd: pytest.Ca
         np.testing.assert_allclose(a, b, rtol=0 if made == "plain" else 1e-4, atol=0 if made == "plain" else 1e-6)
     stop, links = replay(tmp_path)
     assert (stop.step, [link.tensor for link in links if not link.finite][:2]) == (BAD, ["input", "pre-activation"])
+    show_replay(tmp_path, "", "", "", as_json=False)
+    said = " ".join(capfd.readouterr().out.split())
+    assert "is not made again without its lines" in said
+    assert "As it was recorded: the first that is not finite is the input" in said
+    monkeypatch.setattr(sys.modules[__name__], "made_again", lambda: again(made), raising=False)
+    _, remade = replay(tmp_path, step=f"{__name__}:made_again")
+    assert [(link.tensor, link.layer, link.finite) for link in remade] == [
+        (link.tensor, link.layer, link.finite) for link in links
+    ]
+    np.testing.assert_allclose([link.norm for link in remade], [link.norm for link in links], rtol=1e-5)
+    with pytest.raises(ResultsError, match="a loop of your own made this step"):
+        replay(tmp_path, model="mine:build")
     loop = Loop()
     recorder = Recorder(tmp_path, on_nonfinite="raise", live=False, report=False)
     with (
@@ -139,6 +168,53 @@ def test_two_models_and_two_optimizers(tmp_path: Path) -> None:
     assert groups["step"].unique().tolist() == [0, 1, 2]
     assert groups.query("step == 0")["update_norm"].notna().sum() == 8
     assert read_tables(tmp_path)["runs"]["optimizer"].tolist() == ["mixed"]
+
+
+class Late(keras.Model):
+    """Makes its variables when it is called; one of its layers only when that is called itself."""
+
+    def __init__(self, *, later: bool) -> None:
+        super().__init__()
+        self.hidden, self.answer, self.later = keras.layers.Dense(5, "tanh"), keras.layers.Dense(2), later
+        self.spare = keras.layers.Dense(5)
+
+    def build(self, shape: Any) -> None:
+        self.hidden.build(shape)
+        if not self.later:
+            self.answer.build((None, 5))
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        return self.answer(self.hidden(x))
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_a_plain_step_that_makes_the_variables_is_recorded_if_all_layers_have_them(later: bool, tmp_path: Path) -> None:
+    found = []
+    for recorder in (None, Recorder(tmp_path, every=1, live=False, report=False)):
+        loop = Loop()
+        loop.model = Late(later=later)
+        step: Any = loop.step
+        if recorder is not None:
+            step = recorder.watch(step, model=loop.model, optimizer=loop.optimizer)
+        found.append((loop.train(step), loop.states()))
+    step.__exit__(None, None, None)
+    assert found[0][0] == found[1][0]
+    for a, b in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert read_tables(tmp_path)["loss_curves"]["step"].tolist() == list(range(int(later), STEPS))
+    names = read_tables(tmp_path)["gradient_norms"]["layer_name"].tolist()
+    assert [each.rpartition("/")[2] for each in names[:2]] == [loop.model.hidden.name, "head"]
+
+
+def test_which_loss_a_step_compares_with_is_what_its_lines_name() -> None:
+    loop, mse = Loop(), keras.losses.MeanSquaredError()
+    assert loss_within(loop.step) is loop.loss_of
+    assert loss_within(lambda x, y: mse(y, x)) is mse
+    assert loss_within(lambda x, y: keras.losses.huber(y, x)) is keras.losses.huber
+    assert loss_within(lambda x, y: keras.losses.Huber()(y, x)) is keras.losses.Huber
+    assert loss_within(lambda x, y: mse(y, x) + keras.losses.huber(y, x)) is None
+    assert loss_within(lambda x, y: x - y) is None
 
 
 @pytest.mark.full
