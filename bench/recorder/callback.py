@@ -153,8 +153,11 @@ class Recorder(keras.callbacks.Callback):
         if recording.step and not recording.rows.steps and not recording.dispatch.off:
             self.voice.warn(f"no step was recorded into {self.folder}: the model had not all its variables.")
         if recording.rows.steps and self.report:
-            from bench.report import write_report
+            from bench.report import PAGE, is_page, write_report
 
+            if (self.folder / PAGE).exists() and not is_page(self.folder / PAGE):
+                self.voice.warn(f"no page is written: {self.folder / PAGE} is not one of ours, and is left as it is.")
+                return
             started = time.perf_counter()
             path = write_report(self.folder)
             self.voice.say(f"report in {path} ({time.perf_counter() - started:.0f} s)")

@@ -29,6 +29,7 @@ __all__ = [
     "SECTIONS",
     "build_page",
     "dump_report",
+    "is_page",
     "render",
     "report_text",
     "write_comparison",
@@ -73,7 +74,7 @@ def write_run(folder: Path, given: str, path: Path | None = None) -> Path:
     """
     run_id, cohort = find_run(folder, given)
     path = path or folder / "runs" / f"{run_id}.html"
-    if path.exists() and not (path.is_file() and Head.read(path.read_text("utf-8", "replace")[:HEAD_WITHIN]).headline):
+    if path.exists() and not is_page(path):
         raise ResultsError(f"{path}: is no page of gradtrial's, and is left as it is. Name another file.")
     home = ""
     if (folder / PAGE).is_file():
@@ -82,6 +83,11 @@ def write_run(folder: Path, given: str, path: Path | None = None) -> Path:
     if frames.manifest.suite == OWN:
         return _write(path, render(own_page(frames, own, read_facts(folder, run_id), run_id, home)))
     return _write(path, render(run_page(frames, own, run_id, home)))
+
+
+def is_page(path: Path) -> bool:
+    """Whether a file that is there is a page of gradtrial's, and no other's."""
+    return path.is_file() and bool(Head.read(path.read_text("utf-8", "replace")[:HEAD_WITHIN]).headline)
 
 
 def write_comparison(compared: Compared, path: Path) -> Path:
