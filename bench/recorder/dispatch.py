@@ -105,8 +105,9 @@ class Dispatch:
             try:
                 data = next(iterator)
             except StopIteration:
-                if not count:
-                    raise
+                if not count and self.plain is not None:
+                    # Keras's own raises it too, and its graph may count a step of the optimizer before it does.
+                    return self.plain(iterator)
                 break
             logs = self.once(data)
             if self.held:
