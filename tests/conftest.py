@@ -44,7 +44,7 @@ LONGEST_FIRST = (  # files, then folders
     "engine", "benchmarks", "commands", "executors", "analysis", "suite", "theory", "results",
 )  # fmt: skip
 TOGETHER = ("tests/report/",)  # folders whose files share what they have made: pages
-FEW_STEPS = ("engine",)  # folders of tests that train networks for a few steps
+FEW_STEPS = ("engine", "script")  # folders of tests that train networks for a few steps
 
 
 def pytest_addoption(parser: Any) -> None:

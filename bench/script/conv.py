@@ -107,12 +107,12 @@ def _of_blocks(parts: Parts, kind: str, layers: int, drawn: Drawn, halved: Seque
 
 
 def _words(parts: Parts, halved: Sequence[int]) -> str:
-    """`3 convolutional layers of 8 filters 3x3, relu, with batch normalization`."""
+    """`3 convolutional layers of 8 filters of size 3x3, relu, with batch normalization`."""
     recorded, data = parts.recorded, parts.data
     size = "x".join([str(recorded.number("kernel_size"))] * (len(data.shape) - 1))
     said = plural_layers(recorded.number("depth"), "convolutional")
     more = [named(recorded[name]) for name in ("normalization", "skip") if not recorded[name].is_none]
     more += [f"{named(recorded['downsample'])}"] if halved else []
     more += ["circular padding"] if recorded["padding"].name == "circular" else []
-    words = f"{said} of {recorded.number('width')} filters {size}, {named(recorded['activation'])}"
+    words = f"{said} of {recorded.number('width')} filters of size {size}, {named(recorded['activation'])}"
     return words + (f", with {' and '.join(more)}" if more else "")

@@ -29,7 +29,7 @@ from bench.script.transformer import transformer
 FAMILIES: Mapping[str, Build] = {"mlp": dense, "conv": conv, "recurrent": recurrent, "transformer": transformer}
 FLATTENS = ("mlp",)  # families that take samples as vectors
 EMBEDS = ("transformer",)  # families that take tokens as they are
-DIGITS = 8  # of a recorded loss
+DIGITS = 6  # of a recorded loss, as many as the script prints
 SHORT = {"tensorflow": "tf", "numpy": "np"}
 
 
@@ -63,6 +63,8 @@ def script_of(recorded: Recorded) -> Script:
     def shown(template: str, values: Mapping[str, object]) -> str:
         return _templates().get_template(f"{template}.py.j2").render(values).strip("\n")
 
+    pieces = [shown(f"layers/{piece}", dict(model.values) | shared) for piece in model.pieces]
+    network = shown(f"models/{model.template}", model.values)
     text = shown("script", {
         "doc": _doc(recorded, model, data),
         "compared": recorded.compared, "first": _first(recorded.compared), "within": recorded.within,
@@ -71,8 +73,8 @@ def script_of(recorded: Recorded) -> Script:
         "steps": recorded.number("steps"), "batch_size": recorded.number("batch_size"), "losses": _losses(recorded),
         "data": shown(f"data/{data.template}", data.values), "flattens": data.flattens,
         "batch_seed": derive_seed(recorded.run.seed, "batches", 0),
-        "pieces": [shown(f"layers/{piece}", dict(model.values) | shared) for piece in model.pieces],
-        "model": shown(f"models/{model.template}", model.values), "rises": rate.rises, "learning_rate": rate.source,
+        "draws": any("initializers." in part for part in (*pieces, network)),
+        "pieces": pieces, "model": network, "rises": rate.rises, "learning_rate": rate.source,
         "optimizer": precision.around(optimizer), "loss": loss,
         "class_weights": list(loss.weights), "clips": clips_by_unit(recorded),
         "inputs": f"keras.ops.one_hot(x, {data.vocabulary})" if data.vocabulary else "x",
@@ -120,14 +122,14 @@ def _doc(recorded: Recorded, model: Model, data: Data) -> str:
     steps = f"{recorded.number('steps')} steps of {recorded.number('batch_size')} samples"
     first, numbers = _first(recorded.compared), recorded["precision"].name
     checked = (
-        f"It ends with 1 if a loss of the {first} differs by more than {recorded.within:g} of the recorded one (of "
-        "0.01 where that is less)."
+        f"It ends with 1 if a loss of the {first} is off by more than {recorded.within:g} of the recorded one (or of "
+        "0.01, where that is more)."
         if first else "None of them is compared."
     )  # fmt: skip
     paragraphs = [
         f'A run of the suite "{recorded.suite}" as plain Keras: {recorded.run.run_id}.',
         f"{model.words}, on {data.words}. {', '.join(trained)}; {steps}.",
-        "It trains on the run's own batches, from the run's own weights, and prints each loss beside the recorded one. "
+        "It trains on the run's own batches, from its own weights, and prints losses beside the recorded ones. "
         + checked,
     ]
     if recorded.diverged:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-SHORT = {"keras.layers": "layers"}
+SHORT = {"keras.layers": "layers", "keras.initializers": "initializers"}
 KNOWN = ("keras", "tensorflow", "numpy")
 
 

@@ -16,7 +16,7 @@ from bench.results import Manifest, find_run, read_manifest, read_run
 from bench.schema import EventKind, RunStatus
 
 CHECKED = 20  # steps whose losses must agree
-FURTHER = 10  # losses of later steps that are printed beside
+FURTHER = 8  # losses of later steps that are printed beside
 WITHIN = {"float32": 1e-4, "mixed_float16": 1e-2, "mixed_bfloat16": 3e-2}  # of a recorded loss
 PACKAGES = ("keras", "tensorflow", "numpy")
 

@@ -77,10 +77,10 @@ def _listed(drawn: Drawn, ways: int) -> str:
 
 def _cells(both: bool, own: bool, windows: bool) -> str:
     """All cells, from the first layer on, of each the direction forward in time first."""
-    cell = "way.layer.cell" if windows else "way.cell"
     if not both:
-        kind = "InWindows" if windows else "layers.RNN"
-        return f"[{cell} for way in model.layers if isinstance(way, {kind})]"
+        kind, cell = ("InWindows", "layer.layer.cell") if windows else ("layers.RNN", "layer.cell")
+        return f"[{cell} for layer in model.layers if isinstance(layer, {kind})]"
+    cell = "way.layer.cell" if windows else "way.cell"
     kind, names = ("BothWays", ("ahead", "back")) if own else (
         "layers.Bidirectional", ("forward_layer", "backward_layer")
     )  # fmt: skip

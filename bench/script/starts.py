@@ -29,11 +29,19 @@ GAIN = "gain"  # of orthogonal kernels, 1 where none is written
 
 @dataclass(frozen=True)
 class Draw:
-    """One initializer: what it is called, its arguments, and whether it is a function of the shape itself."""
+    """One initializer.
+
+    Attributes:
+        name: what it is called.
+        arguments: their values by name.
+        function: whether it is a function of the shape itself.
+        unnamed: how many arguments are written without their names.
+    """
 
     name: str
     arguments: Mapping[str, object] = field(default_factory=dict)
     function: bool = False
+    unnamed: int = 0
 
     def source(self, named: Mapping[str, str] | None = None) -> str:
         """The initializer as written, with names in the place of some arguments' values."""
@@ -42,7 +50,8 @@ class Draw:
         words = {key: (named or {}).get(key, literal(value)) for key, value in self.arguments.items()}
         if self.function:
             return f"lambda shape, dtype=None: {call(self.name, 'shape', dtype='dtype', **words)}"
-        return call(self.name, **words)
+        first = list(words)[: self.unnamed]
+        return call(self.name, *(words.pop(key) for key in first), **words)
 
 
 @dataclass(frozen=True)
@@ -110,7 +119,7 @@ class Starts:
         """The initializer of a layer's kernel of a shape."""
         if self.recorded["initializer"].name == "lsuv":
             gain = {} if self.length(index) else {"gain": self._gains[index]}
-            return Draw("keras.initializers.Orthogonal", gain | {"seed": self.seed(role, index)})
+            return Draw("initializers.Orthogonal", gain | {"seed": self.seed(role, index)})
         choice = kernel_choice(self.recorded["initializer"], self.recorded["activation"], shape)
         return self.draw(choice, role, index)
 
@@ -119,13 +128,13 @@ class Starts:
         levels = [self.recorded[name].name for name in ("initializer", "normalization")]
         if levels != ["lsuv", "weight_normalization"] or index == HEAD:
             return {}
-        return {"length_initializer": Draw("keras.initializers.Constant", {"value": self._gains[index]})}
+        return {"length_initializer": Draw("initializers.Constant", {"value": self._gains[index]})}
 
     def recurrent(self, index: int, role: str = "recurrent_kernel") -> Draw:
         """The initializer of a layer's recurrent kernel."""
         choice = self.recorded["recurrent_initializer"]
         if choice.name == "identity":
-            return Draw("keras.initializers.Identity", {"gain": choice.setting("gain")})
+            return Draw("initializers.Identity", {"gain": choice.setting("gain")})
         return self.draw(choice, role, index)
 
     def bias(self, index: int, role: str = "bias") -> dict[str, Draw]:
@@ -135,16 +144,17 @@ class Starts:
         if choice.name == "zeros":
             return {}
         arguments = {"stddev": rounded(float(choice.setting("stddev"))), "seed": self.seed(role, index)}
-        return {"bias_initializer": Draw("keras.initializers.RandomNormal", arguments)}
+        return {"bias_initializer": Draw("initializers.RandomNormal", arguments)}
 
     def draw(self, choice: Choice, role: str, index: int) -> Draw:
         """What a level of `initializer` draws, by the seed of a role and a layer."""
         settings: dict[str, object] = {
             key: rounded(value) if isinstance(value, float) else value for key, value in choice.settings
         }
+        unnamed = 0
         if choice.name == "random_uniform":
             limit = float(choice.setting("limit"))
-            settings = {"minval": -limit, "maxval": limit}
+            settings, unnamed = {"minval": -limit, "maxval": limit}, 2
         if settings.get("gain") == 1.0:
             del settings["gain"]
         if choice.name == "delta_orthogonal":
@@ -154,7 +164,7 @@ class Starts:
         if not isinstance(target, type):
             return Draw(name, settings, function=True)
         seeded = "seed" in inspect.signature(target).parameters
-        return Draw(name, settings | ({"seed": self.seed(role, index)} if seeded else {}))
+        return Draw(name, settings | ({"seed": self.seed(role, index)} if seeded else {}), unnamed=unnamed)
 
     def seed(self, role: str, index: int) -> int:
         """Of the draw of a role in a layer."""

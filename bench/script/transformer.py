@@ -43,7 +43,10 @@ def transformer(parts: Parts) -> Model:
         "rate": None if rate is None else literal(rate[0]), "each": data.each,
         "tied": recorded["tied"].name == "yes", "head": _head(parts, width),
     }  # fmt: skip
-    pieces = [*(["places"] if values["position"] == "learned" else []), *(["dropout"] if rate is not None else [])]
+    pieces = [
+        *(["position_embedding"] if values["position"] == "learned" else []),
+        *(["dropout"] if rate is not None else []),
+    ]
     pieces += {"rezero": ["branch_scale"], "layer_scale": ["unit_scale"]}.get(block, [])
     pieces += ["tied_head"] if values["tied"] else []
     pieces += ["spectral_dense"] if query_key == "sigma_reparam" and attends else []
@@ -84,12 +87,12 @@ def _embedding(parts: Parts) -> dict[str, Any]:
         if (choice := embedding_choice(role, choices)) is not None
     }
     if tokens:
-        made = call("layers.Embedding", tokens, width, embeddings_initializer="initializer")
+        made = call("layers.Embedding", tokens, width, vectors["token_embedding"])
     else:
         draws = {"kernel_initializer": starts.kernel(0, (parts.data.shape[1], width), "feature_embedding")}
         draws |= starts.bias(0, "feature_embedding_bias")
         made = call("layers.Dense", width, **{name: draw.source() for name, draw in draws.items()})
-    return {"embedding": made, "vectors": vectors["token_embedding"], "places": vectors["position_embedding"]}
+    return {"embedding": made, "positions": vectors["position_embedding"]}
 
 
 def _starts(parts: Parts, kernel: Draw, kinds: tuple[str, ...]) -> dict[str, Any]:

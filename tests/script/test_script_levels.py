@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -11,9 +12,11 @@ import pandas as pd
 import pytest
 
 from bench.engine.datasets import load
+from bench.engine.rounding import steady_steps
 from bench.factors import ARCHITECTURE, FACTORS, TABLES, ArchitectureLevel, Choice, DatasetLevel
 from bench.plan import Cohort
 from bench.script import Recorded, script_of
+from bench.script.recorded import CHECKED
 from tests.cohorts import cohorts
 from tests.script.cases import DENSE, OWN_PARTS, RECURRENT
 from tests.script.family_cases import FAMILIES
@@ -21,6 +24,7 @@ from tests.script.scripts import INSTALLED, RECORD, imported, recorded, run_alon
 
 PARTS = 12  # of a family's cases, so that each is done in a minute or two
 ONE_OF_KERAS = {"mnist", "fashion_mnist", "cifar10", "cifar100"}  # see the test on them
+MOST_CHAOTIC = 0.1  # of a part's runs: small networks whose first losses hang on which side of 0 a unit's input lies
 UNSAID = {"architecture"}
 
 
@@ -75,6 +79,13 @@ def test_every_level_is_in_a_case_and_its_script_is_written(family: str, files: 
         assert imported(script) <= {*INSTALLED, "own_parts"} and not unread(script), script.text
 
 
+def said_of(runs: Sequence[Recorded], found: Mapping[str, tuple[int, str]]) -> str:
+    """What the scripts that ended with another code than 0 printed."""
+    return "\n\n".join(
+        f"{run.run.run_id}\n{said}" for run, (code, said) in zip(runs, found.values(), strict=True) if code
+    )
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("part", range(PARTS))
 @pytest.mark.parametrize("family", FAMILIES)
@@ -82,9 +93,23 @@ def test_the_script_of_every_level_trains_as_recorded(family: str, part: int, fi
     cases = FAMILIES[family][part::PARTS]
     runs = [run for case in cases for cohort in cohorts_of(case, files) for run in recorded(cohort)]
     scripts = [script_of(run) for run in runs]
-    found = run_alone(write(Path(files["npz"]).with_name("scripts"), scripts))
-    bad = [f"{run.run.run_id}\n{said}" for run, (code, said) in zip(runs, found.values(), strict=True) if code]
-    assert not bad, "\n\n".join(bad)
+    folder = Path(files["npz"]).with_name("scripts")
+    found = run_alone(write(folder, scripts))
+    missed = [run for run, (code, _) in zip(runs, found.values(), strict=True) if code]
+    print(
+        f"{len(runs)} runs, of which {len(missed)} differ within {CHECKED} steps: {[run.run.run_id for run in missed]}"
+    )
+    assert len(missed) <= len(runs) * MOST_CHAOTIC, said_of(runs, found)
+    if missed:  # as `bench script` writes them, which looks how far rounding lets a run be compared
+        bounded = [replace(run, chaotic=steady_steps(run.run, CHECKED)) for run in missed]
+        again = folder.with_name("again")
+        again.mkdir()
+        (again / "own_parts.py").write_text(OWN_PARTS, encoding="utf-8")
+        found = run_alone(write(again, [script_of(run) for run in bounded]))
+        print(f"Compared up to: {[run.compared for run in bounded]}")
+        assert not any(code for code, _ in found.values()) and all(run.compared for run in bounded), said_of(
+            bounded, found
+        )
     assert set().union(*map(imported, scripts)) <= {*INSTALLED, "own_parts"}
     unused = [name for script in scripts for name in unread(script)]
     assert not unused, unused
