@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bench.errors import SuiteError, during, nearest
 from bench.factors import FACTORS, Choice, choose, content_digest, content_of, inner_tables, show
+from bench.factors import OWN as OF_RECORDINGS
 from bench.rules import RulesChoice, choose_rules
 from bench.suite.cells import (
     OWN,
@@ -104,6 +105,8 @@ def _build(file: SuiteFile, text: str, path: Path, digest_of: Callable[[str], st
         content = content_of(choice) if name == "dataset" else ""
         return replace(choice, digest=digest_of(content)) if content else choice
 
+    if file.suite.name == OF_RECORDINGS:
+        raise SuiteError(f'[suite] name: "{OF_RECORDINGS}" is what recordings of your trainings go by. Choose another.')
     varied = _read_factors(file.factors, choice_of)
     unnamed = FACTORS.keys() - varied.keys() - file.fixed.keys()
     levels = Levels(varied, _read_fixed(file.fixed, varied, choice_of), choice_of, unnamed)

@@ -126,6 +126,7 @@ def test_one_file_under_two_paths_is_one_level(load: Load, tmp_path: Path) -> No
          'Write a table: { level = "global_norm" } has the default settings.'),
         (GRID.replace('"probe"', '"../up"'),
          '[suite] name: "../up" is not allowed: it names files: A to Z, a to z, digits'),
+        (GRID.replace('"probe"', '"own"'), '[suite] name: "own" is what recordings of your trainings go by.'),
         (GRID.replace('"probe"', "3"), "[suite] name: 3 is not a text."),
         (GRID.replace('"Does it load?"', '""'), '[suite] question: "" is not allowed: it must not be empty.'),
         (FACTOR, "[factors] is empty: name at least one factor and its levels."),
