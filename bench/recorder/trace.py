@@ -7,7 +7,6 @@ outputs of activations, and the pre-activations of a few samples, computed once 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -19,48 +18,31 @@ import tensorflow as tf
 
 from bench.errors import BenchError
 from bench.recorder.activations import few, statistics
-from bench.recorder.layers import below, has_variables, own_kernels, own_variables, path_of
-from bench.recorder.layout import STATISTICS, Layout, Place, Variable
+from bench.recorder.layout import STATISTICS
+from bench.recorder.looking import Looking
 from bench.recorder.norms import Squares
 from bench.recorder.optimizers import Carry, UpdateTaps, scale_of
-from bench.recorder.settings import NORMALIZATIONS, loss_name
+from bench.recorder.settings import loss_name
 from bench.recorder.stepping import Stepping
 from bench.recorder.taps import Patches, graph_now, patched, tap
 from bench.recorder.targets import target_sums
-from bench.recorder.unseen import INSIDE, NO_TENSOR, left_out
 
-RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
-ACTIVATIONS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU)
-BESIDE = (keras.layers.Embedding, keras.layers.PReLU, *NORMALIZATIONS)
 MADE_LOGITS = ("Softmax", "Sigmoid")  # operations behind which Keras's losses look for logits: nothing may follow them
-WORDS = {"gamma": "gain", "embeddings": "embedding"}
 
 
-class StepTrace:
+class StepTrace(Looking):
     """What one trace of a model's training step looks at; `layout` says what each number of `vector` is."""
 
     def __init__(self, model: keras.Model, optimizers: Sequence[Any], carry: Carry, stepping: Stepping) -> None:
-        self.model = model
-        self.builds = not has_variables(model)  # whether the step is one without a graph that makes them
-        self.tapped: set[int] = set()
+        super().__init__(model)
         self.stepping = stepping
         self.optimizers = optimizers
         self.squares = Squares()
         self.loss: tf.Tensor | None = None
         self.updates = UpdateTaps(carry, self.squares, penalized=lambda: self.loss is not None)
         self.graph: object = None
-        self.places: list[dict[str, Any]] = []
-        self.calls: dict[int, int] = {}
-        self.near: dict[int, int] = {}  # the row that each layer without one goes with
-        self.makers: dict[int, int] = {}  # which row a tensor is the output of
-        self.held: list[Any] = []  # these tensors, so that no other takes their identity
-        self.heads: set[int] = set()
-        self.ends: set[int] = set()  # what a model gives back, where nobody says what is compared with targets
         self.batch: tf.Tensor | None = None
-        self.targets: tuple[Any, tf.Tensor] | None = None
-        self.answers: Any = None  # of the model's first call
         self.again = False  # whether a layer is asked for pre-activations alone
-        self.unseen: dict[str, str] = {}
         self.asked: dict[tuple[str, int, str], int] = {}
         self.direct: dict[tuple[str, int, str], tf.Tensor] = {}
         self.vector: tf.Tensor | None = None
@@ -107,28 +89,6 @@ class StepTrace:
             for model in (self.model, *getattr(self.model, "parts", ())):
                 patches.around(model, "call", partial(self._around_first, patches))
 
-    def _put_on_layers(self, patches: Patches) -> None:
-        """On each layer that has no tap; where the step makes variables, of those alone that have theirs."""
-        inside = {id(each) for layer in self._layers() if isinstance(layer, RECURRENT) for each in below(layer)}
-        for layer in self._layers():
-            if id(layer) in inside or id(layer) in self.tapped or (self.builds and not layer.built):
-                continue
-            self.tapped.add(id(layer))
-            if isinstance(layer, RECURRENT):
-                patches.around(layer, "call", partial(self._around_output, layer))
-            elif isinstance(layer, ACTIVATIONS):
-                patches.around(layer, "call", partial(self._around_activation, layer))
-            elif isinstance(layer, keras.layers.Activation):
-                patches.around(layer, "activation", partial(self._around_activation, layer.activation))
-            elif isinstance(layer, BESIDE):
-                patches.around(layer, "call", partial(self._around_other, layer))
-            elif callable(vars(layer).get("activation")) and own_kernels(layer):
-                patches.around(layer, "activation", partial(self._around_preactivation, layer, layer.activation))
-                if type(layer).__module__.startswith("keras."):
-                    patches.around(layer, "call", partial(self._around_call, layer))
-            elif own_kernels(layer):
-                patches.around(layer, "call", partial(self._around_output, layer))
-
     def _around_first(self, patches: Patches, call: Callable[..., Any]) -> Callable[..., Any]:
         """A model makes its variables on its way to its first call that computes: then its layers can be looked at."""
 
@@ -138,15 +98,6 @@ class StepTrace:
             return call(*args, **more)
 
         return looked
-
-    @property
-    def missed(self) -> bool:
-        """Whether a layer made its variables only when it was called itself, unseen."""
-        inside = {id(each) for layer in self._layers() if isinstance(layer, RECURRENT) for each in below(layer)}
-        return any(id(each) not in self.tapped | inside and own_kernels(each) for each in self._layers())
-
-    def _layers(self) -> list[Any]:
-        return list(self.model._flatten_layers(include_self=False))
 
     def _around_preactivation(self, layer: Any, activation: Any, call: Callable[..., Any]) -> Callable[..., Any]:
         linear = activation is keras.activations.linear
@@ -200,39 +151,6 @@ class StepTrace:
 
         return looked
 
-    def _around_activation(self, activation: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-        """What a layer makes that is an activation is the output of the latest row that has none of its own."""
-
-        def looked(u: Any, *args: Any, **more: Any) -> Any:
-            h = call(u, *args, **more)
-            if self.places and isinstance(h, tf.Tensor) and graph_now() is self.graph:
-                row = len(self.places) - 1
-                self.near.setdefault(id(activation), row)
-                if id(u) in self.makers:
-                    self._makes(self.makers[id(u)], h)
-                if self.places[row]["sees"] == "preactivation" and "h" not in self.places[row]:
-                    self._activated(row, h, activation)
-            return h
-
-        return looked
-
-    def _around_model(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        def looked(*args: Any, **more: Any) -> Any:
-            outputs = call(*args, **more)
-            if self.answers is None and graph_now() is self.graph:
-                self.answers = outputs
-            self.ends |= {self.makers[id(each)] for each in keras.tree.flatten(outputs) if id(each) in self.makers}
-            return outputs
-
-        return looked
-
-    def _around_other(self, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-        def looked(*args: Any, **more: Any) -> Any:
-            self.near.setdefault(id(layer), max(0, len(self.places) - 1))
-            return call(*args, **more)
-
-        return looked
-
     def _around_loss(self, compute: Callable[..., Any]) -> Callable[..., Any]:
         def looked(*args: Any, **more: Any) -> Any:
             loss = compute(*args, **more)
@@ -251,39 +169,28 @@ class StepTrace:
 
     # What is seen.
 
-    def _can_see(self, layer: Any, tensor: Any) -> bool:
-        if graph_now() is not self.graph:
-            self.unseen.setdefault(path_of(layer), INSIDE)
-            return False
-        if not isinstance(tensor, tf.Tensor) or not tensor.dtype.is_floating:
-            self.unseen.setdefault(path_of(layer), NO_TENSOR)
-            return False
-        return True
+    def _is_here(self, made: Any) -> bool:
+        return graph_now() is self.graph
 
-    def _row(self, layer: Any, sees: str, tensor: tf.Tensor) -> int:
-        call = self.calls[id(layer)] = self.calls.get(id(layer), 0) + 1
-        features = int(tensor.shape[-1] or 0)
-        self.places.append({"layer": layer, "call": call, "sees": sees, "features": features, "tensor": tensor})
-        return len(self.places) - 1
+    def _sees(self, tensor: Any) -> bool:
+        return isinstance(tensor, tf.Tensor) and graph_now() is self.graph
 
-    def _makes(self, row: int, tensor: tf.Tensor) -> None:
-        self.makers[id(tensor)] = row
-        self.held.append(tensor)
+    def _is_floating(self, tensor: Any) -> bool:
+        return bool(tensor.dtype.is_floating)
+
+    def _ask(self, row: int, what: str, tensor: Any) -> None:
+        self.asked["row", row, what] = self.squares.ask(tensor)
+
+    def _updated(self) -> Sequence[Any]:
+        return self.updates.variables
+
+    def _key(self, variable: Any) -> int:
+        return id(getattr(variable, "value", variable)) if isinstance(variable, keras.Variable) else id(variable)
 
     def _gradient(self, row: int, what: str, gradient: tf.Tensor) -> None:
         with self._own():
             if ("row", row, what) not in self.asked and graph_now() is self.graph:
                 self.asked["row", row, what] = self.squares.ask(gradient)
-
-    def _activated(self, row: int, h: tf.Tensor, activation: Any) -> None:
-        place = self.places[row]
-        if "h" in place:  # an activation that is a layer was seen from within
-            return
-        place["h"], place["maker"] = h, activation
-        place["activation"] = getattr(activation, "name", None) or getattr(activation, "__name__", "")
-        if isinstance(activation, ACTIVATIONS):
-            place["activation"] = type(activation).__name__
-        self.asked["row", row, "h"] = self.squares.ask(h)
 
     def _look_at_loss(self, loss: tf.Tensor | None) -> None:
         if self.loss is None and loss is not None:
@@ -331,66 +238,12 @@ class StepTrace:
         self.layout = self._layout((*keys, *(names[number] for number in order)))
         self.vector = tf.concat([*vectors, sums], axis=0)
 
-    def _layout(self, keys: tuple[tuple[str, int, str], ...]) -> Layout:
-        owners = self._owners()
-        first_row = {id(place["layer"]): row for row, place in reversed(list(enumerate(self.places)))}
-        variables, taken = [], set()
-        kernels: dict[int, list[int]] = {}
-        for number, variable in enumerate(self.updates.variables):
-            owner = owners.get(_key(variable))
-            row = first_row.get(id(owner), self.near.get(id(owner), 0))
-            path = getattr(variable, "path", None) or variable.name
-            word = path.rsplit("/", 1)[-1].partition(":")[0]
-            group = WORDS.get(word, word)
-            if (row, group) in taken or (id(owner) not in first_row and group == "kernel"):
-                group = "/".join(path.split("/")[-2:])
-            if (row, group) in taken:
-                group = path
-            taken.add((row, group))
-            size = math.prod(variable.shape)
-            variables.append(Variable(path, size, row, group))
-            if id(owner) in first_row and len(variable.shape) > 1 and "recurrent" not in word:
-                kernels.setdefault(row, []).append(number)
-        rows = tuple(
-            Place(
-                path_of(place["layer"]) + (f"#{place['call']}" if place["call"] > 1 else ""),
-                type(place["layer"]).__name__, place["sees"], tuple(kernels.get(row, ())),
-                place.get("activation", ""), place["features"], row in self.heads,
-            )
-            for row, place in enumerate(self.places)
-        )  # fmt: skip
-        at = {key: k for k, key in enumerate(keys)}
-        seen: dict[int, bool] = {}
-        for row, place in enumerate(self.places):
-            flows = any(("row", row, name) in at for name in ("z_gradient", "h_gradient")) or bool(kernels.get(row))
-            seen[id(place["layer"])] = seen.get(id(place["layer"]), False) or flows
-        given = {_key(variable) for variable in self.updates.variables}
-        unseen = left_out(self.model, RECURRENT, BESIDE, seen, lambda each: _key(each) in given, self.unseen)
-        kind = "" if self.targets is None else str(self.targets[0])
-        return Layout(rows, tuple(variables), at, tuple(unseen.items()), kind)
-
-    def _owners(self) -> dict[int, Any]:
-        """The layer that each variable belongs to: of what is inside a recurrent layer that layer."""
-        found: dict[int, Any] = {}
-        for layer in self._layers():
-            if isinstance(layer, RECURRENT):
-                for variable in layer.trainable_variables:
-                    found.setdefault(_key(variable), layer)
-        for layer in self._layers():
-            for variable in own_variables(layer):
-                found.setdefault(_key(variable), layer)
-        return found
-
 
 def _tensors(part: Any) -> list[tf.Tensor]:
     """The tensors of a nest, arrays of numpy's among them."""
     leaves = [] if part is None else keras.tree.flatten(part)
     found = [tf.convert_to_tensor(each) if isinstance(each, np.ndarray) else each for each in leaves]
     return [each for each in found if isinstance(each, tf.Tensor)]
-
-
-def _key(variable: Any) -> int:
-    return id(getattr(variable, "value", variable)) if isinstance(variable, keras.Variable) else id(variable)
 
 
 def _makes_logits(tensor: tf.Tensor) -> bool:
