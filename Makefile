@@ -77,19 +77,23 @@ $(RAY): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,ray]'
 	@touch $@
 
+$(JAX): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,jax]'
+	@touch $@
+
 claims: install ## Put the literature's claims to the test and write docs/claims.md (about 35 minutes on 2 cores)
 	@for suite in $(CLAIMS); do $(BIN)/bench run suites/claims/$$suite.toml || exit 1; done
 	$(BIN)/bench claims $(CLAIMS:%=reports/%) --markdown > docs/claims.md.new
 	@mv docs/claims.md.new docs/claims.md
 	@echo docs/claims.md
 
-test: install $(RAY) ## Run the tests, without the most expensive ones and those in a browser
+test: install $(RAY) $(JAX) ## Run the tests, without the most expensive ones and those in a browser
 	$(PYTEST)
 
 quick-test: install ## Run the tests that need neither TensorFlow nor a browser (under a minute)
 	$(PYTEST) $(QUICK) -m "not full and not slow"
 
-full-test: install $(RAY) ## Run all tests, the expensive ones too (in a browser if there is one: see make browser), each property on more examples
+full-test: install $(RAY) $(JAX) ## Run all tests, the expensive ones too (in a browser if there is one: see make browser), each property on more examples
 	$(PYTEST) --traced --hypothesis-profile ci -m "$(MARKED)"
 
 browser-test: install ## Run the tests of the report in a browser (see make browser)
@@ -136,10 +140,6 @@ reference: install ## Run suites and take them over as the package's reference r
 
 causes: install ## Train networks with planted causes and write how often docs/rules.md names them (about 3 minutes)
 	$(BIN)/python -m benchmarks.causes
-
-$(JAX): $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,speed]'
-	@touch $@
 
 speed: install $(JAX) ## Race the engine against a Keras loop, Model.fit and JAX (at most 15 minutes on 2 cores)
 	$(BIN)/python -m benchmarks.speed

@@ -51,7 +51,7 @@ PACKAGES = {
     ),
     "script": _package("analysis engine results plan factors schema errors", "jinja2 numpy pandas"),
     "recorder": _package(
-        "environment factors rules schema results report data_quality errors", "keras tensorflow numpy pyarrow"
+        "environment factors rules schema results report data_quality errors", "keras tensorflow jax numpy pyarrow"
     ),
     "site": _package(
         "reference report analysis results suite factors text errors", "jinja2 markdown_it markupsafe numpy pandas"
@@ -66,7 +66,10 @@ PACKAGES = {
 }
 
 # Packages that one package may import, but not in every file: TensorFlow takes seconds to import, and Ray is an extra.
-ONLY = {"ray": ("executors/ray.py",)}
+ONLY = {
+    "ray": ("executors/ray.py",),
+    "jax": tuple(f"recorder/jax_{name}.py" for name in ("activations", "dispatch", "norms", "optimizers", "trace")),
+}
 
 FILES = sorted(path for path in BENCH.rglob("*.py") if path != BENCH / "__init__.py")
 

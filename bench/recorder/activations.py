@@ -64,7 +64,7 @@ def statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..
             _share(slope < SATURATION_FRACTION * most),
             _dead(whole, slope, activation),
             _share(wide <= 0.0),
-            unknown if z is None or not _own(activation) else _share(widened(tf.abs(z)) >= LARGE_INPUT),
+            unknown if z is None or not is_own(activation) else _share(widened(tf.abs(z)) >= LARGE_INPUT),
         ]
     return tf.cast(tf.stack([tf.cast(each, tf.float32) for each in (*numbers, _pair_cosine(flat))]), tf.float64)
 
@@ -72,28 +72,29 @@ def statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..
 def _dead(h: tf.Tensor, slope: tf.Tensor, activation: Any) -> tf.Tensor:
     """Share of units without a slope on any sample; of relu of all samples that there are."""
     axes = list(range(len(h.shape) - 1))
-    if _name(activation) in RELU:
+    if name_of(activation) in RELU:
         return _share(tf.reduce_max(h, axis=axes) <= 0)
     return _share(tf.reduce_all(tf.equal(slope, 0.0), axis=axes))
 
 
-def _name(activation: Any) -> str:
+def name_of(activation: Any) -> str:
+    """An activation by the name of its function; of a layer `relu` if it is that, else nothing."""
     if isinstance(activation, keras.layers.ReLU):
         return "" if _bent(activation) else "relu"
     return str(getattr(activation, "__name__", ""))
 
 
-def _own(activation: Any) -> bool:
+def is_own(activation: Any) -> bool:
     """Whether it is a layer's own, so that its input is the pre-activation, and not a layer behind a normalization."""
     return not isinstance(activation, keras.layers.Layer)
 
 
 def _slope(h: tf.Tensor, z: tf.Tensor | None, activation: Any) -> tuple[tf.Tensor | None, float]:
     """|phi'| by the output where that tells it, else of a few samples by their pre-activation; and its maximum."""
-    if _name(activation) in OF_OUTPUT:
-        of_output, steepest_slope = OF_OUTPUT[_name(activation)]
+    if name_of(activation) in OF_OUTPUT:
+        of_output, steepest_slope = OF_OUTPUT[name_of(activation)]
         return of_output(h), steepest_slope
-    largest = steepest(activation) if activation is not None and z is not None and _own(activation) else None
+    largest = steepest(activation) if activation is not None and z is not None and is_own(activation) else None
     if largest is None:
         return None, 0.0
     with tf.GradientTape(watch_accessed_variables=False) as tape:

@@ -163,7 +163,8 @@ def _single(part: Any) -> Any:
 
 
 def _is_array(part: Any) -> bool:
-    return (isinstance(part, np.ndarray | tf.Tensor) and len(part.shape) > 0) or hasattr(part, "iloc")
+    is_array = isinstance(part, np.ndarray | tf.Tensor) or keras.ops.is_tensor(part)
+    return (is_array and len(part.shape) > 0) or hasattr(part, "iloc")
 
 
 def _is_input(layer: Any) -> bool:

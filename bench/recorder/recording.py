@@ -14,13 +14,14 @@ import keras
 from bench.data_quality import FindingKind
 from bench.errors import BenchError
 from bench.factors import DataKind
+from bench.recorder.backends import dispatch_of_backend
 from bench.recorder.chain import links_of
 from bench.recorder.data import DataLook
-from bench.recorder.dispatch import Dispatch, Taken
+from bench.recorder.dispatch import Taken
 from bench.recorder.fitting import MISFITS, kept_of_start, outweighed
 from bench.recorder.folder import RunFolder, Who
 from bench.recorder.guard import NonFinite
-from bench.recorder.optimizers import innermost
+from bench.recorder.optimizers import innermost, optimizers_of
 from bench.recorder.refusals import objection
 from bench.recorder.rows import Columns, Event, Rows, Step
 from bench.recorder.schedule import Schedule
@@ -65,11 +66,11 @@ class Recording:
         self.voice = asked.voice
         self.on_nonfinite = asked.on_nonfinite
         held = None if asked.on_nonfinite == RECORD else self._stopped
-        self.dispatch = Dispatch(model, self._taken, self._failed, held, stepping, optimizers)
         self.loops = stepping is not None  # whether a loop of one's own trains, and no `fit`
-        why = objection(model, self.dispatch.optimizers)
+        why = objection(model, optimizers_of(model) if optimizers is None else optimizers, loops=self.loops)
         if why:
             raise BenchError(why)
+        self.dispatch = dispatch_of_backend()(model, self._taken, self._failed, held, stepping, optimizers)
         self.folder = RunFolder(asked.folder, asked.question)
         self.is_open = True
         self.rows = Rows()

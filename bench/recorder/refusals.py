@@ -18,17 +18,29 @@ PRIVATE = {  # names that it leans on and that Keras does not promise, by where 
     "LossScaleOptimizer": ("scale_loss",),
     "MultiHeadAttention": ("num_heads",),
 }  # fmt: skip
+ON_JAX = {  # in place of those of `Model` and `Optimizer`
+    "Model": ("_flatten_layers", "_get_jax_state", "jax_state_sync", "make_train_function", "train_function",
+              "train_step", "compute_loss", "steps_per_execution", "jit_compile"),
+    "Optimizer": ("_clip_gradients", "_iterations", "_trainable_variables", "stateless_apply", "clipnorm",
+                  "clipvalue", "global_clipnorm", "gradient_accumulation_steps", "loss_scale_factor"),
+}  # fmt: skip
+BACKENDS = ("tensorflow", "jax")
 TESTED = ("3.7", "3.15")  # the oldest and the newest Keras that `make test-versions` and `make test` run it with
 
 
-def objection(model: Any, optimizers: Sequence[Any]) -> str:
-    """Why a model's training cannot be recorded; empty where it can."""
-    if keras.backend.backend() != "tensorflow":
-        return f"Keras's backend here is {keras.backend.backend()}, and only TensorFlow's is recorded"
+def objection(model: Any, optimizers: Sequence[Any], *, loops: bool = False) -> str:
+    """Why a model's training, by `fit` or by a loop of one's own, cannot be recorded; empty where it can."""
+    backend = keras.backend.backend()
+    if backend not in BACKENDS:
+        return f"Keras's backend here is {backend}, and TensorFlow's and JAX's alone are recorded"
+    if backend == "jax" and loops:
+        return "a loop of one's own is recorded on TensorFlow alone; on JAX `fit` is"
     missing = missing_names(model, [each for each in optimizers if isinstance(each, keras.optimizers.Optimizer)])
     if missing:
         known = f"Keras {TESTED[0]} to {TESTED[1]} have"
         return f"Keras {keras.version()} has no {', '.join(missing)}, which the recorder leans on; {known}"
+    if keras.distribution.distribution() is not None:
+        return "keras.distribution is not recorded (tensors are spread over devices)"
     import tensorflow as tf
 
     if tf.distribute.has_strategy() or getattr(model, "_distribute_strategy", None) is not None:
@@ -50,7 +62,7 @@ def missing_names(model: Any, optimizers: Sequence[Any]) -> list[str]:
     }
     return [
         f"{owner}.{name}"
-        for owner, names in PRIVATE.items()
+        for owner, names in (PRIVATE | (ON_JAX if keras.backend.backend() == "jax" else {})).items()
         for name in names
         if not all(hasattr(each, name) for each in owners[owner])
     ]

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 
 from bench.errors import ResultsError
+from bench.recorder.backends import dispatch_of_backend
 from bench.recorder.chain import Link, links_of
-from bench.recorder.dispatch import Dispatch, Taken
+from bench.recorder.dispatch import Taken
 from bench.recorder.guard import state_of
 from bench.recorder.layers import has_variables
 from bench.recorder.optimizers import optimizers_of
@@ -59,7 +60,8 @@ def replay(folder: Path, run: str = "", model: str = "", step: str = "") -> tupl
         each.assign(arrays[f"variable_{k}"])
     found: list[Taken] = []
     faults: list[BaseException] = []
-    Dispatch(made, found.append, faults.append, None, stepping, optimizers).once(data)
+    make = dispatch_of_backend()
+    make(made, found.append, faults.append, None, stepping, optimizers).once(data)
     if not found:
         why = f" ({type(faults[0]).__name__}: {faults[0]})".splitlines()[0][:200] if faults else ""
         raise ResultsError(f"{place}: the step could not be looked at{why}.")

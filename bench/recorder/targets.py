@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ import tensorflow as tf
 from bench.factors import DataKind
 
 MOST_CLASSES = 1000
+OF_VALUES = ("mean_squared_error", "mean_absolute_error", "huber")
 VALUES = ("count", "sum", "squares")  # of targets that are values
 
 
@@ -45,7 +47,7 @@ def target_sums(y: Any, answers: Any, loss: str) -> tuple[DataKind, tf.Tensor] |
     if loss == "binary_crossentropy" and classes == 1:
         ones = tf.reduce_sum(wide)
         return DataKind.CLASSES, tf.stack([tf.cast(tf.size(wide), tf.float64) - ones, ones])
-    if loss in ("mean_squared_error", "mean_absolute_error", "huber"):
+    if loss in OF_VALUES:
         sums = [tf.cast(tf.size(wide), tf.float64), tf.reduce_sum(wide), tf.reduce_sum(tf.square(wide))]
         return DataKind.VALUES, tf.stack(sums)
     return None
@@ -53,6 +55,54 @@ def target_sums(y: Any, answers: Any, loss: str) -> tuple[DataKind, tf.Tensor] |
 
 def _kind(target: tf.Tensor, answers: tf.Tensor) -> DataKind:
     return DataKind.CLASSES_EACH if len(answers.shape) > 2 else DataKind.CLASSES
+
+
+@dataclass(frozen=True)
+class TargetSums:
+    """What a batch's targets ask for, where they are looked at as arrays: `count` sums of a kind."""
+
+    kind: DataKind
+    loss: str
+    count: int
+
+    @property
+    def keys(self) -> list[tuple[str, int, str]]:
+        """Of the sums, in a layout."""
+        return [("target_sum", k, "sum") for k in range(self.count)]
+
+    def sums(self, y: Any) -> np.ndarray:
+        """As `target_sums`, of a batch's targets."""
+        (target,) = keras.tree.flatten(y)
+        target = np.asarray(target)
+        if self.loss == "sparse_categorical_crossentropy":
+            numbers = target.ravel().astype(np.int64)
+            known = numbers[(numbers >= 0) & (numbers < self.count)]
+            return np.bincount(known, minlength=self.count).astype(np.float64)
+        wide = target.astype(np.float64)
+        if self.loss == "categorical_crossentropy":
+            return np.asarray(wide.reshape(-1, self.count).sum(axis=0))
+        if self.loss == "binary_crossentropy":
+            return np.array([wide.size - wide.sum(), wide.sum()])
+        return np.array([wide.size, wide.sum(), np.square(wide).sum()])
+
+
+def asked_for(y: Any, answers: Any, loss: str) -> TargetSums | None:
+    """What targets ask for by the shape of the answers, of which no number is looked at; None where nobody can tell."""
+    targets = [] if y is None else keras.tree.flatten(y)
+    made = keras.tree.flatten(answers)
+    if len(targets) != 1 or len(made) != 1 or not getattr(made[0], "shape", ()):
+        return None
+    (target,), (answers,) = targets, made
+    classes = answers.shape[-1]
+    if loss == "categorical_crossentropy" and len(target.shape) == len(answers.shape) - 1:
+        loss = "sparse_categorical_crossentropy"
+    if loss in ("sparse_categorical_crossentropy", "categorical_crossentropy") and 1 < classes <= MOST_CLASSES:
+        return TargetSums(DataKind.CLASSES_EACH if len(answers.shape) > 2 else DataKind.CLASSES, loss, classes)
+    if loss == "binary_crossentropy" and classes == 1:
+        return TargetSums(DataKind.CLASSES, loss, 2)
+    if loss in OF_VALUES:
+        return TargetSums(DataKind.VALUES, loss, len(VALUES))
+    return None
 
 
 def naive(kind: DataKind | None, sums: Sequence[float]) -> dict[str, Any]:

@@ -1,0 +1,219 @@
+"""What `test_jax.py` asks of the recorder on JAX, in a process of its own: Keras has one backend in a process.
+
+Run as `python -m tests.recorder.on_jax QUESTION FOLDER [WORD ...]`; an assertion that fails ends it with a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+
+from bench import Recorder
+from bench.results import read_tables
+from tests.recorder.jax_kinds import ON_JAX
+from tests.recorder.kinds import Kind
+
+BATCH = 16
+
+
+def states_of(model: keras.Model) -> list[np.ndarray]:
+    """All numbers of a model and of its optimizer."""
+    return [np.asarray(each) for each in [*model.variables, *model.optimizer.variables]]
+
+
+def made(name: str) -> Kind:
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(7)
+    return ON_JAX[name]()
+
+
+def attributes_of(model: keras.Model) -> list[set[str]]:
+    """The names that are on a model, its layers and its optimizers."""
+    owners = [*model._flatten_layers(), model.optimizer, getattr(model.optimizer, "inner_optimizer", model.optimizer)]
+    return [{*vars(each)} for each in owners]
+
+
+def same_training(folder: Path, name: str, epochs: str = "1") -> None:
+    """Weights, optimizer and history are the same with the recorder as without, and nothing of it stays."""
+    found = []
+    for callbacks in ([], [Recorder(folder, every=1, live=False, report=False)]):
+        kind = made(name)
+        history = kind.model.fit(
+            kind.x, kind.y, batch_size=BATCH, epochs=int(epochs), verbose=0, callbacks=callbacks
+        )  # fmt: skip
+        found.append((states_of(kind.model), history.history, attributes_of(kind.model)))
+    (plain, plain_history, plain_names), (states, history, names) = found
+    for a, b in zip(plain, states, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert history == plain_history
+    assert names == plain_names
+    tables = read_tables(folder)
+    assert len(tables["loss_curves"]) == 6 * int(epochs)
+    assert tables["runs"]["error"].isna().all()
+
+
+def by_hand(kind: Kind, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, float], list[float], float]:
+    """Gradient norms by variable, of a chain's pre-activations (sqrt(B sum dz^2)), and the loss."""
+    model, activations = kind.model, [getattr(layer, "activation", None) for layer in kind.model.layers]
+
+    def lost(values: list[Any], added: list[Any]) -> Any:
+        h, shapes = jnp.asarray(x), []
+        with keras.StatelessScope(list(zip(model.trainable_variables, values, strict=True))):
+            for layer, activation in zip(model.layers, activations, strict=True):
+                if activation is None or not layer.weights:
+                    h = layer(h)
+                    continue
+                layer.activation = keras.activations.linear
+                z = layer(h)
+                layer.activation = activation
+                shapes.append(z.shape)
+                h = activation(z + added[len(shapes) - 1] if added else z)
+        return jnp.mean(keras.losses.sparse_categorical_crossentropy(y, h)), shapes
+
+    values = [v.value for v in model.trainable_variables]
+    loss, shapes = lost(values, [])
+    gradients, signal = jax.grad(lambda *given: lost(*given)[0], (0, 1))(values, [jnp.zeros(each) for each in shapes])
+    norms = {v.path: float(jnp.linalg.norm(g)) for v, g in zip(model.trainable_variables, gradients, strict=True)}
+    return norms, [float(np.sqrt(len(x)) * jnp.linalg.norm(each)) for each in signal], float(loss)
+
+
+def gradients(folder: Path, name: str) -> None:
+    """What is recorded of a first step is what `jax.grad` gives on the same weights and batch."""
+    kind = made(name)
+    x, y = kind.x[:BATCH], kind.y[:BATCH]
+    weights, signal, loss = by_hand(kind, x, y)
+    start = kind.model.get_weights()
+    recorder = Recorder(folder, every=1, live=False, report=False)
+    kind.model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False, callbacks=[recorder])
+    tables = read_tables(folder)
+    rows = tables["gradient_norms"].sort_values("layer_index")
+    np.testing.assert_allclose(rows["preactivation_grad_norm"], signal, rtol=1e-6)
+    kernels = [norm for path, norm in weights.items() if path.endswith("kernel")]
+    np.testing.assert_allclose(rows["weight_grad_norm"], kernels, rtol=1e-6)
+    groups = tables["parameter_groups"]
+    np.testing.assert_allclose(sorted(groups["grad_norm"]), sorted(weights.values()), rtol=1e-6)
+    np.testing.assert_allclose(tables["loss_curves"]["loss"], [loss], rtol=1e-6)
+    moved = [np.linalg.norm(a - b) for a, b in zip(kind.model.get_weights(), start, strict=True)]
+    np.testing.assert_allclose(sorted(groups["update_norm"]), sorted(moved), rtol=1e-3)
+    assert rows["layer_name"].tolist()[-1] == "head"
+    assert tables["activations"]["std"].gt(0.0).all()
+
+
+STEPS, HIDDEN = 10, 4
+NAMES = [*(f"hidden_{k}" for k in range(HIDDEN)), "answer"]
+MODES: dict[str, dict[str, Any]] = {
+    "jit": {}, "eight": {"steps_per_execution": 8}, "not_compiled": {"jit_compile": False}
+}  # fmt: skip
+
+
+def nan_if(now: Any, like: Any) -> Any:
+    """A tensor whose first number is NaN if it is time."""
+    return jnp.where(now, like.at[(0,) * like.ndim].set(jnp.nan), like)
+
+
+@jax.custom_vjp
+def ill_behind(z: Any, now: Any) -> Any:
+    return jnp.tanh(z)
+
+
+ill_behind.defvjp(
+    lambda z, now: (jnp.tanh(z), (z, now)),
+    lambda kept, gradient: (nan_if(kept[1], gradient * (1.0 - jnp.tanh(kept[0]) ** 2)), None),
+)
+
+
+class Ill(keras.layers.Dense):
+    """A layer in which something becomes NaN at the step that it is told."""
+
+    def __init__(self, tensor: str, step: int, units: int, **more: Any) -> None:
+        super().__init__(units, **more)
+        self.tensor, self.step = tensor, step
+        activations = {"activation": self.ill, "gradient": lambda z: ill_behind(z, self.now())}
+        self.activation = activations.get(tensor, jnp.tanh)
+        if tensor == "loss":
+            self.activity_regularizer = lambda h: jnp.where(self.now(), jnp.nan, 1e-3 * jnp.sum(h**2))
+
+    def build(self, shape: Any) -> None:
+        super().build(shape)
+        self.calls = self.add_weight(name="calls", shape=(), dtype="int32", trainable=False, initializer="zeros")
+
+    def now(self) -> Any:
+        return self.calls.value == self.step + 1
+
+    def ill(self, z: Any) -> Any:
+        return nan_if(self.now(), jnp.tanh(z))
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        self.calls.assign_add(1)
+        return super().call(inputs)
+
+
+class IllUpdate(keras.optimizers.SGD):
+    """An optimizer that makes NaN of one layer's kernel at a step."""
+
+    layer, step = "", -1
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        if variable.path.endswith(f"{self.layer}/kernel"):
+            gradient = nan_if(self._iterations.value == self.step, gradient)
+        super().update_step(gradient, variable, learning_rate)
+
+
+def ill_model(tensor: str, layer: int, step: int, mode: str) -> keras.Model:
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(3)
+    layers = [
+        Ill(tensor if number == layer else "", step, 6 if number < HIDDEN else 1, name=name)
+        for number, name in enumerate(NAMES)
+    ]
+    model = keras.Sequential([keras.Input((4,)), *layers], name="stack")
+    optimizer = IllUpdate(0.05, momentum=0.9)
+    if tensor == "weight":
+        optimizer.layer, optimizer.step = NAMES[layer], step
+    model.compile(optimizer, "mse", **MODES[mode])
+    return model
+
+
+def fit(model: keras.Model, steps: int, *callbacks: Any) -> None:
+    x = np.random.default_rng(1).normal(size=(8 * STEPS, 4)).astype("float32")[: 8 * steps]
+    y = np.tanh(x.sum(axis=1, keepdims=True))
+    model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=list(callbacks))
+
+
+def planted(folder: Path, *cases: str) -> None:
+    """A NaN is found where it was planted, and held back if that is asked for: TENSOR-LAYER-STEP-MODE-WHAT each."""
+    for case in cases:
+        tensor, layer, step, mode, on_nonfinite = case.split("-")
+        number, at = int(layer), int(step)
+        model = ill_model(tensor, number, at, mode)
+        every = 1 if on_nonfinite == "record" else 100
+        recorder = Recorder(folder / case, every=every, on_nonfinite=on_nonfinite, live=False, report=False)
+        fit(model, STEPS, recorder)
+        (event,) = read_tables(folder / case)["divergence_events"].to_dict("records")
+        place = "" if np.isnan(event["layer_index"]) else NAMES[int(event["layer_index"])]
+        seen = at + 1 if (tensor, on_nonfinite) == ("weight", "record") else at
+        expected = (seen, "nan", tensor, "" if tensor == "loss" else NAMES[number])
+        assert (event["step"], event["kind"], event["tensor"], place) == expected, (case, event)
+        if on_nonfinite == "record":
+            continue
+        before = ill_model(tensor, number, at, mode)
+        before.optimizer.build(before.trainable_variables)
+        if at:
+            fit(before, at)
+        for a, b in zip(states_of(before), states_of(model), strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=case)
+
+
+QUESTIONS = {each.__name__: each for each in (same_training, gradients, planted)}
+
+if __name__ == "__main__":
+    QUESTIONS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
