@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -202,7 +203,7 @@ class Recording:
         self.settings, odd = settled(told | {"batch_size": int(step.batch), "steps": self.planned}, self.asked)
         if odd:
             self.voice.warn(odd)
-        self.who = self.folder.name(self.model.name, self.settings, self.replicate)
+        self.who = self.folder.name(name_of(self.model), self.settings, self.replicate)
 
     def _tell(self, event: Event) -> None:
         where = "" if event.layer_index is None else f" of {self.rows.steps[-1].layout.rows[event.layer_index].name}"
@@ -337,3 +338,10 @@ def _accuracy(logs: Mapping[str, Any], ahead: str) -> float | None:
 
 def _number(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
+
+
+def name_of(model: keras.Model) -> str:
+    """The model's name; one that Keras made is without the number that tells models of a process apart."""
+    kind = re.sub("(?<=.)([A-Z][a-z]+)", r"_\1", type(model).__name__)
+    kind = re.sub("([a-z])([A-Z])", r"\1_\2", kind).lower()
+    return kind if re.fullmatch(rf"{re.escape(kind)}_\d+", model.name) else str(model.name)

@@ -56,6 +56,18 @@ def test_runs_of_the_same_settings_are_replicates(
     assert read_manifest(tmp_path).suite == "own"
 
 
+def test_models_of_one_process_are_replicates_unless_they_have_names_of_their_own(tmp_path: Path) -> None:
+    x = np.ones((8, 4), "float32")
+    for name in (None, None, "mine_1", "mine_2"):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, "tanh"), keras.layers.Dense(1)], name=name)
+        model.compile("sgd", "mean_squared_error")
+        model.fit(x, x[:, :1], verbose=0, callbacks=[recorder(tmp_path, live=False)])
+    runs = read_tables(tmp_path)["runs"]
+    assert sorted(zip(runs["cell_key"].str.rpartition("-")[0], runs["replicate"], strict=True)) == [
+        ("mine_1", 0), ("mine_2", 0), ("sequential", 0), ("sequential", 1),
+    ]  # fmt: skip
+
+
 def test_a_folder_of_another_suite_is_left_alone(kind: Kind, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "manifest.json").write_text("{}")
     assert fit(kind, recorder(tmp_path))["loss"]
