@@ -15,8 +15,8 @@ from bench.report.frames import read_frames
 from bench.results import Manifest, read_manifest
 
 
-def collect(folder: Path) -> reference.Reference:
-    """The runs of a results folder as judged.
+def collect(folder: Path, timed: bool = True) -> reference.Reference:
+    """The runs of a results folder as judged, without times per step where those were not `timed` on a quiet machine.
 
     Raises:
         ResultsError: runs are missing, or the folder is dry or cannot be read.
@@ -24,10 +24,13 @@ def collect(folder: Path) -> reference.Reference:
     manifest = read_manifest(folder)
     frames = read_frames(folder, manifest)
     _refuse_partial(folder, manifest, len(frames.plain))
-    seconds = frames.plain["cohort"].map(seconds_per_step(frames.tables["timings"]))
+    runs = frames.plain
+    if timed:
+        seconds = runs["cohort"].map(seconds_per_step(frames.tables["timings"]))
+        runs = runs.assign(**{reference.SECONDS: seconds})
     return reference.Reference(
         suite=manifest.suite,
-        runs=frames.plain.assign(seconds_per_step=seconds),
+        runs=runs,
         title=manifest.title or manifest.suite,
         question=manifest.question,
         sha256=manifest.sha256,
@@ -50,9 +53,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", nargs="+", type=Path, help="results folders of shipped suites")
     parser.add_argument("--out", type=Path, default=reference.DATA, help="default: where the package reads them")
+    parser.add_argument("--untimed", action="store_true", help="leave times out: the machine had other work")
     given = parser.parse_args()
     for folder in given.results:
-        path = reference.write(collect(folder), given.out)
+        path = reference.write(collect(folder, not given.untimed), given.out)
         print(f"{path} ({path.stat().st_size:,} bytes)")
 
 

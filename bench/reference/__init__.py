@@ -29,6 +29,7 @@ MEASURED = (
     "update_ratio_start", "time_ratio_start", "steps_to_divergence", "loss_area", "seconds_per_step",
 )  # fmt: skip
 COLUMNS = ("cell_key", "replicate", *FACTORS, *VERDICTS, *MEASURED)
+SECONDS = "seconds_per_step"
 _WORDS = b"gradtrial"
 
 
@@ -39,7 +40,7 @@ class Reference:
     Attributes:
         suite: its name.
         runs: one row a run: `COLUMNS`, of which those are left out that the suite does not have. `seconds_per_step` is
-            training time per run and step.
+            training time per run and step: NaN where none was kept, as of a machine that had other work.
         title, question: the suite's.
         sha256: of the suite's file.
         versions, machine: as the manifest of its results has them.
@@ -53,6 +54,11 @@ class Reference:
     versions: Mapping[str, str]
     machine: Mapping[str, str]
 
+    @property
+    def timed(self) -> bool:
+        """Whether times were kept."""
+        return SECONDS in self.runs and bool(self.runs[SECONDS].notna().any())
+
 
 def write(reference: Reference, folder: Path = DATA) -> Path:
     """Write a reference as FOLDER/SUITE.parquet and return its path; the same runs give the same bytes.
@@ -61,7 +67,7 @@ def write(reference: Reference, folder: Path = DATA) -> Path:
         OSError: it cannot be written.
     """
     words = {name: getattr(reference, name) for name in ("title", "question", "sha256", "versions", "machine")}
-    columns = [name for name in COLUMNS if name in reference.runs]
+    columns = [name for name in COLUMNS if name in reference.runs and (name != SECONDS or reference.timed)]
     table = pa.Table.from_pandas(reference.runs[columns], preserve_index=False)
     path = folder / f"{reference.suite}.parquet"
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,4 +95,5 @@ def read(suite: str, folder: Path = DATA) -> Reference:
         words = json.loads((table.schema.metadata or {})[_WORDS])
     except (OSError, pa.ArrowException, KeyError, ValueError) as error:
         raise ResultsError(f"{path}: not a reference of gradtrial ({type(error).__name__}).") from None
-    return Reference(suite, table.to_pandas(), **words)
+    runs = table.to_pandas()
+    return Reference(suite, runs if SECONDS in runs else runs.assign(**{SECONDS: float("nan")}), **words)

@@ -268,9 +268,11 @@ def _counted(found: Advice, symptom: str, family: str, references: dict[str, ref
     )  # fmt: skip
     columns = ("change of one level to", "learned", "share", "95 % interval", "diverged", "time per step")
     left = f"{plural(found.without, 'other change')} rescued none." if found.without else ""
+    untimed = [name for name in found.suites if not references[name].timed]
     return [
         Lead(Sentence(lead, basis)),
         Table("Changes that rescued networks like it", columns, rows, (1, 2, 3, 4, 5), left),
+        *([Text(f"No times were kept of {listed(untimed)}: that machine had other work.", "note")] if untimed else []),
         Text("Measured on those networks and their data, not on yours.", "note"),
     ]
 

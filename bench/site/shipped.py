@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,13 +15,15 @@ from bench.analysis.recipes import with_trained
 from bench.factors import FACTORS
 from bench.reference import Reference
 from bench.report.axes import level_label
+from bench.report.headline import level_words
 from bench.text import UNKNOWN, integer, number, plural, spoken
 
+SETTINGS = re.compile(r"\s*\(")  # where a level's settings begin
 COUNTED = ("runs", "learned", "trained", "diverged", "failed")
-MEDIANS = {  # columns and what heads them
-    "final_validation_accuracy": "median accuracy",
-    "final_validation_loss": "median loss",
-    "signal_ratio_start": "median gradient ratio (decades)",
+MEDIANS = {  # columns and what heads them, in two lines at most
+    "final_validation_accuracy": "accuracy",
+    "final_validation_loss": "loss",
+    "signal_ratio_start": "gradient ratio",
 }
 NAMES = {"python": "Python", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy", "pandas": "pandas",
          "onednn": "oneDNN", "gpus": "GPUs", "memory_gib": "memory (GiB)", "scikit-learn": "scikit-learn"}  # fmt: skip
@@ -43,6 +47,7 @@ class Shipped:
         every, levels, cells: counts and medians of all runs, by level of each factor that varies, and by cell.
         summary: runs and cells, counted.
         same_file: whether the suite's file is still the one that was trained.
+        timed: whether times were kept.
     """
 
     suite: str
@@ -54,6 +59,7 @@ class Shipped:
     cells: Rows
     summary: str
     same_file: bool
+    timed: bool
 
 
 def shipped(reference: Reference, sha256: str) -> Shipped:
@@ -62,16 +68,16 @@ def shipped(reference: Reference, sha256: str) -> Shipped:
     medians = [name for name in MEDIANS if name in runs and runs[name].notna().any()]
     varied = [name for name in FACTORS if name in runs and runs[name].nunique(dropna=False) > 1]
     heads = (*COUNTED, *(MEDIANS[name] for name in medians))
+    said = {factor: level_names(factor, runs[factor]) for factor in varied}
     levels = [
-        (spoken(factor), level_label(level), *_numbers(own, medians))
+        (spoken(factor), said[factor][level_label(level)], *_numbers(own, medians))
         for factor in varied
         for level, own in runs.groupby(factor, observed=True, dropna=False)
     ]
     cells = [
-        (*(level_label(own[name].iloc[0]) for name in varied),
-         *_numbers(own, medians))
+        (*(said[name][level_label(own[name].iloc[0])] for name in varied), *_numbers(own, medians))
         for _, own in runs.groupby("cell_key", sort=False)
-    ]  # fmt: skip
+    ]
     return Shipped(
         suite=reference.suite,
         title=reference.title,
@@ -82,7 +88,23 @@ def shipped(reference: Reference, sha256: str) -> Shipped:
         cells=Rows((*map(spoken, varied), *heads), len(varied), tuple(cells)),
         summary=f"{plural(len(runs), 'run')} in {plural(len(cells), 'cell')}",
         same_file=reference.sha256 == sha256,
+        timed=reference.timed,
     )
+
+
+def level_names(factor: str, levels: pd.Series) -> dict[str, str]:
+    """Each level's label and what a reader is told, as in a report; numbers stand under their factor as they are."""
+    known = list(dict.fromkeys(map(level_label, levels)))
+    if FACTORS[factor].number is not None:
+        return {label: label for label in known}
+    said = {label: _words(level_words(factor, label, known)) for label in known}
+    told = Counter(said.values())
+    return {label: words if told[words] == 1 else label for label, words in said.items()}
+
+
+def _words(said: str) -> str:
+    """`random normal (stddev 0.3)` of `random_normal(stddev=0.3)`; what has a module's name stays as it is."""
+    return said if ":" in said else spoken(SETTINGS.sub(" (", said)).replace("=", " ")
 
 
 def _numbers(runs: pd.DataFrame, medians: Iterable[str]) -> tuple[str, ...]:

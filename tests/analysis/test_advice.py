@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -71,6 +72,16 @@ def test_a_reference_comes_back_as_it_was_written(tmp_path: Path) -> None:
     )
     reference.write(back, tmp_path)
     assert path.read_bytes() == first
+
+
+def test_a_reference_without_times_says_so_and_still_advises(tmp_path: Path) -> None:
+    quiet = reference.Reference("a", runs(), "A", "Why?", "0" * 64, {"keras": "3.15.1"}, {"cores": "2"})
+    busy = replace(quiet, runs=runs().drop(columns="seconds_per_step"))
+    reference.write(busy, tmp_path)
+    back = reference.read("a", tmp_path)
+    assert quiet.timed and not back.timed
+    rows = advice({"a": back.runs}, "vanishing", "mlp", 16).rows  # type: ignore[union-attr]
+    assert rows["cost"].isna().all() and (rows["rescued"] > 0).all()
 
 
 def test_a_wrong_name_and_a_damaged_file_are_told(tmp_path: Path) -> None:
