@@ -68,6 +68,7 @@ baseline: install ## Train suites/upgrade.toml and keep it as what an upgrade is
 	$(BIN)/bench run suites/upgrade.toml --out reports/baseline --no-report
 
 upgrade: install ## Train it again with the versions that are installed now: what changed since make baseline? (2 minutes on 2 cores)
+	@[ -e reports/baseline/manifest.json ] || { echo "make upgrade needs reports/baseline: run make baseline before an upgrade"; exit 1; }
 	$(BIN)/bench run suites/upgrade.toml --out reports/upgraded --no-report --fresh
 	$(BIN)/bench compare reports/baseline reports/upgraded --fail-on worse --fail-on inconclusive
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.compare import TIME, Margin, Verdict
+from bench.analysis.compare.sides import in_training
 from bench.analysis.compare.starts import STARTS
 from bench.analysis.compare.words import (
     MARKS,
@@ -23,7 +24,8 @@ from bench.analysis.compare.words import (
     power_words,
     unit_words,
 )
-from bench.report.compared import Compared
+from bench.factors import OWN
+from bench.report.compared import REFERENCE, Compared
 from bench.text import UNKNOWN, integer, listed, number, p_value, plural, spoken
 
 NAMES = {"python": "Python", "tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy", "gradtrial": "gradtrial"}
@@ -62,6 +64,8 @@ def _differing(compared: Compared) -> Part:
     kinds = {each.kind for each in compared.differences}
     if not kinds & {"versions", "machine"}:
         lines.insert(0, "Versions and machine are the same.")
+    if compared.manifest.dry:
+        lines.append("Both are dry: made by formula, not by training.")
     lines += _pairing(compared)
     return Part("What differs", (" ".join(names), *lines), ("", *SIDES), rows)
 
@@ -71,9 +75,15 @@ def _pairing(compared: Compared) -> list[str]:
     said = [f"{plural(len(pairs), 'pair')} of runs in {plural(len(pairs.cells), 'cell')}."]
     for name, only, lone in zip(compared.names, (pairs.base_only, pairs.candidate_only), pairs.unpaired, strict=True):
         if only:
-            said.append(f"{plural(len(only), 'cell')} of {name} have no partner: {listed(list(only), 3)}.")
+            have = "has" if len(only) == 1 else "have"
+            said.append(f"{plural(len(only), 'cell')} of {name} {have} no partner: {listed(list(only), 3)}.")
         if lone:
-            said.append(f"{plural(lone, 'run')} of {name} have no partner in their cell.")
+            said.append(f"{plural(lone, 'run')} of {name} {'has' if lone == 1 else 'have'} no partner in its cell.")
+    if compared.manifest.suite == OWN:
+        alike = "Most have the same first loss" if compared.comparison.same_seed else "Their first losses differ"
+        said.append(f"{alike}: taken for {'the same draws' if compared.comparison.same_seed else 'other draws'}.")
+        if in_training(pairs.base, pairs.candidate):
+            said.append("Not both sides were validated: losses are those of a training batch.")
     if pairs.renamed and compared.comparison.same_seed:
         names = listed(list(pairs.renamed), 3)
         said.append(f"{plural(len(pairs.renamed), 'cell')} have the same words and another meaning: {names}.")
@@ -108,6 +118,8 @@ def _over_all(compared: Compared) -> Part:
     for row in told.time.to_dict("records") if TIME.name not in told.margins else ():
         rows.append(_timed(row))
         lines.append("Time per step judges nothing: machines are noisy, and so are two runs on one.")
+    if told.time.empty and compared.names[0] == REFERENCE:
+        lines.append("These reference results hold no times.")
     heads = ("mean over pairs", *SIDES, "difference", "margin", "of these", "verdict")
     return Part("Differences over all pairs", tuple(lines), heads, tuple(rows))
 

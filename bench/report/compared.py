@@ -9,9 +9,10 @@ from pathlib import Path
 from bench import reference
 from bench.analysis.compare import TIME, Comparison, NotComparable, Side, changed_tables, compare
 from bench.analysis.compare.pairs import refuse_missing
-from bench.analysis.compare.sides import side_of
+from bench.analysis.compare.sides import own_sides, side_of
 from bench.analysis.tables import Tables
 from bench.errors import ResultsError
+from bench.factors import OWN
 from bench.results import Manifest, read_manifest, read_tables
 from bench.results.differences import Difference, differences, made_by_former
 from bench.rules import choose_rules
@@ -47,6 +48,8 @@ def read_compared(base: Path, candidate: Path, margins: Mapping[str, float] | No
         NotComparable: they are of two suites, one lacks runs or is not finished, or it is one folder twice.
         ResultsError: one cannot be read, or there are no reference results of the suite.
     """
+    if str(candidate) == REFERENCE and not candidate.exists():
+        raise NotComparable(f"reference results stand first: `bench compare {REFERENCE} {base}`.")
     theirs = _manifest(candidate)
     if str(base) == REFERENCE:
         return _with_reference(candidate, theirs, margins)
@@ -64,11 +67,17 @@ def read_compared(base: Path, candidate: Path, margins: Mapping[str, float] | No
         side_of(str(folder), tables, rules, manifest.seed)
         for folder, tables, manifest in zip((base, candidate), both, (ours, theirs), strict=True)
     )
-    return Compared((str(base), str(candidate)), theirs, _stack(ours.versions, theirs.versions), found, changed,
-                    compare(one, two, margins, identical=not changed))  # fmt: skip
+    if ours.suite == OWN:
+        one, two = own_sides(one, two)
+    told = compare(one, two, margins, identical=not changed)
+    found += tuple(Difference("settings", name.replace("_", " "), *sides) for name, *sides in told.pairs.settings)
+    _refuse_unmeasured(margins, told)
+    return Compared((str(base), str(candidate)), theirs, _stack(ours.versions, theirs.versions), found, changed, told)
 
 
 def _with_reference(folder: Path, manifest: Manifest, margins: Mapping[str, float] | None) -> Compared:
+    if manifest.dry:
+        raise NotComparable(f"{folder} holds {manifest.kind} results, and reference results were trained.")
     known = reference.read(manifest.suite)
     _refuse_unfinished(folder, manifest)
     found = tuple(
@@ -86,20 +95,19 @@ def _with_reference(folder: Path, manifest: Manifest, margins: Mapping[str, floa
     tables = read_tables(folder)
     refuse_missing(str(folder), REFERENCE, len(tables["runs"]), manifest.planned.runs, _again(folder, manifest))
     runs = known.runs
-    if "seconds_per_step" in runs:
-        runs = runs.assign(milliseconds_per_step=1000.0 * runs["seconds_per_step"])
+    if known.timed:
+        runs = runs.assign(milliseconds_per_step=1000.0 * runs[reference.SECONDS])
     side = side_of(str(folder), tables, choose_rules(manifest.verdicts), None)
-    return Compared((REFERENCE, str(folder)), manifest, _stack(known.versions, manifest.versions), found, (),
-                    compare(Side(REFERENCE, runs), side, margins))  # fmt: skip
+    told = compare(Side(REFERENCE, runs), side, margins)
+    _refuse_unmeasured(margins, told)
+    return Compared((REFERENCE, str(folder)), manifest, _stack(known.versions, manifest.versions), found, (), told)
 
 
 def _manifest(folder: Path) -> Manifest:
     manifest = read_manifest(folder)
     if made_by_former(manifest):
-        raise ResultsError(
-            f"{folder} was made by gradbench, as gradtrial was called before: "
-            f"`{_again(folder, manifest)} --fresh` makes it anew."
-        )
+        again = "record it anew" if manifest.suite == OWN else f"`{_again(folder, manifest)} --fresh` makes it anew"
+        raise ResultsError(f"{folder} was made by gradbench, as gradtrial was called before: {again}.")
     return manifest
 
 
@@ -135,6 +143,12 @@ def _refuse_timing(margins: Mapping[str, float] | None, found: tuple[Difference,
     other = [f"{each.what} {each.base} and {each.candidate}" for each in found if each.kind == "machine"]
     if TIME.name in (margins or {}) and other:
         raise NotComparable(f"time is judged on one machine only, and these differ: {'; '.join(other)}.")
+
+
+def _refuse_unmeasured(margins: Mapping[str, float] | None, told: Comparison) -> None:
+    for name in margins or {}:
+        if name not in told.margins:
+            raise NotComparable(f"--margin {name}: no pair has this number on both sides. Leave it out.")
 
 
 def _again(folder: Path, manifest: Manifest) -> str:

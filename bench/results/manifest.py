@@ -168,6 +168,8 @@ def _parsed(path: Path) -> dict[str, Any]:
         raise ResultsError(
             f"{path.parent}: no {NAME} here. Is this a results folder (reports/<suite>)? `bench run SUITE` makes one."
         ) from error
+    except NotADirectoryError as error:
+        raise ResultsError(f"{path.parent} is a file: name a results folder (reports/<suite>).") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ResultsError(f"{path}: cannot be read ({reason_of(error)}).") from error
     if not isinstance(found, dict):

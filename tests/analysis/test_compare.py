@@ -10,6 +10,7 @@ from bench import reference
 from bench.analysis.compare import RESPONSES, Comparison, NotComparable, Side, Verdict, compare
 from bench.analysis.compare.estimates import cell_means, pooled_means
 from bench.analysis.compare.noise import margin_of
+from bench.analysis.compare.sides import in_training, own_sides
 
 ACCURACY = RESPONSES[0]
 NUMBERS = ("final_validation_accuracy", "final_validation_loss", "signal_ratio_start", "update_ratio_start")
@@ -210,6 +211,42 @@ def test_pairs_are_made_by_key_then_by_words() -> None:
     assert found.pairs.base_only == ("d16-6", "d16-7") and found.verdict is Verdict.INCONCLUSIVE
     with pytest.raises(NotComparable, match="no run in common"):
         against(base, base.assign(depth=99, cell_key="deep"))
+
+
+def recorded(rate: float, key: str, apart: float = 0.0, validated: bool = True) -> Side:
+    """Five recordings of one's own training in one cell, whose first losses are another draw's if `apart`."""
+    random = np.random.default_rng(3)
+    first = 2.4 + 0.05 * random.normal(size=5) + apart
+    made = runs(cells=1).assign(cell_key=key, learning_rate=rate, loss_start=first, final_train_loss=0.04 / rate)
+    own = made if validated else made.assign(final_validation_loss=np.nan, final_validation_accuracy=np.nan)
+    return Side(key, own.assign(update_ratio_start=0.1 * rate))
+
+
+def test_ones_own_training_is_compared_across_settings_which_are_told() -> None:
+    one, two = own_sides(recorded(0.1, "sequential-1"), recorded(0.01, "sequential_1-2"))
+    found = compare(one, two)
+    assert found.pairs.settings == (("model", "sequential", "sequential_1"), ("learning_rate", "0.1", "0.01"))
+    assert found.same_seed and found.same_draws and len(found.pairs) == 5
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert found.why[0] == (
+        "5 of 5 pairs with one seed start otherwise, by first update: other draws, or a change that all runs share."
+    )
+    assert not compare(one, own_sides(recorded(0.1, "a-1"), recorded(0.01, "a-2", apart=0.5))[1]).same_seed
+
+
+def test_ones_own_training_without_validation_is_compared_by_the_loss_of_training() -> None:
+    one, two = own_sides(recorded(0.1, "a-1", validated=False), recorded(0.01, "a-2", validated=False))
+    found = compare(one, two).suite.set_index("response")
+    assert found.loc["loss", "change"] == pytest.approx(np.log(10.0))
+    assert "accuracy" not in found.index
+    assert in_training(one.runs, two.runs) and not in_training(one.runs, recorded(0.1, "a-1").runs)
+
+
+def test_two_settings_in_one_folder_have_no_partner_to_guess() -> None:
+    folders = [pd.concat([recorded(rate, f"a-{rate}").runs for rate in both]) for both in ((0.1, 0.2), (0.3, 0.4))]
+    one, two = own_sides(*(Side(str(at), each.reset_index(drop=True)) for at, each in enumerate(folders)))
+    with pytest.raises(NotComparable, match="Record each setting into a folder of its own"):
+        compare(one, two)
 
 
 def test_one_or_two_replicates_decide_no_cell_but_say_so() -> None:

@@ -92,7 +92,12 @@ def test_a_margin_is_set_by_name(folders: tuple[Path, Path]) -> None:
     told = json.loads(bench("compare", base, after, "--json", "--margin", "accuracy=0.3").stdout)
     margins = {row["response"]: row for row in told["margins"]}
     assert margins["accuracy"]["margin"] == 0.3 and margins["accuracy"]["given"]
-    for wrong, said in (("acuracy=1", 'Did you mean "accuracy"'), ("accuracy=x", "above 0"), ("loss=-1", "above 0")):
+    for wrong, said in (
+        ("time_signal=1", "no pair has this number on both sides"),
+        ("acuracy=1", 'Did you mean "accuracy"'),
+        ("accuracy=x", "above 0"),
+        ("loss=-1", "above 0"),
+    ):
         found = bench("compare", base, after, "--margin", wrong)
         assert found.returncode == 2 and said in found.stderr
 
@@ -125,6 +130,11 @@ def gone(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def a_file(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("something else")
+
+
 REFUSED = {
     unfinished: "is not finished: `bench run comparing.toml --out",
     newer: "is of version 99",
@@ -132,6 +142,7 @@ REFUSED = {
     short: "lacks 4 of 12 planned runs",
     by_formula: "holds dry results and",
     gone: "no manifest.json here",
+    a_file: "after is a file: name a results folder",
 }
 
 
@@ -151,7 +162,8 @@ def test_one_folder_twice_another_suite_and_an_unknown_reference_are_refused(mad
     for sides, said in (
         ((made / "base", made / "other" / ".." / "base"), "are one folder"),
         ((made / "base", made / "other"), 'holds the suite "comparing" and'),
-        (("reference", made / "base"), "comparing: no reference results. Known: conv, default"),
+        (("reference", made / "base"), "base holds dry results, and reference results were trained"),
+        ((made / "base", "reference"), "reference results stand first"),
     ):
         found = bench("compare", *sides)
         assert found.returncode == 2 and said in found.stderr, found.stderr

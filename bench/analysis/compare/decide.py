@@ -22,6 +22,7 @@ from bench.analysis.tables import Indices, Reals
 
 # A false `worse` in 5 % of comparisons at most, shared by counts, all pairs, levels and cells; Holm within each.
 SHARE = 0.05 / 4
+MOST_APART = 0.5  # of the pairs, which start otherwise although their draws are the same
 CHANGED = "changed"  # beyond the margin, which nothing says is better or worse
 Flags = Mapping[str, tuple[np.ndarray, np.ndarray]]
 Place = Indices | list[np.ndarray]  # where each pair belongs: codes of cells, or a mask for each unit
@@ -42,16 +43,20 @@ def compare(
         NotComparable: no run of one has a partner in the other.
     """
     given = dict(margins or {})
-    pairs = pair(base.runs, candidate.runs, (base.name, candidate.name))
+    pairs = pair(base.runs, candidate.runs, (base.name, candidate.name), own=base.own)
     units = {f"{name}={level}": pairs.words(name) == level for name, levels in pairs.levels.items() for level in levels}
     asked = [each for each in (*RESPONSES, *((TIME,) if TIME.name in given else ())) if _measured(each, pairs)]
     found = {each.name: margin_of(each, each.of(pairs.base), pairs.cell, given) for each in asked}
     whole = {"": np.ones(len(pairs), bool)}
     judged = [_Judged(each, pairs, found[each.name]) for each in asked]
-    same_seed = base.seed == candidate.seed if None not in (base.seed, candidate.seed) else not pairs.renamed
-    apart = otherwise(pairs) if same_seed else {}
+    apart = otherwise(pairs)
+    if base.own:  # whose seeds nobody wrote down: another rate moves the first update, never the first loss
+        same_seed = "loss" in apart and bool(apart["loss"].mean() <= MOST_APART)
+    else:
+        same_seed = base.seed == candidate.seed if None not in (base.seed, candidate.seed) else not pairs.renamed
+    apart = apart if same_seed else {}
     starts = start_table(pairs, apart, units) if apart else start_table(pairs, {}, {})
-    same_draws = same_seed and int(starts["otherwise"].iloc[0]) <= len(pairs) / 2
+    same_draws = same_seed and (base.own or int(starts["otherwise"].iloc[0]) <= MOST_APART * len(pairs))
     suite, levels = (_table([each.pooled(some, same_draws) for each in judged]) for some in (whole, units))
     cells = _table([each.of_cells() for each in judged])
     flags = counted.flags(pairs)

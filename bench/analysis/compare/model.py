@@ -31,11 +31,13 @@ class Side:
     """One of two results: how messages call it, its runs as `judge` returns them, and its suite's seed.
 
     `runs` may be those of reference results: a column that is not there is not compared. None is a seed not known.
+    `own` are runs of one's own training, which no suite planned.
     """
 
     name: str
     runs: pd.DataFrame
     seed: int | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Comparison:
     Attributes:
         verdict: one over all. `why` are its reasons, the most important first, as sentences.
         identical: whether all tables are equal to the bit, but for times.
-        same_seed: whether both were drawn from one seed; of reference results, whether all cells have the same keys.
+        same_seed: whether both were drawn from one seed; of reference results, whether all cells have the same keys; of
+            one's own training, whether most pairs have the same first loss.
         same_draws: whether pairs are of the same draws: of one seed, and most of them start alike.
         pairs: which run stands beside which.
         margins: of each response.

@@ -32,6 +32,7 @@ class Pairs:
         replicate: each pair's replicate.
         cells: the base's keys of the cells.
         renamed: the candidate's other keys of cells that were paired by words: base's key → candidate's.
+        settings: of one's own training, what is not the same in cells that are compared: name, base's, candidate's.
         base_only, candidate_only: keys of cells that the other side does not have.
         unpaired: runs of common cells whose replicate the other side does not have: base's, then candidate's.
         levels: the factors that vary among the pairs, each with the levels that occur, as words.
@@ -47,6 +48,7 @@ class Pairs:
     candidate_only: tuple[str, ...]
     unpaired: tuple[int, int]
     levels: Mapping[str, Sequence[str]]
+    settings: tuple[tuple[str, str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.cell)
@@ -56,8 +58,17 @@ class Pairs:
         return np.asarray(_words(self.base, factor).to_numpy())
 
 
-def pair(base: pd.DataFrame, candidate: pd.DataFrame, names: tuple[str, str] = ("BASE", "CANDIDATE")) -> Pairs:
+def pair(
+    base: pd.DataFrame,
+    candidate: pd.DataFrame,
+    names: tuple[str, str] = ("BASE", "CANDIDATE"),
+    *,
+    own: bool = False,
+) -> Pairs:
     """Pair the judged runs of two results.
+
+    Of one's `own` training a cell's key is a name of the model and its settings, which may be what changed: the one
+    cell on either side that has no partner is compared with the other's.
 
     Raises:
         NotComparable: no run of one has a partner in the other.
@@ -71,11 +82,13 @@ def pair(base: pd.DataFrame, candidate: pd.DataFrame, names: tuple[str, str] = (
         by_words = {(other[at], candidate["replicate"].iloc[at]): at for at in left}
         for at in np.flatnonzero(partner < 0):
             partner[at] = by_words.get((meaning[at], base["replicate"].iloc[at]), -1)
+    joined = own and _join(base, candidate, partner)
     paired = np.flatnonzero(partner >= 0)
     if not len(paired):
         raise NotComparable(
             f"{names[0]} and {names[1]} have no run in common: none of {plural(base['cell_key'].nunique(), 'cell')} is "
-            f"among the other's {plural(candidate['cell_key'].nunique(), 'cell')}. Results of one suite compare."
+            f"among the other's {plural(candidate['cell_key'].nunique(), 'cell')}. "
+            + ("Record each setting into a folder of its own." if own else "Results of one suite compare.")
         )
     ours, other = base.iloc[paired].reset_index(drop=True), candidate.iloc[partner[paired]].reset_index(drop=True)
     code, cells = pd.factorize(ours["cell_key"])
@@ -87,8 +100,35 @@ def pair(base: pd.DataFrame, candidate: pd.DataFrame, names: tuple[str, str] = (
              for side, own in zip((base, candidate), known, strict=True)]  # fmt: skip
     varied = [name for name in FACTORS if name in ours and ours[name].nunique(dropna=False) > 1]
     levels = {name: tuple(dict.fromkeys(_words(ours, name))) for name in varied}
-    return Pairs(ours, other, code.astype(np.int64), ours["replicate"].to_numpy(np.int64), tuple(cells), renamed,
-                 only[0], only[1], (extra[0], extra[1]), levels)  # fmt: skip
+    return Pairs(ours, other, code.astype(np.int64), ours["replicate"].to_numpy(np.int64), tuple(cells),
+                 {} if own else renamed, only[0], only[1], (extra[0], extra[1]), levels,
+                 _settings(ours, other) if joined or (own and renamed) else ())  # fmt: skip
+
+
+def _join(base: pd.DataFrame, candidate: pd.DataFrame, partner: Indices) -> bool:
+    """Fill `partner` in for the one cell of either side that has none; whether there is one on both."""
+    ours = base["cell_key"].to_numpy()
+    theirs = candidate["cell_key"].to_numpy()
+    lone = [set(ours) - set(ours[partner >= 0]), set(theirs) - set(theirs[partner[partner >= 0]])]
+    if [len(each) for each in lone] != [1, 1]:
+        return False
+    (one,), (two,) = lone
+    places = {candidate["replicate"].iloc[at]: at for at in np.flatnonzero(theirs == two)}
+    for at in np.flatnonzero(ours == one):
+        partner[at] = places.get(base["replicate"].iloc[at], -1)
+    return True
+
+
+def _settings(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[tuple[str, str, str], ...]:
+    """The model's name and the factors whose words are not the same in some pair, with those of the first such."""
+    words = {"model": [side["cell_key"].str.rpartition("-")[0] for side in (ours, theirs)]}
+    words |= {name: [_words(side, name) for side in (ours, theirs)] for name in FACTORS}
+    found = []
+    for name, (one, two) in words.items():
+        other = np.flatnonzero(one.to_numpy() != two.to_numpy())
+        if len(other):
+            found.append((name, str(one.iloc[other[0]]), str(two.iloc[other[0]])))
+    return tuple(found)
 
 
 def refuse_missing(name: str, other: str, found: int, planned: int, command: str) -> None:

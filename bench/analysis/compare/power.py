@@ -30,11 +30,19 @@ def power_of(differences: Mapping[str, Reals], pairs: Pairs, margins: Mapping[st
             own = np.where(half <= margins[name].margin, replicates, own)
         needed = np.where(np.isnan(spread), needed, np.maximum(needed, own))
         needed = np.where((count < 2) & np.isnan(spread), np.inf, needed)
+    needed = np.where(_unchanged(differences, pairs, cells), np.minimum(needed, count), needed)
     deciding = int((needed <= count).sum())
     enough = [each for each in TRIED if (needed <= each).mean() >= MOST]
     wanted = enough[0] if enough else None
     would = int((needed <= (wanted or TRIED[-1])).sum())
     return Power(cells, deciding, int(count.min()), wanted, would)
+
+
+def _unchanged(differences: Mapping[str, Reals], pairs: Pairs, cells: int) -> np.ndarray:
+    """The cells without any difference, which are the same however few their pairs are."""
+    changes = [np.nan_to_num(each) != 0.0 for each in differences.values()]
+    moved = np.logical_or.reduce([np.zeros(len(pairs), bool), *changes])
+    return np.asarray(np.bincount(pairs.cell, weights=moved, minlength=cells) == 0)
 
 
 def _spread(change: Reals, pairs: Pairs, cells: int) -> Reals:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pandas as pd
+
 from bench.analysis.compare.model import Side
 from bench.analysis.quantities import Measurements
 from bench.analysis.tables import Tables
@@ -18,3 +22,25 @@ def side_of(name: str, tables: Tables, rules: RulesChoice, seed: int | None) -> 
     measured = Measurements(tables, rules.learned)
     runs = judge(tables, rules, measured)
     return Side(name, runs.assign(loss_start=measured.by_run(FIRST_LOSS)), seed)
+
+
+def own_sides(base: Side, candidate: Side) -> tuple[Side, Side]:
+    """Two folders of one's own training: their seeds are not known, and what was not measured has something beside it.
+
+    Unless both sides were validated losses are those of the training batch (`in_training`). Where the best constant
+    answer is not known, the loss is over BASE's first one, by the median of its runs.
+    """
+    frames = [base.runs, candidate.runs]
+    if not all(each["final_validation_loss"].notna().any() for each in frames):
+        frames = [each.assign(final_validation_loss=each["final_train_loss"]) for each in frames]
+    if not all(each["naive_loss"].notna().all() for each in frames):
+        frames = [each.assign(naive_loss=base.runs["loss_start"].median()) for each in frames]
+    one, two = (replace(side, runs=runs, seed=None, own=True)
+                for side, runs in zip((base, candidate), frames, strict=True))  # fmt: skip
+    return one, two
+
+
+def in_training(*sides: pd.DataFrame) -> bool:
+    """Whether no run has a validation loss but that of its training batch."""
+    return all(each["final_validation_loss"].fillna(each["final_train_loss"]).equals(each["final_train_loss"])
+               for each in sides)  # fmt: skip

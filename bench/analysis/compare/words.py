@@ -78,6 +78,8 @@ def power_words(power: Power) -> str:
     )
     if power.deciding >= 0.9 * power.cells:
         return f"{now}: their intervals fit into the margins."
+    if power.replicates < 2:
+        return f"{now}: how much the others vary shows with two replicates or more, and three at least decide a cell."
     if power.needed is None:
         return f"{now}: intervals of the others are wider than the margins, and would be with 1,000 replicates."
     return f"{now}; with {plural(power.needed, 'replicate')} {power.would} could. The others vary too much for so few."
