@@ -156,6 +156,19 @@ def test_what_changed_is_found_where_it_is(name: str) -> None:
         assert not any(level.startswith("optimizer=") and level != f"optimizer={optimizer}" for level in unit)
 
 
+def test_one_cell_of_many_that_changed_is_found_where_all_others_are_equal_to_the_bit() -> None:
+    base = runs(cells=60, replicates=3)
+    own = base["cell_key"] == base["cell_key"].iloc[30]
+    drop = 0.3 + 0.01 * np.random.default_rng(1).normal(size=len(base))
+    column = base["final_validation_accuracy"]
+    found = against(base, base.assign(final_validation_accuracy=column.where(~own, column - drop)))
+    assert found.verdict is Verdict.WORSE, found.why
+    assert found.verdicts.set_index("cell")["verdict"].value_counts().to_dict() == {"same": 59, "worse": 1}
+    rounded = base.assign(final_validation_accuracy=column + 1e-6 * np.random.default_rng(2).normal(size=len(base)))
+    other = rounded.assign(final_validation_accuracy=rounded["final_validation_accuracy"].where(~own, column - drop))
+    assert against(base, other).verdict is Verdict.INCONCLUSIVE  # 60 cells that might have changed
+
+
 @pytest.mark.parametrize("before", ["learned", "diverged"])
 def test_one_run_that_newly_failed_is_worse_whatever_else_is_so(before: str) -> None:
     base = runs()

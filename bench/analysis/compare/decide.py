@@ -57,8 +57,8 @@ def compare(
     apart = apart if same_seed else {}
     starts = start_table(pairs, apart, units) if apart else start_table(pairs, {}, {})
     same_draws = same_seed and (base.own or int(starts["otherwise"].iloc[0]) <= MOST_APART * len(pairs))
-    suite, levels = (_table([each.pooled(some, same_draws) for each in judged]) for some in (whole, units))
-    cells = _table([each.of_cells() for each in judged])
+    suite, levels = (_table([each.pooled(some, same_draws) for each in judged], same_draws) for some in (whole, units))
+    cells = _table([each.of_cells() for each in judged], same_draws)
     flags = counted.flags(pairs)
     counts, moved = counted.count(pairs, flags, SHARE, same_draws=same_draws), counted.moved(pairs)
     verdicts = _verdicts(pairs, flags, cells, moved, apart)
@@ -153,13 +153,18 @@ def _distinct(place: Place, code: Indices, known: np.ndarray, units: int) -> np.
     return np.asarray(found.reindex(range(units), fill_value=0).to_numpy(np.int64))
 
 
-def _table(parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """Rows of all responses with p-values after Holm's correction over all of them, and a verdict each."""
+def _table(parts: Sequence[pd.DataFrame], same_draws: bool) -> pd.DataFrame:
+    """Rows of all responses with p-values after Holm's correction over all of them, and a verdict each.
+
+    Of the same draws what is equal to the bit in every pair is no test: it could not have been taken for a change.
+    """
     if not parts:
         return pd.DataFrame(columns=CHANGES)
     table = pd.concat(parts, ignore_index=True)
+    still = np.asarray((table[["change", "low", "high"]] == 0.0).all(axis=1).to_numpy(bool)) & same_draws
     for name in ("p_worse", "p_better", "p_changed"):
-        table[name] = holm(table[name].to_numpy(np.float64))
+        found = table[name].to_numpy(np.float64)
+        table[name] = np.where(still & ~np.isnan(found), 1.0, holm(np.where(still, np.nan, found)))
     inside = (table["low"] >= -table["margin"]) & (table["high"] <= table["margin"]) & (table["unmeasured"] == 0)
     choices = [table["p_worse"] <= SHARE, table["p_better"] <= SHARE, inside]
     words = [str(Verdict.WORSE), str(Verdict.BETTER), str(Verdict.SAME)]
