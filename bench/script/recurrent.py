@@ -85,7 +85,8 @@ def _cells(both: bool, own: bool, windows: bool) -> str:
         "layers.Bidirectional", ("forward_layer", "backward_layer")
     )  # fmt: skip
     pair = ", ".join(f"layer.{name}" for name in names)
-    return f"[{cell} for layer in model.layers if isinstance(layer, {kind}) for way in ({pair})]"
+    loops = f"for layer in model.layers if isinstance(layer, {kind})", f"for way in ({pair})"
+    return "\n    ".join(["[", cell, *loops]) + "\n]"
 
 
 def _gates(parts: Parts, ways: tuple[str, ...]) -> dict[str, Any]:
