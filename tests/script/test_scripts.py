@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from bench.engine.rounding import steady_steps
+from bench.plan import Cohort
 from bench.script import Recorded, script_of
+from bench.script.recorded import CHECKED, FURTHER
 from tests.cohorts import cohorts
 from tests.script.cases import DENSE, RECURRENT
 from tests.script.scripts import INSTALLED, RECORD, imported, recorded, run_alone, run_here, write
@@ -21,6 +23,12 @@ ONE = (
     'activation = ["tanh"]\ndepth = [2]\noptimizer = ["adam"]\ndropout = [0.2]\n'
     'clipping = [{ level = "global_norm", threshold = 0.1 }]'
 )
+COMMON = [
+    'activation = ["relu"]\ndepth = [16]\nclipping = ["global_norm"]',
+    'architecture = ["conv"]\ndepth = [12]',
+    'cell = ["lstm"]\ndepth = [3]\ndirection = ["bidirectional"]',
+    'architecture = ["transformer"]\ndepth = [4]\nwidth = [32]\ndataset = ["reverse"]\nclipping = ["global_norm"]',
+]
 MORE = [
     'cell = ["simple"]\ndepth = [2]\ndataset = [{ level = "recall", length = 5, rows = 200 }]',
     'cell = ["lstm"]\ndepth = [1]\ndataset = [{ level = "sort", length = 4, rows = 200 }]',
@@ -29,14 +37,15 @@ MORE = [
 
 def recorded_cases(cases: list[str]) -> list[Recorded]:
     """The runs of all cases, trained."""
-    found: list[Recorded] = []
-    for case in cases:
-        given = {line.partition(" = ")[0] for line in case.splitlines()}
-        base = RECURRENT if "cell" in given else DENSE
-        fixed = "\n".join(f"{name} = {value}" for name, value in base.items() if name not in given)
-        for cohort in cohorts(case, fixed, record=RECORD):
-            found += recorded(cohort)
-    return found
+    return [run for case in cases for cohort in cohorts_of(case) for run in recorded(cohort)]
+
+
+def cohorts_of(case: str) -> tuple[Cohort, ...]:
+    given = {line.partition(" = ")[0] for line in case.splitlines()}
+    base = RECURRENT if "cell" in given else DENSE
+    return cohorts(
+        case, "\n".join(f"{name} = {value}" for name, value in base.items() if name not in given), record=RECORD
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,6 +63,14 @@ def test_scripts_train_as_recorded(where: Callable[..., Any], cases: list[str], 
         lines = script.text.splitlines()
         assert len(lines) <= MOST_LINES and max(map(len, lines)) <= LONGEST
     assert noticed[0] == 1 and "1.0e-03" in noticed[1]
+
+
+@pytest.mark.parametrize("case", COMMON)
+def test_a_common_run_takes_few_lines(case: str) -> None:
+    losses = dict.fromkeys((*range(CHECKED), *range(100, 100 + FURTHER)), 2.3412345)
+    (cohort,) = cohorts_of(case)
+    lines = script_of(Recorded(cohort.runs[0], "t", losses, dict.fromkeys(INSTALLED, "3.15.1"))).text.splitlines()
+    assert len(lines) <= MOST_LINES and max(map(len, lines)) <= LONGEST, len(lines)
 
 
 @pytest.mark.full
