@@ -248,7 +248,7 @@ def _of_tokens(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Findi
 def _of_layers(model: keras.Model, data: Data | None, batch: int | None, _: Any) -> Iterator[Finding]:
     layers = _layers(model)
     vectors = [
-        each for each in layers if isinstance(each, keras.layers.BatchNormalization) and len(each.input.shape) == 2
+        each for each in layers if isinstance(each, keras.layers.BatchNormalization) and len(_given(each)) == 2
     ] if batch == 1 else []  # fmt: skip
     if vectors:
         yield Finding(
@@ -268,12 +268,12 @@ def _of_layers(model: keras.Model, data: Data | None, batch: int | None, _: Any)
         )
     long = [
         each for each in layers if isinstance(each, CELLS) and not each.return_sequences
-        and (each.input.shape[1] or 0) >= LONG
+        and ((_given(each) or (0, 0))[1] or 0) >= LONG
     ]  # fmt: skip
     if long:
         yield Finding(
             FindingKind.LONG_SEQUENCE,
-            f"{long[0].name} answers after {long[0].input.shape[1]} steps: a gradient that starts there may not reach "
+            f"{long[0].name} answers after {_given(long[0])[1]} steps: a gradient that starts there may not reach "
             "the first ones, and within the layer nothing is recorded.",
             "Take shorter sequences, means over all steps (return_sequences=True), or attention.",
         )
@@ -338,6 +338,14 @@ def _of_schedule(model: keras.Model, _: Any, __: Any, planned: int | None) -> It
 
 def _layers(model: keras.Model) -> Sequence[Any]:
     return [each for each in model._flatten_layers(include_self=False) if not isinstance(each, keras.Model)]
+
+
+def _given(layer: Any) -> tuple[int | None, ...]:
+    """The shape of what a layer is given; () of one that is not called alone, or by code alone."""
+    try:
+        return tuple(layer.input.shape)
+    except (AttributeError, ValueError):  # by Keras, where there is none or several
+        return ()
 
 
 def _straight(layer: Any) -> bool:

@@ -108,7 +108,8 @@ def _of_own(signs: pd.DataFrame, run: pd.Series, facts: Mapping[str, Any]) -> pd
     """The signs without those that say nothing of one's own training; docs/rules.md, "Your own network", has each."""
     cause, value, layer = signs["cause"], signs["value"].astype(np.float64), signs["layer"]
     nothing, naive = pd.Series(False, signs.index), run["naive_loss"]
-    if pd.notna(naive) and run["final_train_loss"] >= naive:  # it falls towards an answer that looks at no input
+    ends = (run["final_train_loss"], run["final_validation_loss"])
+    if pd.notna(naive) and any(each >= naive for each in ends):  # it falls towards an answer that looks at no input
         nothing |= cause == str(Cause.FEW_STEPS)
     far = facts.get("targets_square_over_variance")
     if far is not None and far < FAR:  # the loss is as large for another reason than the targets'

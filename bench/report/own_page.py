@@ -96,7 +96,7 @@ def headline(run: pd.Series, own: Tables, seen: Sequence[Seen]) -> str:
     became = _became(run) or _loss(own)
     ended = f" Training stopped early: {run['error']}." if run["status"] == RunStatus.FAILED else ""
     if seen and seen[0].rule is None:
-        return f"First sign: {seen[0].cause}; {became}.{ended}"
+        return f"{became[:1].upper()}{became[1:]}; first sign: {seen[0].cause}.{ended}"
     if start in SHOWN:
         still = "and still do at the end" if start == end else f"and are {end} at the end" if end else ""
         return f"{SHOWN[Symptom(start)]} at the first step{_by(run)}, {still}; {became}.{ended}"

@@ -171,6 +171,23 @@ def test_a_model_that_is_made_by_code_alone_is_passed_over() -> None:
     assert misfits(model, inputs(LABELS), 32, None) == []
 
 
+def test_what_needs_no_shapes_is_said_of_a_model_that_is_made_by_code_alone_too() -> None:
+    class Own(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.parts = [layers.LSTM(3), layers.BatchNormalization(), layers.Dropout(0.95), layers.Dense(3, "softmax")]
+
+        def call(self, given: Any) -> Any:
+            for part in self.parts:
+                given = part(given)
+            return given
+
+    model = Own()
+    model.compile("sgd", SPARSE)
+    model(np.zeros((2, 80, 4), "float32"))
+    assert [str(each.kind) for each in misfits(model, None, 1, None)] == ["dropped"]
+
+
 def test_answer_and_loss_are_read_through_what_is_around_them() -> None:
     inner = made(hidden(), layers.Dense(3, "softmax"))
     outer = keras.Sequential([keras.Input((4,)), inner])

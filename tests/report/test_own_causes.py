@@ -44,7 +44,14 @@ def facts(*kinds: str, extreme: bool = True, **more: Any) -> dict[str, Any]:
 
 def ended(outcome: Outcome, **more: object) -> pd.Series:
     return pd.Series(
-        {"outcome": str(outcome), "final_train_loss": 0.5, "naive_loss": 2.3, "dropout": 0.0, "chance_accuracy": 0.1}
+        {
+            "outcome": str(outcome),
+            "final_train_loss": 0.5,
+            "final_validation_loss": 0.6,
+            "naive_loss": 2.3,
+            "dropout": 0.0,
+            "chance_accuracy": 0.1,
+        }
         | more
     )
 
@@ -102,9 +109,10 @@ def test_where_the_first_bad_tensor_is_made_by_a_function_that_is_named(tensor: 
 
 
 def test_a_loss_that_falls_towards_the_constant_answer_asks_for_no_more_steps() -> None:
-    for loss, said in ((2.2, ["too few steps"]), (2.4, [])):
-        seen = causes_seen(signs(Cause.FEW_STEPS), ended(Outcome.NOT_LEARNED, final_train_loss=loss), {})
-        assert [each.cause for each in seen] == said
+    for split in ("train", "validation"):
+        for loss, said in ((2.2, ["too few steps"]), (2.4, [])):
+            run = ended(Outcome.NOT_LEARNED, **{f"final_{split}_loss": loss})
+            assert [each.cause for each in causes_seen(signs(Cause.FEW_STEPS), run, {})] == said
 
 
 @pytest.mark.parametrize(
