@@ -14,12 +14,14 @@ def chance_accuracy(tables: Tables) -> pd.Series:
     """What the best constant answer gets right: the largest class's share of a dataset's validation rows, by run.
 
     Results that are older than that column have the median validation accuracy at step 0 of the dataset's runs
-    instead, and 0 where step 0 was not evaluated; of one's own training it is not known then.
+    instead, and 0 where step 0 was not evaluated; of one's own training it is not known then. Runs of one's own may be
+    of any data: each has its own.
     """
     runs = tables["runs"].set_index("run_id")
     if naive_is_known(runs):
         known = runs["naive_accuracy"].astype(np.float64).groupby(runs["dataset"], observed=True).max()
-        return runs["dataset"].map(known).astype(np.float64)
+        found = runs["dataset"].map(known).astype(np.float64)
+        return found.where(runs["dataset"] != OWN, runs["naive_accuracy"].astype(np.float64))
     rows = tables["evaluations"]
     untrained = rows[(rows["step"] == 0) & (rows["split"] == "validation")].set_index("run_id")["accuracy"]
     median = untrained.groupby(runs["dataset"].reindex(untrained.index), observed=True).median()

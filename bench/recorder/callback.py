@@ -126,6 +126,12 @@ class Recorder(keras.callbacks.Callback):
             recording.look_at_arrays()
 
     @_never_raises
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Know how many steps are left where training goes on from a later epoch."""
+        if self.recording is not None and not self.recording.loops:
+            self.recording.begin_epoch(epoch)
+
+    @_never_raises
     def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         """Let the recording function take the next step, if it is one to record."""
         if self.recording is not None:

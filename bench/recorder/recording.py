@@ -119,6 +119,13 @@ class Recording:
         for each in self.data.findings:
             self.voice.say(f"{'model' if each.kind in MISFITS else 'data'}: {each}", f"data: {each.kind}")
 
+    def begin_epoch(self, epoch: int) -> None:
+        """An epoch begins; the first may have another number than 0, and then fewer are planned."""
+        steps = self.params.get("steps")
+        if not self.step and self.planned is not None and steps:
+            self.planned = self.data.planned = max(1, int(steps) * (int(self.params["epochs"]) - epoch))
+            self.schedule.last = self.planned - 1
+
     def begin(self) -> None:
         """A call of the train function begins."""
         self.ahead = self.model.steps_per_execution

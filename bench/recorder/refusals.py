@@ -49,7 +49,15 @@ def objection(model: Any, optimizers: Sequence[Any], *, loops: bool = False) -> 
         return "the model has no optimizer of Keras's"
     if model.built and not model.trainable_variables:
         return "the model has nothing that trains"
+    if type(model).train_step is keras.Model.train_step and _was_changed(model):
+        return "other layers train now than when its optimizer was built: compile it again, as Keras asks for"
     return ""
+
+
+def _was_changed(model: Any) -> bool:
+    """Whether `trainable` was set anew since the optimizer knows its variables: what Keras traced does not know it."""
+    known = innermost(model.optimizer)._trainable_variables if model.optimizer is not None else []
+    return bool(known) and {id(each) for each in known} != {id(each) for each in model.trainable_variables}
 
 
 def missing_names(model: Any, optimizers: Sequence[Any]) -> list[str]:

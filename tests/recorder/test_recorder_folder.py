@@ -46,9 +46,12 @@ def test_runs_of_the_same_settings_are_replicates(
 ) -> None:
     one = recorder(tmp_path, live=False, settings={"dataset": "digits", "learning_rate": 0.5})
     fit(kind, one)
-    fit(kind, one)
+    again = keras.Sequential([keras.Input((8,)), *kind.model.layers], name="stack")
+    again.compile("adam", kind.model.loss, metrics=["accuracy"])
+    again.fit(kind.x, kind.y, batch_size=32, initial_epoch=3, epochs=4, verbose=0, callbacks=[one])
     runs = read_tables(tmp_path)["runs"]
     assert runs["replicate"].tolist() == [0, 1]
+    assert runs["steps"].tolist() == runs["steps_completed"].tolist() == [3, 3]
     assert runs["optimizer"].unique().tolist() == ["adam"]
     assert runs["depth"].tolist() == [3, 3]
     assert runs["dataset"].unique().tolist() == ["digits"]
@@ -127,6 +130,11 @@ def test_an_interrupt_keeps_the_rows_and_leaves_no_trace(kind: Kind, tmp_path: P
 def test_what_cannot_be_recorded_is_one_sentence(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not objection(kind.model, [kind.model.optimizer])
     assert "no optimizer" in objection(kind.model, [])
+    kind.model.optimizer.build(kind.model.trainable_variables)
+    assert not objection(kind.model, [kind.model.optimizer])
+    kind.model.layers[0].trainable = False
+    assert "compile it again, as Keras asks for" in objection(kind.model, [kind.model.optimizer])
+    kind.model.layers[0].trainable = True
     with tf.distribute.OneDeviceStrategy("/cpu:0").scope():
         assert "tf.distribute" in objection(kind.model, [kind.model.optimizer])
     for owner, names in PRIVATE.items():
