@@ -123,9 +123,9 @@ OWN = f"""
 [suite]
 name = "drill"
 question = "What is lost?"
+replicates = 1
 
 [factors]
-depth = [1, 3]
 learning_rate = [0.05, {POISON}]
 clipping = ["none", "global_norm"]
 
@@ -133,9 +133,10 @@ clipping = ["none", "global_norm"]
 architecture = "benchmarks.drills.own_net:build"
 dataset = "digits"
 activation = "tanh"
+depth = 2
 width = 8
 batch_size = 16
-steps = 30
+steps = 10
 """
 FAMILIES = {"recurrent": RECURRENT, "conv": CONV, "transformer": TRANSFORMER, "own": OWN}
 TRAINED = DRY.replace("[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]", "[2, 4, 6, 8]").replace("40", "20")
