@@ -124,6 +124,9 @@ def _became(run: pd.Series) -> str:
         score = f"validation accuracy {number(accuracy)}, the best constant answer has {number(run['chance_accuracy'])}"
     else:
         score = f"validation loss {number(loss)}, the best constant answer has {number(run['naive_loss'])}"
+    by_values = pd.isna(run["chance_accuracy"]) and run["outcome"] == Outcome.NOT_LEARNED
+    if by_values and loss < FELL * run["naive_loss"]:  # of noisy values no more may be to be had
+        return f"it learned less than half ({score})"
     return f"{words[Outcome(str(run['outcome']))]} ({score})"
 
 
