@@ -213,6 +213,14 @@ def test_a_start_that_differs_without_another_seed_is_never_the_same() -> None:
     assert compare(Side("a", base, 0), Side("b", moved, 1)).verdict is Verdict.SAME  # other draws start otherwise
 
 
+def test_an_update_that_differs_behind_the_first_step_is_never_the_same_and_leaves_the_draws_the_same() -> None:
+    base = runs(replicates=3).assign(loss_start=2.3, loss_early=1.5)
+    found = against(base, base.assign(loss_early=1.6))
+    assert found.verdict is Verdict.INCONCLUSIVE and found.same_draws
+    assert found.why[0].startswith("24 of 24 pairs with one seed start otherwise, by loss after 10 steps")
+    assert against(base, base.assign(loss_early=1.501)).verdict is Verdict.SAME
+
+
 def test_pairs_are_made_by_key_then_by_words() -> None:
     base = runs()
     other = base.assign(cell_key="other-" + base["cell_key"])

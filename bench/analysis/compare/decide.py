@@ -16,7 +16,7 @@ from bench.analysis.compare.overall import overall
 from bench.analysis.compare.pairs import Pairs, pair
 from bench.analysis.compare.power import power_of
 from bench.analysis.compare.responses import RESPONSES, TIME, Response, lost
-from bench.analysis.compare.starts import otherwise, start_table
+from bench.analysis.compare.starts import otherwise, share_of_other_draws, start_table
 from bench.analysis.effects import holm
 from bench.analysis.tables import Indices, Reals
 
@@ -56,7 +56,7 @@ def compare(
         same_seed = base.seed == candidate.seed if None not in (base.seed, candidate.seed) else not pairs.renamed
     apart = apart if same_seed else {}
     starts = start_table(pairs, apart, units) if apart else start_table(pairs, {}, {})
-    same_draws = same_seed and (base.own or int(starts["otherwise"].iloc[0]) <= MOST_APART * len(pairs))
+    same_draws = same_seed and (base.own or share_of_other_draws(apart) <= MOST_APART)
     suite, levels = (_table([each.pooled(some, same_draws) for each in judged], same_draws) for some in (whole, units))
     cells = _table([each.of_cells() for each in judged], same_draws)
     flags = counted.flags(pairs)

@@ -16,12 +16,21 @@ from bench.rules import RulesChoice
 FIRST_LOSS = Quantity("loss_start", "nat", "Training batch's loss at the first recorded step.", "loss_curves", LOSS,
                       step="start")  # fmt: skip
 
+EARLY = 10  # steps, in which rounding has not grown yet
+
 
 def side_of(name: str, tables: Tables, rules: RulesChoice, seed: int | None) -> Side:
     """The runs of a folder's tables, judged by the rules that both sides share."""
     measured = Measurements(tables, rules.learned)
     runs = judge(tables, rules, measured)
-    return Side(name, runs.assign(loss_start=measured.by_run(FIRST_LOSS)), seed)
+    return Side(name, runs.assign(loss_start=measured.by_run(FIRST_LOSS), loss_early=_early(tables, runs)), seed)
+
+
+def _early(tables: Tables, runs: pd.DataFrame) -> pd.Series:
+    """Each run's training loss at the last recorded step of its first ten; NaN where none of those was recorded."""
+    rows = tables["loss_curves"]
+    rows = rows[(rows["step"] > 0) & (rows["step"] <= EARLY)].sort_values("step", kind="stable")
+    return runs["run_id"].map(rows.groupby("run_id", observed=True)["loss"].last()).astype(float)
 
 
 def own_sides(base: Side, candidate: Side) -> tuple[Side, Side]:

@@ -17,13 +17,17 @@ from bench.analysis.compare.responses import MOST_DECADES
 
 @dataclass(frozen=True)
 class Start:
-    """A number of a run's first recorded step: its column, what it is, and by how many decades rounding may move it."""
+    """A number of a run's first recorded step: its column, what it is, and by how many decades rounding may move it.
+
+    One that is not of the `first` step shows what is computed otherwise, and says nothing of the draws.
+    """
 
     name: str
     column: str
     label: str
     tolerance: float
     log: bool = False
+    first: bool = True
 
 
 # Rounding of float32 is amplified where signals explode; at these it would have to be by 10⁴ and more.
@@ -32,6 +36,7 @@ STARTS = (
     Start("signal", "signal_ratio_start", "gradient ratio", 0.01),
     Start("time_signal", "time_ratio_start", "gradient ratio along time", 0.01),
     Start("update", "update_ratio_start", "first update", 0.01, log=True),
+    Start("early", "loss_early", "loss after 10 steps", 1e-3, log=True, first=False),
 )
 COLUMNS = ("unit", "pairs", "otherwise", *(each.name for each in STARTS))
 
@@ -43,6 +48,12 @@ def otherwise(pairs: Pairs) -> dict[str, np.ndarray]:
         for each in STARTS
         if each.column in pairs.base and each.column in pairs.candidate
     }
+
+
+def share_of_other_draws(apart: dict[str, np.ndarray]) -> float:
+    """The share of pairs that differ in a number of the first step itself."""
+    first = [apart[each.name] for each in STARTS if each.first and each.name in apart]
+    return float(np.logical_or.reduce(first).mean()) if first else 0.0
 
 
 def start_table(pairs: Pairs, apart: dict[str, np.ndarray], units: dict[str, np.ndarray]) -> pd.DataFrame:
