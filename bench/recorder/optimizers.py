@@ -8,12 +8,14 @@ from functools import partial
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from bench.recorder.norms import Squares, beside, merged, square_sums, widened
 from bench.recorder.taps import Patches, graph_now
 
-SAMPLED = 2**14  # numbers of a kernel's gradient whose magnitudes and zeros are counted
+SAMPLED = 2**14  # numbers of a kernel's gradient whose magnitudes and zeros are counted, about
+PIECE = 16  # numbers that lie together, a line of the processor's cache
 HANDING = (keras.optimizers.SGD, keras.optimizers.Adam, keras.optimizers.RMSprop)
 
 
@@ -53,6 +55,22 @@ def _hands_out_updates(optimizer: keras.optimizers.Optimizer, variables: Sequenc
     more = (optimizer.weight_decay, optimizer.use_ema, optimizer.gradient_accumulation_steps)
     constrained = any(getattr(each, "constraint", None) is not None for each in variables)
     return type(optimizer) in HANDING and not any(more) and not constrained
+
+
+def _some(gradient: tf.Tensor) -> tuple[tf.Tensor, float]:
+    """About `SAMPLED` numbers of a gradient, and by what to multiply their sums.
+
+    Pieces that lie together, for memory is read by such; one drawn from each of as many equal parts, so that all rows
+    are met and no column more than others. The draw is always the same.
+    """
+    size = math.prod(gradient.shape) if gradient.shape.is_fully_defined() else 0
+    apart = size // SAMPLED
+    if apart < 2:
+        return gradient, 1.0
+    parts = size // (PIECE * apart)
+    picked = apart * np.arange(parts) + np.random.default_rng(0).integers(0, apart, parts)
+    whole = tf.reshape(gradient, [-1])[: PIECE * apart * parts]
+    return tf.gather(tf.reshape(whole, [-1, PIECE]), picked), size / (PIECE * parts)
 
 
 def _key(variable: Any) -> int:
@@ -177,11 +195,7 @@ class UpdateTaps:
             )
             self.asked[number, "data_gradient"] = self.squares.ask(gradient, stays=True)
         if len(variable.shape) > 1:
-            numbers = tf.reshape(gradient, [-1])
-            whole = math.prod(gradient.shape) if gradient.shape.is_fully_defined() else 0
-            apart = max(1, whole // SAMPLED) | 1  # odd, so that it meets every column
-            some = numbers[::apart]
-            share = 1.0 if apart == 1 else whole / -(-whole // apart)  # of an even part of the numbers
+            some, share = _some(gradient)
             count = tf.reduce_sum(tf.cast(tf.not_equal(some, 0.0), some.dtype))
             both = share * tf.stack([tf.reduce_sum(tf.abs(some)), count])
             self.vectors.append(([(number, "abs_sum"), (number, "nonzero")], tf.cast(both, tf.float64)))
