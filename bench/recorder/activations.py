@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ from bench.recorder.norms import widened
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
 LOOKED = 2**13  # numbers of a layer that are looked at, about
-FEWEST = 4  # samples at least
+FEWEST = 4  # samples at least, if there are as many
 GRID = np.linspace(-8.0, 8.0, 401, dtype=np.float32)
 
 
@@ -34,39 +34,67 @@ def steepest(activation: Callable[..., Any]) -> float | None:
 
 
 def few(tensor: tf.Tensor) -> tf.Tensor:
-    """A sixteenth of the samples, four at least: what is computed once more of them is a few hundredths of a step."""
-    return tensor[: tf.maximum(4, (tf.shape(tensor)[0] + 15) // 16)]
+    """A sixteenth of the samples: what is computed once more of them is a few hundredths of a step.
+
+    Four at least; of images and sequences, whose samples have many places each, two.
+    """
+    least = 4 if len(tensor.shape) == 2 else 2
+    return tensor[: tf.maximum(least, (tf.shape(tensor)[0] + 15) // 16)]
 
 
-def statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..., Any] | None) -> tf.Tensor | None:
-    """`STATISTICS` of h [B, ..., units], float64; NaN of what is not known. Without an activation h is z.
+def statistics(places: Sequence[Mapping[str, Any]]) -> tf.Tensor:
+    """`STATISTICS` of each place, [places * 8] in float64; NaN of what is not known.
 
     Args:
-        h: the activation's outputs, of which the first samples are looked at; None where nobody knows them.
-        z: pre-activations of a few samples; None likewise.
-        activation: what made h of z; None where there is none.
+        places: of each `h` [B, ..., units], the activation's outputs, of which a part is looked at (`_part`); `z`,
+            pre-activations of a few samples; `maker`, what made h of z. What nobody knows is not there, but one of h
+            and z is; without an activation h is z.
     """
-    if h is None and z is None:
-        return None
+    found = [_statistics(place.get("h"), place.get("z"), place.get("maker")) for place in places]
+    # To a small network each operation is dear: what is one number a place is worked on for all at once.
+    numbers = tf.stack([tf.cast(number, tf.float32) for each in found for number in each])
+    columns = tf.unstack(tf.reshape(numbers, [len(places), -1]), axis=1)
+    mean, between, within, directions, count, *shares = columns
+    cosine = (directions - count) / (count * (count - 1.0))
+    made = [mean, tf.sqrt(between + within), tf.sqrt(within), *shares, cosine]
+    return tf.cast(tf.reshape(tf.stack(made, axis=1), [-1]), tf.float64)
+
+
+def _statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..., Any] | None) -> list[Any]:
+    """What they are made of, a number each: five moments, and the shares."""
     whole = z if h is None else h
-    h = _first(whole)
-    wide = widened(h)
-    mean, variance = tf.nn.moments(wide, axes=list(range(len(wide.shape))))
-    flat = tf.reshape(wide, [tf.shape(wide)[0], -1])
-    unit_variance = tf.reduce_mean(tf.math.reduce_variance(flat, axis=-1))
-    numbers = [mean, tf.sqrt(variance), tf.sqrt(unit_variance)]
-    unknown = tf.constant(math.nan)
+    assert whole is not None
+    wide = widened(_part(whole))
+    z = None if z is None else widened(_part(z))
     slope, most = _slope(wide, z, activation)
     if slope is None:
-        numbers += [unknown] * 4
-    else:
-        numbers += [
-            _share(slope < SATURATION_FRACTION * most),
-            _dead(whole, slope, activation),
-            _share(wide <= 0.0),
-            unknown if z is None or not is_own(activation) else _share(widened(tf.abs(z)) >= LARGE_INPUT),
-        ]
-    return tf.cast(tf.stack([tf.cast(each, tf.float32) for each in (*numbers, _pair_cosine(flat))]), tf.float64)
+        return [*_moments(wide), *[math.nan] * 4]
+    nonpositive = _share(wide <= 0.0)
+    return [
+        *_moments(wide),
+        nonpositive if name_of(activation) in RELU else _share(slope < SATURATION_FRACTION * most),
+        _dead(whole, slope, activation),
+        nonpositive,
+        math.nan if z is None or not is_own(activation) else _share(tf.abs(z) >= LARGE_INPUT),
+    ]
+
+
+def _moments(h: tf.Tensor) -> list[tf.Tensor]:
+    """Mean over all of h [B, ..., units]; variance between and within samples; for the mean cosine of two samples.
+
+    The last two are the squared length of the sum of their directions, and how many are not 0: with n of them the
+    mean cosine over pairs is (length - n) / n (n - 1).
+    """
+    entries = math.prod(length or 0 for length in h.shape[1:]) or -1
+    flat = tf.reshape(h, [-1, entries] if entries > 0 else [tf.shape(h)[0], -1])
+    of_sample = tf.reduce_mean(flat, axis=1, keepdims=True)
+    within = tf.reduce_mean(tf.math.squared_difference(flat, of_sample), axis=1, keepdims=True)
+    mean = tf.reduce_mean(of_sample)
+    between = tf.reduce_mean(tf.math.squared_difference(of_sample, mean))
+    square = within + tf.square(of_sample)  # its mean over entries
+    directions = tf.reduce_sum(tf.math.reciprocal_no_nan(tf.sqrt(square)) * flat, axis=0)
+    length = tf.reduce_mean(tf.square(directions))
+    return [mean, between, tf.reduce_mean(within), length, tf.reduce_sum(tf.sign(square))]
 
 
 def _dead(h: tf.Tensor, slope: tf.Tensor, activation: Any) -> tf.Tensor:
@@ -117,23 +145,19 @@ OF_OUTPUT: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], float]] = {
 }
 
 
-def _first(tensor: tf.Tensor) -> tf.Tensor:
-    """As many of the first samples as hold `LOOKED` numbers, `FEWEST` at least."""
-    size = math.prod(length or 1 for length in tensor.shape[1:])
+def _part(tensor: tf.Tensor) -> tf.Tensor:
+    """About `LOOKED` numbers of [B, ..., units]: the first samples, of many places in each some at even distances."""
+    places, size = (math.prod(length or 1 for length in tensor.shape[1:end]) for end in (-1, None))
     most = max(FEWEST, LOOKED // max(1, size))
-    return tensor if tensor.shape[0] is not None and tensor.shape[0] <= most else tensor[:most]
+    some = tensor if tensor.shape[0] is not None and tensor.shape[0] <= most else tensor[:most]
+    apart = -(-FEWEST * size // LOOKED) | 1  # odd, so that it meets all columns of an image
+    if apart == 1 or apart >= places or None in tensor.shape[1:]:
+        return some
+    return tf.gather(tf.reshape(some, [-1, places, tensor.shape[-1]]), np.arange(apart // 2, places, apart), axis=1)
 
 
 def _share(flags: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.cast(flags, tf.float32))
-
-
-def _pair_cosine(flat: tf.Tensor) -> tf.Tensor:
-    """Mean cosine over pairs of samples [B, entries] that are not 0: (|sum of directions|^2 - n) / n (n - 1)."""
-    norms = tf.norm(flat, axis=-1, keepdims=True)
-    directions = tf.reduce_sum(tf.math.divide_no_nan(flat, norms), axis=0)
-    count = tf.reduce_sum(tf.cast(norms > 0.0, flat.dtype))
-    return (tf.reduce_sum(tf.square(directions)) - count) / (count * (count - 1.0))
 
 
 assert len(STATISTICS) == 8

@@ -221,11 +221,12 @@ class StepTrace(Looking):
         batch = self.places[0]["tensor"] if self.batch is None else self.batch
         self.direct["step", 0, "batch"] = tf.cast(tf.shape(batch)[0], tf.float64)
         keys, vectors = [*self.direct], [tf.stack([tf.cast(each, tf.float64) for each in self.direct.values()])]
-        for row, place in enumerate(self.places):
-            found = None if row in self.heads else statistics(place.get("h"), place.get("z"), place.get("maker"))
-            if found is not None:
-                keys += [("row", row, name) for name in STATISTICS]
-                vectors.append(found)
+        hidden = {
+            row: place for row, place in enumerate(self.places) if row not in self.heads and {*place} & {"h", "z"}
+        }
+        if hidden:
+            keys += [("row", row, name) for row in hidden for name in STATISTICS]
+            vectors.append(statistics([*hidden.values()]))
         if self.targets is not None:
             keys += [("target_sum", k, "sum") for k in range(self.targets[1].shape[0])]
             vectors.append(self.targets[1])
