@@ -92,7 +92,7 @@ class JaxDispatch:
         return logs, state
 
     def once(self, data: Any) -> Any:
-        """One step from the model's variables, which stay as they are."""
+        """One step from the values of the model's variables, which it changes."""
         state = self.model._get_jax_state(
             trainable_variables=True, non_trainable_variables=True, optimizer_variables=True, metrics_variables=True
         )

@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from bench import Recorder
+from bench.recorder import jax_trace
 from bench.results import read_tables
 from tests.recorder.jax_kinds import ON_JAX
 from tests.recorder.kinds import Kind
@@ -213,7 +214,93 @@ def planted(folder: Path, *cases: str) -> None:
             np.testing.assert_array_equal(a, b, err_msg=case)
 
 
-QUESTIONS = {each.__name__: each for each in (same_training, gradients, planted)}
+class Raising(keras.callbacks.Callback):
+    """Raises what it is given at the end of a step."""
+
+    def __init__(self, error: BaseException, step: int) -> None:
+        super().__init__()
+        self.error, self.step, self.steps = error, step, 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.steps += 1
+        if self.steps == self.step:
+            raise self.error
+
+
+def kept(folder: Path) -> None:
+    """Two fits are two runs; an interrupt and another callback's exception keep the rows so far."""
+    kind = made("mlp_relu_adam")
+    recorder = Recorder(folder / "two", every=1, live=False, report=False)
+    for _ in range(2):
+        kind.model.fit(kind.x, kind.y, batch_size=BATCH, verbose=0, callbacks=[recorder])
+    runs = read_tables(folder / "two")["runs"]
+    assert runs["status"].tolist() == ["completed"] * 2
+    for error in (KeyboardInterrupt(), ValueError("of another callback")):
+        kind = made("mlp_relu_adam")
+        names = attributes_of(kind.model)
+        place = folder / type(error).__name__
+        recorder = Recorder(place, every=1, live=False, report=False)
+        try:
+            kind.model.fit(
+                kind.x, kind.y, batch_size=BATCH, verbose=0, callbacks=[recorder, Raising(error, 4)]
+            )  # fmt: skip
+        except BaseException as raised:
+            assert raised is error
+        else:
+            raise AssertionError("it was not raised")
+        recorder.close()
+        tables = read_tables(place)
+        assert tables["runs"]["status"].tolist() == ["failed"]
+        assert tables["loss_curves"]["step"].tolist()[:4] == [0, 1, 2, 3]
+        plain = made("mlp_relu_adam")
+        assert [names] == [attributes_of(plain.model)]
+        assert all(np.isfinite(each).all() for each in states_of(kind.model) if each.dtype.kind == "f")
+
+
+def refused(folder: Path) -> None:
+    """What cannot be recorded is one sentence, and training is as without; a fault of the recorder's own too."""
+    plain = made("custom_step")
+    plain.model.fit(plain.x, plain.y, batch_size=BATCH, verbose=0)
+    differentiate = jax.value_and_grad
+
+    class Hidden(type(plain.model)):  # type: ignore[misc]
+        """A step that takes its gradients by a name of its own."""
+
+        def train_step(self, state: Any, data: Any) -> Any:
+            looked, jax.value_and_grad = jax.value_and_grad, differentiate
+            try:
+                return super().train_step(state, data)
+            finally:
+                jax.value_and_grad = looked
+
+    def broken(*_: Any) -> None:
+        raise OSError("of the recorder's own")
+
+    for place in ("hidden", "fault", "read"):
+        kind = made("custom_step")
+        if place == "hidden":
+            kind.model.__class__ = Hidden
+        recorder = Recorder(folder / place, every=1, live=False, report=False)
+        callbacks: list[Any] = [recorder]
+        if place != "hidden":
+            broken_at = "take" if place == "fault" else "_layout"
+            whole = getattr(jax_trace.JaxStepTrace, broken_at)
+            setattr(jax_trace.JaxStepTrace, broken_at, broken)
+        try:
+            kind.model.fit(kind.x, kind.y, batch_size=BATCH, verbose=0, callbacks=callbacks)
+        finally:
+            if place != "hidden":
+                setattr(jax_trace.JaxStepTrace, broken_at, whole)
+        for a, b in zip(states_of(plain.model), states_of(kind.model), strict=True):
+            np.testing.assert_array_equal(a, b)
+        assert jax.value_and_grad is differentiate
+    with Recorder(folder / "loop", live=False, report=False).watch(
+        lambda x: x, model=plain.model, optimizer=plain.model.optimizer
+    ) as step:
+        assert step(3) == 3
+
+
+QUESTIONS = {each.__name__: each for each in (same_training, gradients, planted, kept, refused)}
 
 if __name__ == "__main__":
     QUESTIONS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -47,3 +47,18 @@ def test_gradients_are_those_of_jax(name: str, tmp_path: Path) -> None:
 def test_a_planted_nan_is_found(mode: str, on_nonfinite: str, tmp_path: Path) -> None:
     cases = product(("weight", "activation", "loss", "gradient"), "024", "07", [mode], [on_nonfinite])
     ask("planted", tmp_path, *map("-".join, cases))
+
+
+@pytest.mark.full
+def test_rows_so_far_are_kept(tmp_path: Path) -> None:
+    ask("kept", tmp_path)
+
+
+@pytest.mark.full
+def test_what_cannot_be_recorded_is_one_sentence(tmp_path: Path) -> None:
+    said = [line for line in ask("refused", tmp_path).splitlines() if line.startswith("gradtrial: ")]
+    assert len(said) == 4
+    assert "`jax.value_and_grad`" in said[0]
+    assert all("of the recorder's own" in each for each in said[1:3])
+    assert "a loop of one's own" in said[3]
+    assert all(each.endswith("Training goes on without a record.") for each in said)
