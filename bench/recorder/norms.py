@@ -74,9 +74,16 @@ def _exact(tensor: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.reduce_any(tf.math.is_inf(tensor)), tf.constant(float("inf"), tf.float64), found)
 
 
+def alike(tensors: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
+    """Tensors of one type as they are, so that they are cast together; those of several as float64."""
+    if len({each.dtype for each in tensors}) == 1:
+        return tensors
+    return [tf.cast(each, tf.float64) for each in tensors]
+
+
 def small_sums(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
     """The same of tensors with few numbers, biases that are all 0 among them: side by side, in float64."""
-    flat = tf.concat([tf.reshape(tf.cast(each, tf.float64), [-1]) for each in tensors], axis=0)
+    flat = tf.cast(tf.concat([tf.reshape(each, [-1]) for each in alike(tensors)], axis=0), tf.float64)
     owner = np.repeat(np.arange(len(tensors)), [math.prod(each.shape) for each in tensors])
     return tf.math.unsorted_segment_sum(tf.square(flat), tf.constant(owner, tf.int32), len(tensors))
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bench.recorder.norms import Squares, beside, merged, square_sums, widened
+from bench.recorder.norms import Squares, alike, beside, merged, square_sums, widened
 from bench.recorder.taps import Patches, graph_now
 
 SAMPLED = 2**14  # numbers of a kernel's gradient whose magnitudes and zeros are counted, about
@@ -99,6 +99,7 @@ class UpdateTaps:
         self.variables: list[Any] = []
         self.asked: dict[tuple[int, str], int] = {}
         self.vectors: list[tuple[list[tuple[int, str]], tf.Tensor]] = []
+        self.counts: list[tuple[int, float, list[tf.Tensor]]] = []  # of magnitudes, and by what to multiply them
         self.scales: dict[int, tf.Tensor | float] = {}
         self.clipped: tf.Tensor | None = None
         self.updates: dict[int, list[Any]] = {}  # what each variable is changed by, in the latest `apply`
@@ -136,6 +137,7 @@ class UpdateTaps:
                 self._ask_gradient(number, merged(beside(gradient)), variable, self.scales[id(optimizer)])
                 if not handed:
                     self.asked[number, "weight"] = self.squares.ask(old, stays=True)
+            self._tell_counts()
             if handed:  # at once: whoever held weights to the step's end would make the update copy them
                 self._sum_now(numbers, "weight", before)
             self.updates = {}
@@ -197,8 +199,15 @@ class UpdateTaps:
         if len(variable.shape) > 1:
             some, share = _some(gradient)
             count = tf.reduce_sum(tf.cast(tf.not_equal(some, 0.0), some.dtype))
-            both = share * tf.stack([tf.reduce_sum(tf.abs(some)), count])
-            self.vectors.append(([(number, "abs_sum"), (number, "nonzero")], tf.cast(both, tf.float64)))
+            self.counts.append((number, share, [tf.reduce_sum(tf.abs(some)), count]))
+
+    def _tell_counts(self) -> None:
+        if self.counts:
+            numbers = tf.cast(tf.stack(alike([each for _, _, both in self.counts for each in both])), tf.float64)
+            keys = [(number, name) for number, _, _ in self.counts for name in ("abs_sum", "nonzero")]
+            shares = [share for _, share, both in self.counts for _ in both]
+            self.vectors.append((keys, numbers * tf.constant(shares, tf.float64)))
+        self.counts = []
 
     def _around_clip(self, optimizer: Any, clip: Callable[..., Any]) -> Callable[..., Any]:
         def looked(grads: Sequence[Any]) -> Any:
