@@ -49,7 +49,7 @@ def objection(model: Any, optimizers: Sequence[Any], *, loops: bool = False) -> 
         return "the model has no optimizer of Keras's"
     if model.built and not model.trainable_variables:
         return "the model has nothing that trains"
-    if type(model).train_step is keras.Model.train_step and _was_changed(model):
+    if not loops and type(model).train_step is keras.Model.train_step and _was_changed(model):
         return "other layers train now than when its optimizer was built: compile it again, as Keras asks for"
     return ""
 
