@@ -175,7 +175,11 @@ def _verdict(run: pd.Series, own: Tables, seen: Sequence[Seen]) -> Section:
         )
     rest = tuple(Sentence(_ended(f"{each.cause.capitalize()}: {each.evident}")) for each in seen[1:])
     missing = "best constant answer is known" if pd.isna(run["naive_loss"]) else "validation score was recorded"
-    asked = "" if _became(run) else f"Whether it learned is not judged: no {missing}."
+    asked = (
+        ""
+        if _became(run) or run["status"] != RunStatus.COMPLETED
+        else f"Whether it learned is not judged: no {missing}."
+    )
     blocks = blocks_of(
         Lead(lead),
         Text("Other signs, in their order:") if rest else None,

@@ -118,7 +118,7 @@ def recorded(make: Callable[[], Problem], folder: Path) -> str:
     plain, plain_history, plain_error = trained(make)
     found, history, error = trained(make, Recorder(folder, every=1, report=False))
     assert (plain_history, plain_error) == (history, error)
-    for one, other in zip(plain, found, strict=True):
+    for one, other in zip(plain, found, strict=not error):  # without a step Keras had not made the optimizer's moments
         np.testing.assert_array_equal(one, other)
     return error
 
@@ -150,7 +150,7 @@ def test_a_public_problem_is_named_as_its_answer_names_it(
 @pytest.mark.parametrize("make", NOT_NAMED, ids=lambda each: each.__name__)
 def test_what_is_not_named_rightly_is_recorded_all_the_same(make: Callable[[], Problem], tmp_path: Path) -> None:
     assert recorded(make, tmp_path) == ""
-    assert "it learned" not in first_sign(tmp_path)[1]
+    assert "it learned" not in first_sign(tmp_path)[1].replace("Whether it learned is not judged", "")
 
 
 @pytest.mark.full
