@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RAY := $(VENV)/.installed-ray
 JAX := $(VENV)/.installed-jax
-SUITES ?= quick default textbook recurrent conv transformer regression
+SUITES ?= quick default textbook recurrent conv transformer regression upgrade
 CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 
 # Tests that share what they have made stay together, file by file; tests/conftest.py puts long files first.
