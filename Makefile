@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 RAY := $(VENV)/.installed-ray
 JAX := $(VENV)/.installed-jax
-SUITES ?= quick default textbook recurrent conv transformer regression upgrade
+SUITES ?= quick default textbook recurrent conv transformer regression upgrade remedies
 CLAIMS := $(basename $(notdir $(sort $(wildcard suites/claims/*.toml))))
 
 # Tests that share what they have made stay together, file by file; tests/conftest.py puts long files first.
@@ -135,7 +135,7 @@ schema: install ## Write suites/suite.schema.json and docs/tables.md anew
 	$(BIN)/bench schema > suites/suite.schema.json
 	$(BIN)/bench schema --tables > docs/tables.md
 
-reference: install ## Run suites and take them over as the package's reference results (half an hour; SUITES="remedies claims/he-2015" for others)
+reference: install ## Run suites and take them over as the package's reference results (half an hour; SUITES="theory claims/he-2015" for others)
 	@for suite in $(SUITES); do $(BIN)/bench run suites/$$suite.toml || exit 1; done
 	$(BIN)/python -m benchmarks.reference $(addprefix reports/,$(notdir $(SUITES)))
 
