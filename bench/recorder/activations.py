@@ -21,10 +21,15 @@ GRID = np.linspace(-8.0, 8.0, 401, dtype=np.float32)
 
 def steepest(activation: Callable[..., Any]) -> float | None:
     """The largest slope of an activation on [-8, 8]; None where it is not a function of each number alone."""
+    with tf.init_scope():  # which pauses gradient tapes: differences serve as well
+        return largest_slope(lambda numbers: activation(tf.constant(numbers)))
+
+
+def largest_slope(computed: Callable[[np.ndarray], Any]) -> float | None:
+    """The same of what computes an activation of numbers [1, n], on whichever backend."""
     try:
-        with tf.init_scope():  # which pauses gradient tapes: differences serve as well
-            value = np.ravel(activation(tf.constant(GRID[None])))
-            parts = [np.ravel(activation(tf.constant(part[None]))) for part in (GRID[:150], GRID[150:])]
+        value = np.ravel(computed(GRID[None]))
+        parts = [np.ravel(computed(part[None])) for part in (GRID[:150], GRID[150:])]
     except Exception:  # an activation of a user's own: nothing is said of its slope
         return None
     if value.shape != GRID.shape or not np.allclose(value, np.concatenate(parts), rtol=1e-4, atol=1e-6):
