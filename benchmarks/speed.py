@@ -332,7 +332,7 @@ def main() -> None:
         if importlib.util.find_spec("jax"):
             contestants += JAX
         else:
-            left_out.append("JAX is not installed: the extra `speed` brings it")
+            left_out.append("JAX is not installed: the extra `jax` brings it")
         measure_all(EFFORTS[arguments.effort], contestants, arguments.out, left_out)
     print((arguments.out / "speed.md").read_text(encoding="utf-8"))
 
