@@ -25,12 +25,14 @@ class Found:
         left_out: planned runs that are not in the folder and that `--only` leaves for another time.
         retried: failed runs that are to be tried again, by their cohorts; the folder holds them until then.
         partial: the cohorts that have some of their runs in the folder.
+        damaged: cohorts that were done, and have a file that is missing or damaged.
         discards: whether everything that the folder holds is to be replaced.
     """
 
     plan: Plan
     discards: bool = False
     superseded: int = 0
+    damaged: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     left: list[Cohort] = field(default_factory=list)
     left_out: int = 0
@@ -53,6 +55,8 @@ class Found:
             said.append(f"{failed} of those done have failed and are left alone; --retry-failed tries them again")
         if self.retried:
             said.append(f"{self.count_retried()} of those to run have failed before")
+        if self.damaged:
+            said.append(f"{plural(self.damaged, 'cohort')} with a missing or damaged file to be trained again")
         if self.superseded:
             said.append(f"{self.superseded} cohorts that the suite no longer plans were moved to superseded/")
         return said
@@ -90,12 +94,29 @@ def continued(results: Results, manifest: Manifest, plan: Plan) -> Manifest:
             f"{f' ({before.suite_file})' if before.suite_file else ''}, and this one plans none of its runs. "
             "Give this suite another [suite] name, use --out for another folder, or --fresh to replace what is there."
         )
+    _refuse_another_version(results, before, plan)
     incidents, other = before.incidents, before.other_arithmetic(manifest)
     if other:
         said = f"other arithmetic ({other}): last digits may differ"
         incidents = [*incidents, {"at": now(), "status": "another machine", "measure": "kept", "reason": said}]
         print(f"{results.folder} goes on with {said}.", file=sys.stderr)
     return replace(manifest, incidents=incidents, sources=before.sources)
+
+
+def _refuse_another_version(results: Results, before: Manifest, plan: Plan) -> None:
+    """Refuse to train again, and so to replace, what another version of gradtrial wrote and this one reads.
+
+    Raises:
+        ResultsError: the folder holds such cohorts of the plan.
+    """
+    found = results.of_another_version(cohort.key for cohort in plan.cohorts)
+    if found:
+        made = before.versions.get("gradtrial", "not known")
+        raise ResultsError(
+            f"{results.folder} holds {plural(len(found), 'cohort')} in tables of another gradtrial ({made}; "
+            f"{next(iter(found.values()))}), which are never mixed. `bench report` and `bench compare` read them as "
+            "they are. Use --fresh to train all again, or --out for another folder."
+        )
 
 
 def _another_suite(before: Manifest, manifest: Manifest) -> bool:
@@ -109,6 +130,7 @@ def look(results: Results, plan: Plan, fits: Fits | None, *, retry_failed: bool)
     keys = [cohort.key for cohort in plan.cohorts]
     found = Found(plan, superseded=results.arrange(keys))
     done = results.done(keys)
+    found.damaged = len(results.present(keys) - done)
     for cohort in plan.cohorts:
         held = results.statuses(cohort.key) if cohort.key in done else {}
         again = [

@@ -183,6 +183,19 @@ class CohortFiles:
             return False
         return all(schema.equals(TABLES[table].arrow) for table, schema in schemas.items())
 
+    def of_another_version(self) -> str:
+        """How a sound file's columns are not those of today's schema, in words; empty where no file's are others."""
+        for table in filter(self.holds, TABLES):
+            try:
+                found = pq.read_schema(pa.BufferReader(self.content(table)))
+                today = TABLES[table].arrow
+                if not found.equals(today):
+                    self.read(table)
+                    return f"{table} {_other_columns(found, today)}"
+            except (ResultsError, *UNREADABLE):
+                continue  # damaged, so that nothing is lost where it is made anew
+        return ""
+
     def read(self, table: str, words: Collection[str] = (), columns: Collection[str] | None = None) -> pa.Table:
         """A table's rows with the schema's columns, or some and its keys; `words` come as dictionaries.
 
@@ -230,6 +243,18 @@ class CohortFiles:
     def runs(self) -> pa.Array:
         """The ids of the runs that are done."""
         return self.read(DONE_MARK)["run_id"].combine_chunks()
+
+
+def _other_columns(found: pa.Schema, today: pa.Schema) -> str:
+    """`lacks clipped, has norm` of the columns in a file; where the names are the same, their order or types differ."""
+    lacks, more = ([name for name in one.names if name not in other.names]
+                   for one, other in ((today, found), (found, today)))  # fmt: skip
+    said = [
+        f"{word} {' and '.join(names[:2])}{', …' if names[2:] else ''}"
+        for word, names in (("lacks", lacks), ("has", more))
+        if names
+    ]
+    return ", ".join(said) or "has columns of another order or type"
 
 
 def record_text(written: Mapping[str, str], before: Mapping[str, str]) -> bytes:

@@ -118,8 +118,16 @@ class Results:
 
         Others run again: a file is missing beside a done-mark, cannot be read or does not fit its digest.
         """
-        present = set(done_cohorts(self.folder))
-        return {each for each in cohorts if each in present and CohortFiles(self.folder, each).whole()}
+        return {each for each in self.present(cohorts) if CohortFiles(self.folder, each).whole()}
+
+    def of_another_version(self, cohorts: Iterable[str]) -> dict[str, str]:
+        """Those of the cohorts that are done and sound in tables of another schema than today's, and how it differs."""
+        found = {each: CohortFiles(self.folder, each).of_another_version() for each in self.present(cohorts)}
+        return {cohort: said for cohort, said in found.items() if said}
+
+    def present(self, cohorts: Iterable[str]) -> set[str]:
+        """Those of the cohorts with a done-mark, whole or not."""
+        return set(done_cohorts(self.folder)) & set(cohorts)
 
     def read(self, cohort: str) -> dict[str, pa.Table]:
         """A cohort's tables: the rows of the runs that are done.

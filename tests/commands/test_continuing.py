@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from bench.cli import guarded
@@ -21,6 +22,7 @@ from bench.executors.child import Status
 from bench.plan import make_plan
 from bench.report import dump_report
 from bench.results import Manifest, Results, count_statuses, read_manifest, read_tables
+from bench.results.files import digest_of
 from bench.schema import ASKED, TABLES
 from tests.inline import Failing, Tiny, files, full_disk, killed_before, suite_of
 
@@ -131,7 +133,7 @@ def test_a_second_kill_between_two_files_changes_nothing(tiny: Tiny) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "unlink"])
-def test_a_damaged_file_is_made_anew(tiny: Tiny, damage: str) -> None:
+def test_a_damaged_file_is_made_anew(tiny: Tiny, damage: str, capsys: pytest.CaptureFixture[str]) -> None:
     out = tiny.run()
     for table in TABLES.keys() - ASKED:
         path = sorted((out / "tables" / table).glob("*.parquet"))[0]
@@ -142,7 +144,10 @@ def test_a_damaged_file_is_made_anew(tiny: Tiny, damage: str) -> None:
             middle = len(content) // 8
             flipped = content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :]
             path.write_bytes(content[:middle] if damage == "cut" else flipped)
+    capsys.readouterr()
     tiny.run()
+    said = "1 cohort with a missing or damaged file to be trained again" in capsys.readouterr().err
+    assert said == (damage != "unlink")  # which takes the done-mark too: nothing says that there was one
     assert files(out) == tiny.undisturbed
 
 
@@ -179,6 +184,30 @@ def test_tables_without_a_manifest_are_refused(tiny: Tiny) -> None:
     (tiny.run() / "manifest.json").unlink()
     with pytest.raises(ResultsError, match="no manifest"):
         tiny.run()
+
+
+@pytest.mark.parametrize("digests", [True, False])
+def test_tables_of_another_version_are_refused_and_stay(tiny: Tiny, digests: bool) -> None:
+    out = tiny.run()
+    path = sorted((out / "tables" / "gradient_norms").glob("*.parquet"))[0]
+    rows = pq.read_table(path)
+    pq.write_table(rows.drop_columns(["update_norm"]), path)
+    record = out / "digests" / f"{path.stem}.json"
+    if digests:
+        known = json.loads(record.read_text())
+        record.write_text(json.dumps(known | {"gradient_norms": [digest_of(path.read_bytes())]}))
+    else:
+        record.unlink()
+    before = files(out)
+    for suite in (tiny.suite, suite_of(tiny.folder, "[2, 3]")):
+        with pytest.raises(
+            ResultsError, match=r"1 cohort in .* another gradtrial \(.*; gradient_norms lacks update_norm"
+        ):
+            tiny.run(suite=suite)
+        assert files(out) == before and not (out / "superseded").exists()
+    assert len(read_tables(out)["runs"]) == 12
+    tiny.run(fresh=True)
+    assert files(out) == tiny.undisturbed
 
 
 def test_another_suite_of_the_same_name_does_not_take_the_folder(tiny: Tiny) -> None:
