@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.compare import TIME, Margin, Verdict
+from bench.analysis.compare.model import FirstSteps
 from bench.analysis.compare.sides import in_training
 from bench.analysis.compare.starts import STARTS
 from bench.analysis.compare.words import (
@@ -22,6 +23,7 @@ from bench.analysis.compare.words import (
     headline,
     lost_words,
     power_words,
+    rounded_words,
     unit_words,
 )
 from bench.factors import OWN
@@ -92,7 +94,9 @@ def _pairing(compared: Compared) -> list[str]:
 
 def _verdict(compared: Compared) -> Part:
     told = compared.comparison
-    lines = [headline(told.verdict, told.identical), *told.why]
+    lines = [headline(told), *told.why]
+    if told.first and not told.first.otherwise and not told.identical:
+        lines.append(rounded_words(told.first))
     if compared.tables and not told.identical:
         lines.append(f"Tables with other numbers: {listed(list(compared.tables), 12)}.")
     return Part(f"Verdict: {told.verdict}", tuple(lines))
@@ -266,9 +270,17 @@ def as_json(compared: Compared) -> dict[str, object]:
         "cells": plain(told.cells),
         "cell_verdicts": plain(told.verdicts),
         "starts": plain(told.starts),
+        "first_steps": _first_steps(told.first),
         "time": plain(told.time),
         "power": vars(told.power),
     }
+
+
+def _first_steps(steps: FirstSteps | None) -> dict[str, object] | None:
+    if steps is None:
+        return None
+    largest = {name: value if np.isfinite(value) else None for name, value in steps.largest.items()}
+    return vars(steps) | {"largest": largest}
 
 
 def markdown(parts: Sequence[Part], title: str, made_by: str) -> str:

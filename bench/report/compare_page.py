@@ -81,7 +81,7 @@ def compare_page(compared: Compared) -> Page:
 def _headline(compared: Compared, first: Part) -> str:
     told = compared.comparison
     if told.identical or not told.why:
-        return headline(told.verdict, told.identical)
+        return headline(told)
     return shortened(f"{first.lines[0].rstrip('.')}: {told.why[0][:1].lower()}{told.why[0][1:]}", 220)
 
 

@@ -11,6 +11,7 @@ from bench.analysis.compare import RESPONSES, Comparison, NotComparable, Side, V
 from bench.analysis.compare.estimates import cell_means, pooled_means
 from bench.analysis.compare.noise import margin_of
 from bench.analysis.compare.sides import in_training, own_sides
+from bench.analysis.compare.words import headline
 
 ACCURACY = RESPONSES[0]
 NUMBERS = ("final_validation_accuracy", "final_validation_loss", "signal_ratio_start", "update_ratio_start")
@@ -200,7 +201,7 @@ def test_lost_runs_count_in_means_and_never_make_a_side_look_healthy() -> None:
 
 def test_a_start_that_differs_without_another_seed_is_never_the_same() -> None:
     base = runs(replicates=3)
-    near = base.assign(signal_ratio_start=base["signal_ratio_start"] + 0.001)
+    near = base.assign(signal_ratio_start=base["signal_ratio_start"] + 4e-6)
     own = base["optimizer"] == "sgd"
     moved = base.assign(update_ratio_start=base["update_ratio_start"].where(~own, 1.1 * base["update_ratio_start"]))
     assert against(base, near).verdict is Verdict.SAME
@@ -208,7 +209,7 @@ def test_a_start_that_differs_without_another_seed_is_never_the_same() -> None:
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.why[0] == (
         "12 of 24 pairs with one seed start otherwise, by first update: all with optimizer sgd, of whose pairs they "
-        "are 12 of 12."
+        "are 12 of 12. The most is 10 %, of the first update; rounding comes to 0.00119 %."
     )
     assert compare(Side("a", base, 0), Side("b", moved, 1)).verdict is Verdict.SAME  # other draws start otherwise
 
@@ -219,6 +220,30 @@ def test_an_update_that_differs_behind_the_first_step_is_never_the_same_and_leav
     assert found.verdict is Verdict.INCONCLUSIVE and found.same_draws
     assert found.why[0].startswith("24 of 24 pairs with one seed start otherwise, by loss after 10 steps")
     assert against(base, base.assign(loss_early=1.501)).verdict is Verdict.SAME
+
+
+def test_a_first_step_beyond_rounding_is_a_change_though_every_mean_is_within_its_margin() -> None:
+    base = runs(replicates=3).assign(loss_start=2.3, precision="float32")
+    own = base["optimizer"] == "sgd"
+    found = against(base, base.assign(loss_start=base["loss_start"].where(~own, 2.3 * (1.0 + 1e-4))))
+    assert found.verdict is Verdict.INCONCLUSIVE and found.same_draws
+    assert headline(found) == "Inconclusive: all means lie within their margins, yet something is computed otherwise."
+    assert "all with optimizer sgd" in found.why[0] and "The most is 0.01 %, of the first loss" in found.why[0]
+    assert found.first is not None and (found.first.equal, found.first.rounded, found.first.otherwise) == (12, 0, 12)
+    assert set(found.suite["verdict"]) == {"same"} and set(found.verdicts["verdict"]) == {"same"}
+
+
+def test_rounding_is_no_change_in_half_precision_where_gradients_explode_nor_in_one_pair_of_three() -> None:
+    base = runs(replicates=3).assign(loss_start=2.3, precision="float32")
+    moved = base.assign(loss_start=2.3 * (1.0 + 5e-6))
+    found = against(base, moved)
+    assert found.verdict is Verdict.SAME and found.first is not None and found.first.rounded == len(base)
+    apart = base.assign(loss_start=2.3 * (1.0 + 1e-4))
+    half, exploding = ({"precision": "mixed_float16"}, {"signal_ratio_start": 1.5})
+    for both in (half, exploding):
+        assert against(base.assign(**both), apart.assign(**both)).verdict is Verdict.SAME
+    one = base.assign(loss_start=base["loss_start"].where(base["replicate"] > 0, 2.3 * (1.0 + 1e-4)))
+    assert against(base, one).verdict is Verdict.SAME
 
 
 def test_pairs_are_made_by_key_then_by_words() -> None:
@@ -250,7 +275,8 @@ def test_ones_own_training_is_compared_across_settings_which_are_told() -> None:
     assert found.same_seed and found.same_draws and len(found.pairs) == 5
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.why[0] == (
-        "5 of 5 pairs with one seed start otherwise, by first update: other draws, or a change that all runs share."
+        "5 of 5 pairs with one seed start otherwise, by first update: other draws, or a change that all runs share. "
+        "The most is a factor of 10, of the first update; rounding comes to 0.00119 %."
     )
     assert not compare(one, own_sides(recorded(0.1, "a-1"), recorded(0.01, "a-2", apart=0.5))[1]).same_seed
 

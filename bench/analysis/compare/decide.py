@@ -16,13 +16,19 @@ from bench.analysis.compare.overall import overall
 from bench.analysis.compare.pairs import Pairs, pair
 from bench.analysis.compare.power import power_of
 from bench.analysis.compare.responses import RESPONSES, TIME, Response, lost
-from bench.analysis.compare.starts import otherwise, share_of_other_draws, start_table
+from bench.analysis.compare.starts import (
+    first_steps,
+    otherwise,
+    share_of_other_draws,
+    start_differences,
+    start_table,
+)
 from bench.analysis.effects import holm
 from bench.analysis.tables import Indices, Reals
 
 # A false `worse` in 5 % of comparisons at most, shared by counts, all pairs, levels and cells; Holm within each.
 SHARE = 0.05 / 4
-MOST_APART = 0.5  # of the pairs, which start otherwise although their draws are the same
+MOST_APART = 0.5  # of the pairs, which start as other draws do although their seed is the same
 CHANGED = "changed"  # beyond the margin, which nothing says is better or worse
 Flags = Mapping[str, tuple[np.ndarray, np.ndarray]]
 Place = Indices | list[np.ndarray]  # where each pair belongs: codes of cells, or a mask for each unit
@@ -49,14 +55,15 @@ def compare(
     found = {each.name: margin_of(each, each.of(pairs.base), pairs.cell, given) for each in asked}
     whole = {"": np.ones(len(pairs), bool)}
     judged = [_Judged(each, pairs, found[each.name]) for each in asked]
-    apart = otherwise(pairs)
+    moved_by = start_differences(pairs)
     if base.own:  # whose seeds nobody wrote down: another rate moves the first update, never the first loss
-        same_seed = "loss" in apart and bool(apart["loss"].mean() <= MOST_APART)
+        first_loss = {name: each for name, each in moved_by.items() if name == "loss"}
+        same_seed = bool(first_loss) and share_of_other_draws(first_loss) <= MOST_APART
     else:
         same_seed = base.seed == candidate.seed if None not in (base.seed, candidate.seed) else not pairs.renamed
-    apart = apart if same_seed else {}
+    apart = otherwise(moved_by, pairs) if same_seed else {}
     starts = start_table(pairs, apart, units) if apart else start_table(pairs, {}, {})
-    same_draws = same_seed and (base.own or share_of_other_draws(apart) <= MOST_APART)
+    same_draws = same_seed and (base.own or share_of_other_draws(moved_by) <= MOST_APART)
     suite, levels = (_table([each.pooled(some, same_draws) for each in judged], same_draws) for some in (whole, units))
     cells = _table([each.of_cells() for each in judged], same_draws)
     flags = counted.flags(pairs)
@@ -68,7 +75,8 @@ def compare(
         time = time.assign(verdict="")
     power = power_of({each.response.name: each.change for each in judged}, pairs, found)
     told = Comparison(Verdict.INCONCLUSIVE, (), identical, same_seed, same_draws, pairs, found, counts, moved, suite,
-                      levels, cells, verdicts, starts, time, power)  # fmt: skip
+                      levels, cells, verdicts, starts, first_steps(moved_by, apart, pairs) if apart else None, time,
+                      power)  # fmt: skip
     verdict, why = overall(told)
     return replace(told, verdict=verdict, why=why)
 

@@ -81,6 +81,27 @@ class Power:
 
 
 @dataclass(frozen=True)
+class FirstSteps:
+    """How runs with one seed start: with the same draws and arithmetic they do alike, but for rounding.
+
+    Attributes:
+        pairs: how many there are.
+        equal: of those, how many have every number of the first steps equal to the bit.
+        rounded: how many differ by what rounding may come to.
+        otherwise: how many differ by more.
+        largest: of each number the most by which a pair differs, in decades; infinite where only one side has it.
+        rounding: what rounding may come to, in decades, of the median pair.
+    """
+
+    pairs: int
+    equal: int
+    rounded: int
+    otherwise: int
+    largest: Mapping[str, float]
+    rounding: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Two results of one suite, compared.
 
@@ -100,6 +121,7 @@ class Comparison:
             failed, whether it `starts` otherwise.
         starts: a row for each level, and one of all pairs (`unit` is ""), that says how many pairs start otherwise:
             unit, pairs, otherwise, then by what.
+        first: how runs with one seed start; None of other seeds.
         time: the ratio of times per step, candidate over base, as `CHANGES` of all pairs; empty where not recorded.
         power: what so many replicates can say.
     """
@@ -118,5 +140,6 @@ class Comparison:
     cells: pd.DataFrame
     verdicts: pd.DataFrame
     starts: pd.DataFrame
+    first: FirstSteps | None
     time: pd.DataFrame
     power: Power

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
-from bench.analysis.compare.model import Comparison, Verdict
-from bench.analysis.compare.starts import STARTS
-from bench.analysis.compare.words import count_words, failed_words, row_words, unit_words
+from bench.analysis.compare.model import Comparison, FirstSteps, Verdict
+from bench.analysis.compare.starts import STARTS, Start
+from bench.analysis.compare.words import apart_words, count_words, failed_words, row_words, unit_words
 from bench.text import listed, of, plural, sentence
 
 NAMED = 2  # levels or cells that a reason names
@@ -74,7 +75,7 @@ def _open(told: Comparison) -> tuple[str, ...]:
     if lone:
         said.append(f"{listed(lone)}, not compared.")
     if told.same_seed and len(starts) and int(starts["otherwise"].iloc[0]):
-        said.append(_starts(starts))
+        said.append(_starts(starts, told.first))
     changed = verdicts[verdicts["why"].str.startswith("changed")]
     if len(changed):
         said.append(f"{of(len(changed), len(verdicts), 'cell')} changed, which nothing says is better or worse.")
@@ -86,17 +87,28 @@ def _open(told: Comparison) -> tuple[str, ...]:
     return tuple(said)
 
 
-def _starts(starts: pd.DataFrame) -> str:
-    """`12 of 780 pairs start otherwise, by their first update: all with clipping norm:1.`"""
+def _starts(starts: pd.DataFrame, steps: FirstSteps | None) -> str:
+    """`12 of 780 pairs with one seed start otherwise, by first update: all with clipping norm:1.`, and by how much."""
     first = starts.iloc[0]
-    by = [each.label for each in STARTS if first[each.name]]
-    said = f"{of(int(first['otherwise']), int(first['pairs']), 'pair')} with one seed start otherwise, by {listed(by)}"
+    by = [each for each in STARTS if first[each.name]]
+    labels = listed([each.label for each in by])
+    said = f"{of(int(first['otherwise']), int(first['pairs']), 'pair')} with one seed start otherwise, by {labels}"
     if first["otherwise"] == first["pairs"]:
-        return f"{said}: other draws, or a change that all runs share."
-    own = starts.iloc[1:]
-    whole = own[own["otherwise"] == first["otherwise"]].sort_values("pairs", kind="stable")
-    if len(whole):
-        row = whole.iloc[0]
-        share = of(int(row["otherwise"]), int(row["pairs"]))
-        return f"{said}: all with {unit_words(str(row['unit']))}, of whose pairs they are {share}."
-    return f"{said}."
+        said += ": other draws, or a change that all runs share"
+    else:
+        own = starts.iloc[1:]
+        whole = own[own["otherwise"] == first["otherwise"]].sort_values("pairs", kind="stable")
+        if len(whole):
+            row = whole.iloc[0]
+            share = of(int(row["otherwise"]), int(row["pairs"]))
+            said += f": all with {unit_words(str(row['unit']))}, of whose pairs they are {share}"
+    return f"{said}.{_most(by, steps)}" if steps else f"{said}."
+
+
+def _most(by: list[Start], steps: FirstSteps) -> str:
+    """By how much they start otherwise, beside what rounding may come to."""
+    known = {each.label: steps.largest[each.name] for each in by if np.isfinite(steps.largest[each.name])}
+    if not known:
+        return ""
+    label = max(known, key=lambda name: known[name])
+    return f" The most is {apart_words(known[label])}, of the {label}; rounding comes to {apart_words(steps.rounding)}."

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from bench.analysis.compare.model import Power, Verdict
+from bench.analysis.compare.model import Comparison, FirstSteps, Power, Verdict
 from bench.analysis.compare.responses import RESPONSES, TIME
 from bench.text import UNKNOWN, listed, number, of, plural, spoken
 
 RESPONSE = {each.name: each for each in (*RESPONSES, TIME)}
 MARKS: Mapping[str, str] = {"worse": "▼", "better": "▲", "same": "=", "inconclusive": "~", "": ""}
 _UNITS = {"decades": " decades", "ln": "", "1": ""}
+TWICE = 2.0  # a factor of more is called one
 ROUNDING = 1e-9  # a mean of differences that cancel
 
 
@@ -31,6 +33,23 @@ def change_words(row: Mapping[Any, Any], unit: bool = True) -> str:
     if not pd.isna(row["low"]):
         said += f" [{signed(row['low'])}, {signed(row['high'])}]"
     return said + (_UNITS[RESPONSE[str(row["response"])].unit] if unit else "")
+
+
+def apart_words(decades: float) -> str:
+    """`0.07 %` or `a factor of 2.1` of two numbers that are so many decades apart."""
+    factor = 10.0**decades
+    return f"{number(100.0 * (factor - 1.0))} %" if factor < TWICE else f"a factor of {number(factor)}"
+
+
+def rounded_words(steps: FirstSteps) -> str:
+    """How runs with one seed start where none does otherwise."""
+    if steps.equal == steps.pairs:
+        return f"{plural(steps.pairs, 'pair')} with one seed start equal to the bit."
+    most = apart_words(max(each for each in steps.largest.values() if np.isfinite(each)))
+    return (
+        f"{of(steps.rounded, steps.pairs, 'pair')} with one seed differ in their first ten steps by rounding alone, by "
+        f"{most} at most."
+    )
 
 
 def lost_words(row: Mapping[Any, Any]) -> str:
@@ -85,13 +104,20 @@ def power_words(power: Power) -> str:
     return f"{now}; with {plural(power.needed, 'replicate')} {power.would} could. The others vary too much for so few."
 
 
-def headline(verdict: Verdict, identical: bool) -> str:
+def headline(told: Comparison) -> str:
     """The verdict as a sentence."""
-    if identical:
+    if told.identical:
         return "Bit-identical: every number in every table is the same, but for times."
+    if told.verdict is Verdict.INCONCLUSIVE and told.first and told.first.otherwise and _within(told):
+        return "Inconclusive: all means lie within their margins, yet something is computed otherwise."
     return {
         Verdict.WORSE: "Worse.",
         Verdict.BETTER: "Better.",
         Verdict.SAME: "The same, within the margins.",
         Verdict.INCONCLUSIVE: "Inconclusive.",
-    }[verdict]
+    }[told.verdict]
+
+
+def _within(told: Comparison) -> bool:
+    """Whether every mean, over all pairs and with each level, is the same."""
+    return all((table["verdict"] == Verdict.SAME).all() for table in (told.suite, told.levels))
