@@ -95,6 +95,10 @@ def _pairing(compared: Compared) -> list[str]:
 def _verdict(compared: Compared) -> Part:
     told = compared.comparison
     lines = [headline(told), *told.why]
+    if compared.unexplained and told.verdict is Verdict.SAME:
+        lines[0] = "The same, within the margins, yet something changed: unchanged code gives the same bits here."
+    elif compared.unexplained:
+        lines.append("Seed, machine and versions are the same: unchanged code would give the same bits.")
     if told.first and not told.first.otherwise and not told.identical:
         lines.append(rounded_words(told.first))
     if compared.tables and not told.identical:
@@ -270,6 +274,7 @@ def as_json(compared: Compared) -> dict[str, object]:
         "cells": plain(told.cells),
         "cell_verdicts": plain(told.verdicts),
         "starts": plain(told.starts),
+        "unexplained": compared.unexplained,
         "first_steps": _first_steps(told.first),
         "time": plain(told.time),
         "power": vars(told.power),

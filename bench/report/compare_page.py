@@ -11,7 +11,7 @@ import pandas as pd
 from bench.analysis.compare import RESPONSES
 from bench.analysis.compare.responses import lost
 from bench.analysis.compare.starts import STARTS
-from bench.analysis.compare.words import RESPONSE, cells_words, headline, signed, unit_words
+from bench.analysis.compare.words import RESPONSE, cells_words, signed, unit_words
 from bench.report.blocks import (
     NUMBERS,
     Block,
@@ -81,7 +81,7 @@ def compare_page(compared: Compared) -> Page:
 def _headline(compared: Compared, first: Part) -> str:
     told = compared.comparison
     if told.identical or not told.why:
-        return headline(told)
+        return first.lines[0]
     return shortened(f"{first.lines[0].rstrip('.')}: {told.why[0][:1].lower()}{told.why[0][1:]}", 220)
 
 

@@ -17,6 +17,7 @@ from bench.results import Manifest, read_manifest, read_tables
 from bench.results.differences import Difference, differences, made_by_former
 from bench.rules import choose_rules
 
+NO_GPUS = "none"  # as a manifest's machine has it
 REFERENCE = "reference"  # BASE: the results that ship
 
 
@@ -39,6 +40,15 @@ class Compared:
     differences: tuple[Difference, ...]
     tables: tuple[str, ...]
     comparison: Comparison
+
+    @property
+    def unexplained(self) -> bool:
+        """Whether numbers differ although nothing does that could make them: one seed, suite, machine and versions.
+
+        On one processor the same code gives the same bits; a GPU may add in another order each time.
+        """
+        gpus = self.manifest.machine.get("gpus", NO_GPUS) != NO_GPUS
+        return bool(self.tables) and self.comparison.first is not None and not self.differences and not gpus
 
 
 def read_compared(base: Path, candidate: Path, margins: Mapping[str, float] | None = None) -> Compared:

@@ -219,7 +219,10 @@ def test_an_update_that_differs_behind_the_first_step_is_never_the_same_and_leav
     found = against(base, base.assign(loss_early=1.6))
     assert found.verdict is Verdict.INCONCLUSIVE and found.same_draws
     assert found.why[0].startswith("24 of 24 pairs with one seed start otherwise, by loss after 10 steps")
-    assert against(base, base.assign(loss_early=1.501)).verdict is Verdict.SAME
+    rounded = base.assign(loss_start=2.3 * (1.0 + 1e-6))
+    assert against(rounded, base.assign(loss_early=1.501)).verdict is Verdict.SAME  # which may have grown of that
+    assert against(base, base.assign(loss_early=1.501)).verdict is Verdict.INCONCLUSIVE  # of nothing
+    assert against(base, base.assign(loss_early=1.5 * (1.0 + 5e-6))).verdict is Verdict.SAME
 
 
 def test_a_first_step_beyond_rounding_is_a_change_though_every_mean_is_within_its_margin() -> None:
@@ -231,6 +234,13 @@ def test_a_first_step_beyond_rounding_is_a_change_though_every_mean_is_within_it
     assert "all with optimizer sgd" in found.why[0] and "The most is 0.01 %, of the first loss" in found.why[0]
     assert found.first is not None and (found.first.equal, found.first.rounded, found.first.otherwise) == (12, 0, 12)
     assert set(found.suite["verdict"]) == {"same"} and set(found.verdicts["verdict"]) == {"same"}
+
+
+def test_several_levels_that_have_all_that_starts_otherwise_are_named() -> None:
+    base = runs(replicates=3).assign(loss_start=2.3)
+    own = base["depth"].isin([4, 12])
+    found = against(base, base.assign(loss_start=base["loss_start"].where(~own, 2.31)))
+    assert "start otherwise, by first loss: all with depth 4 and 12, of whose pairs they are 12 of 12." in found.why[0]
 
 
 def test_rounding_is_no_change_in_half_precision_where_gradients_explode_nor_in_one_pair_of_three() -> None:

@@ -73,6 +73,20 @@ def test_equal_tables_are_bit_identical_and_versions_come_first(folders: tuple[P
     assert "Bit-identical" in said
 
 
+def test_a_difference_within_all_margins_that_nothing_explains_is_said_first(folders: tuple[Path, Path]) -> None:
+    base, after = folders
+    rewrite(after, "evaluations", lambda rows: rows.set_column(
+        rows.column_names.index("loss"), "loss", pc.multiply(rows["loss"], pa.scalar(1.0 + 1e-6))))  # fmt: skip
+    told = json.loads(bench("compare", base, after, "--json").stdout)
+    alone = json.loads((base / "manifest.json").read_text())["machine"]["gpus"] == "none"
+    assert told["verdict"] == "same" and told["unexplained"] == alone
+    said = "The same, within the margins, yet something changed: unchanged code gives the same bits here."
+    for form in ((), ("--markdown",)):
+        assert (said in bench("compare", base, after, *form).stdout) == alone
+    edit(after, lambda each: each["versions"].update(keras="3.14.0"))  # type: ignore[attr-defined]
+    assert "yet something changed" not in bench("compare", base, after).stdout
+
+
 def test_a_new_failure_ends_with_3_and_all_forms_say_so(folders: tuple[Path, Path]) -> None:
     base, after = folders
     rewrite(after, "runs", fail_one)

@@ -10,6 +10,7 @@ from bench.analysis.compare.starts import STARTS, Start
 from bench.analysis.compare.words import apart_words, count_words, failed_words, row_words, unit_words
 from bench.text import listed, of, plural, sentence
 
+MOST_OWNERS = 3  # levels of a factor that a reason names as those of all that starts otherwise
 NAMED = 2  # levels or cells that a reason names
 
 
@@ -95,14 +96,21 @@ def _starts(starts: pd.DataFrame, steps: FirstSteps | None) -> str:
     said = f"{of(int(first['otherwise']), int(first['pairs']), 'pair')} with one seed start otherwise, by {labels}"
     if first["otherwise"] == first["pairs"]:
         said += ": other draws, or a change that all runs share"
-    else:
-        own = starts.iloc[1:]
-        whole = own[own["otherwise"] == first["otherwise"]].sort_values("pairs", kind="stable")
-        if len(whole):
-            row = whole.iloc[0]
-            share = of(int(row["otherwise"]), int(row["pairs"]))
-            said += f": all with {unit_words(str(row['unit']))}, of whose pairs they are {share}"
+    elif owners := _owners(starts):
+        pairs = starts[starts["unit"].isin(owners)]["pairs"].sum()
+        named = listed([unit_words(each) for each in owners[:1]] + [each.partition("=")[2] for each in owners[1:]])
+        said += f": all with {named}, of whose pairs they are {of(int(first['otherwise']), int(pairs))}"
     return f"{said}.{_most(by, steps)}" if steps else f"{said}."
+
+
+def _owners(starts: pd.DataFrame) -> list[str]:
+    """The levels of one factor that have every pair which starts otherwise, of the factor with the fewest others."""
+    own = starts.iloc[1:]
+    own = own[own["otherwise"] > 0]
+    factor = own["unit"].str.partition("=")[0]
+    by = own.groupby(factor, sort=False)["pairs"].agg(["sum", "size"])
+    by = by[(by["sum"] < starts["pairs"].iloc[0]) & (by["size"] <= MOST_OWNERS)].sort_values("sum", kind="stable")
+    return list(own["unit"][factor == by.index[0]]) if len(by) else []
 
 
 def _most(by: list[Start], steps: FirstSteps) -> str:

@@ -87,15 +87,19 @@ def otherwise(differences: Mapping[str, Reals], pairs: Pairs) -> dict[str, np.nd
     """Of each number, which pairs' are further apart than rounding makes them.
 
     In a cell with few such pairs those count alone whose first step is as far apart as of other draws: rounding may
-    now and then be more. After ten updates it has grown on its way there and back.
+    now and then be more. After ten updates it has grown on its way there and back; but where the whole first step is
+    equal to the bit nothing rounds otherwise, and then it is allowed no more than at the first.
     """
     growth, allowed, found = _growth(pairs), rounding(pairs), {}
+    equal = np.logical_and.reduce([differences[each.name] == 0.0 for each in STARTS
+                                   if each.first and each.name in differences])  # fmt: skip
     size = np.bincount(pairs.cell, minlength=len(pairs.cells))
     for each in STARTS:
         if each.name not in differences:
             continue
         apart = differences[each.name]
-        limit = allowed if each.first else growth * np.maximum(each.tolerance * growth, allowed)
+        grown = growth * np.where(equal, allowed, np.maximum(each.tolerance * growth, allowed))
+        limit = allowed if each.first else grown
         beyond = apart > limit
         share = np.bincount(pairs.cell, beyond, len(pairs.cells)) / size
         found[each.name] = beyond & ((share[pairs.cell] > MOST) | (each.first & (apart > each.tolerance)))

@@ -47,8 +47,8 @@ def rounded_words(steps: FirstSteps) -> str:
         return f"{plural(steps.pairs, 'pair')} with one seed start equal to the bit."
     most = apart_words(max(each for each in steps.largest.values() if np.isfinite(each)))
     return (
-        f"{of(steps.rounded, steps.pairs, 'pair')} with one seed differ in their first ten steps by rounding alone, by "
-        f"{most} at most."
+        f"{of(steps.rounded, steps.pairs, 'pair')} with one seed differ in their first ten steps, by no more than "
+        f"rounding could: {most} at most."
     )
 
 
