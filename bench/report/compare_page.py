@@ -80,7 +80,7 @@ def compare_page(compared: Compared) -> Page:
 
 def _headline(compared: Compared, first: Part) -> str:
     told = compared.comparison
-    if told.identical or not told.why:
+    if told.identical or not told.why or ":" in first.lines[0]:  # which says why itself
         return first.lines[0]
     return shortened(f"{first.lines[0].rstrip('.')}: {told.why[0][:1].lower()}{told.why[0][1:]}", 220)
 

@@ -79,7 +79,7 @@ def read_compared(base: Path, candidate: Path, margins: Mapping[str, float] | No
     )
     if ours.suite == OWN:
         one, two = own_sides(one, two)
-    told = compare(one, two, margins, identical=not changed)
+    told = compare(one, two, margins, identical=not changed and TIME.name not in (margins or {}))
     found += tuple(Difference("settings", name.replace("_", " "), *sides) for name, *sides in told.pairs.settings)
     _refuse_unmeasured(margins, told)
     return Compared((str(base), str(candidate)), theirs, _stack(ours.versions, theirs.versions), found, changed, told)

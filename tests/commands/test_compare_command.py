@@ -73,6 +73,17 @@ def test_equal_tables_are_bit_identical_and_versions_come_first(folders: tuple[P
     assert "Bit-identical" in said
 
 
+def test_a_margin_of_time_is_judged_where_every_number_is_equal_to_the_bit(folders: tuple[Path, Path]) -> None:
+    base, after = shutil.copytree(folders[0], folders[1].parent / "before"), folders[1]
+    for folder, seconds in ((base, 2.0), (after, 6.0)):
+        rewrite(folder, "timings", lambda rows, took=seconds: rows.set_column(
+            rows.column_names.index("train_seconds"), "train_seconds", pa.array([took] * len(rows))))  # fmt: skip
+    assert "Bit-identical" in bench("compare", base, after).stdout
+    told = json.loads(bench("compare", base, after, "--json", "--margin", "time=0.1").stdout)
+    assert told["verdict"] != "same" and not told["identical"]
+    assert "time per step" in " ".join(told["why"])
+
+
 def test_a_difference_within_all_margins_that_nothing_explains_is_said_first(folders: tuple[Path, Path]) -> None:
     base, after = folders
     rewrite(after, "evaluations", lambda rows: rows.set_column(
