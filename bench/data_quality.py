@@ -17,6 +17,7 @@ EXTREMES = (1.0 / 30.0, 30.0)  # beyond them the inputs' scale alone explains th
 OTHER_SCALES = 10.0  # the root mean square of validation inputs over that of training inputs, either way
 SPREADS = 100.0  # the largest standard deviation of a feature over the smallest
 OUTLYING = 30.0  # interquartile ranges from the median
+MOST_OUTLYING = 0.05  # of a feature's rows
 LOPSIDED = 10.0  # rows of the largest class over those of the smallest
 FEW_ROWS = 10  # of a class, to train on
 MOVED_SHARES = 0.5  # of rows that would have to be of another class for validation to have the shares of training
@@ -33,25 +34,41 @@ class FindingKind(StrEnum):
     """What may be odd."""
 
     NONFINITE = "nonfinite"
+    ROW_WEIGHTS = "row_weights"  # of one's own training
+    ALL_ALIKE = "all_alike"
     CONSTANT_ANSWER = "constant_answer"  # this one and those down to TOKENS_BEYOND, with what the model says beside
+    CONSTANT_LOSS = "constant_loss"
     LABELS_BEYOND = "labels_beyond"
     TARGET_FORM = "target_form"
     NOT_PROBABILITIES = "not_probabilities"
+    LABEL_LENGTH = "label_length"
     TOKENS_BEYOND = "tokens_beyond"
     LOGITS = "logits"
+    TWICE = "twice"
+    SOFTMAX_AXIS = "softmax_axis"
+    NEGATIVE = "negative"
     OUT_OF_REACH = "out_of_reach"
+    NORM_OF_ONE = "norm_of_one"
     BATCH_OF_ONE = "batch_of_one"
+    EPSILON = "epsilon"
+    HALF_WEIGHTS = "half_weights"
     ABSENT_CLASS = "absent_class"
     OTHER_CLASSES = "other_classes"
     SHAPES = "shapes"
     CONSTANT_START = "constant_start"
     UNBOUNDED_CELL = "unbounded_cell"
     PENALTY = "penalty"
+    DECAY = "decay"
+    CONSTRAINT = "constraint"
     OTHER_SCALE = "other_scale"
     INPUT_SCALE = "input_scale"
     LINEAR = "linear"
     SCHEDULE = "schedule"
     DROPPED = "dropped"
+    ANSWER_DROPPED = "answer_dropped"
+    POST_NORM = "post_norm"
+    RATE_FELL = "rate_fell"
+    DISCONNECTED = "disconnected"
     FROZEN = "frozen"
     LONG_SEQUENCE = "long_sequence"
     FEATURE_SCALES = "feature_scales"
@@ -141,10 +158,16 @@ def _nonfinite(data: Data) -> Iterator[Finding]:
         wrong = ~np.isfinite(array.reshape(len(array), -1))
         rows = np.flatnonzero(wrong.any(axis=1))
         first = data.row(rows[0], validation=name.startswith("validation"))
+        columns = np.flatnonzero(wrong.any(axis=0))
+        alone = (
+            f", all in {_name(data, int(columns[0]))}"
+            if "inputs" in name and wrong.shape[1] > len(columns) == 1
+            else ""
+        )
         yield Finding(
             FindingKind.NONFINITE,
-            f"{int(wrong.sum())} of the {name} are NaN or infinite, in {len(rows)} rows, the first in row {first} "
-            "(counted from 0).",
+            f"{wrong.sum()} of the {name} {'is' if wrong.sum() == 1 else 'are'} NaN or infinite{alone}, in {len(rows)} "
+            f"{'row' if len(rows) == 1 else 'rows'}, the first in row {first} (counted from 0).",
             "One makes every loss NaN: fill it, as by np.nan_to_num or a column's median, or leave such rows out.",
         )
 
@@ -172,7 +195,8 @@ def _inputs(data: Data, x: np.ndarray) -> Iterator[Finding]:
     moving = np.flatnonzero(varies & (spread > 0))
     if not data.scaled and not ruled and len(moving) > 1 and np.asarray(data.x).ndim == 2:
         narrow, wide = moving[np.argmin(spread[moving])], moving[np.argmax(spread[moving])]
-        if spread[wide] > SPREADS * spread[narrow]:
+        ranges = high[moving] - low[moving]  # of rare pixels the spread is small, and the range is not
+        if spread[wide] > SPREADS * spread[narrow] and ranges.max() > SPREADS * ranges.min():
             yield Finding(
                 FindingKind.FEATURE_SCALES,
                 f"Features differ in spread {spread[wide] / spread[narrow]:.3g} times: {_name(data, narrow)} has a "
@@ -180,10 +204,17 @@ def _inputs(data: Data, x: np.ndarray) -> Iterator[Finding]:
                 'Scale each by itself: preprocessing = "standardize", the default of a suite.',
             )
     yield from _of_validation(data, root)
-    for each in _outliers(data, x, sample, (low, high)):
-        yield replace(each, extreme=ruled)
+    if np.asarray(data.x).ndim < 4:  # of images a pixel at the edge is mostly 0
+        for each in _outliers(data, x, sample, (low, high)):
+            yield replace(each, extreme=ruled)
     still = np.flatnonzero(~varies)
-    if len(still) and (np.asarray(data.x).ndim < 4 or 2 * len(still) > len(varies)):
+    if len(still) == len(varies):
+        yield Finding(
+            FindingKind.ALL_ALIKE,
+            f"All training rows are the same, from {low.min():.4g} to {high.max():.4g} in each.",
+            "Look at how the inputs are read: nothing can be told from them.",
+        )
+    elif len(still) and (np.asarray(data.x).ndim < 4 or 2 * len(still) > len(varies)):
         names = ", ".join(_name(data, each) for each in still[:NAMED]) + (", …" if len(still) > NAMED else "")
         yield Finding(
             FindingKind.CONSTANT,
@@ -219,7 +250,8 @@ def _outliers(data: Data, x: np.ndarray, sample: np.ndarray, ends: tuple[np.ndar
     reach = np.maximum(ends[1] - median, median - ends[0])
     width = third - first
     distance = np.divide(reach, width, out=np.zeros_like(reach), where=width > 0)
-    out = np.flatnonzero(distance > OUTLYING)
+    share = np.mean(np.abs(sample - median) > OUTLYING * width, axis=0)  # of many it is how they are spread
+    out = np.flatnonzero((distance > OUTLYING) & (share <= MOST_OUTLYING))
     if not len(out):
         return
     worst = int(out[np.argmax(distance[out])])
@@ -297,6 +329,12 @@ def _classes(data: Data, y: np.ndarray) -> Iterator[Finding]:
             f"Labels are {told}, not 0 to {len(whole) - 1}.",
             "A sparse loss of Keras counts units from 0: np.unique(y, return_inverse=True)[1] numbers them so; a suite "
             "does.",
+        )
+    if len(whole) == 1 and len(labels) >= LEAST_ROWS and data.y_validation is None:
+        yield Finding(
+            FindingKind.CLASS_SHARES,
+            f"All targets are class {whole[0]}: there is nothing to tell apart.",
+            "Look at how they are read.",
         )
     if len(labels) < LEAST_ROWS or len(whole) < 2 or (y.ndim > 1 and labels.size != len(y)):
         return

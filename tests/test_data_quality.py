@@ -53,8 +53,8 @@ PHOTOS = RNG.integers(0, 256, (60, 8, 8, 3)).astype(np.uint8)
     ("data", "found", "says", "mends"),
     [
         (Data(changed(X, (7, 2), np.nan), CLASSES), ["nonfinite"],
-         "1 of the inputs are NaN or infinite, in 1 rows, the first in row 7", "np.nan_to_num"),
-        (Data(X, changed(VALUES, 3, np.inf)), ["nonfinite"], "1 of the targets are NaN or infinite", "leave such rows"),
+         "1 of the inputs is NaN or infinite, all in feature 2, in 1 row, the first in row 7", "np.nan_to_num"),
+        (Data(X, changed(VALUES, 3, np.inf)), ["nonfinite"], "1 of the targets is NaN or infinite", "leave such rows"),
         (Data(PHOTOS, np.arange(60) % 3), ["input_scale"], "root mean square of 14", 'preprocessing = "standardize"'),
         (Data(X * 0.001, CLASSES), ["input_scale"], "root mean square of 0.001", "std of the training rows"),
         (Data(X * [1.0, 1.0, 0.001, 1.0, 2.0], CLASSES, features=list("abcde")), ["feature_scales"],

@@ -252,7 +252,9 @@ def memorized(records: Records, threshold: float) -> pd.DataFrame:
         learned = (train <= records.of_run("naive_loss") / TWICE) & (
             train >= 0.0
         )  # of losses below 0 shares say nothing
-        at = np.flatnonzero(learned & (validation >= threshold * train))
+        at = np.flatnonzero(
+            learned & (validation > train) & (validation >= threshold * train)
+        )  # of 0 and 0 nothing follows
     return _at_end(records, "validation", at, validation[at] / train[at], threshold)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from bench.analysis.through_time import lags, top_layer
 from bench.errors import printable
 from bench.factors import FACTORS, OWN, without_use
 from bench.quantities import OF_RUNS
-from bench.results import find_run, read_manifest, read_run
+from bench.results import find_run, read_facts, read_manifest, read_run
 from bench.rules import choose_rules
 from bench.schema import EventKind, RunStatus
 from bench.text import number, spoken
@@ -45,7 +46,10 @@ def show_run(folder: Path, run_id: str) -> None:
     manifest = read_manifest(folder)
     choice = choose_rules(manifest.verdicts)
     judged = judge(own, choice).set_index("run_id").loc[run.name]
-    _show_verdict(judged, own)
+    if manifest.suite == OWN:
+        _show_explained(judged, own, read_facts(folder, str(run.name)))
+    else:
+        _show_verdict(judged, own)
     _show_events(own)
     _show_curves(own)
     _show_lags(own)
@@ -63,11 +67,7 @@ def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
     signs = Signs(own).all()
     found = findings(signs, str(judged.name), judged["outcome"])
     cause = causes_of(own, judged.to_frame().T.assign(run_id=judged.name), signs)
-    names, best = ("final_validation_accuracy", "chance_accuracy"), "chance"
-    if bool(loss_decides(judged.to_frame().T).iloc[0]):
-        names, best = ("final_validation_loss", "naive_loss"), "the best constant answer's"
-    score, naive = (number(judged[name]) for name in names)
-    print(f"outcome: {spoken(judged['outcome'])}; {spoken(names[0]).removeprefix('final ')} {score}, {best} {naive}")
+    _show_outcome(judged, judged["outcome"])
     for _, each in found.iterrows():
         print(printable(f"symptom: {each['cause']} – {evidence(each)}"))
     if found.empty:
@@ -78,6 +78,28 @@ def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
             print(f"known to help: {helps}")
     elif judged["outcome"] == Outcome.LEARNED:
         print("cause: none is needed, it learned")
+
+
+def _show_outcome(judged: pd.Series, outcome: str) -> None:
+    names, best = ("final_validation_accuracy", "chance_accuracy"), "chance"
+    if bool(loss_decides(judged.to_frame().T).iloc[0]):
+        names, best = ("final_validation_loss", "naive_loss"), "the best constant answer's"
+    score, naive = (number(judged[name]) for name in names)
+    print(f"outcome: {spoken(outcome)}; {spoken(names[0]).removeprefix('final ')} {score}, {best} {naive}")
+
+
+def _show_explained(judged: pd.Series, own: dict[str, pd.DataFrame], facts: Mapping[str, Any]) -> None:
+    """Of a run of one's own what its page says: the first sign, the others, and what helps."""
+    from bench.report import explained, known_to_help
+
+    outcome, seen = explained(pd.Series({**judged, "run_id": judged.name}), own, facts)
+    _show_outcome(judged, outcome)
+    for each, words in zip(seen, ("first sign", *["other sign"] * len(seen)), strict=False):
+        print(printable(f"{words}: {each}"))
+    if not seen:
+        print("first sign: none")
+    for helps in known_to_help(seen):
+        print(printable(f"to try: {helps}"))
 
 
 def _show_events(own: dict[str, pd.DataFrame]) -> None:

@@ -16,6 +16,7 @@ from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
 LOOKED = 2**13  # numbers of a layer that are looked at, about
 FEWEST = 4  # samples at least, if there are as many
+INNER, GROWS = 4.0, 1.5  # a slope beyond ±4 that is as many times the largest within
 GRID = np.linspace(-8.0, 8.0, 401, dtype=np.float32)
 
 
@@ -26,7 +27,10 @@ def steepest(activation: Callable[..., Any]) -> float | None:
 
 
 def largest_slope(computed: Callable[[np.ndarray], Any]) -> float | None:
-    """The same of what computes an activation of numbers [1, n], on whichever backend."""
+    """The same of what computes an activation of numbers [1, n], on whichever backend.
+
+    None too where it grows without bound, as exp's: any slope is small beside one further out.
+    """
     try:
         value = np.ravel(computed(GRID[None]))
         parts = [np.ravel(computed(part[None])) for part in (GRID[:150], GRID[150:])]
@@ -34,8 +38,9 @@ def largest_slope(computed: Callable[[np.ndarray], Any]) -> float | None:
         return None
     if value.shape != GRID.shape or not np.allclose(value, np.concatenate(parts), rtol=1e-4, atol=1e-6):
         return None
-    slope = float(np.abs(np.diff(value) / np.diff(GRID)).max())
-    return slope if slope > 0.0 else None
+    slopes = np.abs(np.diff(value) / np.diff(GRID))
+    slope, inner = float(slopes.max()), float(slopes[np.abs(GRID[1:]) <= INNER].max())
+    return slope if 0.0 < slope <= GROWS * inner else None
 
 
 def few(tensor: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ No batch is drawn for it: of a generator those are looked at that recorded steps
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bench.data_quality import Data, Finding, FindingKind, look
-from bench.recorder.fitting import OF_VALUES, misfits
+from bench.data_quality import EXTREMES, LEAST_ROWS, Data, Finding, FindingKind, is_one_hot, look
+from bench.recorder.fitting import OF_VALUES, POISSON, misfits
 from bench.recorder.settings import loss_name
 
 ROWS, NUMBERS = 4096, 2**20  # that are looked at, evenly over the arrays
@@ -80,6 +80,7 @@ class DataLook:
         if not all(_is_finite(each) for each in (x, y) if _is_array(each)):
             every = np.arange(len(x))
             data = replace(data, x=_taken(x, every), y=_taken(y, every) if _is_array(y) else None, numbers=None)
+        self.seen += _of_weights(given.get("sample_weight"), given.get("class_weight"), y)
         self._look(data)
 
     def at_batch(self, x: Any, y: Any) -> None:
@@ -109,14 +110,19 @@ class DataLook:
         alike = len(targets) == len(self.batches) and len({each.shape[1:] for each in targets}) == 1
         self.rows = len(x)
         self._look(Data(x, np.concatenate(targets) if alike else None))
-        self.findings = [each for each in self.findings if each.kind is not FindingKind.DUPLICATES]
+        self.findings = [
+            replace(each, found=each.found.replace("counted from 0", "as they were trained on, counted from 0"))
+            for each in self.findings
+            if each.kind is not FindingKind.DUPLICATES
+        ]
         self.batches = []
 
     def add(self, seen: list[Finding]) -> None:
         """Put in what a step showed: a later look at batches keeps it."""
-        order = list(FindingKind)
-        self.seen = seen
-        self.findings = sorted([*self.findings, *seen], key=lambda each: order.index(each.kind))
+        known = {each.kind for each in self.findings}
+        new = [each for each in seen if each.kind not in known]
+        self.seen += new
+        self._settle([*self.findings, *new])
 
     def facts(self) -> dict[str, Any]:
         """What the page says of it."""
@@ -129,18 +135,72 @@ class DataLook:
     def _look(self, data: Data) -> None:
         layers = [each for each in self.model._flatten_layers(include_self=False) if not _is_input(each)]
         name = loss_name(getattr(self.model, "loss", None))
-        values = False if "crossentropy" in name else True if name in OF_VALUES else None
+        values = False if "crossentropy" in name else True if name in (*OF_VALUES, POISSON) else None
         scaled = any(isinstance(each, SCALING) for each in layers) or isinstance(layers[0], NORMALIZING)
         tokens = any(isinstance(each, keras.layers.Embedding) for each in layers) and data.x.dtype.kind in "iu"
-        found = look(replace(data, scaled=scaled, tokens=tokens, values=values))
+        behind = list(_behind_scaling(self.model, data.x))
+        found = [*behind, *look(replace(data, scaled=scaled, tokens=tokens, values=values))]
         x, y = self.whole
         every = replace(data, x=data.x if x is None else x, y=data.y if y is None else y)
         unfit = misfits(self.model, every, self.batch, self.planned)
+        if "sparse" not in name:  # which alone counts units from 0
+            found = [each for each in found if each.kind is not FindingKind.LABEL_GAPS]
         for each in unfit:  # what it says leaves nothing of these
             found = [other for other in found if other.kind not in SAID_BY.get(each.kind, ())]
-        self.findings = found + unfit
-        self.add(self.seen)
+        self._settle([*found, *unfit, *self.seen])
         self.whole = (None, None)
+
+    def _settle(self, found: list[Finding]) -> None:
+        order = list(FindingKind)
+        self.findings = sorted(found, key=lambda each: order.index(each.kind))
+
+
+def _behind_scaling(model: keras.Model, x: np.ndarray) -> Iterator[Finding]:
+    """Whether what the model's own scaling layers make of the inputs is out of range."""
+    inputs = keras.tree.flatten(getattr(model, "inputs", None) or [])
+    if len(inputs) != 1 or x.dtype.kind not in "fiub" or len(x) < LEAST_ROWS or not np.isfinite(x).all():
+        return
+    tensor, last, made = inputs[0], None, np.asarray(x, np.float64)
+    layers = [each for each in model._flatten_layers(include_self=False) if isinstance(each, SCALING)]
+    while following := [each for each in layers if each.input is tensor]:
+        last = following[0]
+        made, tensor = _scaled(last, made), last.output
+    root = float(np.mean(np.square(made)) ** 0.5)
+    if last is None or not root > 0 or EXTREMES[0] < root < EXTREMES[1]:
+        return
+    yield Finding(
+        FindingKind.INPUT_SCALE,
+        f"Behind {last.name} inputs have a root mean square of {root:.3g}; initializers are made for 1.",
+        "Call its adapt with training rows first." if isinstance(last, keras.layers.Normalization)
+        else "Scale once: leave the layer out, or give it the raw numbers.",
+        extreme=True,
+    )  # fmt: skip
+
+
+def _of_weights(rows: Any, classes: Any, y: Any) -> list[Finding]:
+    """Whether what each row counts is 0, or far from 1 in the mean: it multiplies the loss."""
+    found, of = rows, "sample_weight"
+    if isinstance(classes, Mapping) and _is_array(y):
+        labels = np.asarray(y.to_numpy() if hasattr(y, "iloc") else y)
+        labels = labels.argmax(axis=1) if is_one_hot(labels) else labels.ravel()
+        found, of = [float(classes.get(int(each), 1.0)) for each in labels[:ROWS]], "class_weight"
+    if found is None or not hasattr(found, "__len__") or not len(found):
+        return []
+    weights = np.asarray(found.to_numpy() if hasattr(found, "iloc") else found, np.float64)
+    mean = float(np.mean(weights))
+    if not np.isfinite(mean) or EXTREMES[0] < mean < EXTREMES[1]:
+        return []
+    what = f"The rows' weights ({of}) have a mean of {mean:.3g}: " + (
+        "no row counts." if not weights.any() else "the loss and its gradients are as many times as large."
+    )
+    return [Finding(FindingKind.ROW_WEIGHTS, what, "Divide them by their mean, so that it is 1.")]
+
+
+def _scaled(layer: Any, x: np.ndarray) -> np.ndarray:
+    if isinstance(layer, keras.layers.Rescaling):
+        return np.asarray(x * np.asarray(layer.scale) + np.asarray(layer.offset))
+    spread = np.maximum(np.sqrt(np.asarray(layer.variance, np.float64)), keras.backend.epsilon())
+    return np.asarray((x - np.asarray(layer.mean, np.float64)) / spread)
 
 
 def _given_to_fit(model: keras.Model) -> Mapping[str, Any]:

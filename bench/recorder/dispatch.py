@@ -74,7 +74,9 @@ class Dispatch:
         self.guarded: Taking | None = None
         self.looks = True
         self.held = False
+        self.broken = False  # whether the step could not be traced
         self.count = 0
+        self.spec: Any = None  # of a batch as `fit`'s iterator gives it
         self.stepped = False  # whether a step was made, or traced to its end
         self.saw: Callable[[Any], None] = lambda data: None
 
@@ -100,6 +102,7 @@ class Dispatch:
     def _record(self, iterator: Iterator[Any]) -> Any:
         """What stands in for the train function: as many steps as that takes, each on its own."""
         self.disarm()
+        self.spec = getattr(iterator, "element_spec", None)
         logs = None
         for count in range(self.model.steps_per_execution):
             try:
@@ -122,7 +125,7 @@ class Dispatch:
             self._give_up(error)
         builds = self.stepping.eager and self.guard is None  # a guard must know all variables before the step
         if self.off or not (builds or self.ready() or self._prepared(data)):
-            logs = self._plainly(data)
+            logs = self._by_keras(data) if self.broken else self._plainly(data)
             self.stepped = True
         elif self.guard is not None and not self.looks:
             outputs = self._guarded(data)
@@ -159,27 +162,25 @@ class Dispatch:
                 self.stepping.take(data)
             self.stepped = True
         except Exception:  # it cannot be traced, or is wrong: then the step itself says so
-            pass
+            self.broken = True
         return self.ready()
 
     def _looked(self, data: Any) -> Any:
         self.tracing = False
         known = {id(variable) for variable in self.model.metrics_variables}
+        fault: Exception | None = None
         try:
             if self.recording is None:
                 self.carry = Carry([] if self.stepping.eager else self.optimizers)
                 self.recording = self.stepping.compiled(self._step)
             outputs = self.recording(data)
         except Exception as error:
-            # While a graph is traced nothing is computed, so that Keras's own function can take the batch; and if the
-            # mistake is in what is trained, that raises it as it would have.
+            # While a graph is traced nothing is computed, so that Keras's own function can take the batch.
             if not self.tracing or self.stepping.eager:
                 raise
-            self._give_up(error)
-            for metric in self.model.metrics:  # what a graph was to initialize that never ran
-                if any(id(variable) not in known for variable in metric.variables):
-                    metric.reset_state()
-            return self._plainly(data)
+            fault = error
+        if fault is not None:
+            return self._instead(fault, known, data)
         kept = bool(outputs[KEPT])
         self.held = self.stopped is not None and not kept
         try:
@@ -193,6 +194,34 @@ class Dispatch:
         if self.held and self.stopped is not None:
             self.stopped(data)
         return outputs["logs"]
+
+    def _instead(self, fault: Exception, known: set[int], data: Any) -> Any:
+        """The step by Keras's own function, as it could not be traced with a look at it.
+
+        Whose the fault is that function tells: a mistake in what is trained it raises too, and then nothing more is
+        said of it. `known` are the metrics' variables from before.
+        """
+        self.off, self.recording = True, None
+        for metric in self.model.metrics:  # what a graph was to initialize that never ran
+            if any(id(variable) not in known for variable in metric.variables):
+                metric.reset_state()
+        logs = self._by_keras(data)
+        self.failed(fault)
+        return logs
+
+    def _by_keras(self, data: Any) -> Any:
+        """One step by the very function that `fit` calls, on a batch that was taken from its iterator already.
+
+        What is wrong with the step is then told in the same words, of batches whose number of rows is open.
+        """
+        self.broken = False
+        if self.spec is None or self.plain is None or self.stepping.eager or self.model.steps_per_execution != 1:
+            return self._plainly(data)
+        try:
+            iterator = iter(tf.data.Dataset.from_generator(lambda: iter([data]), output_signature=self.spec))
+        except Exception:  # data of a kind that no generator gives
+            return self._plainly(data)
+        return self.plain(iterator)
 
     def _guarded(self, data: Any) -> Any:
         """One step without a look, held back if need be."""

@@ -6,7 +6,7 @@ outputs, a last layer that nobody knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -15,8 +15,20 @@ import keras
 import numpy as np
 
 from bench.data_quality import Data, Finding, FindingKind, is_one_hot
-from bench.recorder.optimizers import innermost
+from bench.recorder.building import (
+    BUILT,
+    layers_of,
+    of_constraints,
+    of_layers,
+    of_optimizer,
+    of_precision,
+    of_schedule,
+    of_start,
+)
+from bench.recorder.endings import bend_of, of_ending, output_of
+from bench.recorder.layers import own_kernels, path_of
 from bench.recorder.settings import SHORT_LOSSES, snake
+from bench.recorder.stepping import loss_within
 
 SPARSE, CATEGORICAL, BINARY = "sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"
 CROSSENTROPIES = (SPARSE, CATEGORICAL, BINARY)
@@ -24,25 +36,22 @@ OF_VALUES = (
     "mean_squared_error", "mean_absolute_error", "huber", "log_cosh", "mean_absolute_percentage_error",
     "mean_squared_logarithmic_error",
 )  # fmt: skip
+POISSON, DIVERGENCE, OF_LOGARITHMS = "poisson", "kl_divergence", "mean_squared_logarithmic_error"
 REACHES = {"sigmoid": (0.0, 1.0), "softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "relu": (0.0, np.inf)}
 NO_PROBABILITIES = ("linear", "relu", "tanh", "elu", "selu", "gelu", "leaky_relu", "silu", "swish", "softsign")
-UNBOUNDED = ("linear", "relu", "elu", "selu", "gelu", "leaky_relu", "silu", "swish", "softplus", "exponential")
-CELLS = (keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU)
-STRAIGHT = (
-    keras.layers.InputLayer, keras.layers.Dense, keras.layers.Dropout, keras.layers.Flatten, keras.layers.Reshape,
-    keras.layers.Normalization, keras.layers.Rescaling, keras.layers.BatchNormalization,
-)  # fmt: skip
 MISFITS = (
-    FindingKind.CONSTANT_ANSWER, FindingKind.LOGITS, FindingKind.BATCH_OF_ONE, FindingKind.CONSTANT_START,
-    FindingKind.UNBOUNDED_CELL, FindingKind.PENALTY, FindingKind.LINEAR, FindingKind.SCHEDULE,
-    FindingKind.DROPPED, FindingKind.FROZEN, FindingKind.LONG_SEQUENCE,
+    FindingKind.CONSTANT_ANSWER, FindingKind.CONSTANT_LOSS, FindingKind.LOGITS, FindingKind.TWICE,
+    FindingKind.SOFTMAX_AXIS, FindingKind.NEGATIVE, FindingKind.DISCONNECTED, FindingKind.ANSWER_DROPPED,
+    FindingKind.PENALTY, *BUILT,
 )  # fmt: skip
 OUTWEIGHED = 10.0  # penalties over the loss
 OUT_OF_REACH = 0.01  # share of targets
-DROPPED = 0.9
-LONG = 50  # steps of a sequence
-FROZEN = 0.5  # share of layers with weights
-TENTH, ENDED = 0.1, 0.01  # of the planned steps; of the first rate
+
+SHAPES = Finding(
+    FindingKind.SHAPES,
+    "Targets have the shape [rows], the answer [rows, 1]: their difference has [rows, rows].",
+    "In a loss of your own take y[:, None].",
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,19 @@ def misfits(model: keras.Model, data: Data | None, batch: int | None, planned: i
         planned: steps of the whole training, if known.
     """
     found: list[Finding] = []
-    for each in (_of_answer, _of_targets, _of_shapes, _of_tokens, _of_layers, _of_start, _of_schedule):
+    for each in (
+        _of_answer,
+        _of_targets,
+        _of_shapes,
+        _of_tokens,
+        _of_lengths,
+        of_layers,
+        of_start,
+        of_schedule,
+        of_optimizer,
+        of_constraints,
+        of_precision,
+    ):
         with suppress(AttributeError, TypeError, ValueError):  # a model that is not built as others are
             found += each(model, data, batch, planned)
     order = list(FindingKind)
@@ -79,16 +100,34 @@ def misfits(model: keras.Model, data: Data | None, batch: int | None, planned: i
 
 
 def outweighed(penalty: float | None, loss: float | None) -> list[Finding]:
-    """Whether at the first recorded step the penalties on weights outweigh the loss."""
+    """Whether at the first recorded step the penalties of regularizers outweigh the loss."""
     if penalty is None or loss is None or not 0.0 < loss * OUTWEIGHED <= penalty:
         return []
-    found = f"The penalties on weights are {penalty:.3g} at the first step, {penalty / loss:.3g} times the loss."
+    found = f"Penalties are {penalty:.3g} at the first step, {penalty / loss:.3g} times the loss."
     return [Finding(FindingKind.PENALTY, found, "Take a hundredth of the regularizers' strength, or none.")]
+
+
+def disconnected(model: keras.Model, seen: Sequence[str], given: Sequence[str]) -> list[Finding]:
+    """Whether a layer that a step of Keras's own called has kernels that train and got no gradient.
+
+    Args:
+        seen: paths of the layers that the step called.
+        given: paths of the variables that got one.
+    """
+    if type(model).train_step is not keras.Model.train_step:  # which may leave them out on purpose
+        return []
+    called = [each for each in layers_of(model) if path_of(each) in seen and own_kernels(each) and each.trainable]
+    none = [each for each in called if not any(v.path in given for v in each.trainable_variables)]
+    if not none:
+        return []
+    found = f"No gradient reaches the weights of {none[0].name}" + (f" and {len(none) - 1} more" if none[1:] else "")
+    cure = "Look at what stands behind: stop_gradient, argmax, rounding and comparisons have none."
+    return [Finding(FindingKind.DISCONNECTED, f"{found}: they stay as they start.", cure)]
 
 
 def kept_of_start(model: keras.Model, steps: int) -> float:
     """The largest share of where they started that the averages of a batch normalization hold after so many steps."""
-    layers = [each for each in _layers(model) if isinstance(each, keras.layers.BatchNormalization) and each.trainable]
+    layers = [each for each in layers_of(model) if isinstance(each, keras.layers.BatchNormalization) and each.trainable]
     return max((float(each.momentum) ** steps for each in layers), default=0.0)
 
 
@@ -99,7 +138,7 @@ def asked_of(model: keras.Model) -> Asked | None:
         if len(loss) != 1:
             return None
         loss = next(iter(loss.values() if isinstance(loss, dict) else loss))
-    names = (*CROSSENTROPIES, *OF_VALUES)
+    names = (*CROSSENTROPIES, *OF_VALUES, POISSON, DIVERGENCE)
     if isinstance(loss, str):
         name = SHORT_LOSSES.get(snake(loss), snake(loss))
         return Asked(name) if name in names else None
@@ -114,27 +153,11 @@ def asked_of(model: keras.Model) -> Asked | None:
 
 def answer_of(model: keras.Model) -> Answer | None:
     """What the model gives at last; None where it has several outputs or is made by code alone."""
-    outputs = keras.tree.flatten(getattr(model, "outputs", None) or [])
-    if len(outputs) != 1 or not hasattr(outputs[0], "_keras_history") or outputs[0].shape[-1] is None:
-        return None
-    layer = outputs[0]._keras_history.operation
-    if isinstance(layer, keras.Model):
-        return answer_of(layer)
-    return Answer(_bend(layer), int(outputs[0].shape[-1]))
+    output = output_of(model)
+    return None if output is None else Answer(bend_of(output._keras_history.operation), int(output.shape[-1]))
 
 
-def _bend(layer: Any) -> str:
-    """The name of what a layer does last; "" where nobody knows."""
-    if isinstance(layer, keras.layers.Softmax | keras.layers.ReLU):
-        return "" if getattr(layer, "max_value", None) else snake(type(layer).__name__).replace("re_lu", "relu")
-    known = isinstance(layer, keras.layers.Dense | keras.layers.Activation | keras.layers.EinsumDense) or (
-        hasattr(layer, "kernel_size") and hasattr(layer, "padding")
-    )
-    activation = getattr(layer, "activation", None)
-    return str(getattr(activation, "__name__", "")) if known else ""
-
-
-def _of_answer(model: keras.Model, *_: Any) -> Iterator[Finding]:
+def _of_answer(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Finding]:
     answer, asked = answer_of(model), asked_of(model)
     if answer is None:
         return
@@ -145,13 +168,32 @@ def _of_answer(model: keras.Model, *_: Any) -> Iterator[Finding]:
             'Take "sigmoid" with binary_crossentropy, or a softmax with a unit for each class.',
         )
         return
-    takes_probabilities = asked is not None and asked.loss in CROSSENTROPIES and not asked.logits
+    if asked is not None and asked.loss == CATEGORICAL and answer.units == 1:
+        yield Finding(
+            FindingKind.CONSTANT_LOSS,
+            "categorical_crossentropy of one unit is the same whatever the answer: the share of the one class is 1.",
+            "Take binary_crossentropy, or a softmax with a unit for each class.",
+        )
+        return
+    yield from of_ending(model, data, asked.logits if asked is not None and asked.loss in CROSSENTROPIES else None)
+    if asked is not None and asked.loss in (POISSON, OF_LOGARITHMS) and answer.activation in NO_PROBABILITIES:
+        if answer.activation != "relu":
+            yield Finding(
+                FindingKind.NEGATIVE,
+                f"The loss {asked.loss} takes the logarithm of the answer, and the last activation, "
+                f"{answer.activation}, gives negative ones too.",
+                'End with "softplus" or "exponential".',
+            )
+        return
+    takes_probabilities = asked is not None and asked.loss in (*CROSSENTROPIES, DIVERGENCE) and not asked.logits
     if asked is not None and takes_probabilities and answer.activation in NO_PROBABILITIES:
         yield Finding(
             FindingKind.LOGITS,
             f"The loss {asked.loss} takes the answer for probabilities, and the last activation is "
             f"{answer.activation}: what is not within 0 to 1 is cut off, and has no gradient.",
-            f"Take the loss with from_logits=True{' and no activation' if answer.activation != 'linear' else ''}, "
+            'End with "softmax".'
+            if asked.loss == DIVERGENCE
+            else f"Take the loss with from_logits=True{' and no activation' if answer.activation != 'linear' else ''}, "
             f'or end with "{"sigmoid" if asked.loss == BINARY else "softmax"}".',
         )
 
@@ -164,7 +206,7 @@ def _of_targets(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Find
     if y.dtype.kind not in "fiub" or not y.size or not np.isfinite(y).all():
         return
     least, most = float(y.min()), float(y.max())
-    if asked.loss == SPARSE and answer is not None and answer.units > 1:
+    if asked.loss == SPARSE and answer is not None:
         yield from _of_labels(y, answer, asked)
     elif asked.loss == CATEGORICAL and answer is not None and answer.units > 1 and (y.ndim < 2 or y.shape[-1] == 1):
         yield Finding(
@@ -192,15 +234,30 @@ def _of_targets(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Find
 
 
 def _of_shapes(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Finding]:
-    """Only of a training step of one's own: Keras's own losses give targets the answer's shape."""
-    answer = answer_of(model)
-    if data is None or data.y is None or answer is None or type(model).train_step is keras.Model.train_step:
+    """Only of a training step of one's own that no loss of Keras's has a part in: that gives both the same shape."""
+    answer, step = answer_of(model), type(model).train_step
+    if data is None or data.y is None or answer is None or step is keras.Model.train_step:
+        return
+    if loss_within(step) is not None or {"compute_loss", "_compute_loss", "loss", "super"} & set(
+        step.__code__.co_names
+    ):
         return
     if answer.units == 1 and np.asarray(data.y).ndim == 1 and len(keras.tree.flatten(model.outputs)[0].shape) == 2:
+        yield SHAPES
+
+
+def _of_lengths(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Finding]:
+    """Of connectionist temporal classification each label of a row needs a step of the answer; 0 is none."""
+    output, ctc = output_of(model), getattr(keras.losses, "CTC", ())
+    if output is None or data is None or data.y is None or not isinstance(getattr(model, "loss", None), ctc):
+        return
+    y, steps = np.asarray(data.y), output.shape[1]
+    longest = int((y != 0).sum(axis=1).max()) if y.ndim == 2 and len(y) else 0
+    if steps is not None and longest > steps:
         yield Finding(
-            FindingKind.SHAPES,
-            "Targets have the shape [rows], the answer [rows, 1]: their difference has [rows, rows].",
-            "In a loss of your own take y[:, None].",
+            FindingKind.LABEL_LENGTH,
+            f"Labels are up to {longest} of one row, and the answer has {steps} steps: none is left for each label.",
+            "Keep more steps, by less stride or pooling, or leave such rows out.",
         )
 
 
@@ -217,10 +274,12 @@ def _of_labels(y: np.ndarray, answer: Answer, asked: Asked) -> Iterator[Finding]
         return
     low, high = int(labels.min()), int(labels.max())
     shifted = high - low < answer.units
+    has = f"{answer.units} units, for 0 to {answer.units - 1}" if answer.units > 1 else "one unit, for 0 alone"
     yield Finding(
         FindingKind.LABELS_BEYOND,
-        f"Labels run from {low} to {high}, and the answer has {answer.units} units, for 0 to {answer.units - 1}.",
-        f"Subtract {low} from the labels: classes are counted from 0." if shifted
+        f"Labels run from {low} to {high}, and the answer has {has}.",
+        f"Take {BINARY}, or give the last layer 2 units and a softmax." if answer.units == high == 1 and low == 0
+        else f"Subtract {low} from the labels: classes are counted from 0." if shifted
         else f"Give the last layer {high + 1} units, or number the classes from 0 without gaps.",
     )  # fmt: skip
 
@@ -230,7 +289,7 @@ def _of_tokens(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Findi
     if data is None or len(inputs) != 1:
         return
     reading = [
-        each for each in _layers(model) if isinstance(each, keras.layers.Embedding) and each.input is inputs[0]
+        each for each in layers_of(model) if isinstance(each, keras.layers.Embedding) and each.input is inputs[0]
     ]  # fmt: skip
     x = np.asarray(data.x)
     if not reading or x.dtype.kind not in "fiu" or not x.size:
@@ -243,111 +302,3 @@ def _of_tokens(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Findi
             f"{rows - 1}.",
             f"Give it input_dim={int(x.max()) + 1} or more." if x.min() >= 0 else "Number the tokens from 0.",
         )
-
-
-def _of_layers(model: keras.Model, data: Data | None, batch: int | None, _: Any) -> Iterator[Finding]:
-    layers = _layers(model)
-    vectors = [
-        each for each in layers if isinstance(each, keras.layers.BatchNormalization) and len(_given(each)) == 2
-    ] if batch == 1 else []  # fmt: skip
-    if vectors:
-        yield Finding(
-            FindingKind.BATCH_OF_ONE,
-            f"{vectors[0].name} normalizes over batches of one row: each number less its own mean is 0.",
-            "Take batches of more rows, or layer normalization.",
-        )
-    cells = [
-        each for each in layers if isinstance(each, CELLS) and getattr(each.activation, "__name__", "") in UNBOUNDED
-    ]  # fmt: skip
-    if cells:
-        yield Finding(
-            FindingKind.UNBOUNDED_CELL,
-            f"{cells[0].name} has {cells[0].activation.__name__} within its cell: its state can grow at every step of "
-            "a sequence.",
-            "Leave the cell's activation at tanh; or clip gradients, and start its recurrent kernel near the identity.",
-        )
-    long = [
-        each for each in layers if isinstance(each, CELLS) and not each.return_sequences
-        and ((_given(each) or (0, 0))[1] or 0) >= LONG
-    ]  # fmt: skip
-    if long:
-        yield Finding(
-            FindingKind.LONG_SEQUENCE,
-            f"{long[0].name} answers after {_given(long[0])[1]} steps: a gradient that starts there may not reach "
-            "the first ones, and within the layer nothing is recorded.",
-            "Take shorter sequences, means over all steps (return_sequences=True), or attention.",
-        )
-    dropped = [each for each in layers if isinstance(each, keras.layers.Dropout) and each.rate >= DROPPED]
-    if dropped:
-        yield Finding(
-            FindingKind.DROPPED,
-            f"{dropped[0].name} drops {100 * dropped[0].rate:.3g} % of its inputs at each step.",
-            "Take a rate of 0.5 or less.",
-        )
-    weighty = [each for each in layers if each.weights and not list(each._flatten_layers(include_self=False))]
-    frozen = [each for each in weighty if not each.trainable_weights]
-    if frozen and len(frozen) >= FROZEN * len(weighty):
-        yield Finding(
-            FindingKind.FROZEN,
-            f"{len(frozen)} of {len(weighty)} layers with weights do not train (trainable=False), {frozen[0].name} "
-            "first.",
-            "Set trainable = True and compile again, unless they come trained from elsewhere.",
-        )
-    dense = [each for each in layers if isinstance(each, keras.layers.Dense)]
-    plain = getattr(model, "_is_graph_network", False) or isinstance(model, keras.Sequential)
-    inner = [each for each in layers if each is not dense[-1]] if dense else []
-    if plain and len(dense) > 1 and all(isinstance(each, STRAIGHT) and _straight(each) for each in inner):
-        yield Finding(
-            FindingKind.LINEAR,
-            f"No activation bends anything before {dense[-1].name}: {len(dense)} layers do what one alone does.",
-            'Give the layers before the last an activation, as "relu".',
-        )
-
-
-def _of_start(model: keras.Model, *_: Any) -> Iterator[Finding]:
-    """Kernels whose units start as copies; not the last layer's, which may start at 0."""
-    kernels = [each for each in model.trainable_variables if len(each.shape) > 1 and each.shape[-1] > 1][:-1]
-    copies = [each for each in kernels if _is_constant(each)]
-    if copies and 2 * len(copies) >= len(kernels):
-        yield Finding(
-            FindingKind.CONSTANT_START,
-            f"{len(copies)} of {len(kernels)} kernels start with the same numbers for every unit: {copies[0].path}.",
-            'Take an initializer that draws each apart, as "glorot_uniform": copies get the same gradient for ever.',
-        )
-
-
-def _is_constant(kernel: Any) -> bool:
-    first, second = (np.asarray(kernel[..., unit]) for unit in (0, 1))
-    return np.array_equal(first, second) and bool((np.asarray(kernel) == first[..., None]).all())
-
-
-def _of_schedule(model: keras.Model, _: Any, __: Any, planned: int | None) -> Iterator[Finding]:
-    optimizer = getattr(model, "optimizer", None)
-    schedule = getattr(innermost(optimizer), "_learning_rate", None) if optimizer is not None else None
-    if not planned or not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        return
-    early = max(1, int(TENTH * planned))
-    first, then = (float(schedule(step)) for step in (0, early))
-    if first > 0.0 and then <= ENDED * first:
-        yield Finding(
-            FindingKind.SCHEDULE,
-            f"The schedule lowers the rate from {first:.3g} to {then:.3g} within {early} of {planned} steps.",
-            "Schedules count steps, not epochs: let it take longer.",
-        )
-
-
-def _layers(model: keras.Model) -> Sequence[Any]:
-    return [each for each in model._flatten_layers(include_self=False) if not isinstance(each, keras.Model)]
-
-
-def _given(layer: Any) -> tuple[int | None, ...]:
-    """The shape of what a layer is given; () of one that is not called alone, or by code alone."""
-    try:
-        return tuple(layer.input.shape)
-    except (AttributeError, ValueError):  # by Keras, where there is none or several
-        return ()
-
-
-def _straight(layer: Any) -> bool:
-    activation: Callable[..., Any] | None = getattr(layer, "activation", None)
-    return activation is None or getattr(activation, "__name__", "") == "linear"

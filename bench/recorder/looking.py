@@ -15,7 +15,7 @@ import keras
 from bench.recorder.layers import below, has_variables, own_kernels, own_variables, path_of
 from bench.recorder.layout import Layout, Place, Variable
 from bench.recorder.settings import NORMALIZATIONS
-from bench.recorder.taps import Patches
+from bench.recorder.taps import Patches, recomputes
 from bench.recorder.unseen import INSIDE, NO_TENSOR, left_out
 
 Call = Callable[..., Any]
@@ -36,6 +36,7 @@ class Looking:
         self.calls: dict[int, int] = {}
         self.near: dict[int, int] = {}  # the row that each layer without one goes with
         self.makers: dict[int, int] = {}  # which row a tensor is the output of
+        self.again_made: set[int] = set()  # rows that were computed anew on the way back
         self.held: list[Any] = []  # these tensors, so that no other takes their identity
         self.heads: set[int] = set()
         self.ends: set[int] = set()  # what a model gives back, where nobody says what is compared with targets
@@ -155,10 +156,26 @@ class Looking:
         return True
 
     def _row(self, layer: Any, sees: str, tensor: Any) -> int:
+        if (again := self._made_again(layer)) is not None:
+            return again
         call = self.calls[id(layer)] = self.calls.get(id(layer), 0) + 1
         features = int(tensor.shape[-1] or 0)
         self.places.append({"layer": layer, "call": call, "sees": sees, "features": features, "tensor": tensor})
         return len(self.places) - 1
+
+    def _made_again(self, layer: Any) -> int | None:
+        """The row whose tensors a call computes anew on the way back, as `keras.remat` has it; None of any other call.
+
+        What is needed first is computed anew first: of several calls of a layer the last.
+        """
+        if not recomputes():
+            return None
+        rows = [row for row, place in enumerate(self.places) if place["layer"] is layer]
+        left = [row for row in rows if row not in self.again_made] or rows
+        if not left:
+            return None
+        self.again_made.add(left[-1])
+        return left[-1]
 
     def _makes(self, row: int, tensor: Any) -> None:
         self.makers[id(tensor)] = row

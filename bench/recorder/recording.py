@@ -16,10 +16,11 @@ from bench.data_quality import FindingKind
 from bench.errors import BenchError
 from bench.factors import DataKind
 from bench.recorder.backends import dispatch_of_backend
+from bench.recorder.building import fallen, risky_before
 from bench.recorder.chain import links_of
 from bench.recorder.data import DataLook
 from bench.recorder.dispatch import Taken
-from bench.recorder.fitting import MISFITS, kept_of_start, outweighed
+from bench.recorder.fitting import MISFITS, SHAPES, disconnected, kept_of_start, outweighed
 from bench.recorder.folder import RunFolder, Who
 from bench.recorder.guard import NonFinite
 from bench.recorder.optimizers import innermost, optimizers_of
@@ -88,6 +89,7 @@ class Recording:
         self.armed = False
         self.plain = False  # whether Keras's own function has run, which its first call traces
         self.settings: dict[str, Any] = {}
+        self.rate: float | None = None  # at the first recorded step
         self.who: Who | None = None
         self.error: str | None = None
         self.began = self.written = time.monotonic()
@@ -205,12 +207,23 @@ class Recording:
 
     def _name(self, step: Step) -> None:
         self.data.add(outweighed(step.optional("step", 0, "penalty"), step.loss))
+        if step.has("step", 0, "broadcasts"):
+            self.data.add([SHAPES])
+        rows, variables = step.layout.rows, step.layout.variables
+        self.data.add(disconnected(self.model, [each.name for each in rows], [each.path for each in variables]))
+        self.rate = self._rate()
         self._tell_data()
         told = read_settings(self.model, step.layout, self.dispatch.optimizers, self.dispatch.stepping.compares)
         self.settings, odd = settled(told | {"batch_size": int(step.batch), "steps": self.planned}, self.asked)
         if odd:
             self.voice.warn(odd)
         self.who = self.folder.name(name_of(self.model), self.settings, self.replicate)
+
+    def _rate(self) -> float | None:
+        """Of the first optimizer, as it is now; None where nobody knows."""
+        with suppress(AttributeError, IndexError, TypeError, ValueError):
+            return float(innermost(self.dispatch.optimizers[0]).learning_rate)
+        return None
 
     def _tell(self, event: Event) -> None:
         where = "" if event.layer_index is None else f" of {self.rows.steps[-1].layout.rows[event.layer_index].name}"
@@ -225,6 +238,7 @@ class Recording:
         self.in_epoch = 0
         with suppress(Exception):
             self.data.at_end()
+            self.data.add(fallen(self.rate, self._rate(), self.step, self.planned))
             self._tell_data()
         for split, ahead in (("train", ""), ("validation", "val_")):
             loss, accuracy = _number(logs.get(f"{ahead}loss")), _accuracy(logs, ahead)
@@ -296,6 +310,7 @@ class Recording:
             "variables": [asdict(variable) for variable in layout.variables],
             "data": self.data.facts(),
             "targets_square_over_variance": square_over_variance(*self._targets()),
+            "before": risky_before(self.model),
             "averages_of_start": kept_of_start(self.model, self.step),
             "every": self.schedule.every,
             "recorded_steps": len(self.rows.steps),

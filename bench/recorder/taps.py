@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 _ABSENT = object()
+RECOMPUTING = "inner_recompute_grad"  # TensorFlow's name of it
 
 
 def tap(tensor: tf.Tensor, seen: Callable[[tf.Tensor], None]) -> tf.Tensor:
@@ -101,3 +103,13 @@ def patched(put_on: Callable[[Patches], None], shield: Callable[[BaseException],
 def graph_now() -> object:
     """What tensors that are made now belong to: a graph, or None where they are computed at once."""
     return None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+
+
+def recomputes() -> bool:
+    """Whether this is within a `tf.recompute_grad`, on the way back, which is what `keras.remat` makes."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == RECOMPUTING and frame.f_code.co_filename.endswith("custom_gradient.py"):
+            return True
+        frame = frame.f_back
+    return False

@@ -8,7 +8,7 @@ outputs of activations, and the pre-activations of a few samples, computed once 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from bench.errors import BenchError
 from bench.recorder.activations import few, statistics
+from bench.recorder.broadcasting import broadcasts
 from bench.recorder.layout import STATISTICS
 from bench.recorder.looking import Looking
 from bench.recorder.norms import Squares
@@ -62,6 +63,7 @@ class StepTrace(Looking):
                 if self.targets is None and self.loss is not None:
                     y = _tensors(self.stepping.parts(data)[1])
                     self.targets = target_sums(y, self.answers, loss_name(self.stepping.compares))
+                self._look_at_shapes(data)
                 self._finish()
         return outputs
 
@@ -142,7 +144,8 @@ class StepTrace(Looking):
             if not self._can_see(layer, first):
                 return outputs
             row = self._row(layer, "output", first)
-            self.asked["row", row, "h"] = self.squares.ask(first)
+            if ("row", row, "h") not in self.asked:
+                self.asked["row", row, "h"] = self.squares.ask(first)
             if not _makes_logits(first):
                 first = tap(first, lambda gradient: self._gradient(row, "h_gradient", gradient))
             self._makes(row, first)
@@ -157,6 +160,7 @@ class StepTrace(Looking):
             if self.loss is None and isinstance(loss, tf.Tensor) and graph_now() is self.graph:
                 self._look_at_loss(loss)
                 penalties = [v.regularizer(v) for v in self.model.trainable_variables if v.regularizer is not None]
+                penalties += activity_penalties(self.model, len(penalties))
                 if penalties:
                     self.direct["step", 0, "penalty"] = tf.add_n([tf.cast(each, tf.float64) for each in penalties])
             y, answers = (more.get(name, args[k] if len(args) > k else None) for name, k in (("y", 1), ("y_pred", 2)))
@@ -209,6 +213,11 @@ class StepTrace(Looking):
 
     # What becomes of it.
 
+    def _look_at_shapes(self, data: Any) -> None:
+        with suppress(AttributeError):  # where it cannot be seen nothing is said of it
+            if broadcasts(_tensors(self.stepping.parts(data)[1]), self.answers):
+                self.direct["step", 0, "broadcasts"] = tf.constant(1.0, tf.float64)
+
     def _finish(self) -> None:
         if not self.places:
             raise BenchError(
@@ -245,6 +254,19 @@ def _tensors(part: Any) -> list[tf.Tensor]:
     leaves = [] if part is None else keras.tree.flatten(part)
     found = [tf.convert_to_tensor(each) if isinstance(each, np.ndarray) else each for each in leaves]
     return [each for each in found if isinstance(each, tf.Tensor)]
+
+
+def activity_penalties(model: keras.Model, of_weights: int) -> list[tf.Tensor]:
+    """What activity regularizers add to the loss; nothing where layers add losses of their own, which look alike.
+
+    Args:
+        model: whose layers were called.
+        of_weights: how many variables have a regularizer.
+    """
+    layers = list(model._flatten_layers(include_self=True))
+    count = sum(getattr(each, "activity_regularizer", None) is not None for each in layers)
+    losses = model.losses if count else []
+    return list(losses[:count]) if len(losses) == count + of_weights else []
 
 
 def _makes_logits(tensor: tf.Tensor) -> bool:

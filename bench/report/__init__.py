@@ -18,6 +18,7 @@ from bench.report.figures import write_figures
 from bench.report.frames import Frames, read_frames
 from bench.report.head import Head
 from bench.report.index import HEAD_WITHIN, write_index
+from bench.report.own_causes import Seen, explained, known_to_help
 from bench.report.own_page import own_page
 from bench.report.page import SECTIONS, build_page, page_of
 from bench.report.render import draw_figures, render
@@ -27,9 +28,12 @@ from bench.results.files import write_atomically
 
 __all__ = [
     "SECTIONS",
+    "Seen",
     "build_page",
     "dump_report",
+    "explained",
     "is_page",
+    "known_to_help",
     "render",
     "report_text",
     "write_comparison",

@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Cause, Outcome, Tables, evidence, helping, is_first, is_last
+from bench.analysis import Cause, Outcome, Signs, Tables, evidence, findings, helping, is_first, is_last
 from bench.rules import learned_rule
 from bench.schema import Tensor
-from bench.text import number
+from bench.text import number, plural
 
 # By what is said of it, in the order of docs/rules.md.
 CAUSES = {
     "nonfinite": "data that are not finite", "constant_answer": "an answer that cannot vary",
+    "row_weights": "weights of rows out of range", "all_alike": "inputs that are all the same",
+    "negative": "an answer that may be negative", "disconnected": "weights that no gradient reaches",
+    "constant_loss": "a loss that cannot vary", "twice": "probabilities taken twice",
+    "softmax_axis": "a softmax over another axis", "norm_of_one": "normalization over a single number",
+    "epsilon": "an epsilon that float16 rounds to 0", "decay": "a weight decay that is too strong",
+    "label_length": "labels longer than the answer",
+    "half_weights": "weights kept in float16",
+    "constraint": "a constraint that leaves no weights", "answer_dropped": "dropout of the answer itself",
+    "post_norm": "post-norm blocks without a warmup", "rate_fell": "a rate that fell early",
     "labels_beyond": "labels beyond the answer's units", "target_form": "targets of another form than the loss wants",
     "not_probabilities": "targets that are no probabilities", "tokens_beyond": "tokens beyond the embedding",
     "logits": "logits taken for probabilities", "out_of_reach": "targets out of the answer's reach",
@@ -34,22 +43,27 @@ CAUSES = {
 }  # fmt: skip
 BOTH = (
     "nonfinite", "labels_beyond", "target_form", "not_probabilities", "tokens_beyond", "input_scale", "outliers",
+    "row_weights", "negative", "label_length", "epsilon", "half_weights",
 )  # fmt: skip
 NO_LEARNING = (
-    "constant_answer", "logits", "out_of_reach", "batch_of_one", "shapes", "constant_start", "other_classes",
-    "absent_class", "other_scale", "penalty", "linear", "schedule", "dropped",
+    "all_alike", "disconnected", "constant_answer", "constant_loss", "logits", "twice", "softmax_axis", "out_of_reach",
+    "norm_of_one", "decay", "constraint", "answer_dropped", "post_norm", "batch_of_one", "shapes", "constant_start",
+    "other_classes", "absent_class", "other_scale", "penalty", "linear", "schedule", "dropped",
 )  # fmt: skip
-STALLS = ("frozen", "class_shares", "long_sequence")
+STALLS = ("rate_fell", "frozen", "class_shares", "long_sequence")
 DIVERGES = ("unbounded_cell",)
 SURE = (
-    "nonfinite", "constant_answer", "labels_beyond", "target_form", "not_probabilities", "tokens_beyond", "logits",
-    "out_of_reach",
+    "nonfinite", "constant_answer", "constant_loss", "labels_beyond", "target_form", "not_probabilities",
+    "tokens_beyond", "logits", "twice", "softmax_axis", "out_of_reach", "shapes",
 )  # fmt: skip
 FAR = 10.0  # of targets that are far from 0: their mean square over their variance
 ROSE = 10.0  # a batch's loss over the first one's, where nobody knows what is usual
 OF_GRADIENTS = (Cause.VANISHING, Cause.EXPLODING, Cause.UNDERFLOW)
+FEW = 30  # steps
 LAGS = 0.1  # of where an average started
 IN_LOSS = "an epsilon within a logarithm, root or division of the loss; a crossentropy from_logits; a bound on exp"
+IN_BETWEEN = "an epsilon within a logarithm, root or division, or a bound on what an exponential is given,"
+MADE = (str(Tensor.PREACTIVATION), str(Tensor.ACTIVATION))
 IN_GRADIENT = "an epsilon within a root, norm or division: their gradient at 0 is infinite though they are not"
 
 
@@ -64,6 +78,30 @@ class Seen:
 
     def __str__(self) -> str:
         return f"{self.cause}, {self.evident}" if self.rule is not None else f"{self.cause}. {self.evident}"
+
+
+def explained(
+    run: pd.Series, own: Tables, facts: Mapping[str, Any], signs: pd.DataFrame | None = None
+) -> tuple[str, list[Seen]]:
+    """What became of a run of one's own, and what explains it, the first sign first: its page and `bench show` say it.
+
+    Args:
+        run: its row among the judged runs.
+        own: its rows of each table.
+        facts: what the recorder kept beside the tables.
+        signs: `Signs.all` of tables that hold the run, if at hand.
+    """
+    outcome = outcome_of(run, own)
+    signs = Signs(own).all() if signs is None else signs
+    shown = named(findings(signs, str(run["run_id"]), outcome), own)
+    return outcome, causes_seen(shown, pd.Series({**run, "outcome": outcome}), facts)
+
+
+def named(signs: pd.DataFrame, own: Tables) -> pd.DataFrame:
+    """The signs with the network's own names of layers."""
+    names = own["gradient_norms"].drop_duplicates("layer_index").set_index("layer_index")["layer_name"].astype(str)
+    layers = signs["layer"].map(lambda layer: names.get(layer, "") if pd.notna(layer) else "")
+    return signs.assign(place=layers.where(layers != "", signs["place"]))
 
 
 def outcome_of(run: pd.Series, own: Tables) -> str:
@@ -101,7 +139,15 @@ def causes_seen(signs: pd.DataFrame, run: pd.Series, facts: Mapping[str, Any]) -
     last = [_sign(row, facts) for row in rows if is_last(row) and str(row["cause"]) not in known]
     before = [_finding(each) for each in found if _explains(each, outcome)]
     stalls = [_finding(each) for each in found if each["kind"] in STALLS and outcome == Outcome.NOT_LEARNED]
-    return [*before, *first, *by_step, *stalls, *last]
+    return [*before, *first, *by_step, *stalls, *_few_steps(run, outcome), *last]
+
+
+def _few_steps(run: pd.Series, outcome: str) -> list[Seen]:
+    steps = int(run["steps"]) if pd.notna(run.get("steps")) else FEW + 1
+    if outcome != Outcome.NOT_LEARNED or steps > FEW:
+        return []
+    found = f"Training has {plural(steps, 'step')} in all, each an update of the weights."
+    return [Seen("few steps in all", found, "Take more epochs, or smaller batches.")]
 
 
 def _of_own(signs: pd.DataFrame, run: pd.Series, facts: Mapping[str, Any]) -> pd.DataFrame:
@@ -118,6 +164,8 @@ def _of_own(signs: pd.DataFrame, run: pd.Series, facts: Mapping[str, Any]) -> pd
     nothing |= rising & ~np.isfinite(value)
     if pd.isna(naive):  # batches differ
         nothing |= rising & (value < ROSE)
+    if run["outcome"] != Outcome.DIVERGED:  # of a step that a loss scale skipped
+        nothing |= (cause == str(Cause.EXPLODING)) & (value == np.inf)
     places = range(len(facts.get("layers", ())))
     frozen = set(places) - {each["row"] for each in facts.get("variables", ())}
     nothing |= cause.isin(list(map(str, OF_GRADIENTS))) & layer.isin(list(frozen))
@@ -151,10 +199,17 @@ def _sign(row: pd.Series, facts: Mapping[str, Any]) -> Seen:
             int(row["rule"]),
         )
     if cause in (Cause.NOT_FINITE, Cause.DIVERGED):
+        before = facts.get("before", {}).get(str(row["place"])) if str(row["tensor"]) in MADE else None
+        if before:
+            return Seen(
+                cause, f"{evident}; it is given what {before} made", f"{IN_BETWEEN} in {before}", int(row["rule"])
+            )
         helps = {str(Tensor.LOSS): IN_LOSS, str(Tensor.GRADIENT): IN_GRADIENT}.get(str(row["tensor"]), helps)
     return Seen(cause, evident, helps, int(row["rule"]))
 
 
 def known_to_help(seen: Sequence[Seen]) -> list[str]:
-    """What helps against signs, each once; of a finding its remedy stands beside it."""
+    """What helps: against a finding that comes first its remedy alone, else what helps against each sign, once."""
+    if seen and seen[0].rule is None:
+        return [seen[0].helps]
     return list(dict.fromkeys(each.helps for each in seen if each.rule is not None and each.helps))

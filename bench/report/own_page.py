@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from bench import reference
-from bench.analysis import Advice, Outcome, Symptom, advice, findings
+from bench.analysis import Advice, Outcome, Symptom, advice
 from bench.analysis.recurrent import layered
 from bench.analysis.remedies import LOSSES
 from bench.analysis.tables import Tables
@@ -22,9 +22,9 @@ from bench.report.axes import level_label
 from bench.report.blocks import Block, Fold, Lead, Page, Section, Sentence, Sentences, Table, Text, blocks_of
 from bench.report.frames import Frames
 from bench.report.headline import level_words
-from bench.report.own_causes import Seen, causes_seen, known_to_help, outcome_of
+from bench.report.own_causes import Seen, explained, known_to_help
 from bench.report.run_page import course, gradients, heads, numbers_of
-from bench.schema import EventKind, RunStatus
+from bench.schema import EventKind, RunStatus, Tensor
 from bench.text import integer, listed, number, of, percent, plural, share_interval, spoken
 
 FELL = 0.9  # a training loss that ends above that share of its start has hardly moved
@@ -33,6 +33,7 @@ KINDS = {"mlp": "fully connected networks", "conv": "convolutional networks", "r
          "transformer": "transformers"}  # fmt: skip
 ALWAYS = ("depth", "width", "activation", "initializer", "normalization", "skip", "loss", "clipping", "regularization",
           "precision", "optimizer", "learning_rate", "batch_size", "steps")  # fmt: skip
+DATA = (str(Tensor.INPUT), str(Tensor.TARGET))  # with which a network may go on to finite losses
 KINDS_OF_EVENT = {str(EventKind.NAN): "NaN", str(EventKind.INFINITY): "infinity"}
 SHOWN = {
     Symptom.VANISHING: "Gradients vanish", Symptom.EXPLODING: "Gradients explode",
@@ -53,9 +54,8 @@ def own_page(frames: Frames, own: Tables, facts: Mapping[str, Any], run_id: str,
         home: where the report is, as a link from this page; "" if this is it.
     """
     run = frames.plain.set_index("run_id", drop=False).loc[run_id]
-    run = pd.Series({**run, "outcome": outcome_of(run, own)})
-    signs = named(findings(frames.signs.all(), run_id, str(run["outcome"])), own)
-    seen = causes_seen(signs, run, facts)
+    outcome, seen = explained(run, own, facts, frames.signs.all())
+    run = pd.Series({**run, "outcome": outcome})
     sections = (
         _verdict(run, own, seen), _try(run, seen), _data(facts), course(own, run),
         gradients(own) if layered(frames.plain[frames.plain["run_id"] == run_id]).all() else None, heads(own),
@@ -73,13 +73,6 @@ def own_page(frames: Frames, own: Tables, facts: Mapping[str, Any], run_id: str,
     )
 
 
-def named(signs: pd.DataFrame, own: Tables) -> pd.DataFrame:
-    """The signs with the network's own names of layers."""
-    names = own["gradient_norms"].drop_duplicates("layer_index").set_index("layer_index")["layer_name"].astype(str)
-    layers = signs["layer"].map(lambda layer: names.get(layer, "") if pd.notna(layer) else "")
-    return signs.assign(place=layers.where(layers != "", signs["place"]))
-
-
 def headline(run: pd.Series, own: Tables, seen: Sequence[Seen]) -> str:
     """What became of it, in one sentence that its rows carry."""
     if run["status"] == RunStatus.DIVERGED:
@@ -91,6 +84,9 @@ def headline(run: pd.Series, own: Tables, seen: Sequence[Seen]) -> str:
             else "left numbers"
         )
         cause = f". First sign: {_ended(str(seen[0]))}" if seen else "."
+        if len(first) and str(first["tensor"].iloc[0]) in DATA:
+            step = integer(int(run["steps_completed"]))
+            return f"{what[:1].upper()}{what[1:]} at step {step}, and nothing is recorded after it{cause}"
         return f"Training diverged at step {integer(int(run['steps_completed']))}: {what}{cause}"
     start, end = str(run["symptom_start"]), str(run["symptom_end"])
     became = _became(run) or _loss(own)
@@ -169,7 +165,7 @@ def _verdict(run: pd.Series, own: Tables, seen: Sequence[Seen]) -> Section:
     else:
         lead = Sentence(
             f"First sign: {_ended(str(seen[0]))}",
-            "Found before the first step; docs/rules.md#your-own-network."
+            "By what model, loss, optimizer and data say of each other; docs/rules.md#your-own-network."
             if seen[0].rule is None
             else "The first of the rules on causes that holds (docs/rules.md#causes), by step and layer.",
         )
@@ -225,10 +221,10 @@ def family_of(run: pd.Series) -> str:
 
 def _try(run: pd.Series, seen: Sequence[Seen]) -> Section | None:
     """What rescued networks like it in the reference, and what is known to help against the signs."""
+    helps = known_to_help(seen)
     if seen and seen[0].rule is None:
         rest = "What else was seen may follow from it: mend this first."
-        return Section("try", "What to try", "Try", (Lead(Sentence(seen[0].helps)), Text(rest)))
-    helps = known_to_help(seen)
+        return Section("try", "What to try", "Try", (Lead(Sentence(helps[0])), Text(rest)))
     symptom, family = symptom_of(run), family_of(run)
     blocks: list[Block] = []
     if symptom:

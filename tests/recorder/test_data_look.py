@@ -46,7 +46,8 @@ def test_arrays_are_looked_at_before_they_are_trained_on(tmp_path: Path, capfd: 
     x[8643, 2] = np.nan
     facts, _ = fitted(tmp_path, x, y, batch_size=ROWS // 2)
     said = capfd.readouterr().err.splitlines()
-    assert said[1].startswith("gradtrial: data: 1 of the inputs are NaN or infinite, in 1 rows, the first in row 8643 ")
+    assert said[1].startswith("gradtrial: data: 1 of the inputs is NaN or infinite, all in feature ")
+    assert "in 1 row, the first in row 8643 " in said[1]
     assert (facts["rows"], facts["of"], [each["kind"] for each in facts["findings"]]) == (4096, ROWS, ["nonfinite"])
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from bench.data_quality import Data
+from bench.recorder.building import fallen, risky_before
 from bench.recorder.fitting import Answer, answer_of, asked_of, kept_of_start, misfits, outweighed
 
 layers = keras.layers
@@ -71,6 +72,30 @@ def of_class(name: str, **more: Any) -> Any:
     return getattr(keras.losses, name)(**more)
 
 
+def half(epsilon: float, policy: str = "mixed_float16") -> keras.Model:
+    keras.utils.clear_session()
+    given = keras.Input((4,), dtype="float16")
+    h = layers.Dense(5, "relu", dtype=policy)(given)
+    h = h / (keras.ops.sum(h, -1, keepdims=True) + epsilon)
+    model = keras.Model(given, layers.Dense(3, "softmax", dtype=policy)(h))
+    model.compile("sgd", SPARSE)
+    return model
+
+
+def blocks(number: int, optimizer: Any, *, before: bool = False) -> keras.Model:
+    """A stack of transformer blocks that are normalized behind each sum, or before each sub-layer."""
+    keras.utils.clear_session()
+    given = keras.Input((6, 8))
+    h = given
+    for _ in range(number):
+        for part in (lambda h: layers.MultiHeadAttention(2, 4)(h, h), layers.Dense(8, "relu")):
+            h = h + part(layers.LayerNormalization()(h)) if before else layers.LayerNormalization()(h + part(h))
+    model = keras.Model(given, layers.Dense(3, "softmax")(layers.GlobalAveragePooling1D()(h)))
+    model.compile(optimizer, SPARSE)
+    return model
+
+
+WARMED = keras.optimizers.schedules.CosineDecay(1e-4, 100, warmup_target=0.01, warmup_steps=10)
 UNFIT: list[tuple[str, Any, Data | None, str]] = [
     ("constant_answer", lambda: made(hidden(), layers.Dense(1, "softmax"), loss=BINARY), None, "sigmoid"),
     ("constant_answer", lambda: made(hidden(), layers.Dense(1), layers.Softmax(), loss="mse"), None, "sigmoid"),
@@ -104,6 +129,34 @@ UNFIT: list[tuple[str, Any, Data | None, str]] = [
     ("long_sequence", lambda: made(layers.LSTM(3), layers.Dense(3, "softmax"), shape=(80, 2)), None, "80 steps"),
     ("dropped", lambda: made(hidden(), layers.Dropout(0.95), layers.Dense(3, "softmax")), None, "95 %"),
     ("frozen", lambda: frozen(2), None, "2 of 4 layers"),
+    ("constant_loss", lambda: made(layers.Dense(1, "sigmoid"), loss=CATEGORICAL), inputs(ONE_HOT[:, :1]),
+     "Take binary"),
+    ("labels_beyond", lambda: made(layers.Dense(1, "sigmoid")), inputs(LABELS % 2),
+     "one unit, for 0 alone. Take binary"),
+    ("twice", lambda: made(layers.Dense(3, "softmax"), layers.Softmax()), inputs(LABELS),
+     "a softmax of what is a softmax"),
+    ("twice", lambda: made(layers.Dense(1, "sigmoid"), layers.Reshape((1,)), loss=of_class(
+        "BinaryCrossentropy", from_logits=True)), inputs(LABELS % 2), "before reshape"),
+    ("softmax_axis", lambda: made(layers.Dense(3), layers.Softmax(axis=1), layers.GlobalAveragePooling1D(),
+                                  shape=(5, 4)), inputs(LABELS), "over axis 1"),
+    ("softmax_axis", lambda: made(layers.Dense(3), layers.Softmax(axis=0)), inputs(LABELS), "the rows of a batch"),
+    ("answer_dropped", lambda: made(layers.Dense(3, "softmax"), layers.Dropout(0.5)), inputs(LABELS), "50 %"),
+    ("norm_of_one", lambda: made(layers.Dense(1), layers.LayerNormalization(), hidden(), layers.Dense(3, "softmax")),
+     None, "a single number"),
+    ("norm_of_one", lambda: made(layers.Reshape((1, 1, 4)), layers.GroupNormalization(-1), layers.Flatten(), hidden(),
+                                 layers.Dense(3, "softmax")), None, "fewer groups"),
+    ("decay", lambda: made(layers.Dense(3, "softmax"), optimizer=keras.optimizers.AdamW(0.01, weight_decay=5.0)),
+     None, "5 % of each weight"),
+    ("constraint", lambda: made(layers.Dense(3, "softmax", kernel_constraint=keras.constraints.MaxNorm(1e-3))),
+     None, "of its norm"),
+    ("negative", lambda: made(hidden(), layers.Dense(1), loss="poisson"), None, "softplus"),
+    ("negative", lambda: made(hidden(), layers.Dense(1), loss="mean_squared_logarithmic_error"), None, "softplus"),
+    ("logits", lambda: made(hidden(), layers.Dense(3), loss="kl_divergence"), None, 'End with "softmax".'),
+    ("label_length", lambda: made(layers.Dense(4), loss=of_class("CTC"), shape=(2, 4)),
+     Data(np.ones((30, 2, 4)), np.ones((30, 3), int)), "3 of one row, and the answer has 2 steps"),
+    ("epsilon", lambda: half(1e-8), None, "given 1e-08"),
+    ("half_weights", lambda: half(1e-4, "float16"), None, "mixed_float16"),
+    ("post_norm", lambda: blocks(3, keras.optimizers.Adam(0.01)), None, "6 sub-layers"),
 ]  # fmt: skip
 FIT: list[tuple[str, Any, Data | None]] = [
     ("softmax", lambda: made(hidden(), layers.Dense(3, "softmax")), inputs(LABELS)),
@@ -139,6 +192,27 @@ FIT: list[tuple[str, Any, Data | None]] = [
     ("a loss of one's own", lambda: made(layers.Dense(3), loss=lambda y, answer: keras.ops.mean(answer)), None),
     ("a steady schedule", lambda: made(layers.Dense(3, "softmax"), optimizer=keras.optimizers.Adam(
         keras.optimizers.schedules.CosineDecay(0.1, 100))), None),
+    ("pooled shares", lambda: made(layers.Dense(3, "softmax"), layers.GlobalAveragePooling1D(), shape=(5, 4)),
+     inputs(LABELS)),
+    ("dropout before the last", lambda: made(hidden(), layers.Dropout(0.5), layers.Dense(3, "softmax")),
+     inputs(LABELS)),
+    ("an attention's softmax", lambda: made(layers.Dense(1), layers.Softmax(axis=1), layers.Flatten(), hidden(),
+                                            layers.Dense(3, "softmax"), shape=(5, 4)), inputs(LABELS)),
+    ("normalized features", lambda: made(hidden(), layers.LayerNormalization(), layers.Dense(3, "softmax")), None),
+    ("groups of more", lambda: made(layers.Reshape((1, 2, 2)), layers.GroupNormalization(-1), layers.Flatten(),
+                                    hidden(), layers.Dense(3, "softmax")), None),
+    ("a usual weight decay", lambda: made(layers.Dense(3, "softmax"), optimizer=keras.optimizers.AdamW(
+        0.001, weight_decay=0.1)), None),
+    ("positive rates", lambda: made(hidden(), layers.Dense(1, "softplus"), loss="poisson"), None),
+    ("short labels", lambda: made(layers.Dense(4), loss=of_class("CTC"), shape=(2, 4)),
+     Data(np.ones((30, 2, 4)), np.eye(3, dtype=int)[LABELS[:30]])),
+    ("a usual constraint", lambda: made(layers.Dense(3, "softmax", kernel_constraint=keras.constraints.MaxNorm(3))),
+     None),
+    ("an epsilon that float16 has", lambda: half(1e-4), None),
+    ("pre-norm blocks", lambda: blocks(3, keras.optimizers.Adam(0.01), before=True), None),
+    ("a warmup", lambda: blocks(3, keras.optimizers.Adam(WARMED)), None),
+    ("two blocks", lambda: blocks(2, keras.optimizers.Adam(0.01)), None),
+    ("a low rate", lambda: blocks(3, keras.optimizers.Adam(1e-4)), None),
 ]  # fmt: skip
 
 
@@ -196,6 +270,22 @@ def test_answer_and_loss_are_read_through_what_is_around_them() -> None:
     asked = asked_of(outer)
     assert asked is not None
     assert (asked.loss, asked.logits) == (BINARY, True)
+
+
+def test_a_rate_that_fell_to_a_hundredth_before_half_of_training_is_told() -> None:
+    (found,) = fallen(0.01, 1e-4, 50, 100)
+    assert "from 0.01 to 0.0001 by step 50 of 100" in found.found
+    assert fallen(0.01, 1e-4, 51, 100) == fallen(0.01, 2e-4, 50, 100) == fallen(None, 1e-4, 50, 100) == []
+    assert fallen(0.01, 1e-4, 50, None) == []
+
+
+def test_what_can_leave_the_finite_numbers_is_known_by_the_layer_behind_it() -> None:
+    given = keras.Input((4,))
+    first = layers.Dense(4, name="first")(given)
+    made_anew = layers.Flatten()(keras.ops.log(layers.ReLU()(first)))
+    model = keras.Model(given, layers.Dense(1, name="last")(layers.Lambda(abs, name="mine")(made_anew)))
+    (name,) = [each.name for each in model.operations if type(each).__name__ == "Log"]
+    assert risky_before(model) == {"last": f"mine, {name}"}
 
 
 def test_averages_forget_where_they_started_by_their_momentum() -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
+import pytest
 
 from bench import Recorder
 from bench.results import read_tables
@@ -42,3 +45,54 @@ def test_what_a_wrapper_keeps_of_its_layer_is_no_layer(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((4,)), wrapped, layers.Dense(2, "softmax")], name="wraps")
     assert trained(model, tmp_path) == ["wraps/spectral/inner", "head"]
     assert read_tables(tmp_path)["runs"]["depth"].tolist() == [1]
+
+
+class Block(layers.Layer):
+    """Two layers; `again`: what they make is made once more on the way back."""
+
+    def __init__(self, *, again: bool) -> None:
+        super().__init__(name="block")
+        self.one, self.two = layers.Dense(5, "relu"), layers.Dense(6, "tanh")
+        self.inner = keras.remat(self.both) if again else self.both
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.one.build(shape)
+        self.two.build((None, 5))
+
+    def both(self, x: Any) -> Any:
+        return self.two(self.one(x))
+
+    def call(self, x: Any) -> Any:
+        return self.inner(x)
+
+
+def of_block(*, again: bool) -> keras.Model:
+    return keras.Sequential([keras.Input((4,)), Block(again=again), layers.Dense(1)], name="again")
+
+
+def within_scope(*, again: bool) -> keras.Model:
+    with keras.RematScope(mode="full" if again else None):
+        parts = [layers.Dense(6, "tanh"), layers.Reshape((2, 3)), layers.LSTM(4), layers.Dense(5, "relu")]
+        return keras.Sequential([keras.Input((4,)), *parts, layers.Dense(1)], name="again")
+
+
+@pytest.mark.traced
+@pytest.mark.parametrize(("make", "eager"), [(of_block, False), (within_scope, True)])
+def test_what_is_computed_anew_on_the_way_back_is_one_row(make: Any, eager: bool, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
+    found = []
+    for again in (False, True):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(1)
+        model = make(again=again)
+        model.compile("sgd", "mse", run_eagerly=eager)
+        folder = tmp_path / str(again)
+        recorder = Recorder(folder, every=1, live=False, report=False)
+        history = model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=[recorder])
+        found.append((history.history["loss"], read_tables(folder)))
+    (plain, rows), (other, twice) = found
+    np.testing.assert_allclose(plain, other, rtol=1e-5)
+    for name in ("gradient_norms", "activations"):
+        columns = [each for each in rows[name] if each != "run_id"]
+        pd.testing.assert_frame_equal(rows[name][columns], twice[name][columns], rtol=1e-4)
+    assert twice["gradient_norms"]["preactivation_grad_norm"].gt(0.0).sum() >= 4
