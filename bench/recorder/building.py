@@ -6,6 +6,7 @@ docs/rules.md, "Your own network", has every rule. What is not known is passed o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -186,6 +187,13 @@ def risky_before(model: keras.Model) -> dict[str, str]:
 
     Operations of `keras.ops` by name, and layers of one's own without weights, nearest first.
     """
+    found: dict[str, str] = {}
+    with suppress(AttributeError, TypeError, ValueError):  # a model that is not built as others are
+        found |= _risky_before(model)
+    return found
+
+
+def _risky_before(model: keras.Model) -> dict[str, str]:
     found: dict[str, str] = {}
     for layer in layers_of(model):
         if not layer.weights:

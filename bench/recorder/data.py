@@ -179,21 +179,22 @@ def _behind_scaling(model: keras.Model, x: np.ndarray) -> Iterator[Finding]:
 
 def _of_weights(rows: Any, classes: Any, y: Any) -> list[Finding]:
     """Whether what each row counts is 0, or far from 1 in the mean: it multiplies the loss."""
-    found, of = rows, "sample_weight"
+    given, of = rows, "sample_weight"
     if isinstance(classes, Mapping) and _is_array(y):
         labels = np.asarray(y.to_numpy() if hasattr(y, "iloc") else y)
         labels = labels.argmax(axis=1) if is_one_hot(labels) else labels.ravel()
-        found, of = [float(classes.get(int(each), 1.0)) for each in labels[:ROWS]], "class_weight"
-    if found is None or not hasattr(found, "__len__") or not len(found):
+        given, of = [float(classes.get(int(each), 1.0)) for each in labels[:ROWS]], "class_weight"
+    if given is None or not hasattr(given, "__len__") or not len(given):
         return []
-    weights = np.asarray(found.to_numpy() if hasattr(found, "iloc") else found, np.float64)
+    weights = np.asarray(given.to_numpy() if hasattr(given, "iloc") else given, np.float64)
     mean = float(np.mean(weights))
     if not np.isfinite(mean) or EXTREMES[0] < mean < EXTREMES[1]:
         return []
-    what = f"The rows' weights ({of}) have a mean of {mean:.3g}: " + (
-        "no row counts." if not weights.any() else "the loss and its gradients are as many times as large."
-    )
-    return [Finding(FindingKind.ROW_WEIGHTS, what, "Divide them by their mean, so that it is 1.")]
+    none = not weights.any()
+    counts = "no row counts" if none else "the loss and its gradients are as many times as large"
+    found = f"The rows' weights ({of}) have a mean of {mean:.3g}: {counts}."
+    cure = "Look at how they are made: a row of weight 0 is left out." if none else "Divide them by their mean."
+    return [Finding(FindingKind.ROW_WEIGHTS, found, cure)]
 
 
 def _scaled(layer: Any, x: np.ndarray) -> np.ndarray:

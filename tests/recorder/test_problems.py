@@ -16,7 +16,7 @@ import pytest
 
 from bench import Recorder
 from bench.report import dump_report
-from tests.recorder.problems import of_data, of_networks, that_learn
+from tests.recorder.problems import of_data, of_networks, of_settings, that_learn
 from tests.recorder.problems.parts import Problem
 
 
@@ -86,13 +86,34 @@ PROBLEMS: dict[Callable[[], Problem], Named] = {
     of_networks.frozen_base: Named("frozen layers", "trainable = True"),
     of_networks.all_frozen: Named(line="nothing that trains"),
     of_networks.sigmoid_and_squared_error: Named("inputs out of range", "Scale them"),
+    of_networks.post_norm: Named("post-norm blocks without a warmup", "Warm the rate up"),
+    of_networks.epsilon_in_half: Named("an epsilon that float16 rounds to 0", "1e-4 or more"),
+    of_networks.shapes_that_broadcast: Named("shapes that broadcast", "y[:, None]"),
+    of_settings.one_unit_sparse: Named(line="Take binary_crossentropy", error=Exception),
+    of_settings.one_sigmoid_categorical: Named("a loss that cannot vary", "Take binary_crossentropy"),
+    of_settings.softmax_twice: Named("probabilities taken twice", "Leave one of them out"),
+    of_settings.softmax_over_time: Named("a softmax over another axis", "axis at -1"),
+    of_settings.strong_weight_decay: Named("a weight decay that is too strong", "a hundredth"),
+    of_settings.strong_activity_penalty: Named("penalties that outweigh the loss", "a hundredth"),
+    of_settings.narrow_constraint: Named("a constraint that leaves no weights", "MaxNorm(3)"),
+    of_settings.rescaled_twice: Named("inputs out of range", "Scale once"),
+    of_settings.normalization_without_adapt: Named("inputs out of range", "adapt"),
+    of_settings.logarithm_of_counts: Named(START, "it is given what log made"),
+    of_settings.weights_in_float16: Named("weights kept in float16", "mixed_float16"),
+    of_settings.sample_weights_of_zero: Named("weights of rows out of range", "no row counts"),
+    of_settings.huge_class_weights: Named("weights of rows out of range", "by their mean"),
+    of_settings.inputs_of_zero: Named("inputs that are all the same", "how the inputs are read"),
+    of_settings.poisson_without_bounds: Named("an answer that may be negative", "softplus"),
+    of_settings.divergence_of_logits: Named("logits taken for probabilities", "softmax"),
+    of_settings.stopped_gradient: Named("weights that no gradient reaches", "stop_gradient"),
+    of_settings.layer_normalization_of_one: Named("normalization over a single number", "Leave it out"),
+    of_settings.few_updates: Named("few steps in all", "smaller batches"),
+    of_settings.rate_lowered_at_once: Named("a rate that fell early", "patience"),
+    of_settings.adadelta: Named("rate too small", "ten times as high"),
+    of_settings.deep_plain_convolution: Named("vanishing gradient", "batch normalization"),
 }
-# What was to be named and is not: labels that nothing tells, an exponential within a layer without weights, a stack of
-# blocks that needs a warmup, a division that float16 rounds to 0, shapes that broadcast in a step of one's own.
-NOT_NAMED = (
-    of_data.inputs_tell_nothing, of_networks.variational, of_networks.post_norm, of_networks.epsilon_in_half,
-    of_networks.shapes_that_broadcast,
-)  # fmt: skip
+# What was to be named and is not: labels that nothing tells, and an exponential within a layer without weights.
+NOT_NAMED = (of_data.inputs_tell_nothing, of_networks.variational)
 PLAIN = (of_data.labels_from_one, of_networks.rmse_loss)
 LEARN = [each for each in vars(that_learn).values() if callable(each) and each.__module__ == that_learn.__name__]
 LEARN = [each for each in LEARN if not each.__name__.startswith("_")]
@@ -106,7 +127,9 @@ def trained(make: Callable[[], Problem], *callbacks: keras.callbacks.Callback) -
     given = (problem.x,) if problem.y is None else (problem.x, problem.y)
     history, error = "", ""
     try:
-        history = str(problem.model.fit(*given, verbose=0, callbacks=list(callbacks), **problem.more).history)
+        own = problem.more.pop("callbacks", [])
+        fit = problem.model.fit(*given, verbose=0, callbacks=[*own, *callbacks], **problem.more)
+        history = str(fit.history)
     except Exception as raised:  # Keras's own, which must be the same
         error = type(raised).__name__
     optimizer = problem.model.optimizer.variables if problem.model.optimizer else []
