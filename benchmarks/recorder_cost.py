@@ -1,4 +1,4 @@
-"""By how much recording makes people's own training longer: a recorded step, and `every="auto"` over a whole fit.
+"""By how much recording makes people's own training longer: a step recorded or guarded, `every="auto"` over a fit.
 
 Run as `python -m benchmarks.recorder_cost [NETWORK ...]`, on a machine that does nothing else; one thread. Each
 number is a median of pairs, of steps or fits side by side, by the processor's time of this process.
@@ -103,8 +103,8 @@ def drawn(network: Network, batches: int) -> tuple[np.ndarray, np.ndarray]:
     return chance.normal(size=(rows, *network.batch[1:])).astype(np.float32), chance.integers(0, 10, rows)
 
 
-def recorded_step(network: Network) -> tuple[float, float]:
-    """Seconds of a plain step, and by which share a recorded one with its rows is longer."""
+def recorded_step(network: Network) -> tuple[float, float, float]:
+    """Seconds of a plain step, and by which share a recorded one with its rows is longer, and one that is guarded."""
     model = ready(network)
     model.optimizer.build(model.trainable_variables)
     data = tuple(keras.ops.convert_to_tensor(each) for each in drawn(network, 1))
@@ -114,6 +114,8 @@ def recorded_step(network: Network) -> tuple[float, float]:
         raise error
 
     dispatch, rows = Dispatch(model, found.append, failed), Rows()
+    guard = Dispatch(model, found.append, failed, lambda held: None)
+    guard.looks = False
     model.make_train_function()
     own = model.train_function
 
@@ -124,7 +126,7 @@ def recorded_step(network: Network) -> tuple[float, float]:
         dispatch.once(data)
         rows.add(Step(len(rows.steps), found[-1].numbers, found[-1].layout, skips=False, accumulates=False))
 
-    kinds = (plain, recorded)
+    kinds = (plain, recorded, lambda: guard.once(data))
     for step in kinds * 2:
         step()
     pairs = []
@@ -136,7 +138,8 @@ def recorded_step(network: Network) -> tuple[float, float]:
                 step()
             seconds.append((time.process_time() - began) / 5)
         pairs.append(seconds)
-    return median(one for one, _ in pairs), median(two / one for one, two in pairs) - 1.0
+    longer = [median(each[kind] / each[0] for each in pairs) - 1.0 for kind in (1, 2)]
+    return median(each[0] for each in pairs), longer[0], longer[1]
 
 
 class Clock(keras.callbacks.Callback):
@@ -176,15 +179,17 @@ def whole_fit(network: Network, step: float, folder: Path) -> tuple[float, list[
 
 def main(wanted: list[str]) -> None:
     """Print a row for each network."""
-    print('| network | a step, ms | recorded, longer by | every="auto", longer by | it says |\n|---|---|---|---|---|')
+    print('| network | a step, ms | recorded, longer by | guarded alone | every="auto", longer by | it says |')
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for name, network in NETWORKS.items():
             if wanted and name not in wanted:
                 continue
-            step, longer = recorded_step(network)
+            step, longer, guarded = recorded_step(network)
             share, said = whole_fit(network, step, Path(folder) / name)
             print(
-                f"| {network.said} | {1e3 * step:.1f} | {100 * longer:.0f} % | {100 * share:.1f} % | "
+                f"| {network.said} | {1e3 * step:.1f} | {100 * longer:.0f} % | {100 * guarded:.0f} % | "
+                f"{100 * share:.1f} % | "
                 f"{100 * median(said):.1f} % |",
                 flush=True,
             )

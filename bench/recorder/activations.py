@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from bench.recorder.layout import STATISTICS
-from bench.recorder.norms import widened
+from bench.recorder.norms import side_by_side, widened
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
 LOOKED = 2**13  # numbers of a layer that are looked at, about
 FEWEST = 4  # samples at least, if there are as many
 INNER, GROWS = 4.0, 1.5  # a slope beyond ±4 that is as many times the largest within
+ENOUGH = 2**11  # numbers of a layer's pre-activations that are computed once more, about
 GRID = np.linspace(-8.0, 8.0, 401, dtype=np.float32)
 
 
@@ -43,13 +44,27 @@ def largest_slope(computed: Callable[[np.ndarray], Any]) -> float | None:
     return slope if 0.0 < slope <= GROWS * inner else None
 
 
-def few(tensor: tf.Tensor) -> tf.Tensor:
+def few(tensor: tf.Tensor, units: int | None = None) -> tf.Tensor:
     """A sixteenth of the samples: what is computed once more of them is a few hundredths of a step.
 
-    Four at least; of images and sequences, whose samples have many places each, two.
+    Four at least; of images and sequences, whose samples have many places each, two. Of vectors no more than give about
+    `ENOUGH` numbers: of so few samples a product takes as long as its kernel is read.
+
+    Args:
+        tensor: what a layer is given, [B, ...].
+        units: how many numbers it makes of a vector.
     """
-    least = 4 if len(tensor.shape) == 2 else 2
-    return tensor[: tf.maximum(least, (tf.shape(tensor)[0] + 15) // 16)]
+    vectors = len(tensor.shape) == 2
+    least = 4 if vectors else 2
+    most = max(least, ENOUGH // units) if vectors and units else None
+    if most == least:
+        return tensor[:least]
+    known = tensor.shape[0]
+    if known is not None:
+        wanted = max(least, (known + 15) // 16)
+        return tensor[: wanted if most is None else min(most, wanted)]
+    wanted = tf.maximum(least, (tf.shape(tensor)[0] + 15) // 16)
+    return tensor[: wanted if most is None else tf.minimum(most, wanted)]
 
 
 def statistics(places: Sequence[Mapping[str, Any]]) -> tf.Tensor:
@@ -60,59 +75,92 @@ def statistics(places: Sequence[Mapping[str, Any]]) -> tf.Tensor:
             pre-activations of a few samples; `maker`, what made h of z. What nobody knows is not there, but one of h
             and z is; without an activation h is z.
     """
-    found = [_statistics(place.get("h"), place.get("z"), place.get("maker")) for place in places]
-    # To a small network each operation is dear: what is one number a place is worked on for all at once.
-    numbers = tf.stack([tf.cast(number, tf.float32) for each in found for number in each])
-    columns = tf.unstack(tf.reshape(numbers, [len(places), -1]), axis=1)
-    mean, between, within, directions, count, *shares = columns
+    # To a small network each operation is dear: places that are alike are worked on at once, then all places.
+    groups: dict[Any, list[_Looked]] = {}
+    for k, place in enumerate(places):
+        looked = _Looked.at(k, place)
+        groups.setdefault(looked.kind, []).append(looked)
+    rows = [tf.stack(_statistics(members), axis=1) for members in groups.values()]
+    order = np.argsort([each.number for members in groups.values() for each in members])
+    numbers = rows[0] if len(rows) == 1 else tf.gather(tf.concat(rows, axis=0), order)
+    mean, between, within, directions, count, *shares = tf.unstack(numbers, axis=1)
     cosine = (directions - count) / (count * (count - 1.0))
     made = [mean, tf.sqrt(between + within), tf.sqrt(within), *shares, cosine]
     return tf.cast(tf.reshape(tf.stack(made, axis=1), [-1]), tf.float64)
 
 
-def _statistics(h: tf.Tensor | None, z: tf.Tensor | None, activation: Callable[..., Any] | None) -> list[Any]:
-    """What they are made of, a number each: five moments, and the shares."""
-    whole = z if h is None else h
-    assert whole is not None
-    wide = widened(_part(whole))
-    z = None if z is None else widened(_part(z))
+class _Looked(NamedTuple):
+    """One place: all of its outputs, the part that is looked at, pre-activations, and what makes one of the other."""
+
+    number: int
+    whole: tf.Tensor
+    part: tf.Tensor
+    z: tf.Tensor | None
+    maker: Any
+
+    @classmethod
+    def at(cls, number: int, place: Mapping[str, Any]) -> _Looked:
+        whole = place.get("z") if place.get("h") is None else place["h"]
+        assert whole is not None
+        z = place.get("z")
+        return cls(number, whole, widened(_part(whole)), None if z is None else widened(_part(z)), place.get("maker"))
+
+    @property
+    def kind(self) -> Any:
+        """Places of one kind are worked on at once: shapes that are known, and one activation."""
+        tensors = [self.part] if self.z is None else [self.part, self.z]
+        if not all(each.shape.is_fully_defined() for each in tensors):
+            return self.number
+        made = name_of(self.maker) if name_of(self.maker) in OF_OUTPUT else id(self.maker)
+        return made, is_own(self.maker), self.whole.shape[-1], *((tuple(each.shape), each.dtype) for each in tensors)
+
+
+def _statistics(places: Sequence[_Looked]) -> list[tf.Tensor]:
+    """What they are made of, of places of one kind [places] each in float32: five moments, and the shares."""
+    activation = places[0].maker
+    wide = side_by_side([each.part for each in places])
+    some = [each.z for each in places if each.z is not None]
+    z = side_by_side(some) if some else None
+    unknown = tf.fill([len(places)], math.nan)
     slope, most = _slope(wide, z, activation)
+    moments = [tf.cast(each, tf.float32) for each in _moments(wide)]
     if slope is None:
-        return [*_moments(wide), *[math.nan] * 4]
+        return [*moments, *[unknown] * 4]
     nonpositive = _share(wide <= 0.0)
     return [
-        *_moments(wide),
+        *moments,
         nonpositive if name_of(activation) in RELU else _share(slope < SATURATION_FRACTION * most),
-        _dead(whole, slope, activation),
+        _dead([each.whole for each in places], slope, activation),
         nonpositive,
-        math.nan if z is None or not is_own(activation) else _share(tf.abs(z) >= LARGE_INPUT),
+        unknown if z is None or not is_own(activation) else _share(tf.abs(z) >= LARGE_INPUT),
     ]
 
 
 def _moments(h: tf.Tensor) -> list[tf.Tensor]:
-    """Mean over all of h [B, ..., units]; variance between and within samples; for the mean cosine of two samples.
+    """Of each place of h [places, B, ..., units] five numbers, [places] each.
 
-    The last two are the squared length of the sum of their directions, and how many are not 0: with n of them the
-    mean cosine over pairs is (length - n) / n (n - 1).
+    The mean over all; variance between and within samples; for the mean cosine of two samples the squared length of the
+    sum of their directions, and how many are not 0: with n of them that is (length - n) / n (n - 1).
     """
-    entries = math.prod(length or 0 for length in h.shape[1:]) or -1
-    flat = tf.reshape(h, [-1, entries] if entries > 0 else [tf.shape(h)[0], -1])
-    of_sample = tf.reduce_mean(flat, axis=1, keepdims=True)
-    within = tf.reduce_mean(tf.math.squared_difference(flat, of_sample), axis=1, keepdims=True)
-    mean = tf.reduce_mean(of_sample)
-    between = tf.reduce_mean(tf.math.squared_difference(of_sample, mean))
+    entries = math.prod(length or 0 for length in h.shape[2:]) or -1
+    flat = tf.reshape(h, [h.shape[0], -1, entries] if entries > 0 else [h.shape[0], tf.shape(h)[1], -1])
+    of_sample = tf.reduce_mean(flat, axis=2, keepdims=True)
+    within = tf.reduce_mean(tf.math.squared_difference(flat, of_sample), axis=2, keepdims=True)
+    mean = tf.reduce_mean(of_sample, axis=1, keepdims=True)
+    between = tf.reduce_mean(tf.math.squared_difference(of_sample, mean), axis=[1, 2])
     square = within + tf.square(of_sample)  # its mean over entries
-    directions = tf.reduce_sum(tf.math.reciprocal_no_nan(tf.sqrt(square)) * flat, axis=0)
-    length = tf.reduce_mean(tf.square(directions))
-    return [mean, between, tf.reduce_mean(within), length, tf.reduce_sum(tf.sign(square))]
+    directions = tf.reduce_sum(tf.math.reciprocal_no_nan(tf.sqrt(square)) * flat, axis=1)
+    length = tf.reduce_mean(tf.square(directions), axis=1)
+    nonzero = tf.reduce_sum(tf.sign(square), axis=[1, 2])
+    return [tf.reshape(mean, [-1]), between, tf.reduce_mean(within, axis=[1, 2]), length, nonzero]
 
 
-def _dead(h: tf.Tensor, slope: tf.Tensor, activation: Any) -> tf.Tensor:
+def _dead(wholes: Sequence[tf.Tensor], slope: tf.Tensor, activation: Any) -> tf.Tensor:
     """Share of units without a slope on any sample; of relu of all samples that there are."""
-    axes = list(range(len(h.shape) - 1))
     if name_of(activation) in RELU:
-        return _share(tf.reduce_max(h, axis=axes) <= 0)
-    return _share(tf.reduce_all(tf.equal(slope, 0.0), axis=axes))
+        largest = [tf.reduce_max(h, axis=list(range(len(h.shape) - 1))) for h in wholes]
+        return _share(side_by_side(largest) <= 0)
+    return _share(tf.reduce_all(tf.equal(slope, 0.0), axis=list(range(1, len(slope.shape) - 1))))
 
 
 def name_of(activation: Any) -> str:
@@ -167,7 +215,8 @@ def _part(tensor: tf.Tensor) -> tf.Tensor:
 
 
 def _share(flags: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.cast(flags, tf.float32))
+    """Of flags [places, ...] the share of each place, [places]."""
+    return tf.reduce_mean(tf.cast(flags, tf.float32), axis=list(range(1, len(flags.shape))))
 
 
 assert len(STATISTICS) == 8

@@ -181,7 +181,7 @@ class Dispatch:
             fault = error
         if fault is not None:
             return self._instead(fault, known, data)
-        kept = bool(outputs[KEPT])
+        kept = bool(outputs.get(KEPT, True))
         self.held = self.stopped is not None and not kept
         try:
             if (fault := outputs.get("fault")) is not None:
@@ -236,20 +236,20 @@ class Dispatch:
     def _step(self, data: Any) -> dict[str, Any]:
         self.tracing = True
         trace = StepTrace(self.model, self.optimizers, self.carry, self.stepping)
-        kept = tf.constant(True)
         if self.guard is None:
-            logs = trace.take(data)
+            outputs: dict[str, Any] = {"logs": trace.take(data)}
         else:
             logs, kept = self.guard.take(trace.take, data)
+            outputs = {"logs": logs, KEPT: kept}
         if trace.fault is not None:
-            return {"logs": logs, KEPT: kept, "fault": trace.fault}
+            return outputs | {"fault": trace.fault}
         if trace.vector is None:  # a layer made its variables only when it was called itself
-            return {"logs": logs, KEPT: kept}
+            return outputs
         if trace.layout not in self.layouts:
             self.layouts.append(trace.layout)
         number = tf.constant([self.layouts.index(trace.layout)], tf.float64)
         self.tracing = False
-        return {"logs": logs, RECORD: tf.concat([number, trace.vector], axis=0), KEPT: kept}
+        return outputs | {RECORD: tf.concat([number, trace.vector], axis=0)}
 
     def _guarded_step(self, data: Any) -> dict[str, Any]:
         assert self.guard is not None

@@ -81,24 +81,46 @@ def alike(tensors: Sequence[tf.Tensor]) -> Sequence[tf.Tensor]:
     return [tf.cast(each, tf.float64) for each in tensors]
 
 
+def side_by_side(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Tensors of one shape as one, [tensors, ...], so that one operation serves them all.
+
+    Between a tensor and its copy stands an operation that TensorFlow's optimizer of graphs does not see through: what
+    it else finds alike before a stack it computes behind it, and training would differ in its last bits.
+    """
+    if len(tensors) == 1:
+        return tf.expand_dims(tensors[0], 0)
+    if not tf.executing_eagerly():
+        tensors = [tf.raw_ops.PlaceholderWithDefault(input=each, shape=each.shape) for each in tensors]
+    return tf.stack(tensors)
+
+
 def small_sums(tensors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """The same of tensors with few numbers, biases that are all 0 among them: side by side, in float64."""
-    flat = tf.cast(tf.concat([tf.reshape(each, [-1]) for each in alike(tensors)], axis=0), tf.float64)
-    owner = np.repeat(np.arange(len(tensors)), [math.prod(each.shape) for each in tensors])
-    return tf.math.unsorted_segment_sum(tf.square(flat), tf.constant(owner, tf.int32), len(tensors))
+    """The same of tensors with few numbers, biases that are all 0 among them: in float64, those of one size at once."""
+    sizes: dict[int, list[int]] = {}
+    for k, each in enumerate(tensors):
+        sizes.setdefault(math.prod(each.shape), []).append(k)
+    parts = []
+    for size, members in sizes.items():
+        flat = alike([tf.reshape(tensors[k], [size]) for k in members])
+        parts.append(tf.reduce_sum(tf.square(tf.cast(side_by_side(flat), tf.float64)), axis=1))
+    order = np.argsort([k for members in sizes.values() for k in members])
+    found = parts[0] if len(parts) == 1 else tf.concat(parts, axis=0)
+    return found if np.array_equal(order, range(len(order))) else tf.gather(found, order)
 
 
 class Squares:
     """Sums of squares that are asked for one by one and known at the step's end.
 
-    What is small waits until then, and one condition decides for all; what is large is summed where it is, so that no
-    gradient lives longer than without a look at it.
+    What is small waits until then, as does what lives so long in any case, and one condition decides for all. Of what
+    is large so many wait for each other as are `AT_ONCE` numbers a sample, so that few gradients live longer than
+    without a look at them.
     """
 
     def __init__(self) -> None:
+        self.staying: list[tuple[int, tf.Tensor]] = []
         self.waiting: list[tuple[int, tf.Tensor]] = []
         self.small: list[tuple[int, tf.Tensor]] = []
-        self.found: list[tuple[int, tf.Tensor]] = []
+        self.found: list[tuple[list[int], tf.Tensor]] = []
         self.held = 0
         self.count = 0
 
@@ -108,19 +130,24 @@ class Squares:
         size = math.prod(length or 1 for length in tensor.shape[1:])
         if tensor.shape.is_fully_defined() and math.prod(tensor.shape) <= SMALL:
             self.small.append((number, tensor))
-        elif stays or self.held + size <= AT_ONCE:
-            self.held += 0 if stays else size
-            self.waiting.append((number, tensor))
+        elif stays:
+            self.staying.append((number, tensor))
         else:
-            self.found.append((number, square_sums([tensor])))
+            self.waiting.append((number, tensor))
+            self.held += size
+            if self.held > AT_ONCE:
+                self._settle(self.waiting)
+                self.waiting, self.held = [], 0
         return number
 
     def settled(self) -> tuple[list[int], tf.Tensor]:
         """All sums as one vector, float64, and the number of each."""
-        parts = [each for _, each in self.found]
-        order = [number for number, _ in self.found]
-        for kept, sums in ((self.waiting, square_sums), (self.small, small_sums)):
-            if kept:
-                parts.append(sums([tensor for _, tensor in kept]))
-                order += [number for number, _ in kept]
-        return order, tf.concat(parts, axis=0)
+        self._settle([*self.waiting, *self.staying])
+        if self.small:
+            self.found.append(([number for number, _ in self.small], small_sums([each for _, each in self.small])))
+        order = [number for numbers, _ in self.found for number in numbers]
+        return order, tf.concat([sums for _, sums in self.found], axis=0)
+
+    def _settle(self, asked: Sequence[tuple[int, tf.Tensor]]) -> None:
+        if asked:
+            self.found.append(([number for number, _ in asked], square_sums([tensor for _, tensor in asked])))

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from bench.recorder.norms import Squares, alike, beside, merged, square_sums, widened
+from bench.recorder.norms import Squares, beside, merged, side_by_side, square_sums, widened
 from bench.recorder.taps import Patches, graph_now
 
 SAMPLED = 2**14  # numbers of a kernel's gradient whose magnitudes and zeros are counted, about
@@ -99,9 +99,10 @@ class UpdateTaps:
         self.variables: list[Any] = []
         self.asked: dict[tuple[int, str], int] = {}
         self.vectors: list[tuple[list[tuple[int, str]], tf.Tensor]] = []
-        self.counts: list[tuple[int, float, list[tf.Tensor]]] = []  # of magnitudes, and by what to multiply them
+        self.counts: list[tuple[int, float, tf.Tensor]] = []  # what to count in, and by what to multiply the sums
         self.scales: dict[int, tf.Tensor | float] = {}
         self.clipped: tf.Tensor | None = None
+        self.weighed: dict[int, tf.Tensor] = {}  # by variable what must be known before it changes
         self.updates: dict[int, list[Any]] = {}  # what each variable is changed by, in the latest `apply`
         self.graph: object = None  # whose tensors are looked at
         self.elsewhere = False  # whether another graph's are applied
@@ -138,8 +139,9 @@ class UpdateTaps:
                 if not handed:
                     self.asked[number, "weight"] = self.squares.ask(old, stays=True)
             self._tell_counts()
-            if handed:  # at once: whoever held weights to the step's end would make the update copy them
+            if handed:  # at once: whoever holds weights while they are updated makes the update copy them
                 self._sum_now(numbers, "weight", before)
+                self.weighed = {_key(variable): self.vectors[-1][1] for _, variable in pairs}
             self.updates = {}
             carried = self.carry.variables.get(id(optimizer))
             if carried is not None:
@@ -179,6 +181,9 @@ class UpdateTaps:
         def looked(variable: Any, value: Any) -> Any:
             if graph_now() is self.graph:
                 self.updates.setdefault(_key(variable), []).append(value)
+                if _key(variable) in self.weighed:  # else an update that comes first copies the weights
+                    with tf.control_dependencies([self.weighed[_key(variable)]]):
+                        return assign(variable, value)
             return assign(variable, value)
 
         return looked
@@ -198,15 +203,21 @@ class UpdateTaps:
             self.asked[number, "data_gradient"] = self.squares.ask(gradient, stays=True)
         if len(variable.shape) > 1:
             some, share = _some(gradient)
-            count = tf.reduce_sum(tf.cast(tf.not_equal(some, 0.0), some.dtype))
-            self.counts.append((number, share, [tf.reduce_sum(tf.abs(some)), count]))
+            self.counts.append((number, share, some))
 
     def _tell_counts(self) -> None:
-        if self.counts:
-            numbers = tf.cast(tf.stack(alike([each for _, _, both in self.counts for each in both])), tf.float64)
-            keys = [(number, name) for number, _, _ in self.counts for name in ("abs_sum", "nonzero")]
-            shares = [share for _, share, both in self.counts for _ in both]
-            self.vectors.append((keys, numbers * tf.constant(shares, tf.float64)))
+        """Of magnitudes and of what is not 0; kernels of which as many numbers are looked at are taken together."""
+        groups: dict[Any, list[tuple[int, float, tf.Tensor]]] = {}
+        for number, share, some in self.counts:
+            shape = tuple(some.shape) if some.shape.is_fully_defined() else number
+            groups.setdefault((shape, some.dtype), []).append((number, share, some))
+        for members in groups.values():
+            some = side_by_side([each for _, _, each in members])
+            axes = list(range(1, len(some.shape)))
+            nonzero = tf.reduce_sum(tf.cast(tf.not_equal(some, 0.0), some.dtype), axes)
+            numbers = tf.cast(tf.concat([tf.reduce_sum(tf.abs(some), axes), nonzero], axis=0), tf.float64)
+            keys = [(number, name) for name in ("abs_sum", "nonzero") for number, _, _ in members]
+            self.vectors.append((keys, numbers * tf.constant([share for _, share, _ in members] * 2, tf.float64)))
         self.counts = []
 
     def _around_clip(self, optimizer: Any, clip: Callable[..., Any]) -> Callable[..., Any]:

@@ -127,7 +127,7 @@ class StepTrace(Looking):
             if len(self.places) == rows + 1 and args and isinstance(args[0], tf.Tensor):
                 self.again = True
                 try:
-                    z = self.places[rows]["z"] = call(few(args[0]))
+                    z = self.places[rows]["z"] = call(few(args[0], self.places[rows]["features"]))
                 finally:
                     self.again = False
                 self.asked["row", rows, "z"] = self.squares.ask(z)

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from bench.recorder.activations import LOOKED, _part, few, statistics
 from bench.recorder.layout import STATISTICS
+from bench.recorder.norms import small_sums
 from bench.recorder.optimizers import SAMPLED, _some
 
 
@@ -41,6 +42,29 @@ def test_statistics_of_a_small_tensor_are_numpys_of_all_of_it(shape: tuple[int, 
     assert np.isnan(found[0, STATISTICS.index("large_fraction")])
     # A sample that is 0 has no direction: it is in no pair.
     assert found[1, -1] == pytest.approx(expected["pair_correlation"], rel=1e-5)
+
+
+def test_statistics_of_many_places_are_those_of_each_alone() -> None:
+    draw = np.random.default_rng(1)
+    tanh, relu, gelu = keras.activations.tanh, keras.activations.relu, keras.activations.gelu
+    places = []
+    for made, shape in [(tanh, (8, 6)), (relu, (8, 6)), (tanh, (8, 6)), (gelu, (8, 6)), (tanh, (8, 3)), (relu, (8, 6))]:
+        z = tf.constant(4.0 * draw.normal(size=shape), tf.float32)
+        places.append({"h": made(z), "z": z, "maker": made})
+    found = tf.function(lambda: statistics(places))()
+    alone = np.concatenate([statistics([place]) for place in places])
+    np.testing.assert_allclose(found, alone, rtol=1e-5, atol=1e-6)
+
+
+def test_sums_of_small_tensors_keep_their_order() -> None:
+    numbers = [np.full(size, 10.0**-k) for k, size in enumerate([3, 5, 3, 1, 5, 2])]
+    found = small_sums([tf.constant(each) for each in numbers])
+    np.testing.assert_allclose(found, [np.sum(each**2) for each in numbers], rtol=1e-12)
+
+
+@pytest.mark.parametrize(("shape", "units", "samples"), [((256, 9), 16, 16), ((256, 9), 512, 4), ((3, 9), 16, 3)])
+def test_fewer_samples_do_where_a_layer_has_many_units(shape: tuple[int, ...], units: int, samples: int) -> None:
+    assert few(tf.zeros(shape), units).shape[0] == samples
 
 
 def test_units_that_are_copies_of_each_other_have_no_spread() -> None:
