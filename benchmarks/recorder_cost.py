@@ -22,7 +22,8 @@ import keras
 import numpy as np
 
 from bench import Recorder
-from bench.recorder.dispatch import Dispatch, Taken
+from bench.recorder.dispatch import Dispatch
+from bench.recorder.dispatching import Taken
 from bench.recorder.rows import Rows, Step
 from bench.results import read_tables
 

@@ -29,7 +29,8 @@ from bench.engine.stacks import is_kernel
 from bench.errors import SuiteError
 from bench.factors import Choice
 from bench.plan import Cohort, Run
-from bench.recorder.dispatch import Dispatch, Taken
+from bench.recorder.dispatch import Dispatch
+from bench.recorder.dispatching import Taken
 from bench.recorder.refusals import objection
 from bench.recorder.rows import Step, activation_rows, gradient_rows, group_rows, loss_row
 from bench.schema import EventKind, Tensor, conform

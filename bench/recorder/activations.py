@@ -6,42 +6,21 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from bench.recorder.layout import STATISTICS
 from bench.recorder.norms import side_by_side, widened
+from bench.recorder.slopes import FEWEST, LOOKED, RELU, is_own, largest_slope, name_of
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
 
-LOOKED = 2**13  # numbers of a layer that are looked at, about
-FEWEST = 4  # samples at least, if there are as many
-INNER, GROWS = 4.0, 1.5  # a slope beyond ±4 that is as many times the largest within
 ENOUGH = 2**11  # numbers of a layer's pre-activations that are computed once more, about
-GRID = np.linspace(-8.0, 8.0, 401, dtype=np.float32)
 
 
 def steepest(activation: Callable[..., Any]) -> float | None:
     """The largest slope of an activation on [-8, 8]; None where it is not a function of each number alone."""
     with tf.init_scope():  # which pauses gradient tapes: differences serve as well
         return largest_slope(lambda numbers: activation(tf.constant(numbers)))
-
-
-def largest_slope(computed: Callable[[np.ndarray], Any]) -> float | None:
-    """The same of what computes an activation of numbers [1, n], on whichever backend.
-
-    None too where it grows without bound, as exp's: any slope is small beside one further out.
-    """
-    try:
-        value = np.ravel(computed(GRID[None]))
-        parts = [np.ravel(computed(part[None])) for part in (GRID[:150], GRID[150:])]
-    except Exception:  # an activation of a user's own: nothing is said of its slope
-        return None
-    if value.shape != GRID.shape or not np.allclose(value, np.concatenate(parts), rtol=1e-4, atol=1e-6):
-        return None
-    slopes = np.abs(np.diff(value) / np.diff(GRID))
-    slope, inner = float(slopes.max()), float(slopes[np.abs(GRID[1:]) <= INNER].max())
-    return slope if 0.0 < slope <= GROWS * inner else None
 
 
 def few(tensor: tf.Tensor, units: int | None = None) -> tf.Tensor:
@@ -163,18 +142,6 @@ def _dead(wholes: Sequence[tf.Tensor], slope: tf.Tensor, activation: Any) -> tf.
     return _share(tf.reduce_all(tf.equal(slope, 0.0), axis=list(range(1, len(slope.shape) - 1))))
 
 
-def name_of(activation: Any) -> str:
-    """An activation by the name of its function; of a layer `relu` if it is that, else nothing."""
-    if isinstance(activation, keras.layers.ReLU):
-        return "" if _bent(activation) else "relu"
-    return str(getattr(activation, "__name__", ""))
-
-
-def is_own(activation: Any) -> bool:
-    """Whether it is a layer's own, so that its input is the pre-activation, and not a layer behind a normalization."""
-    return not isinstance(activation, keras.layers.Layer)
-
-
 def _slope(h: tf.Tensor, z: tf.Tensor | None, activation: Any) -> tuple[tf.Tensor | None, float]:
     """|phi'| by the output where that tells it, else of a few samples by their pre-activation; and its maximum."""
     if name_of(activation) in OF_OUTPUT:
@@ -189,12 +156,6 @@ def _slope(h: tf.Tensor, z: tf.Tensor | None, activation: Any) -> tuple[tf.Tenso
     return widened(tf.abs(tape.gradient(value, z, unconnected_gradients=tf.UnconnectedGradients.ZERO))), largest
 
 
-def _bent(layer: Any) -> bool:
-    """Whether a ReLU layer is another function than relu."""
-    return bool(layer.negative_slope or layer.threshold or layer.max_value)
-
-
-RELU = ("relu",)
 OF_OUTPUT: dict[str, tuple[Callable[[tf.Tensor], tf.Tensor], float]] = {
     "relu6": (lambda h: tf.cast((h > 0.0) & (h < 6.0), tf.float32), 1.0),
     "relu": (lambda h: tf.cast(h > 0.0, tf.float32), 1.0),

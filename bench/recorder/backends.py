@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import keras
 
-from bench.recorder.dispatch import Dispatch
-
-if TYPE_CHECKING:
-    from bench.recorder.jax_dispatch import JaxDispatch
+from bench.recorder.dispatching import Dispatching
 
 
-def dispatch_of_backend() -> type[Dispatch] | type[JaxDispatch]:
+def dispatch_of_backend() -> type[Dispatching]:
     """JAX's where Keras runs on JAX, else TensorFlow's."""
     if keras.backend.backend() == "jax":
         from bench.recorder.jax_dispatch import JaxDispatch
 
         return JaxDispatch
+    from bench.recorder.dispatch import Dispatch
+
     return Dispatch

@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from bench.data_quality import Data, Finding, FindingKind
+from bench.recorder.inner_optimizers import innermost
 from bench.recorder.layers import path_of
-from bench.recorder.optimizers import innermost
 
 UNBOUNDED = ("linear", "relu", "elu", "selu", "gelu", "leaky_relu", "silu", "swish", "softplus", "exponential")
 CELLS = (keras.layers.SimpleRNN, keras.layers.LSTM, keras.layers.GRU)

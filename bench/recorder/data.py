@@ -6,13 +6,13 @@ No batch is drawn for it: of a generator those are looked at that recorded steps
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from bench.data_quality import EXTREMES, LEAST_ROWS, Data, Finding, FindingKind, is_one_hot, look
 from bench.recorder.fitting import OF_VALUES, POISSON, misfits
@@ -224,8 +224,14 @@ def _single(part: Any) -> Any:
 
 
 def _is_array(part: Any) -> bool:
-    is_array = isinstance(part, np.ndarray | tf.Tensor) or keras.ops.is_tensor(part)
+    is_array = isinstance(part, np.ndarray) or keras.ops.is_tensor(part) or _is_of_tensorflow(part)
     return (is_array and len(part.shape) > 0) or hasattr(part, "iloc")
+
+
+def _is_of_tensorflow(part: Any) -> bool:
+    """Whether it is a tensor of TensorFlow's, which `fit` takes on each backend; where there is none, nothing is."""
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(part, tensorflow.Tensor)
 
 
 def _is_input(layer: Any) -> bool:
@@ -240,8 +246,8 @@ def _evenly(x: Any) -> np.ndarray:
 
 
 def _taken(x: Any, rows: np.ndarray) -> np.ndarray:
-    if isinstance(x, tf.Tensor):
-        return np.asarray(x if len(rows) == len(x) else tf.gather(x, rows))
+    if _is_of_tensorflow(x):
+        return np.asarray(x if len(rows) == len(x) else sys.modules["tensorflow"].gather(x, rows))
     return x.iloc[rows].to_numpy() if hasattr(x, "iloc") else np.asarray(x[rows])
 
 

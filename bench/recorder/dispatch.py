@@ -1,84 +1,35 @@
-"""Two functions over the same variables, Keras's own and one that records, and which of them takes a step.
-
-`fit` looks up `model.train_function` at each step. For a step that is to be recorded, and from that step's beginning to
-its call alone, it is another: so whatever is raised, nothing stays on the model.
-"""
+"""Two functions over the same variables, Keras's own for TensorFlow and one that records, and which takes a step."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import keras
-import numpy as np
 import tensorflow as tf
 
+from bench.recorder.dispatching import Dispatching, Taken
 from bench.recorder.guard import Guard
 from bench.recorder.layers import has_variables
-from bench.recorder.layout import Layout
-from bench.recorder.optimizers import Carry, optimizers_of
-from bench.recorder.stepping import FitStep, Stepping, Taking
-from bench.recorder.taps import Patches, patched
+from bench.recorder.optimizers import Carry
+from bench.recorder.patches import Patches, patched
+from bench.recorder.stepping import Taking
 from bench.recorder.trace import StepTrace
 
 RECORD = "gradtrial"
 KEPT = "gradtrial_kept"
 
 
-@dataclass(frozen=True)
-class Taken:
-    """What one recorded step handed out: its numbers, what each is, and whether its update was kept."""
+class Dispatch(Dispatching):
+    """In TensorFlow, whose two functions change the same variables."""
 
-    numbers: np.ndarray
-    layout: Layout
-    kept: bool = True
-
-
-class Dispatch:
-    """Of one model while it trains.
-
-    Attributes:
-        taken: called with what each recorded step found; what it raises is the recorder's.
-        failed: called with what went wrong in the recorder; from then on each step is Keras's own.
-        stopped: called with the batch of a step that was held back, once it was looked at; it may raise. None: every
-            step is kept.
-        looks: whether the next steps are looked at; those that are not may still be held back.
-        count: steps that this has taken since `arm`.
-        saw: called with each batch that it takes.
-    """
-
-    def __init__(  # noqa: PLR0913 (whom it tells of what)
-        self,
-        model: keras.Model,
-        taken: Callable[[Taken], None],
-        failed: Callable[[BaseException], None],
-        stopped: Callable[[Any], None] | None = None,
-        stepping: Stepping | None = None,
-        optimizers: Sequence[keras.optimizers.Optimizer] | None = None,
-    ) -> None:
-        self.model = model
-        self.taken = taken
-        self.failed = failed
-        self.stepping: Stepping = FitStep(model) if stepping is None else stepping
-        self.optimizers = optimizers_of(model) if optimizers is None else list(optimizers)
-        self.layouts: list[Layout] = []
-        self.recording: Taking | None = None
-        self.plain: Callable[[Iterator[Any]], Any] | None = None
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
         self.single: Taking | None = None
         self.tracing = False
-        self.off = False
-        self.stopped = stopped
-        self.guard = Guard(model, self.optimizers, self.stepping.loss) if stopped is not None else None
-        self.guarded: Taking | None = None
-        self.looks = True
-        self.held = False
         self.broken = False  # whether the step could not be traced
-        self.count = 0
         self.spec: Any = None  # of a batch as `fit`'s iterator gives it
-        self.stepped = False  # whether a step was made, or traced to its end
-        self.saw: Callable[[Any], None] = lambda data: None
+        self.guard = Guard(self.model, self.optimizers, self.stepping.loss) if self.stopped is not None else None
 
     def ready(self) -> bool:
         """Whether all variables are made: before, a look at them could make others of them."""
@@ -86,18 +37,6 @@ class Dispatch:
             return True
         optimizers = self.stepping.eager or all(each.built for each in self.optimizers)
         return has_variables(self.model) and optimizers
-
-    def arm(self) -> None:
-        """Let the recording function take the next call of the train function, and Keras's own those after it."""
-        self.count = 0
-        if not self.off and self.model.train_function != self._record:
-            self.plain = self.model.train_function
-            self.model.train_function = self._record
-
-    def disarm(self) -> None:
-        """Give the model its own function back, if the other is still there."""
-        if self.model.train_function == self._record:
-            self.model.train_function = self.plain
 
     def _record(self, iterator: Iterator[Any]) -> Any:
         """What stands in for the train function: as many steps as that takes, each on its own."""
@@ -119,10 +58,7 @@ class Dispatch:
 
     def once(self, data: Any) -> Any:
         """One step on a batch, looked at if `looks` says so, or if it is held back."""
-        try:
-            self.saw(data)
-        except Exception as error:
-            self._give_up(error)
+        self._show(data)
         builds = self.stepping.eager and self.guard is None  # a guard must know all variables before the step
         if self.off or not (builds or self.ready() or self._prepared(data)):
             logs = self._by_keras(data) if self.broken else self._plainly(data)
@@ -255,8 +191,3 @@ class Dispatch:
         assert self.guard is not None
         logs, kept = self.guard.take(self.stepping.take, data)
         return {"logs": logs, KEPT: kept}
-
-    def _give_up(self, error: BaseException) -> None:
-        self.off = True
-        self.recording = None
-        self.failed(error)

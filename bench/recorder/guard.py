@@ -13,21 +13,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from bench.recorder.taps import Patches, patched
-
-
-class NonFinite(RuntimeError):  # noqa: N818 (named for what was met)
-    """Training met a number that is not finite, and was stopped before the update.
-
-    Attributes:
-        step: the number of the step, from 0.
-        tensor: what was not finite first: loss, gradient, weight, ...
-        layer: whose it is; "" where it is no layer's.
-    """
-
-    def __init__(self, message: str, step: int, tensor: str, layer: str) -> None:
-        super().__init__(message)
-        self.step, self.tensor, self.layer = step, tensor, layer
+from bench.recorder.layers import state_of
+from bench.recorder.patches import Patches, patched
 
 
 class Guard:
@@ -88,14 +75,6 @@ class Guard:
             return tf.constant(False)
 
         return outputs, tf.cond(kept, lambda: tf.constant(True), put_back)
-
-
-def state_of(model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]) -> list[keras.Variable]:
-    """Every variable that a step may change, each once, in an order that depends on the model alone."""
-    found: dict[int, keras.Variable] = {}
-    for each in [*model.variables, *model.metrics_variables, *(v for one in optimizers for v in one.variables)]:
-        found.setdefault(id(each), each)
-    return list(found.values())
 
 
 def _is_real(variable: keras.Variable) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from bench.recorder.activations import FEWEST, LOOKED, RELU, is_own, largest_slope, name_of
+from bench.recorder.slopes import FEWEST, LOOKED, RELU, is_own, largest_slope, name_of
 from bench.schema import LARGE_INPUT, SATURATION_FRACTION
+
+BESIDE = 2**16  # numbers of a layer that is copied beside others like it: to a small network each operation is dear
 
 OF_OUTPUT: dict[str, tuple[Callable[[jax.Array], jax.Array], float]] = {
     "relu6": (lambda h: ((h > 0.0) & (h < 6.0)).astype(jnp.float32), 1.0),
@@ -26,11 +29,34 @@ def steepest(activation: Callable[..., Any]) -> float | None:
         return largest_slope(lambda numbers: activation(jnp.asarray(numbers)))
 
 
-def statistics(h: jax.Array | None, z: jax.Array | None, activation: Callable[..., Any] | None) -> jax.Array | None:
-    """`STATISTICS` of h [B, ..., units], float32; NaN of what is not known. Without an activation h is z."""
+def statistics_of(places: Mapping[int, Mapping[str, Any]]) -> Iterator[tuple[list[int], jax.Array]]:
+    """`STATISTICS` of places by their number, [places, 8] in float32, and which of them; NaN of what is not known.
+
+    Args:
+        places: of each `h`, `z` and `maker`, as `activations.statistics` has them; one with neither is passed over.
+    """
+    alike: dict[object, list[int]] = {}
+    for number, place in places.items():
+        whole = place.get("z") if place.get("h") is None else place["h"]
+        if whole is None:
+            continue
+        tensors = [(each.shape, each.dtype) for each in (place.get("h"), place.get("z")) if each is not None]
+        maker = place.get("maker")
+        key = (*tensors, place.get("h") is None, id(maker) if is_own(maker) else name_of(maker), is_own(maker))
+        alike.setdefault(key if whole.size <= BESIDE else number, []).append(number)
+    for numbers in alike.values():
+        first = places[numbers[0]]
+        whole, looked = (
+            None if first.get(name) is None else jnp.stack([places[number][name] for number in numbers])
+            for name in ("h", "z")
+        )
+        yield numbers, jax.vmap(partial(_statistics, activation=first.get("maker")))(whole, looked)
+
+
+def _statistics(h: jax.Array | None, z: jax.Array | None, activation: Callable[..., Any] | None) -> jax.Array:
+    """Of h [B, ..., units]; without an activation h is z."""
     whole = z if h is None else h
-    if whole is None:
-        return None
+    assert whole is not None
     wide = _first(whole)
     z = None if z is None else _first(z)
     flat = wide.reshape(wide.shape[0], -1)

@@ -7,7 +7,7 @@ giving its arguments away.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -15,65 +15,28 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from bench.recorder.dispatch import Taken
-from bench.recorder.jax_norms import settled
+from bench.recorder.dispatching import Dispatching, Taken
+from bench.recorder.jax_norms import SUMS, settled
 from bench.recorder.jax_trace import JaxStepTrace, TooFewZeros
 from bench.recorder.layout import Layout
-from bench.recorder.optimizers import optimizers_of
-from bench.recorder.stepping import FitStep, Stepping
 from bench.recorder.targets import TargetSums
 
 COMPARED = 2  # first recorded steps that Keras's own function makes too, so that both can be compared
 
 
-class JaxDispatch:
-    """Of one model while it trains: see `dispatch.Dispatch`, whose attributes these are.
+class JaxDispatch(Dispatching):
+    """On JAX.
 
     Attributes:
         beside: whether Keras's own function makes each recorded step too, because its numbers are other ones.
     """
 
-    def __init__(  # noqa: PLR0913 (whom it tells of what)
-        self,
-        model: keras.Model,
-        taken: Callable[[Taken], None],
-        failed: Callable[[BaseException], None],
-        stopped: Callable[[Any], None] | None = None,
-        stepping: Stepping | None = None,
-        optimizers: Sequence[keras.optimizers.Optimizer] | None = None,
-    ) -> None:
-        self.model = model
-        self.taken = taken
-        self.failed = failed
-        self.stopped = stopped
-        self.stepping: Stepping = FitStep(model) if stepping is None else stepping
-        self.optimizers = optimizers_of(model) if optimizers is None else list(optimizers)
-        self.layouts: list[Layout] = []
-        self.asked_for: list[TargetSums | None] = []
-        self.recording: Callable[[Any, Any], Any] | None = None
-        self.guarded: Callable[[Any, Any], Any] | None = None
-        self.plain: Callable[[Any, Iterator[Any]], Any] | None = None
-        self.zeros = 2 * len(model._flatten_layers(include_self=False)) + 16
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.asked_for: list[tuple[int, TargetSums | None]] = []  # by layout: sums of squares, and of targets
+        self.zeros = 2 * len(self.model._flatten_layers(include_self=False)) + 16
         self.compared = 0
         self.beside = False
-        self.off = False
-        self.looks = True
-        self.held = False
-        self.count = 0
-        self.stepped = False
-        self.saw: Callable[[Any], None] = lambda data: None
-
-    def arm(self) -> None:
-        """Let the recording function take the next call of the train function, and Keras's own those after it."""
-        self.count = 0
-        if not self.off and self.model.train_function != self._record:
-            self.plain = self.model.train_function
-            self.model.train_function = self._record
-
-    def disarm(self) -> None:
-        """Give the model its own function back, if the other is still there."""
-        if self.model.train_function == self._record:
-            self.model.train_function = self.plain
 
     def _record(self, state: Any, iterator: Iterator[Any]) -> Any:
         """What stands in for the train function: as many steps as that takes, each on its own."""
@@ -96,14 +59,13 @@ class JaxDispatch:
         state = self.model._get_jax_state(
             trainable_variables=True, non_trainable_variables=True, optimizer_variables=True, metrics_variables=True
         )
-        return self.step(state, data)[0]
+        logs, after = self.step(state, data)
+        self._put_back(after)
+        return logs
 
     def step(self, state: Any, data: Any) -> Any:
         """One step on a batch: what it reports, and the state after it."""
-        try:
-            self.saw(data)
-        except Exception as error:
-            self._give_up(error)
+        self._show(data)
         if self.off:
             outputs = self._plainly(state, data)
         elif self.stopped is not None and not self.looks:
@@ -124,20 +86,22 @@ class JaxDispatch:
             if self.recording is None:
                 self.recording = self._compiled(self._step)
             logs, after, found = self.recording(state, data)
-            numbers = self._numbers(found, data)
+            numbers, layout = self._numbers(np.asarray(found), data)
         except Exception as error:  # if the mistake is in what is trained, Keras's own function raises it again
             self._give_up(error)
             return self._plainly(state, data)
-        if self.beside or self.compared < COMPARED:
-            own_logs, own_after = self._plainly(jax.tree.map(jnp.copy, state), data)
+        both = self.beside or self.compared < COMPARED
+        if both:
+            own_logs, own_after = self._plainly(_copied(state), data)
             self.compared += 1
             self.beside = self.beside or not _same(after, own_after)
             logs, after = own_logs, own_after
         kept = self.stopped is None or _is_finite(logs, after, loss=not self._scaled)
         self.held = not kept
         try:
-            self._put_back(after if kept else state)  # others may look at variables, as `fit` lets callbacks do
-            self.taken(Taken(numbers, self.layouts[int(found[0])], kept))
+            if both or not kept:  # a first step's settings are read off the model, and a stop saves it
+                self._put_back(after if kept else state)
+            self.taken(Taken(numbers, layout, kept))
         except Exception as error:
             self._give_up(error)
         if not kept:
@@ -170,14 +134,19 @@ class JaxDispatch:
                 self.zeros *= 4
         if trace.layout not in self.layouts:
             self.layouts.append(trace.layout)
-            self.asked_for.append(trace.asked_for)
-        return logs, after, (self.layouts.index(trace.layout), trace.direct, trace.sums)
+            self.asked_for.append((len(trace.sums), trace.asked_for))
+        number = jnp.asarray([self.layouts.index(trace.layout)], jnp.float32)
+        return logs, after, jnp.concatenate([number, trace.direct, trace.sums.reshape(-1)])  # one array to fetch
 
-    def _numbers(self, found: Any, data: Any) -> np.ndarray:
-        number, direct, sums = found
-        asked = self.asked_for[int(number)]
+    def _numbers(self, found: np.ndarray, data: Any) -> tuple[np.ndarray, Layout]:
+        """What a step handed out and its targets ask for, and what each number is."""
+        number = int(found[0])
+        count, asked = self.asked_for[number]
+        direct, sums = np.split(found[1:], [len(found) - 1 - SUMS * count])
         targets = [] if asked is None else [asked.sums(self.stepping.parts(data)[1])]
-        return np.concatenate([np.asarray(direct, np.float64), settled(np.asarray(sums)), *targets])
+        return np.concatenate([direct.astype(np.float64), settled(sums.reshape(-1, SUMS)), *targets]), (
+            self.layouts[number]
+        )
 
     def _put_back(self, state: Any) -> None:
         """Give the model's variables the values of a state, as Keras does at an epoch's end."""
@@ -186,10 +155,11 @@ class JaxDispatch:
         self.model._jax_state_synced = False
         self.model.jax_state_sync()
 
-    def _give_up(self, error: BaseException) -> None:
-        self.off = True
-        self.recording = None
-        self.failed(error)
+
+@jax.jit
+def _copied(state: Any) -> Any:
+    """Another state of the same numbers: Keras's own function is given its state away."""
+    return jax.tree.map(jnp.copy, state)
 
 
 @jax.jit
@@ -209,8 +179,7 @@ def _is_finite(logs: Any, state: Any, *, loss: bool) -> bool:
 def _same(one: Any, other: Any) -> bool:
     """Whether two states are, to the bit but for a zero's sign."""
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return all(a.shape == b.shape and bool(jnp.array_equal(a, b, equal_nan=_is_real(a))) for a, b in pairs)
-
-
-def _is_real(tensor: Any) -> bool:
-    return bool(jnp.issubdtype(tensor.dtype, jnp.floating))
+    return all(
+        np.array_equal(np.asarray(a), np.asarray(b), equal_nan=bool(jnp.issubdtype(a.dtype, jnp.floating)))
+        for a, b in pairs
+    )

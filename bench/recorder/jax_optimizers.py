@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import keras
 from jax import Array, grad
 
-from bench.recorder.jax_norms import square_sums
-from bench.recorder.optimizers import SAMPLED, clips, innermost
-from bench.recorder.taps import Patches
+from bench.recorder.inner_optimizers import PIECE, clips, innermost, pieces
+from bench.recorder.jax_norms import beside, square_sums
+from bench.recorder.patches import Patches
 
 Call = Callable[..., Any]
 Key = tuple[str, int, str]
@@ -23,9 +23,10 @@ class Applied:
     """Of one traced step: gradients, weights and their change, by variable in the order in which they are applied.
 
     Attributes:
-        numbers: magnitudes and zeros of kernels' gradients, and the penalty.
+        penalty: the sum of the variables' penalties; None without any.
+        counted: of a kernel's gradient its number, some of its entries, and by what to multiply their sums.
         asked: tensors whose sums of squares are wanted.
-        found: such sums, of what clipping gave.
+        sums: such sums [tensors, SUMS], of what clipping gave, and what each is.
         scale: by what the loss was multiplied.
         penalized: whether the loss has the variables' penalties in it.
     """
@@ -33,12 +34,13 @@ class Applied:
     def __init__(self, is_here: Callable[[Any], bool]) -> None:
         self.is_here = is_here
         self.variables: list[Any] = []
-        self.numbers: dict[Key, Any] = {}
+        self.penalty: Any = None
+        self.counted: list[tuple[int, Array, float]] = []
         self.asked: dict[Key, Array] = {}
-        self.found: dict[Key, Array] = {}
+        self.sums: list[tuple[list[Key], Array]] = []
         self.scale: Any = 1.0
         self.penalized = False
-        self.clipped: Array | None = None
+        self.clipped: tuple[list[int], Array] | None = None
 
     def put_on(self, patches: Patches, optimizer: keras.optimizers.Optimizer) -> None:
         """Look at an optimizer's `stateless_apply` from now on, and at what clipping gives where there is any."""
@@ -68,8 +70,9 @@ class Applied:
                 self.asked["variable", first + k, "weight"] = old
                 self.asked["variable", first + k, "update"] = new - old
                 self._look_at_gradient(first + k, grads[k].astype(jnp.float32), variable, old)
-                if self.clipped is not None:
-                    self.found["variable", first + k, "clipped"] = self.clipped[k]
+            if self.clipped is not None:
+                order, sums = self.clipped
+                self.sums.append(([("variable", first + k, "clipped") for k in order], sums))
             return result
 
         return looked
@@ -78,11 +81,11 @@ class Applied:
         def looked(grads: Sequence[Any]) -> Any:
             result = clip(grads)
             if self.is_here(list(grads)):
-                sums = square_sums(result)
+                order, sums = square_sums(result)
                 every = optimizer.gradient_accumulation_steps
                 if every:
                     sums = jnp.where((optimizer._iterations.value + 1) % every == 0, sums, math.nan)
-                self.clipped = sums
+                self.clipped = order, sums
             return result
 
         return looked
@@ -92,16 +95,32 @@ class Applied:
         regularizer = getattr(variable, "regularizer", None)
         if regularizer is not None and self.penalized:
             penalty, of_penalty = regularizer(value), grad(regularizer)(value)
-            self.numbers["step", 0, "penalty"] = self.numbers.get(("step", 0, "penalty"), 0.0) + penalty
+            self.penalty = penalty if self.penalty is None else self.penalty + penalty
             gradient = gradient - self.scale * of_penalty.astype(jnp.float32)
             self.asked["variable", number, "data_gradient"] = gradient
         if len(variable.shape) > 1:
-            whole = math.prod(gradient.shape)
-            apart = max(1, whole // SAMPLED) | 1  # odd, so that it meets every column
-            some = gradient.reshape(-1)[::apart]
-            share = whole / some.size
-            self.numbers["variable", number, "abs_sum"] = share * jnp.sum(jnp.abs(some))
-            self.numbers["variable", number, "nonzero"] = share * jnp.sum((some != 0.0).astype(jnp.float32))
+            self.counted.append((number, *_some(gradient)))
+
+    def counts(self) -> Iterator[tuple[list[Key], Array]]:
+        """Sums of kernels' gradients' magnitudes, how many of them are not 0, and what each number is."""
+        by_size: dict[int, list[tuple[int, Array, float]]] = {}
+        for each in self.counted:
+            by_size.setdefault(each[1].size, []).append(each)
+        for group in by_size.values():
+            rows = beside([some for _, some, _ in group])
+            both = jnp.stack([jnp.sum(jnp.abs(rows), axis=1), jnp.sum((rows != 0.0).astype(jnp.float32), axis=1)])
+            shares = jnp.asarray([share for _, _, share in group], jnp.float32)
+            keys = [("variable", number, name) for name in ("abs_sum", "nonzero") for number, _, _ in group]
+            yield keys, (both * shares).reshape(-1)
+
+
+def _some(gradient: Array) -> tuple[Array, float]:
+    """About `SAMPLED` numbers of a gradient, and by what to multiply their sums."""
+    picked, share = pieces(gradient.size)
+    flat = gradient.reshape(-1)
+    if picked is None:
+        return flat, share
+    return flat[: PIECE * (flat.size // PIECE)].reshape(-1, PIECE)[picked].reshape(-1), share
 
 
 def _scale(optimizer: Any, state: dict[int, Any]) -> Any:

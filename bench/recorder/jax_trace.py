@@ -9,7 +9,7 @@ its zeros is by definition the sums of squares of the gradient that passes. Noth
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,14 +18,14 @@ import jax.numpy as jnp
 import keras
 
 from bench.errors import BenchError
-from bench.recorder.jax_activations import statistics
+from bench.recorder.jax_activations import statistics_of
 from bench.recorder.jax_norms import SUMS, square_sums
 from bench.recorder.jax_optimizers import Applied
 from bench.recorder.layers import path_of
 from bench.recorder.layout import STATISTICS, Layout
 from bench.recorder.looking import Looking
+from bench.recorder.patches import Patches, patched
 from bench.recorder.settings import loss_name
-from bench.recorder.taps import Patches, patched
 from bench.recorder.targets import TargetSums, asked_for
 
 Call = Callable[..., Any]
@@ -48,14 +48,14 @@ def _forward(tensor: jax.Array, zeros: jax.Array) -> tuple[jax.Array, None]:
 
 
 def _backward(kept: None, gradient: jax.Array) -> tuple[jax.Array, jax.Array]:
-    return gradient, square_sums([gradient])[0]
+    return gradient, square_sums([gradient])[1][0]
 
 
 tap.defvjp(_forward, _backward)
 
 
 class JaxStepTrace(Looking):
-    """What one trace of a step looks at; `layout` says what each number of `direct` and of `sums` is.
+    """What one trace of a step looks at; `layout` says what each number of `direct` and of `sums` is, in this order.
 
     Attributes:
         direct: numbers as they are, float32.
@@ -167,24 +167,6 @@ class JaxStepTrace(Looking):
     def _around_call(self, layer: Any, call: Call) -> Call:
         return call
 
-    def _around_output(self, layer: Any, call: Call) -> Call:
-        def looked(*args: Any, **more: Any) -> Any:
-            outputs = call(*args, **more)
-            whole = isinstance(outputs, list | tuple)
-            first = outputs[0] if whole else outputs
-            if not self._can_see(layer, first):
-                return outputs
-            row = self._row(layer, "output", first)
-            self._ask(row, "h", first)
-            self.places[row]["h"] = first
-            tapped = self._tapped(row, "h_gradient", first)
-            self._makes(row, tapped)
-            if whole:
-                return type(outputs)([tapped, *outputs[1:]])
-            return tapped
-
-        return looked
-
     def _around_loss(self, compute: Call) -> Call:
         def looked(*args: Any, **more: Any) -> Any:
             loss = compute(*args, **more)
@@ -220,7 +202,7 @@ class JaxStepTrace(Looking):
         self.inside.append((("row", row, what), tensor))
 
     def _tapped(self, row: int, what: str, tensor: jax.Array) -> jax.Array:
-        """A tensor whose gradient is looked at, if there is one: below it something trains."""
+        # There is a gradient only if something below it trains.
         if _trace_of(tensor) is not _trace_of(self.zeros[0]):
             return tensor
         if len(self.taken) == len(self.zeros):
@@ -255,23 +237,39 @@ class JaxStepTrace(Looking):
             self.unseen["optimizer"] = "the step does not give its gradients to `stateless_apply`"
         if not self.heads:
             self.heads = self.ends or {len(self.places) - 1}
-        direct: dict[Key, Any] = dict(self.numbers) | self.applied.numbers
-        direct["step", 0, "batch"] = self.batch or self.places[0]["tensor"].shape[0]
-        direct["step", 0, "scale"] = self.applied.scale
+        direct, sums = [*self._numbers()], [*self._sums()]
+        keys = [key for keys, _ in (*direct, *sums) for key in keys]
+        targets = [] if self.asked_for is None else self.asked_for.keys
+        self.layout = self._layout((*keys, *targets))
+        self.direct = jnp.concatenate([vector for _, vector in direct])
+        self.sums = jnp.concatenate([rows for _, rows in sums])
+
+    def _numbers(self) -> Iterator[tuple[list[Key], jax.Array]]:
+        """What is handed out as it is, and what each number of it is."""
+        alone: dict[Key, Any] = dict(self.numbers)
+        if self.applied.penalty is not None:
+            alone["step", 0, "penalty"] = self.applied.penalty
+        alone["step", 0, "batch"] = self.batch or self.places[0]["tensor"].shape[0]
+        alone["step", 0, "scale"] = self.applied.scale
         for row, place in enumerate(self.places):
             if place.get("z") is not None:
-                direct["row", row, "looked"] = math.prod(place["z"].shape)
-            found = None if row in self.heads else statistics(place.get("h"), place.get("z"), place.get("maker"))
-            if found is not None:
-                direct |= {("row", row, name): found[k] for k, name in enumerate(STATISTICS)}
+                alone["row", row, "looked"] = math.prod(place["z"].shape)
+        yield [*alone], jnp.stack([jnp.asarray(each, jnp.float32) for each in alone.values()])
+        hidden = {row: place for row, place in enumerate(self.places) if row not in self.heads}
+        for rows, found in statistics_of(hidden):
+            yield [("row", row, name) for row in rows for name in STATISTICS], found.reshape(-1)
+        yield from self.applied.counts()
+
+    def _sums(self) -> Iterator[tuple[list[Key], jax.Array]]:
+        """What `settled` makes sums of squares of, [tensors, SUMS], and of which tensors they are."""
+        if self.found:
+            yield [*self.found], jnp.stack([*self.found.values()])
         asked = self.asked | self.applied.asked
-        targets = [] if self.asked_for is None else self.asked_for.keys
-        self.layout = self._layout((*direct, *self.found, *asked, *self.applied.found, *targets))
-        self.direct = jnp.stack([jnp.asarray(each, jnp.float32) for each in direct.values()])
-        parts = [jnp.stack([*self.found.values()])] if self.found else []
-        parts += [square_sums([*asked.values()])] if asked else []
-        parts += [jnp.stack([*self.applied.found.values()])] if self.applied.found else []
-        self.sums = jnp.concatenate(parts)
+        if asked:
+            order, sums = square_sums([*asked.values()])
+            keys = [*asked]
+            yield [keys[k] for k in order], sums
+        yield from self.applied.sums
 
 
 def _trace_of(tensor: Any) -> object:

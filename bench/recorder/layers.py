@@ -1,7 +1,8 @@
-"""What belongs to a layer: its own variables, the layers within it, its path."""
+"""What belongs to a layer: its own variables, the layers within it, its path; of a model all that a step changes."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -36,3 +37,11 @@ def below(layer: Any) -> list[Any]:
 def path_of(layer: Any) -> str:
     """A layer's path, or its name where it has none."""
     return str(getattr(layer, "path", None) or layer.name)
+
+
+def state_of(model: keras.Model, optimizers: Sequence[keras.optimizers.Optimizer]) -> list[keras.Variable]:
+    """Every variable that a step may change, each once, in an order that depends on the model alone."""
+    found: dict[int, keras.Variable] = {}
+    for each in [*model.variables, *model.metrics_variables, *(v for one in optimizers for v in one.variables)]:
+        found.setdefault(id(each), each)
+    return list(found.values())

@@ -50,7 +50,7 @@ class Layout:
 
     Attributes:
         at: by what it is (`("row", 3, "gradient")`, `("variable", 0, "clipped")`, `("step", 0, "loss")`) its place.
-        targets: what is asked for; `("target_sum", k, "sum")` are `targets.target_sums`.
+        targets: what is asked for; `("target_sum", k, "sum")` are `target_sums.target_sums`.
         unseen: layers with weights whose inside or whole was not seen, and why.
     """
 

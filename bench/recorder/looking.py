@@ -5,6 +5,7 @@ A backend's trace says how a tensor is looked at: `trace.py` for TensorFlow, `ja
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,8 +15,8 @@ import keras
 
 from bench.recorder.layers import below, has_variables, own_kernels, own_variables, path_of
 from bench.recorder.layout import Layout, Place, Variable
+from bench.recorder.patches import Patches
 from bench.recorder.settings import NORMALIZATIONS
-from bench.recorder.taps import Patches, recomputes
 from bench.recorder.unseen import INSIDE, NO_TENSOR, left_out
 
 Call = Callable[..., Any]
@@ -23,6 +24,7 @@ RECURRENT = (keras.layers.RNN, keras.layers.Bidirectional)
 ACTIVATIONS = (keras.layers.ReLU, keras.layers.LeakyReLU, keras.layers.PReLU, keras.layers.ELU)
 BESIDE = (keras.layers.Embedding, keras.layers.PReLU, *NORMALIZATIONS)
 WORDS = {"gamma": "gain", "embeddings": "embedding"}
+RECOMPUTING = "inner_recompute_grad"  # TensorFlow's name of it
 
 
 class Looking:
@@ -61,13 +63,14 @@ class Looking:
         """Ask for the sum of squares of a tensor of a row."""
         raise NotImplementedError
 
+    def _tapped(self, row: int, what: str, tensor: Any) -> Any:
+        """The same tensor, of whose gradient the sum of squares is asked for, if it has one and may be followed."""
+        raise NotImplementedError
+
     def _around_preactivation(self, layer: Any, activation: Any, call: Call) -> Call:
         raise NotImplementedError
 
     def _around_call(self, layer: Any, call: Call) -> Call:
-        raise NotImplementedError
-
-    def _around_output(self, layer: Any, call: Call) -> Call:
         raise NotImplementedError
 
     def _updated(self) -> Sequence[Any]:
@@ -134,6 +137,24 @@ class Looking:
                 self.answers = outputs
             self.ends |= {self.makers[id(each)] for each in keras.tree.flatten(outputs) if id(each) in self.makers}
             return outputs
+
+        return looked
+
+    def _around_output(self, layer: Any, call: Call) -> Call:
+        """Of a layer that is looked at from outside, and of several outputs the first."""
+
+        def looked(*args: Any, **more: Any) -> Any:
+            outputs = call(*args, **more)
+            whole = isinstance(outputs, list | tuple)
+            first = outputs[0] if whole else outputs
+            if not self._can_see(layer, first):
+                return outputs
+            row = self._row(layer, "output", first)
+            self._ask(row, "h", first)
+            first = self._tapped(row, "h_gradient", first)
+            self._makes(row, first)
+            self.places[row]["h"] = first
+            return type(outputs)([first, *outputs[1:]]) if whole else first
 
         return looked
 
@@ -242,3 +263,13 @@ class Looking:
             for variable in own_variables(layer):
                 found.setdefault(self._key(variable), layer)
         return found
+
+
+def recomputes() -> bool:
+    """Whether this is within a `tf.recompute_grad`, on the way back, which is what `keras.remat` makes."""
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == RECOMPUTING and frame.f_code.co_filename.endswith("custom_gradient.py"):
+            return True
+        frame = frame.f_back
+    return False

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-SURE = (1e-24, 1e30)  # sums of squares within which no square that counts has left float32
+from bench.recorder.ranges import SMALL, SURE
+
 MOST_FACTORS = 16  # of a product that is computed beside
-SMALL = 1024  # numbers of a tensor that is summed as float64 at once
 AT_ONCE = 2**16  # numbers a sample: of so many tensors are kept to the step's end, so that one look serves them all
 
 

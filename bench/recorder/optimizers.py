@@ -8,33 +8,14 @@ from functools import partial
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
+from bench.recorder.inner_optimizers import PIECE, clips, innermost, pieces
 from bench.recorder.norms import Squares, beside, merged, side_by_side, square_sums, widened
-from bench.recorder.taps import Patches, graph_now
+from bench.recorder.patches import Patches
+from bench.recorder.taps import graph_now
 
-SAMPLED = 2**14  # numbers of a kernel's gradient whose magnitudes and zeros are counted, about
-PIECE = 16  # numbers that lie together, a line of the processor's cache
 HANDING = (keras.optimizers.SGD, keras.optimizers.Adam, keras.optimizers.RMSprop)
-
-
-def optimizers_of(model: keras.Model) -> list[keras.optimizers.Optimizer]:
-    """The optimizers that a model trains with: the one it was compiled with, and those that it holds by name."""
-    held = [model.optimizer, *(value for name, value in vars(model).items() if name != "_optimizer")]
-    found: dict[int, keras.optimizers.Optimizer] = {}
-    for each in held:
-        for one in each.values() if isinstance(each, dict) else each if isinstance(each, list | tuple) else (each,):
-            if isinstance(one, keras.optimizers.Optimizer):
-                found[id(one)] = one
-    return list(found.values())
-
-
-def innermost(optimizer: keras.optimizers.Optimizer) -> keras.optimizers.Optimizer:
-    """The optimizer that updates: what a loss scale is wrapped around."""
-    while isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        optimizer = optimizer.inner_optimizer
-    return optimizer
 
 
 def scale_of(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | float:
@@ -42,12 +23,6 @@ def scale_of(optimizer: keras.optimizers.Optimizer) -> tf.Tensor | float:
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
         return tf.convert_to_tensor(optimizer.dynamic_scale) if optimizer.built else float(optimizer.initial_scale)
     return 1.0 if optimizer.loss_scale_factor is None else float(optimizer.loss_scale_factor)
-
-
-def clips(optimizer: keras.optimizers.Optimizer) -> bool:
-    """Whether an update is made of other numbers than a step's gradient."""
-    inner = innermost(optimizer)
-    return any((inner.clipnorm, inner.clipvalue, inner.global_clipnorm, inner.gradient_accumulation_steps))
 
 
 def _hands_out_updates(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> bool:
@@ -58,19 +33,13 @@ def _hands_out_updates(optimizer: keras.optimizers.Optimizer, variables: Sequenc
 
 
 def _some(gradient: tf.Tensor) -> tuple[tf.Tensor, float]:
-    """About `SAMPLED` numbers of a gradient, and by what to multiply their sums.
-
-    Pieces that lie together, for memory is read by such; one drawn from each of as many equal parts, so that all rows
-    are met and no column more than others. The draw is always the same.
-    """
+    """About `SAMPLED` numbers of a gradient, and by what to multiply their sums."""
     size = math.prod(gradient.shape) if gradient.shape.is_fully_defined() else 0
-    apart = size // SAMPLED
-    if apart < 2:
-        return gradient, 1.0
-    parts = size // (PIECE * apart)
-    picked = apart * np.arange(parts) + np.random.default_rng(0).integers(0, apart, parts)
-    whole = tf.reshape(gradient, [-1])[: PIECE * apart * parts]
-    return tf.gather(tf.reshape(whole, [-1, PIECE]), picked), size / (PIECE * parts)
+    picked, share = pieces(size)
+    if picked is None:
+        return gradient, share
+    whole = tf.reshape(gradient, [-1])[: PIECE * (size // PIECE)]
+    return tf.gather(tf.reshape(whole, [-1, PIECE]), picked), share
 
 
 def _key(variable: Any) -> int:

@@ -19,18 +19,17 @@ from bench.recorder.backends import dispatch_of_backend
 from bench.recorder.building import fallen, risky_before
 from bench.recorder.chain import links_of
 from bench.recorder.data import DataLook
-from bench.recorder.dispatch import Taken
+from bench.recorder.dispatching import Taken
 from bench.recorder.fitting import MISFITS, SHAPES, disconnected, kept_of_start, outweighed
 from bench.recorder.folder import RunFolder, Who
-from bench.recorder.guard import NonFinite
-from bench.recorder.optimizers import innermost, optimizers_of
+from bench.recorder.inner_optimizers import innermost, optimizers_of
 from bench.recorder.refusals import objection
 from bench.recorder.rows import Columns, Event, Rows, Step
 from bench.recorder.schedule import Schedule
 from bench.recorder.settings import read_settings, settled
 from bench.recorder.signal import first_signal
 from bench.recorder.stepping import Stepping
-from bench.recorder.stopped import Stop, save_stop
+from bench.recorder.stopped import NonFinite, Stop, save_stop
 from bench.recorder.targets import naive, square_over_variance
 from bench.schema import EventKind, RunStatus
 

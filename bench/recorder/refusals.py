@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from bench.recorder.optimizers import innermost
+from bench.recorder.inner_optimizers import innermost
 
 PRIVATE = {  # names that it leans on and that Keras does not promise, by where they are
     "Model": ("_make_function", "_flatten_layers", "make_train_function", "train_function", "compute_loss",
@@ -41,9 +41,7 @@ def objection(model: Any, optimizers: Sequence[Any], *, loops: bool = False) -> 
         return f"Keras {keras.version()} has no {', '.join(missing)}, which the recorder leans on; {known}"
     if keras.distribution.distribution() is not None:
         return "keras.distribution is not recorded (tensors are spread over devices)"
-    import tensorflow as tf
-
-    if tf.distribute.has_strategy() or getattr(model, "_distribute_strategy", None) is not None:
+    if backend == "tensorflow" and _is_distributed(model):
         return "tf.distribute is not recorded (gradients differ by replica)"
     if not optimizers:
         return "the model has no optimizer of Keras's"
@@ -52,6 +50,12 @@ def objection(model: Any, optimizers: Sequence[Any], *, loops: bool = False) -> 
     if not loops and type(model).train_step is keras.Model.train_step and _was_changed(model):
         return "other layers train now than when its optimizer was built: compile it again, as Keras asks for"
     return ""
+
+
+def _is_distributed(model: Any) -> bool:
+    import tensorflow as tf
+
+    return bool(tf.distribute.has_strategy()) or getattr(model, "_distribute_strategy", None) is not None
 
 
 def _was_changed(model: Any) -> bool:

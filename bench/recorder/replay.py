@@ -12,10 +12,9 @@ import numpy as np
 from bench.errors import ResultsError
 from bench.recorder.backends import dispatch_of_backend
 from bench.recorder.chain import Link, links_of
-from bench.recorder.dispatch import Taken
-from bench.recorder.guard import state_of
-from bench.recorder.layers import has_variables
-from bench.recorder.optimizers import optimizers_of
+from bench.recorder.dispatching import Taken
+from bench.recorder.inner_optimizers import optimizers_of
+from bench.recorder.layers import has_variables, state_of
 from bench.recorder.rows import Step
 from bench.recorder.stepping import LoopStep
 from bench.recorder.stopped import PARTS, Stop, read_stop

@@ -15,9 +15,9 @@ import numpy as np
 
 from bench.errors import SuiteError, nearest
 from bench.factors import FACTORS, MIXED, OWN, choose
+from bench.recorder.inner_optimizers import innermost
 from bench.recorder.layers import below, path_of
 from bench.recorder.layout import Layout
-from bench.recorder.optimizers import innermost
 
 Level = str | int | float | None
 NORMALIZATIONS = {

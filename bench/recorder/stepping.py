@@ -6,10 +6,12 @@ import inspect
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from types import CodeType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import keras
-import tensorflow as tf
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 Taking = Callable[[Any], Any]  # from a batch to what the step makes of it
 
@@ -99,6 +101,8 @@ class LoopStep:
             return self._call(self.function)
         if self.eager:
             return step
+        import tensorflow as tf
+
         options = {
             "input_signature": getattr(self.function, "input_signature", None),
             "jit_compile": getattr(self.function, "_jit_compile", None),
@@ -129,6 +133,8 @@ class LoopStep:
 
     def loss(self, outputs: Any) -> tf.Tensor | None:
         """What the function returns if that is one number, else the first of several, or what is called `loss`."""
+        import tensorflow as tf
+
         found = outputs
         if isinstance(outputs, dict):
             found = outputs.get("loss")
@@ -181,6 +187,8 @@ def _is_loss(value: Any) -> bool:
 
 def _converted(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function as AutoGraph writes it, as a `tf.function` traces it; as it is where TensorFlow has no such."""
+    import tensorflow as tf
+
     autograph = getattr(tf.__internal__, "autograph", None)
     if autograph is None:
         return function

@@ -16,11 +16,25 @@ import keras
 import numpy as np
 
 from bench.errors import ResultsError, nearest
-from bench.recorder.guard import state_of
+from bench.recorder.layers import state_of
 
 STOPPED = "stopped"
 PARTS = {False: ("x", "y", "sample_weight"), True: ("args", "kwargs")}  # of a batch of `fit`, of a loop's own call
 PLAIN = (bool, int, float, str, type(None))
+
+
+class NonFinite(RuntimeError):  # noqa: N818 (named for what was met)
+    """Training met a number that is not finite, and was stopped before the update.
+
+    Attributes:
+        step: the number of the step, from 0.
+        tensor: what was not finite first: loss, gradient, weight, ...
+        layer: whose it is; "" where it is no layer's.
+    """
+
+    def __init__(self, message: str, step: int, tensor: str, layer: str) -> None:
+        super().__init__(message)
+        self.step, self.tensor, self.layer = step, tensor, layer
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,11 @@ from bench.recorder.layout import STATISTICS
 from bench.recorder.looking import Looking
 from bench.recorder.norms import Squares
 from bench.recorder.optimizers import Carry, UpdateTaps, scale_of
+from bench.recorder.patches import Patches, patched
 from bench.recorder.settings import loss_name
 from bench.recorder.stepping import Stepping
-from bench.recorder.taps import Patches, graph_now, patched, tap
-from bench.recorder.targets import target_sums
+from bench.recorder.taps import graph_now, tap
+from bench.recorder.target_sums import target_sums
 
 MADE_LOGITS = ("Softmax", "Sigmoid")  # operations behind which Keras's losses look for logits: nothing may follow them
 
@@ -136,24 +137,6 @@ class StepTrace(Looking):
 
         return looked
 
-    def _around_output(self, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-        def looked(*args: Any, **more: Any) -> Any:
-            outputs = call(*args, **more)
-            whole = isinstance(outputs, list | tuple)
-            first = outputs[0] if whole else outputs
-            if not self._can_see(layer, first):
-                return outputs
-            row = self._row(layer, "output", first)
-            if ("row", row, "h") not in self.asked:
-                self.asked["row", row, "h"] = self.squares.ask(first)
-            if not _makes_logits(first):
-                first = tap(first, lambda gradient: self._gradient(row, "h_gradient", gradient))
-            self._makes(row, first)
-            self.places[row]["h"] = first
-            return type(outputs)([first, *outputs[1:]]) if whole else first
-
-        return looked
-
     def _around_loss(self, compute: Callable[..., Any]) -> Callable[..., Any]:
         def looked(*args: Any, **more: Any) -> Any:
             loss = compute(*args, **more)
@@ -183,7 +166,13 @@ class StepTrace(Looking):
         return bool(tensor.dtype.is_floating)
 
     def _ask(self, row: int, what: str, tensor: Any) -> None:
-        self.asked["row", row, what] = self.squares.ask(tensor)
+        if ("row", row, what) not in self.asked:
+            self.asked["row", row, what] = self.squares.ask(tensor)
+
+    def _tapped(self, row: int, what: str, tensor: Any) -> Any:
+        if _makes_logits(tensor):
+            return tensor
+        return tap(tensor, lambda gradient: self._gradient(row, what, gradient))
 
     def _updated(self) -> Sequence[Any]:
         return self.updates.variables

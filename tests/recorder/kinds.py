@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 layers = keras.layers
 CLASSES = "sparse_categorical_crossentropy"
@@ -156,6 +155,8 @@ class Stepping(keras.Model):
     """A model with a training step of its own, as Keras's guide writes it."""
 
     def train_step(self, data: Any) -> Any:
+        import tensorflow as tf
+
         x, y = data
         with tf.GradientTape() as tape:
             answers = self(x, training=True)
@@ -212,6 +213,8 @@ class Gan(keras.Model):
         self.of_maker, self.of_judge = maker, judge
 
     def train_step(self, data: Any) -> Any:
+        import tensorflow as tf
+
         real = data[0] if isinstance(data, tuple) else data
         rows = tf.shape(real)[0]
         noise = keras.random.normal((rows, 4), seed=self.seed)

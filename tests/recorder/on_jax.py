@@ -2,6 +2,7 @@
 
 Run as `python -m tests.recorder.on_jax QUESTION FOLDER [WORD ...]`; an assertion that fails ends it with a traceback.
 """
+# ruff: noqa: E402 (what stands before Keras is imported)
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ |= {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+sys.modules["tensorflow"] = None  # type: ignore[assignment]  # as where it is not installed: nothing here needs it
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +21,11 @@ import numpy as np
 
 from bench import Recorder
 from bench.recorder import jax_trace
+from bench.recorder.replay import replay
+from bench.recorder.stopped import NonFinite
 from bench.results import read_tables
 from tests.recorder.jax_kinds import ON_JAX
+from tests.recorder.jax_layers import CASES, Case, crossentropy
 from tests.recorder.kinds import Kind
 
 BATCH = 16
@@ -43,23 +48,24 @@ def attributes_of(model: keras.Model) -> list[set[str]]:
     return [{*vars(each)} for each in owners]
 
 
-def same_training(folder: Path, name: str, epochs: str = "1") -> None:
+def same_training(folder: Path, epochs: str, *names: str) -> None:
     """Weights, optimizer and history are the same with the recorder as without, and nothing of it stays."""
-    found = []
-    for callbacks in ([], [Recorder(folder, every=1, live=False, report=False)]):
-        kind = made(name)
-        history = kind.model.fit(
-            kind.x, kind.y, batch_size=BATCH, epochs=int(epochs), verbose=0, callbacks=callbacks
-        )  # fmt: skip
-        found.append((states_of(kind.model), history.history, attributes_of(kind.model)))
-    (plain, plain_history, plain_names), (states, history, names) = found
-    for a, b in zip(plain, states, strict=True):
-        np.testing.assert_array_equal(a, b)
-    assert history == plain_history
-    assert names == plain_names
-    tables = read_tables(folder)
-    assert len(tables["loss_curves"]) == 6 * int(epochs)
-    assert tables["runs"]["error"].isna().all()
+    for name in names:
+        found = []
+        for callbacks in ([], [Recorder(folder / name, every=1, live=False, report=False)]):
+            kind = made(name)
+            history = kind.model.fit(
+                kind.x, kind.y, batch_size=BATCH, epochs=int(epochs), verbose=0, callbacks=callbacks
+            )  # fmt: skip
+            found.append((states_of(kind.model), history.history, attributes_of(kind.model)))
+        (plain, plain_history, plain_names), (states, history, names_now) = found
+        for a, b in zip(plain, states, strict=True):
+            np.testing.assert_array_equal(a, b, err_msg=name)
+        assert history == plain_history, name
+        assert names_now == plain_names, name
+        tables = read_tables(folder / name)
+        assert len(tables["loss_curves"]) == 6 * int(epochs), name
+        assert tables["runs"]["error"].isna().all(), name
 
 
 def by_hand(kind: Kind, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, float], list[float], float]:
@@ -87,33 +93,78 @@ def by_hand(kind: Kind, x: np.ndarray, y: np.ndarray) -> tuple[dict[str, float],
     return norms, [float(np.sqrt(len(x)) * jnp.linalg.norm(each)) for each in signal], float(loss)
 
 
-def gradients(folder: Path, name: str) -> None:
+def gradients(folder: Path, *names: str) -> None:
     """What is recorded of a first step is what `jax.grad` gives on the same weights and batch."""
-    kind = made(name)
-    x, y = kind.x[:BATCH], kind.y[:BATCH]
-    weights, signal, loss = by_hand(kind, x, y)
-    start = kind.model.get_weights()
-    recorder = Recorder(folder, every=1, live=False, report=False)
-    kind.model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False, callbacks=[recorder])
-    tables = read_tables(folder)
-    rows = tables["gradient_norms"].sort_values("layer_index")
-    np.testing.assert_allclose(rows["preactivation_grad_norm"], signal, rtol=1e-6)
-    kernels = [norm for path, norm in weights.items() if path.endswith("kernel")]
-    np.testing.assert_allclose(rows["weight_grad_norm"], kernels, rtol=1e-6)
-    groups = tables["parameter_groups"]
-    np.testing.assert_allclose(sorted(groups["grad_norm"]), sorted(weights.values()), rtol=1e-6)
-    np.testing.assert_allclose(tables["loss_curves"]["loss"], [loss], rtol=1e-6)
-    moved = [np.linalg.norm(a - b) for a, b in zip(kind.model.get_weights(), start, strict=True)]
-    np.testing.assert_allclose(sorted(groups["update_norm"]), sorted(moved), rtol=1e-3)
-    assert rows["layer_name"].tolist()[-1] == "head"
-    assert tables["activations"]["std"].gt(0.0).all()
+    for name in names:
+        kind = made(name)
+        x, y = kind.x[:BATCH], kind.y[:BATCH]
+        weights, signal, loss = by_hand(kind, x, y)
+        start = kind.model.get_weights()
+        recorder = Recorder(folder / name, every=1, live=False, report=False)
+        kind.model.fit(x, y, batch_size=BATCH, verbose=0, shuffle=False, callbacks=[recorder])
+        tables = read_tables(folder / name)
+        rows = tables["gradient_norms"].sort_values("layer_index")
+        np.testing.assert_allclose(rows["preactivation_grad_norm"], signal, rtol=1e-6)
+        kernels = [norm for path, norm in weights.items() if path.endswith("kernel")]
+        np.testing.assert_allclose(rows["weight_grad_norm"], kernels, rtol=1e-6)
+        groups = tables["parameter_groups"]
+        np.testing.assert_allclose(sorted(groups["grad_norm"]), sorted(weights.values()), rtol=1e-6)
+        np.testing.assert_allclose(tables["loss_curves"]["loss"], [loss], rtol=1e-6)
+        moved = [np.linalg.norm(a - b) for a, b in zip(kind.model.get_weights(), start, strict=True)]
+        np.testing.assert_allclose(sorted(groups["update_norm"]), sorted(moved), rtol=1e-3)
+        assert rows["layer_name"].tolist()[-1] == "head"
+        assert tables["activations"]["std"].gt(0.0).all()
+
+
+def first_gradients(case: Case) -> list[float]:
+    """Norms of the gradients of a case's first batch, without Keras's trainer and without the recorder."""
+    model, (x, y) = case.model, keras.tree.map_structure(lambda each: each[:BATCH], (case.x, case.y))
+    if not model.built:
+        model(x)
+    others = [v.value for v in model.non_trainable_variables]
+
+    def lost(values: list[Any]) -> Any:
+        answers, _ = model.stateless_call(values, others, x, training=True)
+        return (case.lost or crossentropy)(y, answers)
+
+    found = jax.jit(jax.grad(lost))([v.value for v in model.trainable_variables])
+    return [float(np.linalg.norm(np.asarray(each, np.float64))) for each in found]
+
+
+def layers_of_all_kinds(folder: Path, *names: str) -> None:
+    """Training is the same to the bit, the first step's gradients are those of `jax.grad`, and nothing stays."""
+    wrong = []
+    for name in names:
+        found = []
+        for recorder in (None, Recorder(folder / name, every=1, live=False, report=False)):
+            keras.utils.clear_session()
+            keras.utils.set_random_seed(11)
+            case = CASES[name]()
+            expected = first_gradients(case)
+            history = case.model.fit(
+                case.x, case.y, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[recorder] if recorder else [],
+                **case.options,
+            )  # fmt: skip
+            found.append((states_of(case.model), history.history, attributes_of(case.model)))
+        (plain, *more), (states, *more_now) = found
+        if not all(np.array_equal(a, b) for a, b in zip(plain, states, strict=True)) or more != more_now:
+            wrong.append(f"{name}: another training")
+        tables = read_tables(folder / name)
+        norms = tables["parameter_groups"].query("step == 0")["grad_norm"]
+        if len(tables["loss_curves"]) != 6 or not tables["runs"]["error"].isna().all():
+            wrong.append(f"{name}: not recorded: {tables['runs']['error'].tolist()}")
+        elif len(norms) != len(expected) or not np.allclose(sorted(norms), sorted(expected), case.exact, 1e-6):
+            wrong.append(f"{name}: other gradients: {sorted(norms)} and {sorted(expected)}")
+    assert not wrong, "\n".join(wrong)
 
 
 STEPS, HIDDEN = 10, 4
 NAMES = [*(f"hidden_{k}" for k in range(HIDDEN)), "answer"]
 MODES: dict[str, dict[str, Any]] = {
-    "jit": {}, "eight": {"steps_per_execution": 8}, "not_compiled": {"jit_compile": False}
+    "jit": {}, "eight": {"steps_per_execution": 8}, "not_compiled": {"jit_compile": False},
+    "eager": {"run_eagerly": True},
 }  # fmt: skip
+PLANTED: list[Any] = []  # what `ill_model` makes now, for a replay that asks for a model without arguments
 
 
 def nan_if(now: Any, like: Any) -> Any:
@@ -190,28 +241,48 @@ def fit(model: keras.Model, steps: int, *callbacks: Any) -> None:
     model.fit(x, y, batch_size=8, shuffle=False, verbose=0, callbacks=list(callbacks))
 
 
+def last(path: str) -> str:
+    """A layer's name at the end of its path."""
+    return path.rpartition("/")[2]
+
+
+def again() -> keras.Model:
+    """The model that was stopped."""
+    return ill_model(*PLANTED)
+
+
 def planted(folder: Path, *cases: str) -> None:
     """A NaN is found where it was planted, and held back if that is asked for: TENSOR-LAYER-STEP-MODE-WHAT each."""
     for case in cases:
         tensor, layer, step, mode, on_nonfinite = case.split("-")
         number, at = int(layer), int(step)
-        model = ill_model(tensor, number, at, mode)
+        PLANTED[:] = tensor, number, at, mode
+        model = again()
         every = 1 if on_nonfinite == "record" else 100
         recorder = Recorder(folder / case, every=every, on_nonfinite=on_nonfinite, live=False, report=False)
-        fit(model, STEPS, recorder)
+        where = "" if tensor == "loss" else NAMES[number]
+        try:
+            fit(model, STEPS, recorder)
+            assert on_nonfinite != "raise", f"{case}: nothing was raised"
+        except NonFinite as error:
+            assert on_nonfinite == "raise", case
+            assert (error.step, error.tensor, last(error.layer)) == (at, tensor, where), (case, error)
         (event,) = read_tables(folder / case)["divergence_events"].to_dict("records")
         place = "" if np.isnan(event["layer_index"]) else NAMES[int(event["layer_index"])]
         seen = at + 1 if (tensor, on_nonfinite) == ("weight", "record") else at
-        expected = (seen, "nan", tensor, "" if tensor == "loss" else NAMES[number])
-        assert (event["step"], event["kind"], event["tensor"], place) == expected, (case, event)
+        assert (event["step"], event["kind"], event["tensor"], place) == (seen, "nan", tensor, where), (case, event)
         if on_nonfinite == "record":
             continue
-        before = ill_model(tensor, number, at, mode)
+        before = again()
         before.optimizer.build(before.trainable_variables)
         if at:
             fit(before, at)
         for a, b in zip(states_of(before), states_of(model), strict=True):
             np.testing.assert_array_equal(a, b, err_msg=case)
+        stop, links = replay(folder / case, model="__main__:again")
+        assert (stop.step, stop.tensor, last(stop.layer)) == (at, tensor, where), (case, stop)
+        bad = [(link.tensor, last(link.layer)) for link in links if not link.finite]
+        assert bad[:1] == ([] if tensor == "weight" else [(tensor, where)]), (case, bad)
 
 
 class Raising(keras.callbacks.Callback):
@@ -300,7 +371,7 @@ def refused(folder: Path) -> None:
         assert step(3) == 3
 
 
-QUESTIONS = {each.__name__: each for each in (same_training, gradients, planted, kept, refused)}
+QUESTIONS = {each.__name__: each for each in (same_training, gradients, layers_of_all_kinds, planted, kept, refused)}
 
 if __name__ == "__main__":
     QUESTIONS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -5,18 +5,27 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from itertools import product
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PLAIN = ("mlp_relu_adam",)
-KINDS = (
-    "mlp_clipnorm", "mlp_l2", "conv_batch_normalization", "conv_pool", "conv_pre_activation", "shared", "nested_frozen",
-    "lstm", "bidirectional_gru_masked", "transformer", "embedding", "two_outputs", "custom_step", "subclass",
-    "mixed_float16", "accumulation", "moving_average", "eight_at_once", "compiled", "eager", "not_compiled",
-)  # fmt: skip
+GROUPS = {  # of `jax_kinds.py`, each in one process
+    "dense": "mlp_clipnorm mlp_l2 mlp_relu_adam compiled eager not_compiled eight_at_once",
+    "convolution": "conv_batch_normalization conv_pool conv_pre_activation shared nested_frozen",
+    "sequences": "lstm bidirectional_gru_masked transformer embedding",
+    "own": "two_outputs custom_step subclass",
+    "optimizers": "mixed_float16 accumulation moving_average",
+}
+LAYERS = {  # of `jax_layers.py`
+    "models": "training_flag submodels_twice own_activation three_outputs frozen_layers",
+    "images": "separable transposed conv_lstm normalizations",
+    "sequences": "attentions masked_embedding time_distributed",
+    "optimizers": "averaged_and_accumulated muon scaled bfloat16 regularized_and_scheduled",
+    "weights": "class_weights sample_weights",
+}
+PLANTED = ("weight-0-7", "activation-2-0", "loss-4-7", "gradient-2-7", "gradient-0-0")
+MODES = ("jit", "eight", "not_compiled", "eager")
 
 
 def ask(question: str, folder: Path, *words: str) -> str:
@@ -27,26 +36,32 @@ def ask(question: str, folder: Path, *words: str) -> str:
     return done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "epochs"),
-    [*((name, "1") for name in PLAIN), *(pytest.param(name, "5", marks=pytest.mark.full) for name in KINDS)],
-)
-def test_training_is_the_same(name: str, epochs: str, tmp_path: Path) -> None:
-    ask("same_training", tmp_path / "own", name, epochs)
+def test_training_is_the_same(tmp_path: Path) -> None:
+    ask("same_training", tmp_path, "1", "mlp_relu_adam")
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("name", ["mlp_clipnorm", "conv_pool", "embedding"])
-def test_gradients_are_those_of_jax(name: str, tmp_path: Path) -> None:
-    ask("gradients", tmp_path, name)
+@pytest.mark.parametrize("group", GROUPS)
+def test_training_of_thirty_steps_is_the_same(group: str, tmp_path: Path) -> None:
+    ask("same_training", tmp_path, "5", *GROUPS[group].split())
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("mode", ["jit", "eight", "not_compiled"])
-@pytest.mark.parametrize("on_nonfinite", ["record", "stop"])
-def test_a_planted_nan_is_found(mode: str, on_nonfinite: str, tmp_path: Path) -> None:
-    cases = product(("weight", "activation", "loss", "gradient"), "024", "07", [mode], [on_nonfinite])
-    ask("planted", tmp_path, *map("-".join, cases))
+@pytest.mark.parametrize("group", LAYERS)
+def test_layers_of_all_kinds_are_recorded(group: str, tmp_path: Path) -> None:
+    ask("layers_of_all_kinds", tmp_path, *LAYERS[group].split())
+
+
+@pytest.mark.full
+def test_gradients_are_those_of_jax(tmp_path: Path) -> None:
+    ask("gradients", tmp_path, "mlp_clipnorm", "conv_pool", "embedding")
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("on_nonfinite", ["record", "stop", "raise"])
+def test_a_planted_nan_is_found_and_its_step_made_again(mode: str, on_nonfinite: str, tmp_path: Path) -> None:
+    ask("planted", tmp_path, *(f"{each}-{mode}-{on_nonfinite}" for each in PLANTED))
 
 
 @pytest.mark.full

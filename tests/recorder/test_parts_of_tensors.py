@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from bench.recorder.activations import LOOKED, _part, few, statistics
+from bench.recorder.activations import _part, few, statistics
+from bench.recorder.inner_optimizers import SAMPLED
 from bench.recorder.layout import STATISTICS
 from bench.recorder.norms import small_sums
-from bench.recorder.optimizers import SAMPLED, _some
+from bench.recorder.optimizers import _some
+from bench.recorder.slopes import LOOKED
 
 
 def by_numpy(h: np.ndarray) -> dict[str, float]:

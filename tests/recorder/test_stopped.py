@@ -12,8 +12,8 @@ from kinds import KINDS
 from bench import Recorder
 from bench.commands.replay import show_replay
 from bench.errors import ResultsError
-from bench.recorder.guard import NonFinite
 from bench.recorder.replay import replay
+from bench.recorder.stopped import NonFinite
 from bench.results import read_tables
 
 STEPS, BAD = 6, 4  # batches, and the one that is not finite

@@ -18,9 +18,9 @@ from bench import Recorder
 from bench.analysis import judge
 from bench.commands.replay import show_replay
 from bench.errors import ResultsError
-from bench.recorder.guard import NonFinite
 from bench.recorder.replay import replay
 from bench.recorder.stepping import loss_within
+from bench.recorder.stopped import NonFinite
 from bench.results import read_tables
 
 STEPS, BAD = 12, 7
