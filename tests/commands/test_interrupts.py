@@ -83,7 +83,8 @@ def test_an_interrupted_driver_leaves_nothing_half_done_and_no_worker(
         driver.send_signal(number)
         time.sleep(0.03)
     _, said = driver.communicate(timeout=30)
-    assert driver.returncode == 130, said
+    # A second interrupt may come when Python has taken its handler down: a shell shows 130 for that too.
+    assert driver.returncode in (130, -signal.SIGINT) if times > 1 else driver.returncode == 130, said
     assert "interrupt again to stop at once" in said
     assert "the same command goes on from there" in said
     assert "Traceback" not in said
