@@ -21,7 +21,7 @@ from bench.recorder.jax_trace import JaxStepTrace, TooFewZeros
 from bench.recorder.layout import Layout
 from bench.recorder.targets import TargetSums
 
-COMPARED = 2  # first recorded steps that Keras's own function makes too, so that both can be compared
+COMPARED = 10  # first recorded steps that Keras's own function makes too, so that both can be compared
 
 
 class JaxDispatch(Dispatching):
@@ -37,6 +37,7 @@ class JaxDispatch(Dispatching):
         self.zeros = 2 * len(self.model._flatten_layers(include_self=False)) + 16
         self.compared = 0
         self.beside = False
+        self.put_back = False  # whether the model's variables have values of within this call
 
     def _record(self, state: Any, iterator: Iterator[Any]) -> Any:
         """What stands in for the train function: as many steps as that takes, each on its own."""
@@ -52,6 +53,9 @@ class JaxDispatch(Dispatching):
             logs, state = self.step(state, data)
             if self.held:
                 break
+        if self.put_back:  # `fit` takes them for those after the call
+            self._put_back(state)
+            self.put_back = False
         return logs, state
 
     def once(self, data: Any) -> Any:
@@ -154,6 +158,7 @@ class JaxDispatch(Dispatching):
         self.model._jax_state = dict(zip(names, state, strict=True))
         self.model._jax_state_synced = False
         self.model.jax_state_sync()
+        self.put_back = True
 
 
 @jax.jit
