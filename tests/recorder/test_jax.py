@@ -37,7 +37,7 @@ def ask(question: str, folder: Path, *words: str) -> str:
 
 
 def test_training_is_the_same(tmp_path: Path) -> None:
-    ask("same_training", tmp_path, "1", "mlp_relu_adam")
+    ask("same_training", tmp_path, "2", "mlp_relu_adam", "eight_at_once")
 
 
 @pytest.mark.full
