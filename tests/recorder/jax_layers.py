@@ -231,7 +231,7 @@ def regularized_and_scheduled() -> Case:
 def time_distributed() -> Case:
     inputs = keras.Input((6, 4))
     h = layers.TimeDistributed(layers.Dense(6, "relu"))(inputs)
-    h = layers.EinsumDense("btd,de->bte", output_shape=(None, 5), activation="tanh", bias_axes="e")(h)
+    h = layers.EinsumDense("btd,de->bte", output_shape=(6, 5), activation="tanh", bias_axes="e")(h)
     h = layers.GRU(4, return_sequences=True, dropout=0.2)(h)
     return case(keras.Model(inputs, layers.Dense(3, "softmax")(layers.Flatten()(h))), kinds._sequences())
 
