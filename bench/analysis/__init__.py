@@ -7,7 +7,18 @@ from __future__ import annotations
 
 from bench.analysis.advice import Advice, advice
 from bench.analysis.agreement import agreement, alarms, areas, detection, equal_rates, sweep
-from bench.analysis.causes import Cause, Signs, causes_of, evidence, findings, helping, is_first, is_last
+from bench.analysis.causes import (
+    Cause,
+    Signs,
+    against,
+    causes_of,
+    evidence,
+    findings,
+    helping,
+    helping_all,
+    is_first,
+    is_last,
+)
 from bench.analysis.comparison import at_best
 from bench.analysis.curves import gradient_profile, layer_step, loss_bands
 from bench.analysis.effects import interactions, main_effects, variance_shares
@@ -27,11 +38,11 @@ from bench.rules import Symptom
 
 __all__ = [
     "CAUSES", "Advice", "Cause", "FullPart", "Measurements", "Moment", "Opposites", "Outcome", "Signs", "Symptom",
-    "Tables", "Theory", "advice", "agreement", "alarms", "areas", "at_best", "causes_of", "counts",
+    "Tables", "Theory", "advice", "against", "agreement", "alarms", "areas", "at_best", "causes_of", "counts",
     "deepest_trainable", "detection", "disagreement", "equal_rates", "estimate", "evidence", "expected_by_chance",
-    "findings", "gate_open", "gradient_profile", "helping", "independent_runs", "interactions", "is_first",
-    "is_last", "judge", "largest_full_part", "layer_step", "loss_bands", "main_effects", "matched", "measure",
-    "median_interval", "moved", "onset", "opposites", "predictions", "rates", "remedies", "remedies_by",
+    "findings", "gate_open", "gradient_profile", "helping", "helping_all", "independent_runs", "interactions",
+    "is_first", "is_last", "judge", "largest_full_part", "layer_step", "loss_bands", "main_effects", "matched",
+    "measure", "median_interval", "moved", "onset", "opposites", "predictions", "rates", "remedies", "remedies_by",
     "rules_held", "setbacks", "settings", "survival", "sweep", "symptom_by_depth", "symptoms", "theory_of",
     "variance_shares",
 ]  # fmt: skip

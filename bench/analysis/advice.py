@@ -12,11 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from bench.analysis.remedies import pairs_of, summary_of
+from bench.analysis.remedies import SECOND, pairs_of, summary_of
 from bench.factors import FACTORS
 
 WIDEST = 0.5  # an interval of a share wider than this tells nothing
 MOST = 5
+ENOUGH = 0.5  # where no change of one level rescued as large a share, changes of two are looked at
+MOST_OF_TWO = 2
 _BASELINE = ("architecture", "activation", "depth")
 
 
@@ -26,6 +28,8 @@ class Advice:
 
     Attributes:
         rows: the changes that tell something, as `remedies` has them, the surest first; at most `MOST`.
+        of_two: changes of two levels at once that are surer than each of `rows`, where none of those rescued half:
+            the columns of `rows` and `remedies.SECOND`, the surest first; at most `MOST_OF_TWO`.
         without: how many other changes rescued no run at all.
         depths: of the reference's networks, the nearest there are.
         activation: theirs; "" where there is none of the activation asked for, so all are taken.
@@ -34,6 +38,7 @@ class Advice:
     """
 
     rows: pd.DataFrame
+    of_two: pd.DataFrame
     without: int
     depths: tuple[int, ...]
     activation: str
@@ -59,32 +64,69 @@ def advice(
             any with it; a change to a level that it has already is left out.
     """
     known = dict(own or {})
-    parts = {suite: _lost(runs, symptom, architecture) for suite, runs in references.items()}
-    parts = {suite: pairs for suite, pairs in parts.items() if len(pairs)}
-    if not parts:
+    pairs = _of_all(references, symptom, architecture)
+    if pairs.empty:
         return None
-    pairs = pd.concat([part.assign(suite=suite) for suite, part in parts.items()], ignore_index=True)
-    alike = pairs[pairs["activation"].astype(str) == known.get("activation", "")]
-    activation = known["activation"] if len(alike) else ""
-    pairs = alike if len(alike) else pairs
+    activation = known.get("activation", "")
+    alike = pairs[pairs["activation"].astype(str) == activation]
+    activation, pairs = (activation, alike) if len(alike) else ("", pairs)
     away = np.abs(np.log(pairs["depth"].astype(float) / max(depth, 1)))
     pairs = pairs[np.isclose(away, away.min())]
-    found = summary_of(pairs[[str(known.get(f)) != v for f, v in zip(pairs["factor"], pairs["level"], strict=True)]])
-    told = found[(found["rate_upper"] - found["rate_lower"] <= WIDEST) & (found["rescued"] > 0)]
+    depths = tuple(sorted({int(each) for each in pairs["depth"]}))
+    found = summary_of(_new(pairs, known, ("factor", "level")))
+    rows = _told(found).head(MOST).reset_index(drop=True)
+    of_two = rows.head(0).assign(**dict.fromkeys(SECOND))
+    if not (rows["rate"] >= ENOUGH).any():
+        of_two = _of_two(_of_all(references, symptom, architecture, 2), activation, depths, known, rows)
     return Advice(
-        rows=told.sort_values(["rate_lower", "gain"], ascending=False, kind="stable").head(MOST).reset_index(drop=True),
+        rows=rows,
+        of_two=of_two,
         without=int((found["rescued"] == 0).sum()),
-        depths=tuple(sorted({int(each) for each in pairs["depth"]})),
+        depths=depths,
         activation=activation,
         runs=len(pairs.drop_duplicates(["suite", "cell_key", "replicate"])),
         suites=tuple(dict.fromkeys(pairs["suite"])),
     )
 
 
-def _lost(runs: pd.DataFrame, symptom: str, architecture: str) -> pd.DataFrame:
-    """The pairs of one reference whose first run is of the architecture, shows the symptom and did not learn."""
+def _of_two(
+    pairs: pd.DataFrame, activation: str, depths: Sequence[int], known: Mapping[str, str], rows: pd.DataFrame
+) -> pd.DataFrame:
+    """What changes of two levels made of the same networks, where that is surer than each of `rows`."""
+    if len(pairs):
+        pairs = pairs[pairs["depth"].isin(depths)]
+    if activation and len(pairs):
+        pairs = pairs[pairs["activation"].astype(str) == activation]
+    if pairs.empty:
+        return rows.head(0)
+    told = _told(summary_of(_new(_new(pairs, known, ("factor", "level")), known, SECOND), SECOND))
+    surer = told[told["rate_lower"] > rows["rate_lower"].max()] if len(rows) else told
+    return surer.head(MOST_OF_TWO).reset_index(drop=True)
+
+
+def _new(pairs: pd.DataFrame, known: Mapping[str, str], columns: tuple[str, str]) -> pd.DataFrame:
+    """The pairs whose change is to a level that the network has not already."""
+    factors, levels = (pairs[name] for name in columns)
+    return pairs[[str(known.get(f)) != v for f, v in zip(factors, levels, strict=True)]]
+
+
+def _told(found: pd.DataFrame) -> pd.DataFrame:
+    """The changes that rescued a run and are known well enough, the surest first."""
+    told = found[(found["rate_upper"] - found["rate_lower"] <= WIDEST) & (found["rescued"] > 0)]
+    return told.sort_values(["rate_lower", "gain"], ascending=False, kind="stable")
+
+
+def _of_all(references: Mapping[str, pd.DataFrame], symptom: str, architecture: str, changes: int = 1) -> pd.DataFrame:
+    """The pairs of all references whose first run is of the architecture, shows the symptom and did not learn."""
+    parts = {suite: _lost(runs, symptom, architecture, changes) for suite, runs in references.items()}
+    named = [pairs.assign(suite=suite) for suite, pairs in parts.items() if len(pairs)]
+    return pd.concat(named, ignore_index=True) if named else pd.DataFrame()
+
+
+def _lost(runs: pd.DataFrame, symptom: str, architecture: str, changes: int) -> pd.DataFrame:
     own = runs[runs["architecture"].astype(str) == architecture]  # no pair has two: it is no treatment
-    pairs = pairs_of(own, varied_in(own), own["seconds_per_step"], [*_BASELINE, "cell_key", "replicate"])
+    seconds, beside = own["seconds_per_step"], [*_BASELINE, "cell_key", "replicate"]
+    pairs = pairs_of(own, varied_in(own), seconds, beside, changes)
     return pairs[pairs["pathology"] == symptom] if len(pairs) else pairs
 
 

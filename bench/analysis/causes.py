@@ -6,7 +6,7 @@ recorded step, and at absolute size. docs/rules.md has every rule and threshold;
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
@@ -19,7 +19,7 @@ from bench.analysis.records import LARGE_VALUES, Records, first_rows, probed
 from bench.analysis.tables import Tables
 from bench.analysis.through_time import GROWN, LEFT_DECADES
 from bench.analysis.verdicts import Outcome
-from bench.text import number
+from bench.text import listed, number
 
 COLUMNS = ("run_id", "cause", "layer", "step", "value", "threshold")
 
@@ -102,9 +102,9 @@ _UPDATE, _ZEROS = ("gradient_norms", "update_norm"), ("gradient_norms", "weight_
 _ACTIVE = "activations"
 _RESCALED = "preprocessing standardize; target_preprocessing standardize"
 _LOWER = "a learning_rate of a tenth; warmup linear; clipping global_norm"
-_KEPT = "skip residual; normalization batch_normalization; initializer he_normal with relu, glorot_normal with tanh"
+_KEPT = "skip connections; batch normalization; initializer he_normal with relu, glorot_normal with tanh"
 _ALIVE = "activation leaky_relu, elu or gelu; initializer he_normal; a lower learning_rate"
-_WITHIN = "activation relu or gelu; initializer glorot_normal with tanh; normalization batch_normalization"
+_WITHIN = "activation relu or gelu; initializer glorot_normal with tanh; batch normalization"
 _WIDER = "precision mixed_bfloat16, or float32; where it is a gradient alone, loss_scale dynamic"
 
 # In the order in which they are asked at each step.
@@ -266,8 +266,22 @@ def is_last(sign: pd.Series) -> bool:
 
 
 def helping(sign: pd.Series) -> str:
-    """What is known to help against a sign, as levels of a suite; "" where the rule names nothing."""
+    """What is known to help against a sign, in words or levels of a suite; "" where the rule names nothing."""
     return RULES[int(sign["rule"])].helps
+
+
+def helping_all(signs: pd.DataFrame) -> list[str]:
+    """What is known to help against signs, with the causes that it is against: each remedy once, the first's first."""
+    return against((str(sign["cause"]), helping(sign)) for _, sign in signs.iterrows())
+
+
+def against(remedies: Iterable[tuple[str, str]]) -> list[str]:
+    """Each remedy once, as "against CAUSES: REMEDY", of pairs of a cause and what helps, if anything."""
+    causes: dict[str, dict[str, None]] = {}
+    for cause, helps in remedies:
+        if helps:
+            causes.setdefault(helps, {})[cause] = None
+    return [f"against {listed(list(which))}: {helps}" for helps, which in causes.items()]
 
 
 def evidence(sign: pd.Series) -> str:

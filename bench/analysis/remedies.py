@@ -10,6 +10,7 @@ data order and the same underlying draw.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations
 
 import pandas as pd
 
@@ -41,6 +42,7 @@ COLUMNS = [
     "gain_upper", "diverged", "cost",
 ]  # fmt: skip
 _BY = "_by"
+SECOND = ("second_factor", "second_level")  # of pairs that differ in two treatments
 NO_PAIRS = pd.DataFrame(columns=COLUMNS)
 
 
@@ -89,7 +91,7 @@ def remedies_by(judged: pd.DataFrame, varied: Sequence[str], timings: pd.DataFra
 
 
 def pairs_of(
-    judged: pd.DataFrame, varied: Sequence[str], seconds: pd.Series, beside: Sequence[str] = ()
+    judged: pd.DataFrame, varied: Sequence[str], seconds: pd.Series, beside: Sequence[str] = (), changes: int = 1
 ) -> pd.DataFrame:
     """One row for every pathological run and run that differs from it in one treatment; empty where there is none.
 
@@ -98,14 +100,16 @@ def pairs_of(
         varied: the factors that vary.
         seconds: training time per run and step, row by row of `judged`.
         beside: columns of `judged`, whose value of the pathological run is kept.
+        changes: in how many treatments the two differ, 1 or 2.
 
     Returns:
-        The columns `beside`, then `pathology`, `factor`, its new `level`, and `rescued`, `diverged`, `gain` and `cost`
-        as in `remedies`, for this pair.
+        The columns `beside`, then `pathology`, `factor`, its new `level`, with two changes `SECOND`, and `rescued`,
+        `diverged`, `gain` and `cost` as in `remedies`, for this pair.
     """
     frame = _prepared(judged, varied, seconds, beside)
     pathological = frame[frame["pathology"].notna() & (frame["outcome"] != Outcome.LEARNED)]
-    parts = [_paired(pathological, frame, factor, varied, beside) for factor in TREATMENTS if factor in varied]
+    treatments = [factor for factor in TREATMENTS if factor in varied]
+    parts = [_paired(pathological, frame, each, varied, beside) for each in combinations(treatments, changes)]
     return (
         pd.concat([part for part in parts if len(part)], ignore_index=True) if any(map(len, parts)) else pd.DataFrame()
     )
@@ -133,24 +137,29 @@ def _prepared(judged: pd.DataFrame, varied: Sequence[str], seconds: pd.Series, b
 
 
 def _paired(
-    pathological: pd.DataFrame, frame: pd.DataFrame, factor: str, varied: Sequence[str], beside: Sequence[str]
+    pathological: pd.DataFrame,
+    frame: pd.DataFrame,
+    factors: Sequence[str],
+    varied: Sequence[str],
+    beside: Sequence[str],
 ) -> pd.DataFrame:
-    """Each pathological run beside every run that differs from it in this factor alone."""
-    same = [*(name for name in varied if name != factor), "replicate"]
+    """Each pathological run beside every run that differs from it in each of these factors and in no other."""
+    same = [*(name for name in varied if name not in factors), "replicate"]
     pairs = pathological.merge(frame, on=same, suffixes=("", "_new"))
-    pairs = pairs[pairs[factor].astype(str) != pairs[f"{factor}_new"].astype(str)]
+    for factor in factors:
+        pairs = pairs[pairs[factor].astype(str) != pairs[f"{factor}_new"].astype(str)]
+    columns = {name: pairs[name] for name in beside} | {"pathology": pairs["pathology"]}
+    for factor, (name, level) in zip(factors, (("factor", "level"), SECOND), strict=False):
+        columns |= {name: pd.Series(factor, pairs.index), level: pairs[f"{factor}_new"].astype(str)}
     return pd.DataFrame(
-        {name: pairs[name] for name in beside}
+        columns
         | {
-            "pathology": pairs["pathology"],
-            "factor": factor,
-            "level": pairs[f"{factor}_new"].astype(str),
             "rescued": (pairs["outcome_new"] == Outcome.LEARNED).astype(int),
             "diverged": (pairs["outcome_new"] == Outcome.DIVERGED).astype(int),
             "gain": pairs["accuracy_new"] - pairs["accuracy"],
             "cost": pairs["seconds_new"] / pairs["seconds"],
         }
-    )
+    )  # fmt: skip
 
 
 def summary_of(pairs: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Outcome, Signs, causes_of, evidence, findings, helping, judge
+from bench.analysis import Outcome, Signs, causes_of, evidence, findings, helping_all, judge
 from bench.analysis.events import places, skipped_steps
 from bench.analysis.learned import loss_decides
 from bench.analysis.parts import layer_words
@@ -74,8 +74,8 @@ def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
         print("symptom: none")
     if not cause.empty:
         print(f"cause: {cause['cause'].iloc[0]}")
-        for helps in filter(None, dict.fromkeys(helping(each) for _, each in found.iterrows())):
-            print(f"known to help: {helps}")
+        for helps in helping_all(found):
+            print(printable(f"known to help {helps}"))
     elif judged["outcome"] == Outcome.LEARNED:
         print("cause: none is needed, it learned")
 
@@ -98,8 +98,9 @@ def _show_explained(judged: pd.Series, own: dict[str, pd.DataFrame], facts: Mapp
         print(printable(f"{words}: {each}"))
     if not seen:
         print("first sign: none")
+    words = "to try:" if seen and seen[0].rule is None else "to try"
     for helps in known_to_help(seen):
-        print(printable(f"to try: {helps}"))
+        print(printable(f"{words} {helps}"))
 
 
 def _show_events(own: dict[str, pd.DataFrame]) -> None:

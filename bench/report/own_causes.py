@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.analysis import Cause, Outcome, Signs, Tables, evidence, findings, helping, is_first, is_last
+from bench.analysis import Cause, Outcome, Signs, Tables, against, evidence, findings, helping, is_first, is_last
 from bench.rules import learned_rule
 from bench.schema import Tensor
 from bench.text import number, plural
@@ -209,7 +209,7 @@ def _sign(row: pd.Series, facts: Mapping[str, Any]) -> Seen:
 
 
 def known_to_help(seen: Sequence[Seen]) -> list[str]:
-    """What helps: against a finding that comes first its remedy alone, else what helps against each sign, once."""
+    """What helps: against a finding that comes first its remedy alone, else what helps against which signs, once."""
     if seen and seen[0].rule is None:
         return [seen[0].helps]
-    return list(dict.fromkeys(each.helps for each in seen if each.rule is not None and each.helps))
+    return against((each.cause, each.helps) for each in seen if each.rule is not None)

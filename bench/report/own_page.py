@@ -15,7 +15,7 @@ import pandas as pd
 from bench import reference
 from bench.analysis import Advice, Outcome, Symptom, advice
 from bench.analysis.recurrent import layered
-from bench.analysis.remedies import LOSSES
+from bench.analysis.remedies import LOSSES, SECOND
 from bench.analysis.tables import Tables
 from bench.factors import FACTORS, MIXED, OWN, default_level
 from bench.report.axes import level_label
@@ -237,7 +237,7 @@ def _try(run: pd.Series, seen: Sequence[Seen]) -> Section | None:
             f"No shipped reference result has {KINDS[family]} with this symptom that did not learn: nothing was "
             "counted for them, and no other family's counts are carried over."
         )]  # fmt: skip
-    blocks += [Text(f"Known to help: {each}.") for each in helps]
+    blocks += [Text(f"Known to help {each}.") for each in helps]
     return Section("try", "What to try", "Try", tuple(blocks)) if blocks else None
 
 
@@ -249,28 +249,29 @@ def _counted(found: Advice, symptom: str, family: str, references: dict[str, ref
     made = listed(sorted({f"Keras {references[name].versions.get('keras', '?')}" for name in found.suites}))
     basis = (
         f"Runs of {listed(found.suites)} ({made}) with this symptom that did not learn ({like}), each beside the run "
-        "that differs in this one level; docs/rules.md, What to try."
+        f"that differs in {'one level, or two' if len(found.of_two) else 'this one level'}; docs/rules.md, What to try."
     )
-    if found.rows.empty:
+    of_one, of_two = found.rows, found.of_two
+    if of_one.empty and of_two.empty:
         text = f"Of {plural(found.runs, 'reference run')} with this symptom no change of one level surely rescued any."
         return [Lead(Sentence(text, basis))]
-    best = found.rows.iloc[0]
-    lead = (
-        f"In networks like it, {_change(best)} made {of(int(best['rescued']), int(best['pairs']))} learn "
-        f"that had {spoken(symptom)} gradients and did not."
-        if symptom in ("vanishing", "exploding")
-        else f"In networks like it, {_change(best)} made {of(int(best['rescued']), int(best['pairs']))} learn."
-    )
+    changes = [row for _, row in [*of_two.iterrows(), *of_one.iterrows()]]
+    best = changes[0]
+    lead = f"In networks like it, {_change(best)} made {of(int(best['rescued']), int(best['pairs']))} learn"
+    lead += f" that had {spoken(symptom)} gradients and did not." if symptom in ("vanishing", "exploding") else "."
+    if len(of_two):
+        most = f": the surest rescued {of(int(of_one.iloc[0]['rescued']), int(of_one.iloc[0]['pairs']))}"
+        lead += f" No change of one level made half of them learn{most if len(of_one) else ''}."
     rows = tuple(
         (
             _change(row), of(int(row["rescued"]), int(row["pairs"])), percent(int(row["rescued"]), int(row["pairs"])),
             share_interval(float(row["rate_lower"]), float(row["rate_upper"])), integer(int(row["diverged"])),
             f"× {number(row['cost'], 2)}" if np.isfinite(row["cost"]) else number(np.nan),
         )
-        for _, row in found.rows.iterrows()
+        for row in changes
     )  # fmt: skip
-    columns = ("change of one level to", "learned", "share", "95 % interval", "diverged", "time per step")
-    left = f"{plural(found.without, 'other change')} rescued none." if found.without else ""
+    columns = ("change to", "learned", "share", "95 % interval", "diverged", "time per step")
+    left = f"{plural(found.without, 'other change')} of one level rescued none." if found.without else ""
     untimed = [name for name in found.suites if not references[name].timed]
     return [
         Lead(Sentence(lead, basis)),
@@ -281,13 +282,16 @@ def _counted(found: Advice, symptom: str, family: str, references: dict[str, ref
 
 
 def _change(row: pd.Series) -> str:
-    words = level_words(str(row["factor"]), str(row["level"]))
-    factor = spoken(str(row["factor"]))
-    return (
-        words
-        if factor in words or words.startswith("rate ") or row["factor"] in ("normalization", "skip", "cell")
-        else f"{factor} {words}"
-    )
+    """The level or the two levels that a row changes to, in words."""
+    changes = [(str(row["factor"]), str(row["level"]))]
+    changes += [(str(row[factor]), str(row[level])) for factor, level in (SECOND,) if row.get(factor)]
+    return " with ".join(_level(*each) for each in changes)
+
+
+def _level(factor: str, level: str) -> str:
+    words = level_words(factor, level)
+    named = spoken(factor) in words or words.startswith("rate ") or factor in ("normalization", "skip", "cell")
+    return words if named else f"{spoken(factor)} {words}"
 
 
 def _layers(own: Tables) -> Section | None:

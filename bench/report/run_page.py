@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from bench.analysis import evidence, findings, helping
+from bench.analysis import evidence, findings, helping_all
 from bench.analysis.events import places, skipped_steps
 from bench.analysis.parts import row_unit
 from bench.analysis.recurrent import layered, recurrent
@@ -128,8 +128,7 @@ def _what(frames: Frames, run: pd.Series, run_id: str) -> Section:
     if said:
         blocks += [Text("Other signs, in their order:" if cause is not None else "Signs on the way:"),
                    Sentences(tuple(said))]  # fmt: skip
-    helps = dict.fromkeys(helping(each) for _, each in signs.iterrows()) if cause is not None else {}
-    blocks += [Text(f"Known to help: {each}.") for each in filter(None, helps)]
+    blocks += [Text(f"Known to help {each}.") for each in (helping_all(signs) if cause is not None else ())]
     error = run.get("error")
     blocks += [Code(str(error)) if isinstance(error, str) else None, Table("How it ended", (), facts)]
     return Section("what", "What became of it", "What", blocks_of(*blocks))

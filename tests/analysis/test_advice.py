@@ -43,6 +43,24 @@ def test_the_nearest_depth_and_the_same_activation_count() -> None:
     assert set(shallow.rows["level"]) == {"relu", "batch_normalization"}
 
 
+def test_two_changes_are_named_where_no_single_one_rescues_half() -> None:
+    found = advice({"a": runs()}, "vanishing", "mlp", 16, {"activation": "sigmoid"})
+    assert found is not None and found.of_two.empty
+    rows = runs()
+    alone = (rows["depth"] == 16) & (rows["activation"] == "sigmoid") & (rows["normalization"] == "batch_normalization")
+    rows.loc[alone & (rows["replicate"] > 0), ["outcome", "final_validation_accuracy"]] = [Outcome.NOT_LEARNED, 0.1]
+    found = advice({"a": rows}, "vanishing", "mlp", 16, {"activation": "sigmoid"})
+    assert found is not None
+    columns = ["factor", "level", "second_factor", "second_level", "pairs", "rescued"]
+    assert found.of_two[columns].to_numpy().tolist() == [
+        ["activation", "relu", "normalization", "batch_normalization", 5, 5]
+    ]
+    there = advice(
+        {"a": rows}, "vanishing", "mlp", 16, {"activation": "sigmoid", "normalization": "batch_normalization"}
+    )
+    assert there is not None and there.of_two.empty
+
+
 def test_what_is_there_already_is_not_advised_and_an_unknown_activation_takes_all() -> None:
     own = {"activation": "swish", "normalization": "batch_normalization"}
     found = advice({"a": runs(), "b": runs()}, "vanishing", "mlp", 16, own)

@@ -21,13 +21,14 @@ def test_the_first_sign_and_what_to_try_are_the_same(
     recorded(make, tmp_path)
     capsys.readouterr()
     show_run(tmp_path, "")
-    said = [line.partition(": ")[::2] for line in capsys.readouterr().out.splitlines()]
+    lines = capsys.readouterr().out.splitlines()
+    said = [line.partition(": ")[::2] for line in lines]
     (first,) = [words for name, words in said if name == "first sign"]
     others = [words for name, words in said if name == "other sign"]
     sections = {each["id"]: str(each) for each in dump_report(tmp_path)["sections"]}
     assert first.startswith(first_sign(tmp_path)[0])
     assert first.rstrip(".") in sections["what"]
     assert all(each.partition(", ")[2].rstrip(".") in sections["what"] for each in others)
-    tried = [words for name, words in said if name == "to try"]
+    tried = [line.removeprefix("to try").lstrip(": ") for line in lines if line.startswith("to try")]
     assert tried
     assert all(each in sections["try"] for each in tried)
