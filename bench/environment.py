@@ -18,6 +18,7 @@ VECTORS = ("avx512f", "avx2", "avx", "sse4_2", "sve2", "sve", "asimd")
 MEMORY = Path("/proc/meminfo")
 MEMORY_LIMITS = tuple(Path("/sys/fs/cgroup") / name for name in ("memory.max", "memory/memory.limit_in_bytes"))
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+PROCESSORS = Path("/proc/stat")  # ticks of all processors since the start: user, nice, system, idle, iowait, ...
 # With one of these TensorFlow turns oneDNN on under Linux, unless ONEDNN is set (its util/port.cc).
 NEURAL = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
 
@@ -98,6 +99,17 @@ def free_memory() -> int | None:
         with suppress(OSError, ValueError):  # "max" where there is none
             found.append(int(limit.read_text(encoding="ascii")))
     return min(found, default=None)
+
+
+def processor_ticks() -> tuple[int, int] | None:
+    """How many ticks all of the machine's processors were in use since it started, and how many there were; or None."""
+    try:
+        name, *counts = PROCESSORS.read_text(encoding="ascii").partition("\n")[0].split()
+        ticks = [int(each) for each in counts[:8]]  # what guests take is among user's and nice's
+    except (OSError, ValueError):
+        return None
+    total = sum(ticks)
+    return (total - sum(ticks[3:5]), total) if name == "cpu" and total else None
 
 
 def _gpus() -> str:

@@ -396,6 +396,15 @@ TABLES: dict[str, TableSpec] = {
             "trace_seconds": _real("First calls: tracing and optimizing the graphs, one step included.", "s"),
             "train_seconds": _real("The other training steps.", "s"),
             "measure_seconds": _real("Evaluations, activation statistics, the look at the last update.", "s"),
+            "train_processor_time": _real(
+                "What `train_seconds` took of processors, over all threads of the process: less than those where it "
+                "waited for a processor. Null beside a GPU, for which a process waits.",
+                "s",
+            ),
+            "machine_busy": _real(
+                "Share of the machine's processor time from the second step to the last that was in use, by whatever. "
+                "Null where the system has no /proc/stat."
+            ),
         },
     ),
 }

@@ -37,7 +37,7 @@ PACKAGES = {
     "suite": _package("factors quantities rules schema errors", "pydantic pydantic_core"),
     "plan": _package("suite factors errors"),
     "engine": _package(
-        "plan recorder factors schema theory data_quality errors",
+        "environment plan recorder factors schema theory data_quality errors",
         "keras tensorflow numpy pandas pyarrow sklearn mnist1d",
     ),
     "executors": _package("environment plan schema errors", "pyarrow ray"),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -115,7 +114,7 @@ class OneRun:
         rows = batches((self.run,), len(self.data.y), self.batch, self.steps + 1)
         for step, (indices,) in enumerate(rows):
             self.step = step
-            with self._timed("measure_seconds"):
+            with self.recorder.timed("measure_seconds"):
                 self._evaluate(step)
             x = self.data.as_taken(tf.gather(self.data.x, indices))
             found = self._take(x, tf.gather(self.data.y, indices))
@@ -133,17 +132,11 @@ class OneRun:
                 made[name] = conform(name, columns)
         return made
 
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.recorder.timings[name] = self.recorder.timings.get(name, 0.0) + time.perf_counter() - started
-
     def _take(self, x: tf.Tensor, y: tf.Tensor) -> Step:
         """One step of Keras's own train function, in the recorder's hands."""
         clock = {0: "trace_seconds", self.steps: "measure_seconds"}.get(self.step, "train_seconds")
         self.latest = None
-        with self._timed(clock):
+        with self.recorder.timed(clock):
             self.dispatch.arm()
             self.model.train_function(iter([(x, y)]))
         if self.latest is None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
+import tensorflow as tf
 
 from bench.engine.divergence import Event
 from bench.engine.ensemble import TimedLayer
 from bench.engine.inside import Inside
+from bench.environment import processor_ticks
 from bench.plan import Cohort
 from bench.schema import RunStatus, conform, recorded
 
@@ -28,6 +32,7 @@ class Recorder:
         moments: the time steps of which `time_gradients` tells, in the order of their rows.
         inside: what is kept of heads and of positions, by table.
         groups: layer and name of each row of `parameter_groups`.
+        timings: seconds, as the table of that name has them.
         facts: columns of `runs` that the data alone decide, such as the best constant answer's loss.
         ended: for each run the last step that has rows.
     """
@@ -43,6 +48,7 @@ class Recorder:
     events: list[Event] = field(default_factory=list)
     timings: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str | float | None] = field(default_factory=dict)
+    ticks: tuple[int, int] | None = None  # the machine's at the second step
 
     def __post_init__(self) -> None:
         steps = int(self.cohort.structure["steps"].value or 0)
@@ -64,6 +70,25 @@ class Recorder:
         self.alive[event.run] = False
         self.ended[event.run] = event.step
 
+    @contextmanager
+    def timed(self, name: str) -> Iterator[None]:
+        """Add to `timings` what is done meanwhile; of training steps what it took of processors too."""
+        training = name == "train_seconds"
+        if training and name not in self.timings:
+            self.ticks = processor_ticks()
+        started, spent = time.perf_counter(), time.process_time()
+        yield
+        took = {name: time.perf_counter() - started}
+        if training and not tf.config.list_physical_devices("GPU"):
+            took["train_processor_time"] = time.process_time() - spent
+        self.timings |= {each: self.timings.get(each, 0.0) + seconds for each, seconds in took.items()}
+
+    def _busy(self) -> float | None:
+        """The share of the machine's processor time that was in use since the second step."""
+        now = processor_ticks()
+        passed = now[1] - self.ticks[1] if now and self.ticks else 0
+        return (now[0] - self.ticks[0]) / passed if now and self.ticks and passed else None
+
     def tables(self) -> dict[str, pa.Table]:
         """All tables that the cohort records."""
         made = {
@@ -76,7 +101,7 @@ class Recorder:
             "loss_curves": self._long("loss_curves", {}),
             "evaluations": self._long("evaluations", {"split": np.array(["train", "validation"])}),
             "divergence_events": self._events(),
-            "timings": {"cohort": [self.cohort.key], "runs": [len(self.cohort.runs)]}
+            "timings": {"cohort": [self.cohort.key], "runs": [len(self.cohort.runs)], "machine_busy": [self._busy()]}
             | {name: [value] for name, value in self.timings.items()},
         }
         return {name: conform(name, columns) for name, columns in made.items() if recorded(name, self.wanted)}

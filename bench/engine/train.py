@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -111,7 +110,7 @@ class Training:
         recorder, losses = self.recorder, Losses(len(self.cohort.runs))
         rows = batches(self.cohort.runs, len(self.data.y), self.batch, self.steps + 1)
         for step, indices in enumerate(rows):
-            with self._timed("measure_seconds"):
+            with recorder.timed("measure_seconds"):
                 self._look(step)
             found = self._take(step, indices)
             self._judge(step, found, losses)
@@ -122,12 +121,6 @@ class Training:
             if not recorder.alive.any():
                 break
         return recorder.tables()
-
-    @contextmanager
-    def _timed(self, name: str) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.recorder.timings[name] = self.recorder.timings.get(name, 0.0) + time.perf_counter() - started
 
     def losses(self, step: int, indices: np.ndarray) -> np.ndarray:
         """Take one step of all runs and return their losses, [R]; nothing is recorded."""
@@ -140,11 +133,11 @@ class Training:
         if self.ensemble.dropout:
             self.ensemble.dropout.step.assign(step)
         clock = {0: "trace_seconds", self.steps: "measure_seconds"}.get(step, "train_seconds")
-        with self._timed(clock):
+        with self.recorder.timed(clock):
             broken = step == self.steps and self._broken()
             found = {} if broken else {name: value.numpy() for name, value in self.step(*given).items()}
         if broken or found["trouble"]:
-            with self._timed("trace_seconds"):
+            with self.recorder.timed("trace_seconds"):
                 found = {name: value.numpy() for name, value in self.careful_step(*given).items()}
         return found
 

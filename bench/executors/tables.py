@@ -22,7 +22,8 @@ Tables = dict[str, pa.Table]
 def join(cohort: Cohort, parts: Sequence[Tables]) -> Tables:
     """The tables of a cohort's parts as one, rows in the order of its runs.
 
-    Each run is in one part at most. Timings of the parts are summed, but for the steps, of which the most count.
+    Each run is in one part at most. Timings of the parts are summed; of steps, and of how busy the machine was,
+    the most counts.
     """
     runs = [run.run_id for run in cohort.runs]
     joined = {}
@@ -59,7 +60,7 @@ def _summed(timings: pa.Table) -> pa.Table:
     reduced = {}
     for field in timings.schema:
         column = timings[field.name]
-        reduce = {"cohort": pc.max, "steps": pc.max}.get(field.name, pc.sum)
+        reduce = {"cohort": pc.max, "steps": pc.max, "machine_busy": pc.max}.get(field.name, pc.sum)
         reduced[field.name] = pa.array([reduce(column).as_py()], type=field.type)
     return pa.table(reduced, schema=timings.schema)
 

@@ -126,6 +126,7 @@ def _over_all(compared: Compared) -> Part:
     for row in told.time.to_dict("records") if TIME.name not in told.margins else ():
         rows.append(_timed(row))
         lines.append("Time per step judges nothing: machines are noisy, and so are two runs on one.")
+        lines += [told.unlike] if told.unlike else []
     if told.time.empty and compared.names[0] == REFERENCE:
         lines.append("These reference results hold no times.")
     heads = ("mean over pairs", *SIDES, "difference", "margin", "of these", "verdict")
@@ -277,6 +278,7 @@ def as_json(compared: Compared) -> dict[str, object]:
         "unexplained": compared.unexplained,
         "first_steps": _first_steps(told.first),
         "time": plain(told.time),
+        "times_unlike": told.unlike,
         "power": vars(told.power),
     }
 

@@ -73,15 +73,44 @@ def test_equal_tables_are_bit_identical_and_versions_come_first(folders: tuple[P
     assert "Bit-identical" in said
 
 
+def timed(folder: Path, **columns: float) -> None:
+    """Write these into every cohort's timings."""
+
+    def change(rows: pa.Table) -> pa.Table:
+        for name, value in columns.items():
+            rows = rows.set_column(rows.column_names.index(name), name, pa.array([value] * len(rows)))
+        return rows
+
+    rewrite(folder, "timings", change)
+
+
 def test_a_margin_of_time_is_judged_where_every_number_is_equal_to_the_bit(folders: tuple[Path, Path]) -> None:
     base, after = shutil.copytree(folders[0], folders[1].parent / "before"), folders[1]
-    for folder, seconds in ((base, 2.0), (after, 6.0)):
-        rewrite(folder, "timings", lambda rows, took=seconds: rows.set_column(
-            rows.column_names.index("train_seconds"), "train_seconds", pa.array([took] * len(rows))))  # fmt: skip
+    timed(base, train_seconds=2.0, train_processor_time=1.96, machine_busy=0.97)
+    timed(after, train_seconds=6.0, train_processor_time=5.9, machine_busy=0.99)
     assert "Bit-identical" in bench("compare", base, after).stdout
     told = json.loads(bench("compare", base, after, "--json", "--margin", "time=0.1").stdout)
-    assert told["verdict"] != "same" and not told["identical"]
+    assert told["verdict"] != "same" and not told["identical"] and not told["times_unlike"]
     assert "time per step" in " ".join(told["why"])
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"train_processor_time": 2.0, "machine_busy": 1.0}, "BASE had a processor in 50 % of its time, CAN"),
+        ({"train_processor_time": 3.92, "machine_busy": 1.0}, "with BASE 100 % of the machine was in use, w"),
+        ({}, "how busy the machine was is not recorded on both sides"),
+    ],
+)  # fmt: skip
+def test_no_time_is_judged_that_was_measured_beside_other_work(
+    columns: dict[str, float], said: str, folders: tuple[Path, Path]
+) -> None:
+    base, after = shutil.copytree(folders[0], folders[1].parent / "before"), folders[1]
+    timed(base, train_seconds=4.0, **columns)
+    timed(after, train_seconds=2.0, train_processor_time=1.96, machine_busy=0.55)  # half the time: better, it seems
+    told = json.loads(bench("compare", base, after, "--json", "--margin", "time=0.1").stdout)
+    assert told["verdict"] == "inconclusive" and told["why"][0].startswith("No time is judged: " + said)
+    assert {row["verdict"] for row in told["all_pairs"] if row["response"] == "time"} == {"inconclusive"}
 
 
 def test_a_difference_within_all_margins_that_nothing_explains_is_said_first(folders: tuple[Path, Path]) -> None:

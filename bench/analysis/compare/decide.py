@@ -23,6 +23,7 @@ from bench.analysis.compare.starts import (
     start_differences,
     start_table,
 )
+from bench.analysis.compare.timing import unlike
 from bench.analysis.effects import holm
 from bench.analysis.tables import Indices, Reals
 
@@ -54,7 +55,9 @@ def compare(
     asked = [each for each in (*RESPONSES, *((TIME,) if TIME.name in given else ())) if _measured(each, pairs)]
     found = {each.name: margin_of(each, each.of(pairs.base), pairs.cell, given) for each in asked}
     whole = {"": np.ones(len(pairs), bool)}
-    judged = [_Judged(each, pairs, found[each.name]) for each in asked]
+    timing = margin_of(TIME, TIME.of(pairs.base), pairs.cell, given)
+    other_load = unlike(pairs, timing.margin) if _measured(TIME, pairs) else ""
+    judged = [_Judged(each, pairs, found[each.name], told=each is not TIME or not other_load) for each in asked]
     moved_by = start_differences(pairs)
     if base.own:  # whose seeds nobody wrote down: another rate moves the first update, never the first loss
         first_loss = {name: each for name, each in moved_by.items() if name == "loss"}
@@ -71,12 +74,12 @@ def compare(
     verdicts = _verdicts(pairs, flags, cells, moved, apart)
     time = pd.DataFrame(columns=CHANGES)
     if _measured(TIME, pairs):
-        time = _Judged(TIME, pairs, margin_of(TIME, TIME.of(pairs.base), pairs.cell, given)).pooled(whole, same_draws)
-        time = time.assign(verdict="")
+        time = _Judged(TIME, pairs, timing).pooled(whole, same_draws)
+        time = time.assign(verdict="")[list(CHANGES)]
     power = power_of({each.response.name: each.change for each in judged}, pairs, found)
     told = Comparison(Verdict.INCONCLUSIVE, (), identical, same_seed, same_draws, pairs, found, counts, moved, suite,
                       levels, cells, verdicts, starts, first_steps(moved_by, apart, pairs) if apart else None, time,
-                      power)  # fmt: skip
+                      other_load, power)  # fmt: skip
     verdict, why = overall(told)
     return replace(told, verdict=verdict, why=why)
 
@@ -87,10 +90,10 @@ def _measured(response: Response, pairs: Pairs) -> bool:
 
 
 class _Judged:
-    """One response of all pairs: differences, and what they come to by unit."""
+    """One response of all pairs: differences, and what they come to by unit; where nothing is `told`, untested."""
 
-    def __init__(self, response: Response, pairs: Pairs, margin: Margin) -> None:
-        self.response, self.pairs, self.margin = response, pairs, margin
+    def __init__(self, response: Response, pairs: Pairs, margin: Margin, *, told: bool = True) -> None:
+        self.response, self.pairs, self.margin, self.told = response, pairs, margin, told
         self.base, self.candidate = response.of(pairs.base), response.of(pairs.candidate)
         self.change = self.candidate - self.base
         self.worth = response.worth(self.base, self.candidate)
@@ -120,6 +123,8 @@ class _Judged:
         margin, largest = self.margin.margin, self.margin.largest
         worse, better = ((-worth).beyond(margin, largest), worth.beyond(margin, largest))
         moved = np.minimum(1.0, 2.0 * np.fmin(change.beyond(margin, largest), (-change).beyond(margin, largest)))
+        if not self.told:
+            worse, better, moved = (np.full(len(units), np.nan) for _ in range(3))
         pairs = tally(known)
         with np.errstate(divide="ignore", invalid="ignore"):
             base, candidate = (tally(np.where(known, each, 0.0)) / pairs for each in (self.base, self.candidate))
@@ -142,6 +147,7 @@ class _Judged:
                 "p_worse": worse,
                 "p_better": better,
                 "p_changed": moved,
+                "told": self.told,
             }
         )
         return frame[frame["pairs"] + frame["unmeasured"] > 0]
@@ -173,11 +179,12 @@ def _table(parts: Sequence[pd.DataFrame], same_draws: bool) -> pd.DataFrame:
     for name in ("p_worse", "p_better", "p_changed"):
         found = table[name].to_numpy(np.float64)
         table[name] = np.where(still & ~np.isnan(found), 1.0, holm(np.where(still, np.nan, found)))
-    inside = (table["low"] >= -table["margin"]) & (table["high"] <= table["margin"]) & (table["unmeasured"] == 0)
+    within = (table["low"] >= -table["margin"]) & (table["high"] <= table["margin"])
+    inside = within & (table["unmeasured"] == 0) & table["told"].astype(bool)
     choices = [table["p_worse"] <= SHARE, table["p_better"] <= SHARE, inside]
     words = [str(Verdict.WORSE), str(Verdict.BETTER), str(Verdict.SAME)]
     table["verdict"] = np.select([np.asarray(each, bool) for each in choices], words, str(Verdict.INCONCLUSIVE))
-    return table
+    return table[list(CHANGES)]
 
 
 def _verdicts(

@@ -123,6 +123,7 @@ class Comparison:
             unit, pairs, otherwise, then by what.
         first: how runs with one seed start; None of other seeds.
         time: the ratio of times per step, candidate over base, as `CHANGES` of all pairs; empty where not recorded.
+        unlike: why a difference of times may not be the code's, in sentences; empty where nothing says so.
         power: what so many replicates can say.
     """
 
@@ -142,4 +143,5 @@ class Comparison:
     starts: pd.DataFrame
     first: FirstSteps | None
     time: pd.DataFrame
+    unlike: str
     power: Power

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from bench.analysis.compare.model import Comparison, FirstSteps, Verdict
+from bench.analysis.compare.responses import TIME
 from bench.analysis.compare.starts import STARTS, Start
 from bench.analysis.compare.words import apart_words, count_words, failed_words, row_words, unit_words
 from bench.text import listed, of, plural, sentence
@@ -77,6 +78,8 @@ def _open(told: Comparison) -> tuple[str, ...]:
         said.append(f"{listed(lone)}, not compared.")
     if told.same_seed and len(starts) and int(starts["otherwise"].iloc[0]):
         said.append(_starts(starts, told.first))
+    if told.unlike and TIME.name in told.margins:
+        said.append(told.unlike)
     changed = verdicts[verdicts["why"].str.startswith("changed")]
     if len(changed):
         said.append(f"{of(len(changed), len(verdicts), 'cell')} changed, which nothing says is better or worse.")

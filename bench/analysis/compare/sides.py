@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from bench.analysis.compare.model import Side
+from bench.analysis.compare.timing import timing_columns
 from bench.analysis.quantities import Measurements
 from bench.analysis.tables import Tables
 from bench.analysis.verdicts import judge
@@ -23,7 +24,8 @@ def side_of(name: str, tables: Tables, rules: RulesChoice, seed: int | None) -> 
     """The runs of a folder's tables, judged by the rules that both sides share."""
     measured = Measurements(tables, rules.learned)
     runs = judge(tables, rules, measured)
-    return Side(name, runs.assign(loss_start=measured.by_run(FIRST_LOSS), loss_early=_early(tables, runs)), seed)
+    early = {"loss_start": measured.by_run(FIRST_LOSS), "loss_early": _early(tables, runs)}
+    return Side(name, runs.assign(**early, **timing_columns(tables, runs)), seed)
 
 
 def _early(tables: Tables, runs: pd.DataFrame) -> pd.Series:
