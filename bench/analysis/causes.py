@@ -265,14 +265,18 @@ def is_last(sign: pd.Series) -> bool:
     return RULES[int(sign["rule"])].stage is Stage.LAST
 
 
-def helping(sign: pd.Series) -> str:
-    """What is known to help against a sign, in words or levels of a suite; "" where the rule names nothing."""
-    return RULES[int(sign["rule"])].helps
+def helping(sign: pd.Series, activation: str = "") -> str:
+    """What is known to help against a sign, in words or levels of a suite; "" where the rule names nothing.
+
+    Units of ReLU are saturated where their slope is 0: with that `activation`, what helps against dead ones does.
+    """
+    rule = RULES[int(sign["rule"])]
+    return _ALIVE if rule.cause is Cause.SATURATED and rule.helps and activation == "relu" else rule.helps
 
 
-def helping_all(signs: pd.DataFrame) -> list[str]:
+def helping_all(signs: pd.DataFrame, activation: str = "") -> list[str]:
     """What is known to help against signs, with the causes that it is against: each remedy once, the first's first."""
-    return against((str(sign["cause"]), helping(sign)) for _, sign in signs.iterrows())
+    return against((str(sign["cause"]), helping(sign, activation)) for _, sign in signs.iterrows())
 
 
 def against(remedies: Iterable[tuple[str, str]]) -> list[str]:

@@ -74,7 +74,7 @@ def _show_verdict(judged: pd.Series, own: dict[str, pd.DataFrame]) -> None:
         print("symptom: none")
     if not cause.empty:
         print(f"cause: {cause['cause'].iloc[0]}")
-        for helps in helping_all(found):
+        for helps in helping_all(found, str(judged["activation"])):
             print(printable(f"known to help {helps}"))
     elif judged["outcome"] == Outcome.LEARNED:
         print("cause: none is needed, it learned")

@@ -132,11 +132,15 @@ def causes_seen(signs: pd.DataFrame, run: pd.Series, facts: Mapping[str, Any]) -
     outcome, signs = str(run["outcome"]), _of_own(signs, run, facts)
     looked = facts.get("data")
     found = looked.get("findings", ()) if isinstance(looked, Mapping) else ()
-    rows = [row for _, row in signs.iterrows()]
-    first = [_sign(row, facts) for row in rows if is_first(row)]
-    by_step = [_sign(row, facts) for row in rows if not is_first(row) and not is_last(row)]
-    known = {str(row["cause"]) for row in rows if not is_last(row)}
-    last = [_sign(row, facts) for row in rows if is_last(row) and str(row["cause"]) not in known]
+    known = {str(row["cause"]) for _, row in signs.iterrows() if not is_last(row)}
+    first, by_step, last = [], [], []
+    for _, row in signs.iterrows():
+        if is_first(row):
+            first.append(_sign(row, run, facts))
+        elif not is_last(row):
+            by_step.append(_sign(row, run, facts))
+        elif str(row["cause"]) not in known:
+            last.append(_sign(row, run, facts))
     before = [_finding(each) for each in found if _explains(each, outcome)]
     stalls = [_finding(each) for each in found if each["kind"] in STALLS and outcome == Outcome.NOT_LEARNED]
     return [*before, *first, *by_step, *stalls, *_few_steps(run, outcome), *last]
@@ -189,8 +193,9 @@ def _finding(finding: Mapping[str, Any]) -> Seen:
     return Seen(CAUSES[finding["kind"]], str(finding["found"]), str(finding["remedy"]))
 
 
-def _sign(row: pd.Series, facts: Mapping[str, Any]) -> Seen:
-    cause, evident, helps, kept = str(row["cause"]), evidence(row), helping(row), facts.get("averages_of_start", 0.0)
+def _sign(row: pd.Series, run: pd.Series, facts: Mapping[str, Any]) -> Seen:
+    cause, evident, helps = str(row["cause"]), evidence(row), helping(row, str(run.get("activation")))
+    kept = facts.get("averages_of_start", 0.0)
     if cause == Cause.MEMORIZED and kept >= LAGS:
         return Seen(
             str(Cause.LAGGING),

@@ -128,7 +128,8 @@ def _what(frames: Frames, run: pd.Series, run_id: str) -> Section:
     if said:
         blocks += [Text("Other signs, in their order:" if cause is not None else "Signs on the way:"),
                    Sentences(tuple(said))]  # fmt: skip
-    blocks += [Text(f"Known to help {each}.") for each in (helping_all(signs) if cause is not None else ())]
+    helps = helping_all(signs, str(run["activation"])) if cause is not None else ()
+    blocks += [Text(f"Known to help {each}.") for each in helps]
     error = run.get("error")
     blocks += [Code(str(error)) if isinstance(error, str) else None, Table("How it ended", (), facts)]
     return Section("what", "What became of it", "What", blocks_of(*blocks))

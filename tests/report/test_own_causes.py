@@ -100,6 +100,13 @@ def test_what_a_later_rule_says_again_is_left_out() -> None:
     assert named(twice[1:], Outcome.NOT_LEARNED, {}) == [str(Cause.SATURATED)]
 
 
+@pytest.mark.parametrize(("activation", "said"), [("relu", "leaky_relu"), ("tanh", "activation relu")])
+def test_saturated_units_of_relu_are_not_told_to_take_relu(activation: str, said: str) -> None:
+    run = pd.Series({**ended(Outcome.NOT_LEARNED), "activation": activation})
+    (helps,) = known_to_help(causes_seen(signs(Cause.SATURATED), run, {}))
+    assert helps.startswith("against saturated units: ") and said in helps
+
+
 @pytest.mark.parametrize(("tensor", "said"), [("loss", "logarithm"), ("gradient", "at 0 is infinite"), ("weight", "")])
 def test_where_the_first_bad_tensor_is_made_by_a_function_that_is_named(tensor: str, said: str) -> None:
     for cause in (Cause.NOT_FINITE, Cause.DIVERGED):
