@@ -31,7 +31,8 @@ PACKAGES = {
     "environment": _package(),
     "factors": _package("errors", "numpy scipy"),
     "quantities": _package(),
-    "data_quality": _package("", "numpy"),
+    "finding": _package(),
+    "data_quality": _package("finding", "numpy"),
     "rules": _package("quantities errors", "pydantic"),
     "schema": _package("factors", "pyarrow"),
     "suite": _package("factors quantities rules schema errors", "pydantic pydantic_core"),
@@ -51,7 +52,8 @@ PACKAGES = {
     ),
     "script": _package("analysis engine results plan factors schema errors", "jinja2 numpy pandas"),
     "recorder": _package(
-        "environment factors rules schema results report data_quality errors", "keras tensorflow jax numpy pyarrow"
+        "environment factors rules schema results report data_quality finding errors",
+        "keras tensorflow jax numpy pyarrow",
     ),
     "site": _package(
         "reference report analysis results suite factors text errors", "jinja2 markdown_it markupsafe numpy pandas"

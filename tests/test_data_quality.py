@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.data_quality import Data, FindingKind, look
+from bench.data_quality import Data, look
+from bench.finding import FindingKind
 
 RNG = np.random.default_rng(0)
 ROWS = 400

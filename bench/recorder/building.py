@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from bench.data_quality import Data, Finding, FindingKind
+from bench.data_quality import Data
+from bench.finding import Finding, FindingKind
 from bench.recorder.inner_optimizers import innermost
 from bench.recorder.layers import path_of
 

@@ -14,7 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from bench.data_quality import EXTREMES, LEAST_ROWS, Data, Finding, FindingKind, is_one_hot, look
+from bench.data_quality import EXTREMES, LEAST_ROWS, Data, is_one_hot, look
+from bench.finding import Finding, FindingKind
 from bench.recorder.fitting import OF_VALUES, POISSON, misfits
 from bench.recorder.settings import loss_name
 

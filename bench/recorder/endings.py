@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from bench.data_quality import Data, Finding, FindingKind
+from bench.data_quality import Data
+from bench.finding import Finding, FindingKind
 from bench.recorder.settings import snake
 
 MOVES_ALONE = (

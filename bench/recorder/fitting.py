@@ -14,7 +14,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from bench.data_quality import Data, Finding, FindingKind, is_one_hot
+from bench.data_quality import Data, is_one_hot
+from bench.finding import Finding, FindingKind
 from bench.recorder.building import (
     BUILT,
     layers_of,

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from bench.data_quality import FindingKind
 from bench.errors import BenchError
 from bench.factors import DataKind
+from bench.finding import FindingKind
 from bench.recorder.backends import dispatch_of_backend
 from bench.recorder.building import fallen, risky_before
 from bench.recorder.chain import links_of

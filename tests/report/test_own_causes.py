@@ -9,7 +9,7 @@ import pytest
 
 from bench.analysis import Cause, Outcome
 from bench.analysis.causes import RULES, Stage
-from bench.data_quality import FindingKind
+from bench.finding import FindingKind
 from bench.report.own_causes import (
     BOTH,
     CAUSES,
