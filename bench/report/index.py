@@ -108,6 +108,7 @@ def describe(results: Path, page: str | None = None) -> Entry | Unread:
         return _entry(results, _head(results / PAGE) if page is None else page[:HEAD_WITHIN])
     except (ResultsError, OSError) as error:
         reason = str(error).replace(f"{results}{os.sep}", "").replace(f"{results}: ", "")
+        reason = reason.replace(str(results), results.name)
         return Unread(_href(results), results.name, reason)
     except (TypeError, ValueError, AttributeError) as error:
         reason = f"manifest.json is not as `bench run` writes it ({error})."

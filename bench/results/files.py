@@ -29,7 +29,6 @@ from bench.schema import ASKED, TABLES
 TEMPORARY = ".writing"
 DIGESTS = "digests"
 DONE_MARK = "runs"
-MENDED = "`bench run` trains that cohort again"
 MAX_REASON = 300  # characters of what another library says
 # What pyarrow raises for a file that is missing or damaged, its footer perhaps.
 UNREADABLE = (OSError, ArithmeticError, LookupError, MemoryError, TypeError, ValueError, pa.ArrowException)
@@ -49,6 +48,11 @@ KEYS = {
 }
 WORDS = pa.dictionary(pa.int32(), pa.string())
 Record = Mapping[str, Sequence[str]]
+
+
+def mended(folder: Path) -> str:
+    """What mends a damaged file of a results folder."""
+    return f"`bench run SUITE --out {folder}` trains that cohort again; your own training has to be recorded anew."
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -137,14 +141,21 @@ class CohortFiles:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, RecursionError) as error:
-            raise ResultsError(f"{self.record_path}: cannot be read. {MENDED}.") from error
+            raise ResultsError(f"{self.record_path}: cannot be read. {mended(self.folder)}") from error
         if not isinstance(found, dict) or not all(isinstance(each, list) and each for each in found.values()):
-            raise ResultsError(f"{self.record_path}: is not as `bench run` writes it. {MENDED}.")
+            raise ResultsError(f"{self.record_path}: is not as `bench run` writes it. {mended(self.folder)}")
         return found
 
     def holds(self, table: str) -> bool:
         """Whether a file of the table is here, or should be: of those that must be asked for there may never be one."""
         return table not in ASKED or self.path(table).exists() or table in (self.record or {})
+
+    def held(self) -> list[str]:
+        """The tables whose files are here or should be; none where the digests are damaged: then all is made anew."""
+        try:
+            return [table for table in TABLES if self.holds(table)]
+        except ResultsError:
+            return []
 
     def content(self, table: str) -> bytes:
         """The bytes of a table's file.
@@ -156,15 +167,15 @@ class CohortFiles:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise ResultsError(f"{path}: cannot be read ({error.strerror}). {MENDED}.") from error
+            raise ResultsError(f"{path}: cannot be read ({error.strerror}). {mended(self.folder)}") from error
         if self.record is not None and digest_of(content) not in self.record.get(table, ()):
-            raise ResultsError(f"{path}: is not as it was written (its digest is another). {MENDED}.")
+            raise ResultsError(f"{path}: is not as it was written (its digest is another). {mended(self.folder)}")
         return content
 
     def digests(self) -> dict[str, str]:
         """The digest of each file that is there and sound; none where the cohort is not done."""
         found = {}
-        for table in filter(self.holds, TABLES) if self.path(DONE_MARK).exists() else ():
+        for table in self.held() if self.path(DONE_MARK).exists() else ():
             try:
                 found[table] = digest_of(self.content(table))
             except ResultsError:
@@ -185,7 +196,7 @@ class CohortFiles:
 
     def of_another_version(self) -> str:
         """How a sound file's columns are not those of today's schema, in words; empty where no file's are others."""
-        for table in filter(self.holds, TABLES):
+        for table in self.held():
             try:
                 found = pq.read_schema(pa.BufferReader(self.content(table)))
                 today = TABLES[table].arrow
@@ -231,7 +242,7 @@ class CohortFiles:
             rows = pq.read_table(content, columns=["run_id", "status"])
             return dict(zip(rows["run_id"].to_pylist(), rows["status"].to_pylist(), strict=True))
         except UNREADABLE as error:
-            raise ResultsError(f"{self.path(DONE_MARK)}: cannot be read. {MENDED}.") from error
+            raise ResultsError(f"{self.path(DONE_MARK)}: cannot be read. {mended(self.folder)}") from error
 
     @cached_property
     def unfinished(self) -> bool:
@@ -287,9 +298,7 @@ def read_rows(
             found = file.read(None if columns is None else [name for name in wanted if name in present])
         found.validate(full=True)  # text that is not UTF-8 would fail much later
     except UNREADABLE as error:
-        raise ResultsError(
-            f"{path}: cannot be read ({reason_of(error)}). `bench run` trains that cohort again."
-        ) from error
+        raise ResultsError(f"{path}: cannot be read ({reason_of(error)}). {mended(path.parents[2])}") from error
     return pa.Table.from_arrays([_fitted(found, table, field, path) for field in schema], schema=schema)
 
 

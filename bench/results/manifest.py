@@ -19,7 +19,6 @@ from bench.suite import Suite
 
 NAME = "manifest.json"
 VERSION = 2  # of what the manifest holds; 1, which names none, did not know the suite's file
-MENDED = "Results of which that is not known cannot be used; `bench run --fresh` makes them anew."
 Word = str | int | float | bool | None
 
 
@@ -149,12 +148,12 @@ def read_manifest(folder: Path) -> Manifest:
     required = [each.name for each in fields(Manifest) if each.default is each.default_factory is MISSING]
     missing = [name for name in required if name not in found]
     if missing:
-        raise ResultsError(f"{path} lacks {', '.join(missing)}. {MENDED}")
+        raise ResultsError(f"{path} lacks {', '.join(missing)}. {_anew(folder)}")
     known = {name: found[name] for name in get_type_hints(Manifest) if name in found}
     for name, hint in get_type_hints(Manifest).items():
         if name in known and not _fits(known[name], hint):
             shown = printable(json.dumps(known[name]))[:100]
-            raise ResultsError(f"{path} is not as `bench run` writes it: {name} is {shown}. {MENDED}")
+            raise ResultsError(f"{path} is not as `bench run` writes it: {name} is {shown}. {_anew(folder)}")
     planned = Planned(**{name: known["planned"][name] for name in get_type_hints(Planned)})
     return Manifest(**known | {"planned": planned})
 
@@ -171,10 +170,17 @@ def _parsed(path: Path) -> dict[str, Any]:
     except NotADirectoryError as error:
         raise ResultsError(f"{path.parent} is a file: name a results folder (reports/<suite>).") from error
     except (OSError, ValueError, RecursionError) as error:
-        raise ResultsError(f"{path}: cannot be read ({reason_of(error)}).") from error
+        raise ResultsError(f"{path}: cannot be read ({reason_of(error)}). {_anew(path.parent)}") from error
     if not isinstance(found, dict):
-        raise ResultsError(f"{path}: cannot be read (it holds {type(found).__name__}, not an object).")
+        raise ResultsError(
+            f"{path}: cannot be read (it holds {type(found).__name__}, not an object). {_anew(path.parent)}"
+        )
     return found
+
+
+def _anew(folder: Path) -> str:
+    """What is left to do where a folder's manifest is lost."""
+    return f"Put a copy of it back, or `bench run SUITE --out {folder} --fresh` makes the results anew."
 
 
 def _no_constant(name: str) -> None:

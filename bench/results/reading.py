@@ -44,7 +44,7 @@ def read_tables(
     """
     done = done_cohorts(folder)
     if not done:
-        raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
+        raise no_results(folder)
     files = [CohortFiles(folder, cohort) for cohort in done]
     pa.set_memory_pool(pa.system_memory_pool())  # Arrow's own keeps what was freed: a gigabyte for 10,000 runs
     narrow = LAYERED if reduce else ()
@@ -115,6 +115,13 @@ def done_cohorts(folder: Path) -> list[str]:
         return sorted(path.stem for path in (folder / "tables" / DONE_MARK).glob("*.parquet"))
     except (OSError, ValueError):
         return []
+
+
+def no_results(folder: Path) -> ResultsError:
+    """What to say of a folder without any."""
+    if folder.is_file():
+        return ResultsError(f"{folder} is a file: name a results folder (reports/<suite>).")
+    return ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
 
 
 def check_tables(frames: Mapping[str, pd.DataFrame], folder: Path) -> None:

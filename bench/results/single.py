@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from bench.errors import ResultsError, nearest
 from bench.results.files import DONE_MARK
 from bench.results.folder import Results
-from bench.results.reading import done_cohorts
+from bench.results.reading import done_cohorts, no_results
 
 FACTS = "recordings"  # folder of what no table has of recorded runs
 MOST_NAMES, MOST_SHOWN, MOST_LISTED = 2000, 600, 5
@@ -26,7 +26,7 @@ def find_run(folder: Path, given: str) -> tuple[str, str]:
     """
     done = done_cohorts(folder)
     if not done:
-        raise ResultsError(f"{folder}: no results here. `bench run SUITE --out {folder}` makes some.")
+        raise no_results(folder)
     cohorts = {run_id: cohort for cohort in done for run_id in Results(folder).statuses(cohort)}
     fitting = [name for name in cohorts if name == given] or [name for name in cohorts if name.startswith(given)]
     if len(fitting) == 1:

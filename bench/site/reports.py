@@ -54,7 +54,7 @@ def read_reports(folders: Sequence[Path]) -> tuple[Report, ...]:
 
 def _read(folder: Path, name: str) -> Report:
     if not (folder / PAGE).is_file() and not (folder / MANIFEST).is_file():
-        raise ResultsError(f"{folder}: no report, for it holds neither {PAGE} nor results. Name a results folder.")
+        raise ResultsError(f"{folder}: no report, for it holds neither {PAGE} nor {MANIFEST}. Name a results folder.")
     try:
         page = (folder / PAGE).read_text("utf-8") if (folder / PAGE).is_file() else report_text(folder)
         runs = {f"runs/{each.name}": each.read_text("utf-8") for each in sorted(folder.glob("runs/*.html"))}

@@ -184,6 +184,14 @@ def gone(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
+def cut_short(folder: Path) -> None:
+    (folder / "manifest.json").write_text((folder / "manifest.json").read_text()[:200])
+
+
+def without_a_table(folder: Path) -> None:
+    shutil.rmtree(folder / "tables" / "loss_curves")
+
+
 def a_file(folder: Path) -> None:
     shutil.rmtree(folder)
     folder.write_text("something else")
@@ -196,6 +204,8 @@ REFUSED = {
     short: "lacks 4 of 12 planned runs",
     by_formula: "holds dry results and",
     gone: "no manifest.json here",
+    cut_short: "after --fresh` makes the results anew",
+    without_a_table: "after` trains that cohort again",
     a_file: "after is a file: name a results folder",
 }
 

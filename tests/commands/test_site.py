@@ -87,7 +87,7 @@ def test_what_others_made_is_refused_and_stays(
         ((other / "mine.txt", *few, "--report", report), "is a file"),
         ((report.parent, *few, "--report", report), "which is in it"),
         ((tmp_path / "new", *few, "--report", report, "--report", twin), "have one name"),
-        ((tmp_path / "new", *few, "--report", other), "holds neither index.html nor results"),
+        ((tmp_path / "new", *few, "--report", other), "holds neither index.html nor manifest.json"),
         ((tmp_path / "new", *few, "--without", "reports"), "nothing is left to show"),
         ((tmp_path / "new", "--without", "doc"), 'Did you mean "docs"?'),
         ((tmp_path / "new", "--docs", other), "holds no Markdown file"),
