@@ -55,8 +55,9 @@ def read_compared(base: Path, candidate: Path, margins: Mapping[str, float] | No
     """Compare two results folders, or the shipped results of a suite with a folder.
 
     Raises:
-        NotComparable: they are of two suites, one lacks runs or is not finished, or it is one folder twice.
-        ResultsError: one cannot be read, or there are no reference results of the suite.
+        NotComparable: they are of two suites, one lacks runs or is not finished, it is one folder twice, or no
+            reference results of the suite ship.
+        ResultsError: one cannot be read.
     """
     if str(candidate) == REFERENCE and not candidate.exists():
         raise NotComparable(f"reference results stand first: `bench compare {REFERENCE} {base}`.")
@@ -88,6 +89,11 @@ def read_compared(base: Path, candidate: Path, margins: Mapping[str, float] | No
 def _with_reference(folder: Path, manifest: Manifest, margins: Mapping[str, float] | None) -> Compared:
     if manifest.dry:
         raise NotComparable(f"{folder} holds {manifest.kind} results, and reference results were trained.")
+    if manifest.suite not in reference.names():
+        raise NotComparable(
+            f'{folder} holds the suite "{manifest.suite}", and reference results are of gradtrial\'s own suites, '
+            f"such as default or upgrade. `bench compare BASE {folder}` compares with results of yours."
+        )
     known = reference.read(manifest.suite)
     _refuse_unfinished(folder, manifest)
     found = tuple(

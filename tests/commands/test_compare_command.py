@@ -98,8 +98,8 @@ def test_a_margin_of_time_is_judged_where_every_number_is_equal_to_the_bit(folde
     ("columns", "said"),
     [
         ({"train_processor_time": 2.0, "machine_busy": 1.0}, "BASE had a processor in 50 % of its time, CAN"),
-        ({"train_processor_time": 3.92, "machine_busy": 1.0}, "with BASE 100 % of the machine was in use, w"),
-        ({}, "how busy the machine was is not recorded on both sides"),
+        ({"train_processor_time": 3.92, "machine_busy": 1.0}, "With BASE 100 % of the machine was in use, w"),
+        ({}, "How busy the machine was is not recorded on both sides"),
     ],
 )  # fmt: skip
 def test_no_time_is_judged_that_was_measured_beside_other_work(
@@ -109,7 +109,7 @@ def test_no_time_is_judged_that_was_measured_beside_other_work(
     timed(base, train_seconds=4.0, **columns)
     timed(after, train_seconds=2.0, train_processor_time=1.96, machine_busy=0.55)  # half the time: better, it seems
     told = json.loads(bench("compare", base, after, "--json", "--margin", "time=0.1").stdout)
-    assert told["verdict"] == "inconclusive" and told["why"][0].startswith("No time is judged: " + said)
+    assert told["verdict"] == "inconclusive" and told["why"][0].startswith("No time is judged. " + said)
     assert {row["verdict"] for row in told["all_pairs"] if row["response"] == "time"} == {"inconclusive"}
 
 
@@ -220,6 +220,14 @@ def test_what_cannot_be_compared_ends_with_2_and_one_sentence(
         found = bench("compare", *sides)
         assert found.returncode == 2 and REFUSED[harm] in found.stderr, found.stderr
         assert len(found.stderr.splitlines()) == 1 and not found.stdout
+
+
+def test_a_suite_of_ones_own_has_no_reference_results(folders: tuple[Path, Path]) -> None:
+    edit(folders[1], lambda each: each.update(dry=False))
+    found = bench("compare", "reference", folders[1])
+    assert found.returncode == 2 and not found.stdout
+    assert 'after holds the suite "comparing", and reference results are of gradtrial\'s own' in found.stderr
+    assert f"`bench compare BASE {folders[1]}` compares with results of yours" in found.stderr
 
 
 def test_one_folder_twice_another_suite_and_an_unknown_reference_are_refused(made: Path) -> None:

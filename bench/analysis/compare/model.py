@@ -123,7 +123,7 @@ class Comparison:
             unit, pairs, otherwise, then by what.
         first: how runs with one seed start; None of other seeds.
         time: the ratio of times per step, candidate over base, as `CHANGES` of all pairs; empty where not recorded.
-        unlike: why a difference of times may not be the code's, in sentences; empty where nothing says so.
+        unlike: what says that a difference of times may not be the code's, as a sentence; empty where nothing does.
         power: what so many replicates can say.
     """
 

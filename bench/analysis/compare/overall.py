@@ -79,7 +79,7 @@ def _open(told: Comparison) -> tuple[str, ...]:
     if told.same_seed and len(starts) and int(starts["otherwise"].iloc[0]):
         said.append(_starts(starts, told.first))
     if told.unlike and TIME.name in told.margins:
-        said.append(told.unlike)
+        said.append(f"No time is judged. {told.unlike} Train both again, in turns, where nothing else runs.")
     changed = verdicts[verdicts["why"].str.startswith("changed")]
     if len(changed):
         said.append(f"{of(len(changed), len(verdicts), 'cell')} changed, which nothing says is better or worse.")

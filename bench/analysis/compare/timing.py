@@ -18,7 +18,6 @@ from bench.text import number
 COLUMNS = {"timed_seconds": "train_seconds", "timed_processor": "train_processor_time", "timed_busy": "machine_busy"}
 WAITING = 0.5  # of the margin: the most that waiting may make of a difference
 BUSY = 0.1  # of the machine
-AGAIN = "Train both again, in turns, where nothing else runs."
 
 
 @dataclass(frozen=True)
@@ -55,15 +54,15 @@ def load_of(runs: pd.DataFrame) -> Load:
 
 
 def unlike(pairs: Pairs, margin: float) -> str:
-    """Why a difference of times may not be the code's, in sentences; empty where nothing says so."""
+    """What says that a difference of times may not be the code's, as a sentence; empty where nothing does."""
     base, candidate = load_of(pairs.base), load_of(pairs.candidate)
     got, busy = np.array([base.got, candidate.got]), np.array([base.busy, candidate.busy])
     if np.isnan(got).any() and np.isnan(busy).any():
-        return f"No time is judged: how busy the machine was is not recorded on both sides. {AGAIN}"
+        return "How busy the machine was is not recorded on both sides."
     if abs(np.log(got[0] / got[1])) > WAITING * margin:
         one, two = (number(100.0 * each) for each in got)
-        return f"No time is judged: BASE had a processor in {one} % of its time, CANDIDATE in {two} %. {AGAIN}"
+        return f"BASE had a processor in {one} % of its time, CANDIDATE in {two} %: other work went on."
     if abs(busy[0] - busy[1]) > BUSY:
         one, two = (number(100.0 * each) for each in busy)
-        return f"No time is judged: with BASE {one} % of the machine was in use, with CANDIDATE {two} %. {AGAIN}"
+        return f"With BASE {one} % of the machine was in use, with CANDIDATE {two} %: other work went on."
     return ""
