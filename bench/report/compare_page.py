@@ -82,7 +82,8 @@ def _headline(compared: Compared, first: Part) -> str:
     told = compared.comparison
     if told.identical or not told.why or ":" in first.lines[0]:  # which says why itself
         return first.lines[0]
-    return shortened(f"{first.lines[0].rstrip('.')}: {told.why[0][:1].lower()}{told.why[0][1:]}", 220)
+    reason = told.why[0].partition(". ")[0].rstrip(".")  # its first sentence: the others stand below
+    return shortened(f"{first.lines[0].rstrip('.')}: {reason[:1].lower()}{reason[1:]}.", 220)
 
 
 def _remarks(compared: Compared) -> tuple[str, ...]:
