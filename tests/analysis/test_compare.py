@@ -225,6 +225,18 @@ def test_an_update_that_differs_behind_the_first_step_is_never_the_same_and_leav
     assert against(base, base.assign(loss_early=1.5 * (1.0 + 5e-6))).verdict is Verdict.SAME
 
 
+def test_validation_that_is_computed_otherwise_after_equal_training_is_never_the_same() -> None:
+    base = runs(replicates=3).assign(loss_start=2.3, loss_early=1.5)
+    other = base.assign(final_validation_loss=1.01 * base["final_validation_loss"])  # well within the margin
+    assert against(base, other).verdict is Verdict.SAME  # by what training may have made of rounding
+    found = against(*(each.assign(loss_curve=7) for each in (base, other)))
+    assert found.verdict is Verdict.INCONCLUSIVE and found.same_draws
+    assert found.why[0].startswith("24 of 24 pairs with one seed start otherwise, by validation after equal training")
+    near = base.assign(final_validation_loss=1.0001 * base["final_validation_loss"])
+    assert against(base.assign(loss_curve=7), near.assign(loss_curve=7)).verdict is Verdict.SAME
+    assert against(base.assign(loss_curve=7), other.assign(loss_curve=8)).verdict is Verdict.SAME
+
+
 def test_a_first_step_beyond_rounding_is_a_change_though_every_mean_is_within_its_margin() -> None:
     base = runs(replicates=3).assign(loss_start=2.3, precision="float32")
     own = base["optimizer"] == "sgd"
@@ -297,6 +309,15 @@ def test_ones_own_training_without_validation_is_compared_by_the_loss_of_trainin
     assert found.loc["loss", "change"] == pytest.approx(np.log(10.0))
     assert "accuracy" not in found.index
     assert in_training(one.runs, two.runs) and not in_training(one.runs, recorded(0.1, "a-1").runs)
+
+
+def test_a_cohort_is_one_time_also_where_one_side_does_not_say_which_runs_it_had() -> None:
+    cohort = np.array(["a", "b"])[(runs()["optimizer"] == "sgd").astype(int)]
+    base = runs().assign(milliseconds_per_step=1.0)
+    found = against(base, base.assign(cohort=cohort, milliseconds_per_step=np.where(cohort == "a", 1.1, 1.3)))
+    (time,) = found.time.to_dict("records")
+    assert time["low"] < 0.0 < np.log(1.3) < time["high"]  # two numbers, as it were
+    assert found.unlike == "How busy the machine was is not recorded on both sides."
 
 
 def test_two_settings_in_one_folder_have_no_partner_to_guess() -> None:

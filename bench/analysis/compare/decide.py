@@ -98,9 +98,10 @@ class _Judged:
         self.change = self.candidate - self.base
         self.worth = response.worth(self.base, self.candidate)
         self.cluster, self.replicate = pairs.cell, pairs.replicate
-        if response is TIME and "cohort" in pairs.base:
+        cohorts = next((side["cohort"] for side in (pairs.base, pairs.candidate) if "cohort" in side), None)
+        if response is TIME and cohorts is not None:  # reference results do not say theirs
             # What trained together was timed together: a cohort is one number, and cohorts are a sample of such.
-            self.cluster = pd.factorize(pairs.base["cohort"])[0].astype(np.int64)
+            self.cluster = pd.factorize(cohorts)[0].astype(np.int64)
             self.replicate = np.zeros(len(pairs), np.int64)
 
     def pooled(self, units: Mapping[str, np.ndarray], same_draws: bool) -> pd.DataFrame:

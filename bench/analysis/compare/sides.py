@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 
 from bench.analysis.compare.model import Side
+from bench.analysis.compare.starts import CURVE
 from bench.analysis.compare.timing import timing_columns
 from bench.analysis.quantities import Measurements
 from bench.analysis.tables import Tables
@@ -24,7 +25,7 @@ def side_of(name: str, tables: Tables, rules: RulesChoice, seed: int | None) -> 
     """The runs of a folder's tables, judged by the rules that both sides share."""
     measured = Measurements(tables, rules.learned)
     runs = judge(tables, rules, measured)
-    early = {"loss_start": measured.by_run(FIRST_LOSS), "loss_early": _early(tables, runs)}
+    early = {"loss_start": measured.by_run(FIRST_LOSS), "loss_early": _early(tables, runs), CURVE: _curve(tables, runs)}
     return Side(name, runs.assign(**early, **timing_columns(tables, runs)), seed)
 
 
@@ -33,6 +34,14 @@ def _early(tables: Tables, runs: pd.DataFrame) -> pd.Series:
     rows = tables["loss_curves"]
     rows = rows[(rows["step"] > 0) & (rows["step"] <= EARLY)].sort_values("step", kind="stable")
     return runs["run_id"].map(rows.groupby("run_id", observed=True)["loss"].last()).astype(float)
+
+
+def _curve(tables: Tables, runs: pd.DataFrame) -> pd.Series:
+    """A number that two runs share where all of their recorded training losses are equal to the bit; 0 without any."""
+    rows = tables["loss_curves"]
+    rows = rows[["run_id", "step", "loss"]].astype({"loss": float, "step": int})
+    rows = rows.assign(code=pd.util.hash_pandas_object(rows[["step", "loss"]], index=False).astype("int64"))
+    return runs["run_id"].map(rows.groupby("run_id", observed=True)["code"].sum()).fillna(0).astype("int64")
 
 
 def own_sides(base: Side, candidate: Side) -> tuple[Side, Side]:

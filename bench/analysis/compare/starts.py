@@ -46,18 +46,31 @@ STARTS = (
     Start("time_signal", "time_ratio_start", "gradient ratio along time", 0.01),
     Start("update", "update_ratio_start", "first update", 0.01, log=True),
     Start("early", "loss_early", "loss after 10 steps", 1e-3, log=True, first=False),
+    Start("validation", "final_validation_loss", "validation after equal training", 1e-3, log=True, first=False),
+)
+CURVE = (
+    "loss_curve"  # a column of runs: the same where all recorded training losses are equal to the bit; 0 without any
 )
 GROWING = ("signal_ratio_start", "time_ratio_start")  # decades by which gradients, and so rounding, grow on their way
 COLUMNS = ("unit", "pairs", "otherwise", *(each.name for each in STARTS))
 
 
 def start_differences(pairs: Pairs) -> dict[str, Reals]:
-    """By how many decades each number that both sides recorded differs; infinite where one of a pair lacks it."""
-    return {
+    """By how many decades each number that both sides recorded differs; infinite where one of a pair lacks it.
+
+    Validation counts where training is equal to the bit alone: else what training makes of rounding is in it.
+    """
+    both = {
         each.name: _decades(each, pairs)
         for each in STARTS
         if each.column in pairs.base and each.column in pairs.candidate
     }
+    ours, theirs = (
+        side.get(CURVE, pd.Series(0, index=side.index)).to_numpy() for side in (pairs.base, pairs.candidate)
+    )
+    if "validation" in both:
+        both["validation"] = np.where((ours == theirs) & (ours != 0), both["validation"], 0.0)
+    return both
 
 
 def share_of_other_draws(differences: Mapping[str, Reals]) -> float:
@@ -99,7 +112,7 @@ def otherwise(differences: Mapping[str, Reals], pairs: Pairs) -> dict[str, np.nd
             continue
         apart = differences[each.name]
         grown = growth * np.where(equal, allowed, np.maximum(each.tolerance * growth, allowed))
-        limit = allowed if each.first else grown
+        limit = allowed if each.first else each.tolerance * growth if each.name == "validation" else grown
         beyond = apart > limit
         share = np.bincount(pairs.cell, beyond, len(pairs.cells)) / size
         found[each.name] = beyond & ((share[pairs.cell] > MOST) | (each.first & (apart > each.tolerance)))
