@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from bench.recorder.dispatching import Dispatching, Taken
@@ -27,6 +29,7 @@ class Dispatch(Dispatching):
         super().__init__(*arguments, **more)
         self.single: Taking | None = None
         self.tracing = False
+        self.traced: set[str] = set()  # shapes for which the function of other steps is traced
         self.broken = False  # whether the step could not be traced
         self.spec: Any = None  # of a batch as `fit`'s iterator gives it
         self.guard = Guard(self.model, self.optimizers, self.stepping.loss) if self.stopped is not None else None
@@ -54,6 +57,8 @@ class Dispatch(Dispatching):
             logs = self.once(data)
             if self.held:
                 break
+        if self.guard is None:
+            self._trace_now(self.plain, iterator)
         return logs
 
     def once(self, data: Any) -> Any:
@@ -70,7 +75,25 @@ class Dispatch(Dispatching):
         else:
             logs = self._looked(data)
         self.count += not self.held
+        if self.guard is not None:
+            self._trace_now(self._guarded, data)
+        elif self.plain is None:  # a loop of one's own
+            self._trace_now(self._plainly, data)
         return logs
+
+    def _trace_now(self, function: Taking | None, given: Any) -> None:
+        """Trace what takes the steps between those that are recorded, as it is traced without a recorder: at the first.
+
+        A callback may change what only a trace reads, such as a rate of dropout or which layers train, and without a
+        recorder that changes nothing. It is called in a graph that is thrown away.
+        """
+        shapes = str([getattr(each, "shape", None) for each in keras.tree.flatten(given)])
+        known = shapes in self.traced or len(self.traced) > 1  # then it is traced for any number of rows
+        if not self.alternates or function is None or self.stepping.eager or self.off or known:
+            return
+        self.traced.add(shapes)
+        with suppress(Exception), tf.__internal__.FuncGraph("gradtrial").as_default():
+            function(given)  # Keras's own ends with a question that no graph answers; what is not traced here is later
 
     def _prepared(self, data: Any) -> bool:
         """Make all variables as this step would, by tracing it into a graph that is thrown away.
@@ -108,7 +131,7 @@ class Dispatch(Dispatching):
         try:
             if self.recording is None:
                 self.carry = Carry([] if self.stepping.eager else self.optimizers)
-                self.recording = self.stepping.compiled(self._step)
+                self.recording = self.stepping.compiled(self._step, self.spec)
             outputs = self.recording(data)
         except Exception as error:
             # While a graph is traced nothing is computed, so that Keras's own function can take the batch.
@@ -161,12 +184,12 @@ class Dispatch(Dispatching):
 
     def _guarded(self, data: Any) -> Any:
         """One step without a look, held back if need be."""
-        self.guarded = self.guarded or self.stepping.compiled(self._guarded_step)
+        self.guarded = self.guarded or self.stepping.compiled(self._guarded_step, self.spec)
         return self.guarded(data)
 
     def _plainly(self, data: Any) -> Any:
         """One step without a look, by a function of its own: Keras's has been traced for an iterator, or will be."""
-        self.single = self.single or self.stepping.compiled(self.stepping.take)
+        self.single = self.single or self.stepping.compiled(self.stepping.take, self.spec)
         return self.single(data)
 
     def _step(self, data: Any) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Dispatching:
         count: steps that this has taken since `arm`.
         stepped: whether a step was made, or traced to its end.
         saw: called with each batch that it takes.
+        alternates: whether other steps than recorded ones are to come, whose function is not traced yet.
     """
 
     def __init__(  # noqa: PLR0913 (whom it tells of what)
@@ -66,6 +67,7 @@ class Dispatching:
         self.held = False
         self.count = 0
         self.stepped = False
+        self.alternates = False
         self.saw: Callable[[Any], None] = lambda data: None
 
     def arm(self) -> None:

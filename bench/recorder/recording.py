@@ -25,7 +25,7 @@ from bench.recorder.folder import RunFolder, Who
 from bench.recorder.inner_optimizers import innermost, optimizers_of
 from bench.recorder.refusals import objection
 from bench.recorder.rows import Columns, Event, Rows, Step
-from bench.recorder.schedule import Schedule
+from bench.recorder.schedule import FIRST, Schedule
 from bench.recorder.settings import read_settings, settled
 from bench.recorder.signal import first_signal
 from bench.recorder.stepping import Stepping
@@ -79,6 +79,7 @@ class Recording:
         self.data = DataLook(model, planned)
         self.dispatch.saw = self._saw
         self.schedule = Schedule(asked.every, None if planned is None else planned - 1)
+        self.dispatch.alternates = any(not self.schedule.wants(step) for step in range(planned or FIRST + 1))
         self.planned = planned
         self.step = 0
         self.in_epoch = 0
@@ -134,7 +135,7 @@ class Recording:
             self.ahead = max(1, min(self.ahead, int(self.params["steps"]) - self.in_epoch))
         ahead = range(self.step, self.step + self.ahead)
         self.recorded = 0
-        wanted = any(self.schedule.wants(step) for step in ahead)
+        wanted = any(self.schedule.wants(step) for step in ahead) or self._ends_first_epoch(ahead)
         guarded = self.dispatch.stopped is not None
         self.armed = self.is_open and not self.rows.diverged and (wanted or guarded) and not self.dispatch.off
         if self.armed:
@@ -144,6 +145,14 @@ class Recording:
             if not self.loops:
                 self.dispatch.arm()
         self.at = time.perf_counter()
+
+    def _ends_first_epoch(self, ahead: range) -> bool:
+        """Whether a batch may be of another size, as that of the last step is, for which a graph is traced.
+
+        That is better done now: see `Dispatch._trace_now`. What is seen then is no row.
+        """
+        steps = 0 if self.loops else int(self.params.get("steps") or 0)
+        return ahead.start < steps <= ahead.stop and self.schedule.last != steps - 1
 
     def end(self) -> None:
         """It has ended."""

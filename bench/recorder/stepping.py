@@ -26,8 +26,8 @@ class Stepping(Protocol):
     def take(self, data: Any) -> Any:
         """The step itself, not compiled."""
 
-    def compiled(self, step: Taking) -> Taking:
-        """A variation of the step, compiled as the step is."""
+    def compiled(self, step: Taking, spec: Any = None) -> Taking:
+        """A variation of the step, compiled as the step is; `spec` is what `fit`'s iterator says of its batches."""
 
     def parts(self, data: Any) -> tuple[Any, Any]:
         """Inputs and targets of a batch, None where nobody knows them."""
@@ -55,10 +55,23 @@ class FitStep:
         """Keras's `train_step`, or the model's own."""
         return self.model.train_step(data)
 
-    def compiled(self, step: Taking) -> Taking:
-        """As `fit` compiles a step: with the model's `jit_compile` and `run_eagerly`."""
+    def compiled(self, step: Taking, spec: Any = None) -> Taking:
+        """As `fit` compiles a step: with the model's `jit_compile` and `run_eagerly`.
+
+        Where sequences, or what else there is beside rows, may have any length, the graph is of any length too, as
+        Keras's is: one of a single length divides by it otherwise, in the last bit.
+        """
         function = self.model._make_function(step)
-        return lambda data: function(iter([data]))
+
+        def called(data: Any) -> Any:
+            return function(iter([data]))
+
+        if self.eager or spec is None or not _is_open(spec):
+            return called
+        import tensorflow as tf
+
+        made: Taking = tf.function(called, input_signature=[spec], autograph=False)
+        return made
 
     def parts(self, data: Any) -> tuple[Any, Any]:
         """As Keras takes a batch apart."""
@@ -95,7 +108,7 @@ class LoopStep:
         args, kwargs = data
         return self.plain(*args, **kwargs)
 
-    def compiled(self, step: Taking) -> Taking:
+    def compiled(self, step: Taking, spec: Any = None) -> Taking:
         """With the `tf.function`'s signature, `jit_compile` and `reduce_retracing`; of the step itself the function."""
         if step == self.take:
             return self._call(self.function)
@@ -142,6 +155,12 @@ class LoopStep:
             found = outputs[0] if outputs else None
         is_number = isinstance(found, tf.Tensor) and found.dtype.is_floating and found.shape.rank == 0
         return found if is_number else None
+
+
+def _is_open(spec: Any) -> bool:
+    """Whether a tensor's lengths may differ from batch to batch, that of its first axis apart: its rows."""
+    shapes = [getattr(each, "shape", None) for each in keras.tree.flatten(spec)]
+    return any(shape is not None and (shape.rank is None or None in shape[1:].as_list()) for shape in shapes)
 
 
 def loss_within(function: Any) -> Any:

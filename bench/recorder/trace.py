@@ -19,6 +19,7 @@ import tensorflow as tf
 from bench.errors import BenchError
 from bench.recorder.activations import few, statistics
 from bench.recorder.broadcasting import broadcasts
+from bench.recorder.layers import below
 from bench.recorder.layout import STATISTICS
 from bench.recorder.looking import Looking
 from bench.recorder.norms import Squares
@@ -120,7 +121,13 @@ class StepTrace(Looking):
         return looked
 
     def _around_call(self, layer: Any, call: Callable[..., Any]) -> Callable[..., Any]:
-        """A layer of Keras's own is asked once more for the pre-activations of a few samples: see `few`."""
+        """A layer of Keras's own is asked once more for the pre-activations of a few samples: see `few`.
+
+        Not one that `TimeDistributed` calls at each time step: training would differ in its last bits.
+        """
+        wrappers = [each for each in self._layers() if isinstance(each, keras.layers.TimeDistributed)]
+        if any(layer is each for wrapper in wrappers for each in below(wrapper)):
+            return call
 
         def looked(*args: Any, **more: Any) -> Any:
             rows = len(self.places)

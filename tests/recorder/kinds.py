@@ -123,6 +123,14 @@ def bidirectional_gru_masked() -> Kind:
     return Kind(model, *_tokens())
 
 
+def time_distributed() -> Kind:
+    inner = keras.Sequential([layers.Dense(5, "tanh")])
+    each = [layers.TimeDistributed(layers.Dense(8, "relu")), layers.TimeDistributed(inner)]
+    model = _stack(*each, layers.Flatten(), _head(), shape=(6, 4))
+    model.compile("adam", CLASSES)
+    return Kind(model, *_sequences())
+
+
 def transformer() -> Kind:
     inputs = keras.Input((6,), dtype="int32")
     h = layers.Embedding(12, 8)(inputs)
@@ -281,7 +289,7 @@ KINDS: dict[str, Callable[[], Kind]] = {
     each.__name__: each
     for each in (
         mlp_clipnorm, mlp_relu_adam, mlp_l2, conv_batch_normalization, conv_pool, shared, nested_frozen, lstm,
-        bidirectional_gru_masked, transformer, embedding, two_outputs, custom_step, subclass, gan, mixed_float16,
-        accumulation, moving_average, eight_at_once, compiled, eager,
+        bidirectional_gru_masked, time_distributed, transformer, embedding, two_outputs, custom_step, subclass, gan,
+        mixed_float16, accumulation, moving_average, eight_at_once, compiled, eager,
     )
 }  # fmt: skip
