@@ -8,6 +8,7 @@ bit; but where memory ran out the halves are smaller cohorts, and their last bit
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +21,9 @@ from bench.executors.child import Answer, Status
 from bench.executors.tables import drop_substitutes, with_substitutes
 from bench.plan import GRAPH_FACTORS, Cohort, estimate_seconds
 
+RAISED = re.compile(
+    r"[A-Za-z_][\w.]*(Error|Exception|Exit|Interrupt|Warning)\b"
+)  # Keras says its call's arguments below
 TIMEOUT_FLOOR = 600.0  # seconds: starting TensorFlow and reading data count too
 TIMEOUT_FACTOR = 30.0  # times the estimate, which is right within 1.5 where it was measured
 POLL_SECONDS = 0.2
@@ -74,7 +78,9 @@ class Incident:
     def reason(self) -> str:
         """One line on what happened."""
         lines = str(self.answer.value).strip().splitlines() or [""]
-        return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+        if not lines[0].startswith("Traceback"):
+            return lines[0]
+        return next((line for line in reversed(lines) if RAISED.match(line)), lines[-1])
 
 
 @dataclass

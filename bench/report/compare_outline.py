@@ -99,7 +99,7 @@ def _verdict(compared: Compared) -> Part:
         lines[0] = "The same, within the margins, yet something changed: unchanged code gives the same bits here."
     elif compared.unexplained:
         lines.append("Seed, machine and versions are the same: unchanged code would give the same bits.")
-    if told.first and not told.first.otherwise and not told.identical:
+    if told.first and told.first.pairs and not told.first.otherwise and not told.identical:
         lines.append(rounded_words(told.first))
     if compared.tables and not told.identical:
         lines.append(f"Tables with other numbers: {listed(list(compared.tables), 12)}.")

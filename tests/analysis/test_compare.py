@@ -184,6 +184,11 @@ def test_one_run_that_newly_failed_is_worse_whatever_else_is_so(before: str) -> 
     assert (cell["verdict"], cell["why"], cell["candidate_failed"]) == ("worse", "failed", 1)
     rows = found.suite.set_index("response")
     assert rows.loc["accuracy", "candidate_lost"] == 1 and rows.loc["accuracy", "pairs"] == len(base)
+    assert found.first is not None and found.first.otherwise == 0 and found.first.pairs == len(base) - 1
+    assert found.same_draws and not any("start otherwise" in why for why in found.why)
+    candidate.loc[3, "chance_accuracy"] = 0.0  # as where all runs of a data set failed
+    again = against(base, candidate).suite.set_index("response")
+    assert again.loc["accuracy", "candidate"] == rows.loc["accuracy", "candidate"]
 
 
 def test_lost_runs_count_in_means_and_never_make_a_side_look_healthy() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from bench.engine.dry import train_cohort
-from bench.executors.child import Status
+from bench.executors.child import Answer, Status
 from bench.executors.driver import TIMEOUT_FLOOR, Driver, Incident, Outcome, default_timeout
 from bench.executors.local import LocalExecutor
 from bench.executors.tables import Tables, failed_tables, join, without
@@ -86,6 +86,24 @@ def test_a_run_that_ends_its_cohort_is_found_and_lost_alone(
     assert_complete(outcomes, planned)
     assert [(len(each.cohort.runs), is_poisoned(each.cohort)) for each in lost(outcomes)] == [(1, True)] * len(planned)
     assert {incident.measure for incident in incidents} == measures
+
+
+KERAS_SAYS = "ValueError: Exception encountered when calling Plus.call().\n\nRuntimeError: planted\n\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("exit code 3\nlast words", "exit code 3"),
+        ("Traceback (most recent call last):\n  File\nValueError: planted", "ValueError: planted"),
+        (f"Traceback\n  File\n{KERAS_SAYS}Arguments received by Plus.call():\n  • x=tf.Tensor(shape=(1, 24))",
+         "RuntimeError: planted"),
+        ("Traceback\n  File\nmine.Fault: planted", "mine.Fault: planted"),
+        ("", ""),
+    ],
+)  # fmt: skip
+def test_an_incident_says_in_a_line_what_was_raised(planned: tuple[Cohort, ...], value: str, reason: str) -> None:
+    assert Incident(planned[0], Answer(Status.ERROR, value), "given up").reason == reason
 
 
 @pytest.mark.parametrize(

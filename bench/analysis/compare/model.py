@@ -85,7 +85,7 @@ class FirstSteps:
     """How runs with one seed start: with the same draws and arithmetic they do alike, but for rounding.
 
     Attributes:
-        pairs: how many there are.
+        pairs: how many there are, without those of which a run failed.
         equal: of those, how many have every number of the first steps equal to the bit.
         rounded: how many differ by what rounding may come to.
         otherwise: how many differ by more.
@@ -123,7 +123,7 @@ class Comparison:
             unit, pairs, otherwise, then by what.
         first: how runs with one seed start; None of other seeds.
         time: the ratio of times per step, candidate over base, as `CHANGES` of all pairs; empty where not recorded.
-        unlike: what says that a difference of times may not be the code's, as a sentence; empty where nothing does.
+        unlike: what says that a difference of times may not be the code's, in sentences; empty where nothing does.
         power: what so many replicates can say.
     """
 

@@ -15,6 +15,7 @@ import pandas as pd
 from bench.analysis.tables import Indices
 from bench.errors import BenchError
 from bench.factors import FACTORS, choose
+from bench.schema import RunStatus
 from bench.text import of, plural
 
 
@@ -91,6 +92,7 @@ def pair(
             + ("Record each setting into a folder of its own." if own else "Results of one suite compare.")
         )
     ours, other = base.iloc[paired].reset_index(drop=True), candidate.iloc[partner[paired]].reset_index(drop=True)
+    ours, other = _with_chance(ours, other), _with_chance(other, ours)
     code, cells = pd.factorize(ours["cell_key"])
     renamed = {one: two for one, two in zip(ours["cell_key"], other["cell_key"], strict=True) if one != two}
     known = set(cells), set(other["cell_key"])
@@ -103,6 +105,14 @@ def pair(
     return Pairs(ours, other, code.astype(np.int64), ours["replicate"].to_numpy(np.int64), tuple(cells),
                  {} if own else renamed, only[0], only[1], (extra[0], extra[1]), levels,
                  _settings(ours, other) if joined or (own and renamed) else ())  # fmt: skip
+
+
+def _with_chance(runs: pd.DataFrame, partners: pd.DataFrame) -> pd.DataFrame:
+    """Runs that failed with their partner's chance: where all of a data set fail nothing else says what it is."""
+    if "chance_accuracy" not in runs or "chance_accuracy" not in partners:
+        return runs
+    failed = runs["status"] == RunStatus.FAILED
+    return runs.assign(chance_accuracy=runs["chance_accuracy"].mask(failed, partners["chance_accuracy"]))
 
 
 def _join(base: pd.DataFrame, candidate: pd.DataFrame, partner: Indices) -> bool:

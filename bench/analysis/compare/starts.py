@@ -16,6 +16,7 @@ from bench.analysis.compare.model import FirstSteps
 from bench.analysis.compare.pairs import Pairs
 from bench.analysis.compare.responses import MOST_DECADES
 from bench.analysis.tables import Reals
+from bench.schema import RunStatus
 
 # What rounding may come to, in units of the last place that layers compute in: ten thousand terms that each round
 # by chance, where nothing amplifies it. A unit of half precision counts half, for its sums are kept in 32 bits.
@@ -58,25 +59,24 @@ COLUMNS = ("unit", "pairs", "otherwise", *(each.name for each in STARTS))
 def start_differences(pairs: Pairs) -> dict[str, Reals]:
     """By how many decades each number that both sides recorded differs; infinite where one of a pair lacks it.
 
-    Validation counts where training is equal to the bit alone: else what training makes of rounding is in it.
+    NaN where a run of the pair failed: it has no start, and is counted elsewhere. Validation counts where training is
+    equal to the bit alone: else what training makes of rounding is in it.
     """
-    both = {
-        each.name: _decades(each, pairs)
-        for each in STARTS
-        if each.column in pairs.base and each.column in pairs.candidate
-    }
-    ours, theirs = (
-        side.get(CURVE, pd.Series(0, index=side.index)).to_numpy() for side in (pairs.base, pairs.candidate)
-    )
+    sides = (pairs.base, pairs.candidate)
+    both = {each.name: _decades(each, pairs) for each in STARTS if all(each.column in side for side in sides)}
     if "validation" in both:
+        ours, theirs = (side[CURVE] if CURVE in side else pd.Series(0, index=side.index) for side in sides)
         both["validation"] = np.where((ours == theirs) & (ours != 0), both["validation"], 0.0)
-    return both
+    failed = np.logical_or(*(side["status"].to_numpy() == RunStatus.FAILED for side in sides))
+    return {name: np.where(failed, np.nan, each) for name, each in both.items()}
 
 
 def share_of_other_draws(differences: Mapping[str, Reals]) -> float:
     """The share of pairs that differ in a number of the first step by as much as other draws do."""
-    other = [differences[each.name] > each.tolerance for each in STARTS if each.first and each.name in differences]
-    return float(np.logical_or.reduce(other).mean()) if other else 0.0
+    first = [(differences[each.name], each.tolerance) for each in STARTS if each.first and each.name in differences]
+    other = [found > tolerance for found, tolerance in first]
+    known = np.logical_and.reduce([~np.isnan(found) for found, _ in first]) if first else np.zeros(0, bool)
+    return float(np.logical_or.reduce(other)[known].mean()) if known.any() else 0.0
 
 
 def rounding(pairs: Pairs) -> Reals:
@@ -123,8 +123,9 @@ def first_steps(differences: Mapping[str, Reals], apart: Mapping[str, np.ndarray
     """How many pairs start equal to the bit, by rounding and otherwise, and the most by which a number differs."""
     moved = np.logical_or.reduce([np.zeros(len(pairs), bool), *(each > 0.0 for each in differences.values())])
     other = np.logical_or.reduce([np.zeros(len(pairs), bool), *apart.values()])
-    largest = {name: float(each.max(initial=0.0)) for name, each in differences.items()}
-    return FirstSteps(len(pairs), int((~moved).sum()), int((moved & ~other).sum()), int(other.sum()),
+    known = ~np.logical_or.reduce([np.zeros(len(pairs), bool), *(np.isnan(each) for each in differences.values())])
+    largest = {name: float(np.nan_to_num(each, posinf=np.inf).max(initial=0.0)) for name, each in differences.items()}
+    return FirstSteps(int(known.sum()), int((known & ~moved).sum()), int((moved & ~other).sum()), int(other.sum()),
                       largest, float(np.median(rounding(pairs))))  # fmt: skip
 
 
