@@ -106,7 +106,7 @@ def _with_reference(folder: Path, manifest: Manifest, margins: Mapping[str, floa
         if str(one.get(name)) != str(two.get(name))
     )
     if known.sha256 != manifest.sha256:
-        found += (Difference("suite", "digest of the file", known.sha256[:10], manifest.sha256[:10]),)
+        found += (Difference("suite", "digest of the suite's file", known.sha256[:10], manifest.sha256[:10]),)
     _refuse_timing(margins, found)
     tables = read_tables(folder)
     refuse_missing(str(folder), REFERENCE, len(tables["runs"]), manifest.planned.runs, _again(folder, manifest))

@@ -87,6 +87,20 @@ def another_epsilon() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def another_momentum() -> Iterator[None]:
+    """Of moving averages, which evaluations alone look at."""
+    import keras
+
+    whole = keras.layers.BatchNormalization.__init__
+    with patch.object(
+        keras.layers.BatchNormalization,
+        "__init__",
+        lambda self, *args, **more: whole(self, *args, **(more | {"momentum": 0.9})),
+    ):
+        yield
+
+
 def after(plant: object, fixed: str = FIXED) -> Comparison:
     with ExitStack() as stack:
         stack.enter_context(plant())  # type: ignore[operator]
@@ -148,6 +162,7 @@ def test_a_suite_trained_again_is_equal_to_the_bit() -> None:
         (other_fans, FIXED, "loss"),
         (other_fans, NORMALIZED, "update"),
         (another_epsilon, NORMALIZED, "signal"),
+        (another_momentum, NORMALIZED, "validation"),
     ],
     ids=lambda each: getattr(each, "__name__", None),
 )
