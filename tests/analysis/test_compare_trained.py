@@ -169,5 +169,6 @@ def test_a_suite_trained_again_is_equal_to_the_bit() -> None:
 def test_what_was_planted_is_found(plant: object, fixed: str, by: str) -> None:
     found = after(plant, fixed)
     first = found.starts.iloc[0]
-    assert first[by] == len(found.pairs), found.starts
+    some = by == "validation"  # whose loss may come to the same by chance
+    assert first[by] > len(found.pairs) // 2 if some else first[by] == len(found.pairs), found.starts
     assert found.verdict is not Verdict.SAME, found.why
