@@ -236,7 +236,7 @@ def test_validation_that_is_computed_otherwise_after_equal_training_is_never_the
     assert against(base, other).verdict is Verdict.SAME  # by what training may have made of rounding
     found = against(*(each.assign(loss_curve=7) for each in (base, other)))
     assert found.verdict is Verdict.INCONCLUSIVE and found.same_draws
-    assert found.why[0].startswith("24 of 24 pairs with one seed start otherwise, by validation after equal training")
+    assert found.why[0].startswith("24 of 24 pairs with one seed are validated otherwise, after equal training")
     near = base.assign(final_validation_loss=1.0001 * base["final_validation_loss"])
     assert against(base.assign(loss_curve=7), near.assign(loss_curve=7)).verdict is Verdict.SAME
     assert against(base.assign(loss_curve=7), other.assign(loss_curve=8)).verdict is Verdict.SAME

@@ -7,7 +7,7 @@ import pandas as pd
 
 from bench.analysis.compare.model import Comparison, FirstSteps, Verdict
 from bench.analysis.compare.responses import TIME
-from bench.analysis.compare.starts import STARTS, Start
+from bench.analysis.compare.starts import STARTS, VALIDATION, Start
 from bench.analysis.compare.words import apart_words, count_words, failed_words, row_words, unit_words
 from bench.text import listed, of, plural, sentence
 
@@ -96,9 +96,12 @@ def _starts(starts: pd.DataFrame, steps: FirstSteps | None) -> str:
     first = starts.iloc[0]
     by = [each for each in STARTS if first[each.name]]
     labels = listed([each.label for each in by])
-    said = f"{of(int(first['otherwise']), int(first['pairs']), 'pair')} with one seed start otherwise, by {labels}"
+    how = f"start otherwise, by {labels}" if by != [VALIDATION] else "are validated otherwise, after equal training"
+    said = f"{of(int(first['otherwise']), int(first['pairs']), 'pair')} with one seed {how}"
     if first["otherwise"] == first["pairs"]:
-        said += ": other draws, or a change that all runs share"
+        said += (
+            ": other draws, or a change that all runs share" if by != [VALIDATION] else ": a change that all runs share"
+        )
     elif owners := _owners(starts):
         pairs = starts[starts["unit"].isin(owners)]["pairs"].sum()
         named = listed([unit_words(each) for each in owners[:1]] + [each.partition("=")[2] for each in owners[1:]])
@@ -122,4 +125,9 @@ def _most(by: list[Start], steps: FirstSteps) -> str:
     if not known:
         return ""
     label = max(known, key=lambda name: known[name])
-    return f" The most is {apart_words(known[label])}, of the {label}; rounding comes to {apart_words(steps.rounding)}."
+    most = f" The most is {apart_words(known[label])}"
+    return (
+        f"{most}, of the {label}; rounding comes to {apart_words(steps.rounding)}."
+        if by != [VALIDATION]
+        else f"{most}."
+    )

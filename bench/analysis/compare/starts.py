@@ -41,13 +41,14 @@ class Start:
     first: bool = True
 
 
+VALIDATION = Start("validation", "final_validation_loss", "validation loss", 1e-3, log=True, first=False)
 STARTS = (
     Start("loss", "loss_start", "first loss", 1e-3, log=True),
     Start("signal", "signal_ratio_start", "gradient ratio", 0.01),
     Start("time_signal", "time_ratio_start", "gradient ratio along time", 0.01),
     Start("update", "update_ratio_start", "first update", 0.01, log=True),
     Start("early", "loss_early", "loss after 10 steps", 1e-3, log=True, first=False),
-    Start("validation", "final_validation_loss", "validation after equal training", 1e-3, log=True, first=False),
+    VALIDATION,
 )
 CURVE = (
     "loss_curve"  # a column of runs: the same where all recorded training losses are equal to the bit; 0 without any
@@ -64,9 +65,9 @@ def start_differences(pairs: Pairs) -> dict[str, Reals]:
     """
     sides = (pairs.base, pairs.candidate)
     both = {each.name: _decades(each, pairs) for each in STARTS if all(each.column in side for side in sides)}
-    if "validation" in both:
+    if VALIDATION.name in both:
         ours, theirs = (side[CURVE] if CURVE in side else pd.Series(0, index=side.index) for side in sides)
-        both["validation"] = np.where((ours == theirs) & (ours != 0), both["validation"], 0.0)
+        both[VALIDATION.name] = np.where((ours == theirs) & (ours != 0), both[VALIDATION.name], 0.0)
     failed = np.logical_or(*(side["status"].to_numpy() == RunStatus.FAILED for side in sides))
     return {name: np.where(failed, np.nan, each) for name, each in both.items()}
 
@@ -112,7 +113,7 @@ def otherwise(differences: Mapping[str, Reals], pairs: Pairs) -> dict[str, np.nd
             continue
         apart = differences[each.name]
         grown = growth * np.where(equal, allowed, np.maximum(each.tolerance * growth, allowed))
-        limit = allowed if each.first else each.tolerance * growth if each.name == "validation" else grown
+        limit = allowed if each.first else each.tolerance * growth if each is VALIDATION else grown
         beyond = apart > limit
         share = np.bincount(pairs.cell, beyond, len(pairs.cells)) / size
         found[each.name] = beyond & ((share[pairs.cell] > MOST) | (each.first & (apart > each.tolerance)))
