@@ -177,7 +177,10 @@ TABLES: dict[str, TableSpec] = {
                 "Root mean square over probe samples of the standard deviation of h over units; 0 where all units are "
                 "copies of each other."
             ),
-            "preactivation_mean_square": _real("Mean of z squared over probe samples and units."),
+            "preactivation_mean_square": _real(
+                "Mean of z squared over probe samples and units. Of a training of one's own on TensorFlow over a few "
+                "samples of the batch, of wide layers about 2,048 numbers."
+            ),
             "saturated_fraction": _real(
                 f"Share of samples and units where |phi'| is below {SATURATION_FRACTION} of its maximum."
             ),
@@ -185,7 +188,7 @@ TABLES: dict[str, TableSpec] = {
             "nonpositive_fraction": _real("Share of samples and units where h <= 0, h the output of the activation."),
             "large_fraction": _real(
                 f"Share of samples and units where |u| >= {LARGE_INPUT:g}, u the input of the activation, after any "
-                "normalization before it."
+                "normalization before it. Of a training of one's own of as few samples as the mean of z squared."
             ),
             "pair_correlation": _real("Mean cosine between the h of two probe samples; 1 is collapse."),
             "token_cosine": _real(
