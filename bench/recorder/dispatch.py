@@ -204,6 +204,7 @@ class Dispatch(Dispatching):
             return outputs | {"fault": trace.fault}
         if trace.vector is None:  # a layer made its variables only when it was called itself
             return outputs
+        self.traces += not self.stepping.eager or trace.layout not in self.layouts
         if trace.layout not in self.layouts:
             self.layouts.append(trace.layout)
         number = tf.constant([self.layouts.index(trace.layout)], tf.float64)

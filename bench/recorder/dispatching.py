@@ -39,6 +39,8 @@ class Dispatching:
         held: whether the latest step was held back.
         count: steps that this has taken since `arm`.
         stepped: whether a step was made, or traced to its end.
+        traces: how often the recording function was traced, or met a step of another form.
+        both: whether Keras's own function made the latest recorded step too.
         saw: called with each batch that it takes.
         alternates: whether other steps than recorded ones are to come, whose function is not traced yet.
     """
@@ -67,6 +69,8 @@ class Dispatching:
         self.held = False
         self.count = 0
         self.stepped = False
+        self.traces = 0
+        self.both = False
         self.alternates = False
         self.saw: Callable[[Any], None] = lambda data: None
 

@@ -94,8 +94,8 @@ class JaxDispatch(Dispatching):
         except Exception as error:  # if the mistake is in what is trained, Keras's own function raises it again
             self._give_up(error)
             return self._plainly(state, data)
-        both = self.beside or self.compared < COMPARED
-        if both:
+        self.both = self.beside or self.compared < COMPARED
+        if self.both:
             own_logs, own_after = self._plainly(_copied(state), data)
             self.compared += 1
             self.beside = self.beside or not _same(after, own_after)
@@ -103,7 +103,8 @@ class JaxDispatch(Dispatching):
         kept = self.stopped is None or _is_finite(logs, after, loss=not self._scaled)
         self.held = not kept
         try:
-            if both or not kept:  # a first step's settings are read off the model, and a stop saves it
+            first = self.both and self.compared == 1
+            if first or not kept:  # a first step's settings are read off the model, and a stop saves it
                 self._put_back(after if kept else state)
             self.taken(Taken(numbers, layout, kept))
         except Exception as error:
@@ -136,6 +137,8 @@ class JaxDispatch(Dispatching):
                 break
             except TooFewZeros:
                 self.zeros *= 4
+        compiles = isinstance(next(iter(jax.tree.leaves(state)), None), jax.core.Tracer)
+        self.traces += compiles or trace.layout not in self.layouts
         if trace.layout not in self.layouts:
             self.layouts.append(trace.layout)
             self.asked_for.append((len(trace.sums), trace.asked_for))
@@ -184,7 +187,9 @@ def _is_finite(logs: Any, state: Any, *, loss: bool) -> bool:
 def _same(one: Any, other: Any) -> bool:
     """Whether two states are, to the bit but for a zero's sign."""
     pairs = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
-    return all(
-        np.array_equal(np.asarray(a), np.asarray(b), equal_nan=bool(jnp.issubdtype(a.dtype, jnp.floating)))
-        for a, b in pairs
-    )
+    return all(_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
+
+
+def _equal(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two arrays are, NaN like NaN, which is looked for only where they differ: it takes several passes."""
+    return np.array_equal(a, b) or np.array_equal(a, b, equal_nan=bool(jnp.issubdtype(a.dtype, jnp.floating)))

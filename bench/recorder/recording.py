@@ -25,7 +25,7 @@ from bench.recorder.folder import RunFolder, Who
 from bench.recorder.inner_optimizers import innermost, optimizers_of
 from bench.recorder.refusals import objection
 from bench.recorder.rows import Columns, Event, Rows, Step
-from bench.recorder.schedule import FIRST, Schedule
+from bench.recorder.schedule import FIRST, Kind, Schedule
 from bench.recorder.settings import read_settings, settled
 from bench.recorder.signal import first_signal
 from bench.recorder.stepping import Stepping
@@ -140,7 +140,7 @@ class Recording:
         self.armed = self.is_open and not self.rows.diverged and (wanted or guarded) and not self.dispatch.off
         if self.armed:
             self.dispatch.looks = wanted
-            self.traced = len(self.dispatch.layouts)
+            self.traced = self.dispatch.traces
             self.dispatch.count = 0
             if not self.loops:
                 self.dispatch.arm()
@@ -162,11 +162,12 @@ class Recording:
         self.step += steps
         self.dispatch.count = 0
         self.dispatch.stepped = True
-        traced = len(self.dispatch.layouts) > self.traced if self.recorded else not self.plain
+        traced = self.dispatch.traces > self.traced if self.recorded else not self.plain
         self.plain = self.plain or not self.recorded
         if not steps:  # the first was held back
             return
-        self.schedule.took(seconds, steps, recorded=bool(self.recorded), traced=traced)
+        kind = Kind.PLAIN if not self.recorded else Kind.COMPARED if self.dispatch.both else Kind.RECORDED
+        self.schedule.took(seconds, steps, kind, traced=traced)
         if self.loops and time.monotonic() - self.written > WRITE_EVERY:  # no epoch ends
             self._write(RunStatus.FAILED, "recording had not ended")
 
