@@ -39,6 +39,7 @@ class FindingKind(StrEnum):
     PENALTY = "penalty"
     DECAY = "decay"
     CONSTRAINT = "constraint"
+    SMOOTHED = "smoothed"
     OTHER_SCALE = "other_scale"
     INPUT_SCALE = "input_scale"
     LINEAR = "linear"

@@ -27,12 +27,14 @@ BUILT = (
     FindingKind.BATCH_OF_ONE, FindingKind.NORM_OF_ONE, FindingKind.CONSTANT_START, FindingKind.UNBOUNDED_CELL,
     FindingKind.LINEAR, FindingKind.SCHEDULE, FindingKind.DROPPED, FindingKind.FROZEN, FindingKind.LONG_SEQUENCE,
     FindingKind.DECAY, FindingKind.CONSTRAINT, FindingKind.EPSILON, FindingKind.HALF_WEIGHTS, FindingKind.POST_NORM,
+    FindingKind.SMOOTHED,
 )  # fmt: skip
-DROPPED = 0.9
+DROPPED, DROPPED_TWICE = 0.9, 0.75  # rates of dropout: of one layer, of each of two or more
 LONG = 50  # steps of a sequence
 FROZEN = 0.5  # share of layers with weights
 TENTH, ENDED = 0.1, 0.01  # of the planned steps; of the first rate
 DECAYED = 0.01  # of each weight, at every step
+SMOOTHED = 0.5  # of a label, spread over all classes
 CUT = 0.1  # of a kernel's norm, left by a constraint
 HALF_ZERO = 2.0**-25  # what is no larger float16 rounds to 0
 HALFWAY = 0.5  # of the planned steps
@@ -83,11 +85,13 @@ def of_layers(model: keras.Model, data: Data | None, batch: int | None, _: Any) 
             f"{single[0].name} normalizes over a single number: each less its own mean is 0, whatever the input.",
             "Leave it out, or normalize over more: fewer groups, or the axis of the features.",
         )
-    dropped = [each for each in layers if isinstance(each, keras.layers.Dropout) and each.rate >= DROPPED]
-    if dropped:
+    dropped = [each for each in layers if isinstance(each, keras.layers.Dropout) and each.rate >= DROPPED_TWICE]
+    most = max(dropped, key=lambda each: each.rate, default=None)
+    if most is not None and (most.rate >= DROPPED or len(dropped) > 1):
+        others = f", and {len(dropped) - 1} more about as much" if len(dropped) > 1 else ""
         yield Finding(
             FindingKind.DROPPED,
-            f"{dropped[0].name} drops {100 * dropped[0].rate:.3g} % of its inputs at each step.",
+            f"{most.name} drops {100 * most.rate:.3g} % of its inputs at each step{others}.",
             "Take a rate of 0.5 or less.",
         )
     weighty = [each for each in layers if each.weights and not list(each._flatten_layers(include_self=False))]
@@ -140,6 +144,18 @@ def of_schedule(model: keras.Model, _: Any, __: Any, planned: int | None) -> Ite
             FindingKind.SCHEDULE,
             f"The schedule lowers the rate from {first:.3g} to {then:.3g} within {early} of {planned} steps.",
             "Schedules count steps, not epochs: let it take longer.",
+        )
+
+
+def of_smoothing(model: keras.Model, *_: Any) -> Iterator[Finding]:
+    """A loss of Keras's that spreads most of each label over all classes."""
+    smoothing = getattr(getattr(model, "loss", None), "label_smoothing", None)
+    smoothing = smoothing or getattr(getattr(model, "loss", None), "_fn_kwargs", {}).get("label_smoothing")
+    if isinstance(smoothing, int | float) and smoothing >= SMOOTHED:
+        yield Finding(
+            FindingKind.SMOOTHED,
+            f"The loss spreads {100 * smoothing:.3g} % of each label over all classes (label_smoothing).",
+            "Take 0.1, or none.",
         )
 
 

@@ -24,6 +24,7 @@ from bench.recorder.building import (
     of_optimizer,
     of_precision,
     of_schedule,
+    of_smoothing,
     of_start,
 )
 from bench.recorder.endings import bend_of, of_ending, output_of
@@ -47,6 +48,7 @@ MISFITS = (
 )  # fmt: skip
 OUTWEIGHED = 10.0  # penalties over the loss
 OUT_OF_REACH = 0.01  # share of targets
+MOST_CLASSES = 100  # whole numbers from 0 to so many less one may be those of classes
 
 SHAPES = Finding(
     FindingKind.SHAPES,
@@ -91,6 +93,7 @@ def misfits(model: keras.Model, data: Data | None, batch: int | None, planned: i
         of_start,
         of_schedule,
         of_optimizer,
+        of_smoothing,
         of_constraints,
         of_precision,
     ):
@@ -219,7 +222,10 @@ def _of_targets(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Find
         yield Finding(
             FindingKind.NOT_PROBABILITIES,
             f"Targets run from {least:.4g} to {most:.4g}, and {asked.loss} wants 0 to 1.",
-            "Number two classes 0 and 1; for values to predict take a loss of values, as mean_squared_error.",
+            f"Numbers of {int(most) + 1} classes want as many units, a softmax and {SPARSE}; values to predict a loss of "
+            "values, as mean_squared_error."
+            if _numbers_classes(y)
+            else "Number two classes 0 and 1; for values to predict take a loss of values, as mean_squared_error.",
         )
     elif asked.loss in OF_VALUES and answer is not None and answer.activation in REACHES:
         low, high = REACHES[answer.activation]
@@ -260,6 +266,12 @@ def _of_lengths(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Find
             f"Labels are up to {longest} of one row, and the answer has {steps} steps: none is left for each label.",
             "Keep more steps, by less stride or pooling, or leave such rows out.",
         )
+
+
+def _numbers_classes(y: np.ndarray) -> bool:
+    """Whether targets may be the numbers of three classes or more: all whole numbers from 0 to some, not many."""
+    found = np.unique(y)
+    return 2 < len(found) <= MOST_CLASSES and np.array_equal(found, np.arange(len(found)))
 
 
 def _of_labels(y: np.ndarray, answer: Answer, asked: Asked) -> Iterator[Finding]:

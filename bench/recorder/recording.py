@@ -79,7 +79,8 @@ class Recording:
         self.data = DataLook(model, planned)
         self.dispatch.saw = self._saw
         self.schedule = Schedule(asked.every, None if planned is None else planned - 1)
-        self.dispatch.alternates = any(not self.schedule.wants(step) for step in range(planned or FIRST + 1))
+        first = range(min(planned or FIRST + 1, FIRST + 1))
+        self.dispatch.alternates = not all(map(self.schedule.wants, first))
         self.planned = planned
         self.step = 0
         self.in_epoch = 0
@@ -220,7 +221,7 @@ class Recording:
             self.data.add([SHAPES])
         rows, variables = step.layout.rows, step.layout.variables
         self.data.add(disconnected(self.model, [each.name for each in rows], [each.path for each in variables]))
-        self.rate = self._rate()
+        self.rate = self._rate(first=True)
         self._tell_data()
         told = read_settings(self.model, step.layout, self.dispatch.optimizers, self.dispatch.stepping.compares)
         self.settings, odd = settled(told | {"batch_size": int(step.batch), "steps": self.planned}, self.asked)
@@ -228,10 +229,14 @@ class Recording:
             self.voice.warn(odd)
         self.who = self.folder.name(name_of(self.model), self.settings, self.replicate)
 
-    def _rate(self) -> float | None:
-        """Of the first optimizer, as it is now; None where nobody knows."""
+    def _rate(self, *, first: bool = False) -> float | None:
+        """Of the first optimizer, as it is now, or as its schedule begins; None where nobody knows."""
         with suppress(AttributeError, IndexError, TypeError, ValueError):
-            return float(innermost(self.dispatch.optimizers[0]).learning_rate)
+            optimizer = innermost(self.dispatch.optimizers[0])
+            schedule = getattr(optimizer, "_learning_rate", None)
+            if first and isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+                return float(schedule(0))
+            return float(optimizer.learning_rate)
         return None
 
     def _tell(self, event: Event) -> None:

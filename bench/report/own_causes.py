@@ -28,6 +28,7 @@ CAUSES = {
     "label_length": "labels longer than the answer",
     "half_weights": "weights kept in float16",
     "constraint": "a constraint that leaves no weights", "answer_dropped": "dropout of the answer itself",
+    "smoothed": "labels smoothed away",
     "post_norm": "post-norm blocks without a warmup", "rate_fell": "a rate that fell early",
     "labels_beyond": "labels beyond the answer's units", "target_form": "targets of another form than the loss wants",
     "not_probabilities": "targets that are no probabilities", "tokens_beyond": "tokens beyond the embedding",
@@ -47,8 +48,8 @@ BOTH = (
 )  # fmt: skip
 NO_LEARNING = (
     "all_alike", "disconnected", "constant_answer", "constant_loss", "logits", "twice", "softmax_axis", "out_of_reach",
-    "norm_of_one", "decay", "constraint", "answer_dropped", "post_norm", "batch_of_one", "shapes", "constant_start",
-    "other_classes", "absent_class", "other_scale", "penalty", "linear", "schedule", "dropped",
+    "norm_of_one", "decay", "constraint", "smoothed", "answer_dropped", "post_norm", "batch_of_one", "shapes",
+    "constant_start", "other_classes", "absent_class", "other_scale", "penalty", "linear", "schedule", "dropped",
 )  # fmt: skip
 STALLS = ("rate_fell", "frozen", "class_shares", "long_sequence")
 DIVERGES = ("unbounded_cell",)

@@ -110,6 +110,13 @@ PROBLEMS: dict[Callable[[], Problem], Named] = {
     of_settings.few_updates: Named("few steps in all", "smaller batches"),
     of_settings.rate_lowered_at_once: Named("a rate that fell early", "patience"),
     of_settings.adadelta: Named("rate too small", "ten times as high"),
+    of_settings.dropout_of_each_layer: Named("most units dropped", "0.5 or less"),
+    of_settings.labels_smoothed_away: Named("labels smoothed away", "Take 0.1"),
+    of_settings.rate_by_inverse_time: Named("a rate that fell early", "nearer to 1"),
+    of_settings.rate_by_epoch: Named("a rate that fell early", "nearer to 1"),
+    of_settings.biases_far_below_zero: Named("dead units"),
+    of_settings.classes_by_binary_crossentropy: Named("targets that are no probabilities", "categorical"),
+    of_settings.large_inputs_in_half: Named("inputs out of range", "Scale them"),
     of_settings.deep_plain_convolution: Named("vanishing gradient", "batch normalization"),
 }
 # What was to be named and is not: labels that nothing tells, and an exponential within a layer without weights.

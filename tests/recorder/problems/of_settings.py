@@ -156,3 +156,43 @@ def deep_plain_convolution() -> Problem:
     parts = [layers.Conv2D(8, 3, padding="same", activation="relu") for _ in range(20)]
     ends = (layers.Flatten(), layers.Dense(10, "softmax"))
     return _classes(*parts, *ends, shape=(8, 8, 1), optimizer=keras.optimizers.SGD(0.01))
+
+
+def dropout_of_each_layer() -> Problem:
+    parts = [part for _ in range(3) for part in (*dense(64), layers.Dropout(0.8))]
+    return _classes(*parts, layers.Dense(10, "softmax"))
+
+
+def labels_smoothed_away() -> Problem:
+    smooth = keras.losses.CategoricalCrossentropy(label_smoothing=1.0)
+    problem = _classes(*dense(64), layers.Dense(10, "softmax"), loss=smooth)
+    return problem._replace(y=keras.utils.to_categorical(problem.y))
+
+
+def rate_by_inverse_time() -> Problem:
+    rate = keras.optimizers.schedules.InverseTimeDecay(0.05, 1, 5.0)
+    return _classes(*dense(64), layers.Dense(10, "softmax"), optimizer=keras.optimizers.SGD(rate))
+
+
+def rate_by_epoch() -> Problem:
+    problem = _classes(*dense(64), layers.Dense(10, "softmax"), optimizer="sgd")
+    falls = keras.callbacks.LearningRateScheduler(lambda epoch: 0.01 * 10.0 ** (-3 * epoch))
+    return problem._replace(more=LONGER | {"callbacks": [falls]})
+
+
+def biases_far_below_zero() -> Problem:
+    start = keras.initializers.Constant(-10.0)
+    return _classes(*dense(64, bias_initializer=start), layers.Dense(10, "softmax"))
+
+
+def classes_by_binary_crossentropy() -> Problem:
+    return _classes(*dense(64), layers.Dense(1, "sigmoid"), loss="binary_crossentropy")
+
+
+def large_inputs_in_half() -> Problem:
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        problem = _classes(*dense(64, 64), layers.Dense(10), layers.Activation("softmax", dtype="float32"))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return problem._replace(x=problem.x * np.float32(5e5))
