@@ -222,8 +222,8 @@ def _of_targets(model: keras.Model, data: Data | None, *_: Any) -> Iterator[Find
         yield Finding(
             FindingKind.NOT_PROBABILITIES,
             f"Targets run from {least:.4g} to {most:.4g}, and {asked.loss} wants 0 to 1.",
-            f"Numbers of {int(most) + 1} classes want as many units, a softmax and {SPARSE}; values to predict a loss of "
-            "values, as mean_squared_error."
+            f"Numbers of {int(most) + 1} classes want as many units, a softmax and {SPARSE}; values to predict a loss "
+            "of values, as mean_squared_error."
             if _numbers_classes(y)
             else "Number two classes 0 and 1; for values to predict take a loss of values, as mean_squared_error.",
         )
