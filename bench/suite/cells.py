@@ -73,12 +73,16 @@ class Levels:
     def complete(self, part: PartialCell) -> None:
         """Know the own levels of a partial cell's architectures, of each factor that neither it nor the suite names."""
         for architecture in part.get("architecture", ()):
-            for name in self._unnamed.intersection(OWN).difference(part):
+            for name in self._left_to_it(part):
                 self.add(name, own_level(name, architecture))
 
     def _own(self, architecture: Choice, part: PartialCell) -> dict[str, Choice]:
-        names = self._unnamed.intersection(OWN, self._all).difference(part)
+        names = [name for name in self._left_to_it(part) if name in self._all]
         return {name: self.named(name, own_level(name, architecture))[0] for name in names}
+
+    def _left_to_it(self, part: PartialCell) -> list[str]:
+        """The factors of which an architecture has its own level here, in the order of all factors."""
+        return [name for name in FACTORS if name in OWN and name in self._unnamed and name not in part]
 
     def _alike(self, factor: str, new: Choice) -> tuple[Choice, ...]:
         """A known level that is the same under another path."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import SuiteError
+from bench.factors import FACTORS
 from bench.suite import parse_suite
 from bench.suite.load import Suite
 
@@ -27,6 +28,14 @@ def test_a_suite_of_recurrent_networks_starts_from_kerass_own_levels() -> None:
     assert suite(HEAD + FIXED + 'activation = "relu"').fixed["activation"].name == "relu"
     dense = suite(HEAD).fixed
     assert [dense[name].name for name in ("cell", "recurrent_initializer", "gate_bias", "truncate")] == ["none"] * 4
+
+
+def test_factors_that_networks_bring_stand_in_the_order_of_all() -> None:
+    """Whatever a process's hashes are: the manifest and the page list them so."""
+    several = '[[include]]\narchitecture = "conv"\n[[include]]\narchitecture = "transformer"\n'
+    names = list(suite(HEAD + '[fixed]\ndataset = "digits_rows"\n' + several).factors)
+    assert names[:2] == ["learning_rate", "architecture"] and len(names) > 8
+    assert names[2:] == [name for name in FACTORS if name in names[2:]]
 
 
 MIXED = FIXED.replace('architecture = "recurrent"\n', "")
