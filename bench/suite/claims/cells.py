@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -47,6 +48,11 @@ class CellNames:
             named = ", ".join(f"{factor} = {show(value)}" for factor, value in written.items())
             raise SuiteError(f"the suite has no cell with {named}.")
         return cells
+
+    @cached_property
+    def _schedules(self) -> list[dict[str, tuple[int, ...]]]:
+        """Each recorded table's steps, for each number of steps that cells have."""
+        return [self._record.schedules(steps) for steps in {int(cell["steps"].value or 0) for cell in self._cells}]
 
     def matching(self, cells: Cells) -> set[int]:
         """The cells that match, by their place in the suite."""
@@ -118,8 +124,7 @@ class CellNames:
         Raises:
             SuiteError: it is none; the message lists the nearest steps.
         """
-        lengths = {int(cell["steps"].value or 0) for cell in self._cells}
-        recorded = sorted({each for steps in lengths for each in self._record.schedules(steps).get(table, ())})
+        recorded = sorted({each for schedules in self._schedules for each in schedules.get(table, ())})
         if not recorded:
             raise SuiteError(f'{table} is never recorded here: change its [record] {table} = "never".')
         if step is not None and step not in recorded:
@@ -131,6 +136,8 @@ class CellNames:
         Raises:
             SuiteError: a lag is none of them, or a slope has fewer than two; the message lists the nearest.
         """
+        if not any(isinstance(each, int | tuple) for each in (asked.lag, asked.over_lag)):
+            return
         structures = [cell for cell in self._cells if has_time(cell["architecture"])]
         levels = [dataset_level(cell["dataset"]) for cell in structures]
         if not all(level is not None and level.shape for level in levels):
@@ -151,8 +158,10 @@ class CellNames:
         Raises:
             SuiteError: it is none of them; the message lists the nearest.
         """
+        if not isinstance(asked.head, int):
+            return
         kept = sorted({head for cell in self._cells for _, head in planned_heads(cell)})
-        if isinstance(asked.head, int) and asked.head not in kept:
+        if asked.head not in kept:
             raise SuiteError(f"head: none with the number {asked.head} is kept; {_nearest(asked.head, kept)}.")
 
     def check_places(self, asked: Slice) -> None:
@@ -161,6 +170,8 @@ class CellNames:
         Raises:
             SuiteError: a position is none of them; the message lists those rows and columns that are kept.
         """
+        if not any(isinstance(each, tuple) for each in (asked.place, asked.over_place)):
+            return
         structures = [cell for cell in self._cells if "positions" in inner_tables(cell)]
         levels = [dataset_level(cell["dataset"]) for cell in structures]
         if not all(level is not None and level.shape for level in levels):
