@@ -24,7 +24,7 @@ os.environ |= worker_settings() | {
 }
 
 # `make test` tries a few examples of each property, always the same; `make full-test` as many as each asks for.
-for profile, most in (("dev", 40), ("ci", 1_000_000)):
+for profile, most in (("dev", 20), ("ci", 1_000_000)):
     settings.register_profile(
         profile,
         max_examples=most,
@@ -44,6 +44,7 @@ LONGEST_FIRST = (  # files, then folders
     "engine", "benchmarks", "commands", "executors", "analysis", "suite", "theory", "results",
 )  # fmt: skip
 TOGETHER = ("tests/report/",)  # folders whose files share what they have made: pages
+IN_USERS_PROCESS = ("recorder",)  # where pandas holds words as a user's does, not as the commands do
 FEW_STEPS = ("engine", "script")  # folders of tests that train networks for a few steps
 
 
@@ -56,6 +57,7 @@ def pytest_addoption(parser: Any) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures that all tests share, but not where others run the tests: it takes seconds."""
     if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        gc.disable()  # until all is imported, see `pytest_collection_finish`: it would look at it over and over
         for name in ("tests.browser", "tests.inline"):
             config.pluginmanager.import_plugin(name)
 
@@ -98,8 +100,17 @@ def compute_eagerly(yes: bool) -> None:
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": yes})
 
 
+def hold_words(item: pytest.Item) -> None:
+    """As commands hold them, see `bench.analysis.tables.words_of_python`; with --traced as pandas does by itself."""
+    import pandas as pd
+
+    own = item.config.getoption("traced") or item.path.relative_to(TESTS).parts[0] in IN_USERS_PROCESS
+    pd.set_option("mode.string_storage", "auto" if own else "python")
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    hold_words(item)
     if is_eager(item):
         compute_eagerly(True)
 
@@ -115,3 +126,4 @@ def pytest_collection_finish() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
+    gc.enable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +26,13 @@ class Moment(StrEnum):
 
     START = "start"
     END = "end"
+
+
+@contextmanager
+def words_of_python() -> Iterator[None]:
+    """Hold words as Python's own, as a context or a decorator: of Arrow's each comparison makes them anew."""
+    with pd.option_context("mode.string_storage", "python"):
+        yield
 
 
 def at_moment(frame: pd.DataFrame, moment: Moment) -> pd.DataFrame:

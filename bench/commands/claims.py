@@ -15,6 +15,7 @@ from rich.table import Table
 
 from bench.analysis.claims import Judged, JudgedPart, Verdict, judge_claims
 from bench.analysis.claims.words import claimed, counted, effect, interval
+from bench.analysis.tables import words_of_python
 from bench.errors import BenchError, ResultsError, SuiteError, nearest, printable
 from bench.report.claims_markdown import JudgedResults, claims_markdown
 from bench.results import read_manifest, read_tables
@@ -31,6 +32,7 @@ class ClaimsFailed(BenchError):  # noqa: N818 (named for what happened, as the e
     exit_code = 3
 
 
+@words_of_python()
 def show_claims(folders: Sequence[Path], suite: Path | None, fail_on: Sequence[str], form: Form = "table") -> None:
     """Judge the claims of results folders by their own suites, or by the claims of one suite file, and print them.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from bench.analysis.tables import words_of_python
 from bench.errors import ResultsError, SuiteError
 from bench.factors import OWN
 from bench.report.blocks import Page
@@ -64,6 +65,7 @@ def write_report(folder: Path, figures: Path | None = None) -> Path:
     return path
 
 
+@words_of_python()
 def write_run(folder: Path, given: str, path: Path | None = None) -> Path:
     """Write the page of a run, which links to the report where there is one, and return its path.
 
@@ -133,6 +135,7 @@ def dump_report(folder: Path) -> dict[str, Any]:
     return _page(folder).as_data()
 
 
+@words_of_python()
 def _page(folder: Path) -> Page:
     with _named(folder):
         frames = _frames(folder)

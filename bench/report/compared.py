@@ -10,7 +10,7 @@ from bench import reference
 from bench.analysis.compare import TIME, Comparison, NotComparable, Side, changed_tables, compare
 from bench.analysis.compare.pairs import refuse_missing
 from bench.analysis.compare.sides import own_sides, side_of
-from bench.analysis.tables import Tables
+from bench.analysis.tables import Tables, words_of_python
 from bench.errors import ResultsError
 from bench.factors import OWN
 from bench.results import Manifest, read_manifest, read_tables
@@ -51,6 +51,7 @@ class Compared:
         return bool(self.tables) and self.comparison.first is not None and not self.differences and not gpus
 
 
+@words_of_python()
 def read_compared(base: Path, candidate: Path, margins: Mapping[str, float] | None = None) -> Compared:
     """Compare two results folders, or the shipped results of a suite with a folder.
 

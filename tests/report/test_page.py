@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from bench.report.blocks import Counts, Definitions, Figure, Page, Sentences, Table
-from bench.report.page import page_of
+from bench.report.page import build_page, page_of
 from bench.report.render import render
-from tests.dry_results import SMALL, dry_results
+from tests import dry_results as made
+from tests.dry_results import MIXED, SMALL, dry_results
 from tests.report import pages
 from tests.report.pages import Nesting, altered, drawings, said, without_scripts
 
@@ -32,6 +33,18 @@ def html() -> str:
 @pytest.fixture(scope="module")
 def parsed(html: str) -> Nesting:
     return Nesting(html)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("suite", [SMALL, MIXED], ids=["small", "mixed"])
+def test_a_page_is_the_same_whatever_holds_its_words(suite: str) -> None:
+    found = []
+    for storage in ("python", "pyarrow"):
+        with pd.option_context("mode.string_storage", storage):
+            results = made._made.__wrapped__(suite)
+            assert results.tables["runs"]["status"].dtype.storage == storage
+            found.append(render(build_page(results.tables, results.manifest)))
+    assert found[0] == found[1]
 
 
 def test_counts_on_the_page_are_those_of_the_tables(page: Page, parsed: Nesting) -> None:
