@@ -96,7 +96,7 @@ def _noticed(out: Path, path: Path) -> bool:
         for table in TABLES:
             files.read(table)
     except ResultsError as error:
-        return "`bench run` trains that cohort again" in str(error) and not files.whole()
+        return "trains that cohort again" in str(error) and not files.whole()
     return False
 
 
