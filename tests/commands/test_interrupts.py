@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.results import read_tables
-from tests.inline import Tiny, bench, files, suite_of
+from tests.inline import InlineExecutor, Tiny, bench, files, suite_of
 
 ROOT = Path(__file__).parents[2]
 SLOW = "import bench.commands.run as run, bench.cli; run.DRY = 'tests.executors.targets:take_a_while'; bench.cli.main()"
@@ -25,6 +25,16 @@ SLOW = "import bench.commands.run as run, bench.cli; run.DRY = 'tests.executors.
 def many(tiny: Tiny) -> Tiny:
     """12 cohorts."""
     return replace(tiny, suite=suite_of(tiny.folder, f"{list(range(2, 14))}", name="many"))
+
+
+@pytest.fixture(scope="module")
+def expected(tmp_path_factory: pytest.TempPathFactory, undisturbed: Mapping[str, bytes]) -> Mapping[str, bytes]:
+    """The files that an undisturbed run of them leaves."""
+    folder = tmp_path_factory.mktemp("many")
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr("bench.commands.run.open_executor", lambda *_: InlineExecutor())
+        tiny = Tiny(folder, suite_of(folder, f"{list(range(2, 14))}", name="many"), undisturbed)
+        return files(tiny.run("undisturbed"))
 
 
 @pytest.fixture
@@ -63,11 +73,11 @@ def alive(pid: int) -> bool:
         return False
 
 
-def assert_continues(many: Tiny) -> None:
+def assert_continues(many: Tiny, expected: Mapping[str, bytes]) -> None:
     """What is there is whole, and the same command makes the tables of an undisturbed run."""
     assert 12 <= len(read_tables(many.folder / "out")["runs"]) < 72
     assert not list(many.folder.rglob("*.writing"))
-    assert files(many.run()) == files(many.run("undisturbed"))
+    assert files(many.run()) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,7 +85,7 @@ def assert_continues(many: Tiny) -> None:
     [(signal.SIGINT, 1), (signal.SIGINT, 2), pytest.param(signal.SIGTERM, 1, marks=pytest.mark.full)],
 )
 def test_an_interrupted_driver_leaves_nothing_half_done_and_no_worker(
-    driver: subprocess.Popen[str], many: Tiny, number: signal.Signals, times: int
+    driver: subprocess.Popen[str], many: Tiny, expected: Mapping[str, bytes], number: signal.Signals, times: int
 ) -> None:
     children = workers(driver)
     assert children
@@ -89,7 +99,7 @@ def test_an_interrupted_driver_leaves_nothing_half_done_and_no_worker(
     assert "the same command goes on from there" in said
     assert "Traceback" not in said
     until(lambda: not any(map(alive, children)), 10)
-    assert_continues(many)
+    assert_continues(many, expected)
 
 
 def test_a_driver_that_is_stopped_before_anything_ended_claims_no_results(
@@ -104,7 +114,9 @@ def test_a_driver_that_is_stopped_before_anything_ended_claims_no_results(
     assert done.stderr == f"Stopped. Nothing had ended, and {tiny.folder / 'out'} holds no results.\n"
 
 
-def test_a_killed_driver_takes_its_workers_with_it(driver: subprocess.Popen[str], many: Tiny) -> None:
+def test_a_killed_driver_takes_its_workers_with_it(
+    driver: subprocess.Popen[str], many: Tiny, expected: Mapping[str, bytes]
+) -> None:
     children = workers(driver)
     assert children
     driver.kill()
@@ -112,10 +124,12 @@ def test_a_killed_driver_takes_its_workers_with_it(driver: subprocess.Popen[str]
     until(lambda: not any(map(alive, children)), 10)
     for left in many.folder.rglob("*.writing"):
         left.unlink()
-    assert_continues(many)
+    assert_continues(many, expected)
 
 
-def test_a_killed_worker_costs_no_run_and_a_second_driver_is_refused(driver: subprocess.Popen[str], many: Tiny) -> None:
+def test_a_killed_worker_costs_no_run_and_a_second_driver_is_refused(
+    driver: subprocess.Popen[str], many: Tiny, expected: Mapping[str, bytes]
+) -> None:
     os.kill(workers(driver)[0], signal.SIGKILL)
     command = [sys.executable, "-m", "bench", "run", many.suite.path, "--dry", "--out", many.folder / "out"]
     driver.send_signal(signal.SIGSTOP)  # it holds its lock until it goes on, however long a second one takes to start
@@ -127,4 +141,4 @@ def test_a_killed_worker_costs_no_run_and_a_second_driver_is_refused(driver: sub
     _, said = driver.communicate(timeout=60)
     assert driver.returncode == 0, said
     assert "tried again (killed)" in said
-    assert files(many.folder / "out") == files(many.run("undisturbed"))
+    assert files(many.folder / "out") == expected

@@ -28,7 +28,7 @@ SCALED = [
 ]
 CASES = [
     pytest.param(
-        'padding = ["circular"]\nskip = ["residual"]\ndepth = [6]\ndownsample = [{ level = "stride", every = 4 }]\n'
+        'padding = ["circular"]\nskip = ["residual"]\ndepth = [4]\ndownsample = [{ level = "stride", every = 2 }]\n'
         'normalization = ["batch_normalization"]\n'
         'regularization = ["none", { level = "max_norm", limit = 0.9 }]',
         marks=pytest.mark.traced,

@@ -52,7 +52,7 @@ EVERY_KIND = (
 )  # fmt: skip
 CASES = [
     'tied = ["yes"]\nz_loss = [0.1]\nembedding_initializer = [{ level = "normal", stddev = 0.5 }]\n' + ADAM + TEXT,
-    pytest.param('block = ["b2t"]\nposition = ["sinusoidal"]\n'
+    pytest.param('block = ["b2t"]\ndepth = [1]\nposition = ["sinusoidal"]\n'
                  'bias_initializer = ["zeros", { level = "normal", stddev = 0.3 }]', marks=pytest.mark.traced),
     pytest.param(f'query_key = ["sigma_reparam"]\nblock = ["post_norm"]\ntied = ["yes"]\nz_loss = [0.0, 0.1]\n{TEXT}',
                  marks=pytest.mark.full, id="sigma"),

@@ -1,4 +1,6 @@
-"""What the executor's tests have children do."""
+"""What the executor's tests have children do; what takes long to import, each imports when it is called."""
+
+from __future__ import annotations
 
 import os
 import signal
@@ -7,14 +9,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from bench.engine.dry import train_cohort
 from bench.errors import SuiteError
-from bench.plan import Cohort
 
-Tables = dict[str, pa.Table]
+if TYPE_CHECKING:
+    from bench.executors.tables import Tables
+    from bench.plan import Cohort
+
 KEPT: list[bytearray] = []
 
 
@@ -77,6 +79,12 @@ def sleep_deaf(seconds: float) -> None:
     time.sleep(seconds)
 
 
+def by_formula(cohort: Cohort) -> Tables:
+    from bench.engine.dry import train_cohort
+
+    return train_cohort(cohort)
+
+
 def is_poisoned(cohort: Cohort) -> bool:
     return any(run.choices["clipping"].name == "value" and run.replicate == 1 for run in cohort.runs)
 
@@ -87,7 +95,7 @@ def if_poisoned(act: Callable[[object], object]) -> Callable[[Cohort], Tables]:
     def target(cohort: Cohort) -> Tables:
         if is_poisoned(cohort):
             act(cohort)
-        return train_cohort(cohort)
+        return by_formula(cohort)
 
     return target
 
@@ -108,12 +116,12 @@ def raise_in_training_if_poisoned(cohort: Cohort) -> Tables:
 def hoard_if_large(cohort: Cohort) -> Tables:
     if len(cohort.runs) > 2:
         raise MemoryError("planted")
-    return train_cohort(cohort)
+    return by_formula(cohort)
 
 
 def take_a_while(cohort: Cohort) -> Tables:
     time.sleep(0.4)
-    return train_cohort(cohort)
+    return by_formula(cohort)
 
 
 def freeze_node_once(cohort: Cohort) -> Tables:
@@ -125,7 +133,7 @@ def freeze_node_once(cohort: Cohort) -> Tables:
         raylet = int(Path(f"/proc/{worker}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[1])
         for process in (raylet, worker, os.getpid()):
             os.kill(process, signal.SIGSTOP)
-    return train_cohort(cohort)
+    return by_formula(cohort)
 
 
 def chatter(number: int) -> int:

@@ -21,7 +21,7 @@ HALF = keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=1, decay_rat
 
 
 def made(*parts: Any, loss: Any = SPARSE, optimizer: Any = "sgd", shape: tuple[int, ...] = (4,)) -> keras.Model:
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     model = keras.Sequential([keras.Input(shape), *parts], name="model")
     model.compile(optimizer, loss)
     return model
@@ -73,7 +73,7 @@ def of_class(name: str, **more: Any) -> Any:
 
 
 def half(epsilon: float, policy: str = "mixed_float16") -> keras.Model:
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     given = keras.Input((4,), dtype="float16")
     h = layers.Dense(5, "relu", dtype=policy)(given)
     h = h / (keras.ops.sum(h, -1, keepdims=True) + epsilon)
@@ -84,7 +84,7 @@ def half(epsilon: float, policy: str = "mixed_float16") -> keras.Model:
 
 def blocks(number: int, optimizer: Any, *, before: bool = False) -> keras.Model:
     """A stack of transformer blocks that are normalized behind each sum, or before each sub-layer."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     given = keras.Input((6, 8))
     h = given
     for _ in range(number):

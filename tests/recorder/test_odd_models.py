@@ -82,7 +82,7 @@ def test_what_is_computed_anew_on_the_way_back_is_one_row(make: Any, eager: bool
     x = np.random.default_rng(0).normal(size=(16, 4)).astype("float32")
     found = []
     for again in (False, True):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(1)
         model = make(again=again)
         model.compile("sgd", "mse", run_eagerly=eager)

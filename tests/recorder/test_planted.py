@@ -43,7 +43,7 @@ class Rotten(keras.layers.Dense):
 
 def planted(tensor: str, layer: int, step: int, **compiled: Any) -> keras.Model:
     """A model in whose layer something becomes NaN at a step, wherever its function is run."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     optimizer = keras.optimizers.SGD(0.05, momentum=0.9)
 

@@ -128,7 +128,7 @@ LEARN = [each for each in LEARN if not each.__name__.startswith("_")]
 
 def trained(make: Callable[[], Problem], *callbacks: keras.callbacks.Callback) -> tuple[list[np.ndarray], str, str]:
     """All variables after training, its history, and the error that ended it."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(7)
     problem = make()
     given = (problem.x,) if problem.y is None else (problem.x, problem.y)

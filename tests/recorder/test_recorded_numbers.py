@@ -20,7 +20,7 @@ BATCH = 16
 
 def recorded(name: str, folder: Path) -> tuple[Kind, dict[str, pd.DataFrame], list[np.ndarray]]:
     """A kind of model with its weights before its first step, and what was recorded of that step."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(5)
     kind = KINDS[name]()
     start = kind.model.get_weights()

@@ -31,7 +31,7 @@ def states_of(model: keras.Model) -> list[np.ndarray]:
 
 def trained(name: str, epochs: int, callbacks: list[Any]) -> tuple[Kind, dict[str, Any]]:
     """A kind of model after so many epochs of 6 steps."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(7)
     kind = KINDS[name]()
     history = kind.model.fit(kind.x, kind.y, batch_size=BATCH, epochs=epochs, verbose=0, callbacks=callbacks)
@@ -74,7 +74,7 @@ def of_open_length() -> Iterator[tuple[np.ndarray, np.ndarray]]:
 def test_training_is_the_same_whatever_length_sequences_have(tmp_path: Path) -> None:
     layers, found = keras.layers, []
     for callbacks in ([], [Recorder(tmp_path / "own", every=1, live=False, report=False)]):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(3)
         parts = [layers.Embedding(20, 6), layers.GlobalAveragePooling1D(), layers.Dense(3, "softmax")]
         model = keras.Sequential([keras.Input((None,), dtype="int32"), *parts])
@@ -97,7 +97,7 @@ class FromSecondEpoch(keras.callbacks.Callback):
 
 def changed_on_the_way(folder: Path | None, batch: int, **asked: Any) -> list[np.ndarray]:
     """All numbers after four epochs."""
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     layers = keras.layers
     parts = [layers.Dense(12, "tanh"), layers.Dense(12), layers.Dropout(0.1), layers.Dense(3, "softmax")]

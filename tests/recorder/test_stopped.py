@@ -20,7 +20,7 @@ STEPS, BAD = 6, 4  # batches, and the one that is not finite
 
 
 def model_of(**more: object) -> keras.Model:
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     dense = [keras.layers.Dense(6, "tanh", name=f"hidden_{k}") for k in range(3)]
     parts = [*dense, keras.layers.BatchNormalization(), keras.layers.Dropout(0.5), keras.layers.Dense(1, name="answer")]
@@ -101,7 +101,7 @@ def test_weights_that_an_update_would_make_infinite_are_held_back(tmp_path: Path
 def test_a_guard_changes_nothing(name: str, tmp_path: Path) -> None:
     found = []
     for callbacks in ([], [Recorder(tmp_path / "own", every=4, on_nonfinite="stop", live=False, report=False)]):
-        keras.utils.clear_session()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(7)
         kind = KINDS[name]()
         kind.model.fit(kind.x, kind.y, batch_size=16, verbose=0, callbacks=callbacks)

@@ -131,7 +131,7 @@ def alter(data: st.DataObject, folder: Path) -> None:
             pq.write_table(data.draw(altered_table(table)), path)
 
 
-@examples(75, few=5)
+@examples(75, few=4)
 @given(data=st.data())
 def test_altered_tables_are_shown_and_merged_or_refused(sound: Path, data: st.DataObject) -> None:
     with copied(sound) as folder:
@@ -141,7 +141,7 @@ def test_altered_tables_are_shown_and_merged_or_refused(sound: Path, data: st.Da
             page(folder)
 
 
-@examples(70, few=20)
+@examples(70, few=10)
 @given(data=st.data())
 def test_damaged_files_are_refused_by_name(sound: Path, data: st.DataObject) -> None:
     with copied(sound) as folder:

@@ -47,7 +47,7 @@ values = st.recursive(
 )
 
 
-def examples(count: int, few: int = 20) -> settings:
+def examples(count: int, few: int = 10) -> settings:
     """Settings for so many examples, or `few` in `make test`; from new seeds where more are asked for."""
     most = count if settings.get_current_profile_name() == "ci" else min(count, few)
     return settings(max_examples=most * MANY, derandomize=MANY == 1)
