@@ -39,7 +39,7 @@ TESTS = Path(__file__).parent
 LONGEST_FIRST = (  # files, then folders
     "report", "engine/test_engine_runs.py", "engine/test_engine_parity.py", "results/test_properties_results.py",
     "commands/test_cli.py", "engine/test_engine_truth.py", "engine/test_transformer.py", "engine/test_conv.py",
-    "engine/test_recurrent.py", "executors/test_ray.py", "cases", "commands/test_merge.py",
+    "engine/test_recurrent.py", "recorder/test_jax.py", "executors/test_ray.py", "cases", "commands/test_merge.py",
     "suite/test_claims_suite.py", "analysis/test_claims_verdicts.py", "commands/test_interrupts.py", "extending",
     "engine", "benchmarks", "commands", "executors", "analysis", "suite", "theory", "results",
 )  # fmt: skip
