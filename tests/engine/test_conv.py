@@ -36,6 +36,9 @@ CASES = [
     *(
         pytest.param(each, marks=pytest.mark.full)
         for each in (
+            'padding = ["circular"]\nskip = ["residual"]\ndepth = [6]\ndownsample = [{ level = "stride", every = 4 }]\n'
+            'normalization = ["batch_normalization"]\n'
+            'regularization = ["none", { level = "max_norm", limit = 0.9 }]',
             'dataset = ["mnist1d"]\nkernel_size = [5]\ndownsample = [{ level = "max_pool", every = 1 }]\n'
             'head_pool = ["flatten"]\nactivation = ["tanh"]\ninitializer = ["lsuv", "he_normal"]\n'
             'clipping = ["none", { level = "adaptive", threshold = 0.02 }]',
