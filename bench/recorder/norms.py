@@ -38,26 +38,29 @@ def merged(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor:
 
 
 def beside(gradient: tf.Tensor | tf.IndexedSlices) -> tf.Tensor | tf.IndexedSlices:
-    """The same numbers, by its factors where a gradient is a product.
+    """The same numbers, by its factors where a gradient is a product or a quotient.
 
     TensorFlow multiplies a learning rate into one of the factors where nobody else wants the product, as of the gain of
-    a batch normalization; a reader of it would change the last bit.
+    a batch normalization, of a global norm's clipping, of a mean over accumulated steps; a reader of it would change
+    the last bit.
     """
     if isinstance(gradient, tf.IndexedSlices) or tf.executing_eagerly():
         return gradient
-    factors: list[tf.Tensor] = []
-    left = [gradient]
+    factors: list[tuple[tf.Tensor, bool]] = []  # and whether it divides
+    left = [(gradient, False)]
     while left and len(factors) <= MOST_FACTORS:
-        tensor = left.pop()
-        if tensor.op.type == "Mul":
-            left += tensor.op.inputs
+        tensor, divides = left.pop()
+        if tensor.op.type in ("Mul", "RealDiv"):
+            one, other = tensor.op.inputs
+            left += [(one, divides), (other, divides != (tensor.op.type == "RealDiv"))]
         else:
-            factors.append(tensor)
+            factors.append((tensor, divides))
     if left or len(factors) < 2:
         return gradient
-    product = tf.cast(factors[0], tf.float64)
-    for each in factors[1:]:
-        product = product * tf.cast(each, tf.float64)
+    product = tf.constant(1.0, tf.float64)
+    for each, divides in factors:
+        number = tf.cast(each, tf.float64)
+        product = product / number if divides else product * number
     return tf.ensure_shape(product, gradient.shape)
 
 

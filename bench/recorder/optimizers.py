@@ -192,7 +192,7 @@ class UpdateTaps:
     def _around_clip(self, optimizer: Any, clip: Callable[..., Any]) -> Callable[..., Any]:
         def looked(grads: Sequence[Any]) -> Any:
             result = clip(grads)
-            sums = square_sums([merged(each) for each in result])
+            sums = square_sums([merged(beside(each)) for each in result])
             carried = self.carry.variables.get(id(optimizer))
             if carried is None and graph_now() is self.graph:
                 self.clipped = sums

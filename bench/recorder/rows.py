@@ -185,6 +185,8 @@ def activation_rows(step: Step) -> Iterator[dict[str, Any]]:
             continue
         found = {name: step.get("row", index, name) for name in STATISTICS}
         unknown = [name for name in STATISTICS[3:7] if math.isnan(found[name])]
+        if step.batch < 2:  # a last batch of one row has no pair of samples
+            unknown.append("pair_correlation")
         z, looked = (step.optional("row", index, name) for name in ("z", "looked"))
         yield {
             "layer_index": index,

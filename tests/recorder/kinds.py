@@ -261,6 +261,19 @@ def accumulation() -> Kind:
     return Kind(model, *_vectors())
 
 
+def accumulation_unclipped() -> Kind:
+    model = _stack(*_dense(3), _head())
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=3), CLASSES)
+    return Kind(model, *_vectors())
+
+
+def accumulation_global_norm() -> Kind:
+    model = _stack(*_dense(3), _head())
+    optimizer = keras.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=3, global_clipnorm=0.05)
+    model.compile(optimizer, CLASSES)
+    return Kind(model, *_vectors())
+
+
 def moving_average() -> Kind:
     model = _stack(*_dense(3), _head())
     model.compile(keras.optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=4), CLASSES)
@@ -290,6 +303,7 @@ KINDS: dict[str, Callable[[], Kind]] = {
     for each in (
         mlp_clipnorm, mlp_relu_adam, mlp_l2, conv_batch_normalization, conv_pool, shared, nested_frozen, lstm,
         bidirectional_gru_masked, time_distributed, transformer, embedding, two_outputs, custom_step, subclass, gan,
-        mixed_float16, accumulation, moving_average, eight_at_once, compiled, eager,
+        mixed_float16, accumulation, accumulation_unclipped, accumulation_global_norm, moving_average, eight_at_once,
+        compiled, eager,
     )
 }  # fmt: skip

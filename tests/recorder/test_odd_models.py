@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from bench import Recorder
+from bench.report import dump_report
 from bench.results import read_tables
 
 layers = keras.layers
@@ -96,3 +97,13 @@ def test_what_is_computed_anew_on_the_way_back_is_one_row(make: Any, eager: bool
         columns = [each for each in rows[name] if each != "run_id"]
         pd.testing.assert_frame_equal(rows[name][columns], twice[name][columns], rtol=1e-4)
     assert twice["gradient_norms"]["preactivation_grad_norm"].gt(0.0).sum() >= 4
+
+
+def test_a_last_batch_of_one_row_is_no_collapse(tmp_path: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(9, 4)).astype("float32")
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(5, "relu"), layers.Dense(1)], name="odd")
+    model.compile("sgd", "mse", run_eagerly=True)
+    model.fit(x, x[:, :1], batch_size=8, verbose=0, callbacks=[Recorder(tmp_path, every=1, live=False, report=False)])
+    found = read_tables(tmp_path)["activations"].set_index("step")["pair_correlation"]
+    assert found.notna().tolist() == [True, False]
+    assert "Activations collapse" not in str(dump_report(tmp_path))
