@@ -25,6 +25,8 @@ KEPT = "gradtrial_kept"
 class Dispatch(Dispatching):
     """In TensorFlow, whose two functions change the same variables."""
 
+    traces_others = True
+
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
         self.single: Taking | None = None

@@ -42,8 +42,14 @@ class Dispatching:
         traces: how often the recording function was traced, or met a step of another form.
         both: whether Keras's own function made the latest recorded step too.
         saw: called with each batch that it takes.
+        traces_others: whether it traces Keras's own function too, at a recorded step.
+        compiles_dearly: whether a batch of another form costs seconds, as it is compiled for.
+        one_shape: whether steps are not looked at whose batch would have a look at it compiled once more.
         alternates: whether other steps than recorded ones are to come, whose function is not traced yet.
     """
+
+    traces_others: bool = False
+    compiles_dearly: bool = False
 
     def __init__(  # noqa: PLR0913 (whom it tells of what)
         self,
@@ -71,6 +77,7 @@ class Dispatching:
         self.stepped = False
         self.traces = 0
         self.both = False
+        self.one_shape = False
         self.alternates = False
         self.saw: Callable[[Any], None] = lambda data: None
 

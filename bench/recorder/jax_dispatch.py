@@ -29,7 +29,10 @@ class JaxDispatch(Dispatching):
 
     Attributes:
         beside: whether Keras's own function makes each recorded step too, because its numbers are other ones.
+        shape: of the first batch that was looked at, by leaf.
     """
+
+    compiles_dearly = True
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
         super().__init__(*arguments, **more)
@@ -37,6 +40,7 @@ class JaxDispatch(Dispatching):
         self.zeros = 2 * len(self.model._flatten_layers(include_self=False)) + 16
         self.compared = 0
         self.beside = False
+        self.shape: list[Any] | None = None
         self.put_back = False  # whether the model's variables have values of within this call
 
     def _record(self, state: Any, iterator: Iterator[Any]) -> Any:
@@ -70,14 +74,21 @@ class JaxDispatch(Dispatching):
     def step(self, state: Any, data: Any) -> Any:
         """One step on a batch: what it reports, and the state after it."""
         self._show(data)
-        if self.off:
+        looks = self.looks and not (self.one_shape and self._is_other(data))
+        if self.off or (self.stopped is None and not looks):
             outputs = self._plainly(state, data)
-        elif self.stopped is not None and not self.looks:
+        elif not looks:
             outputs = self._guarded(state, data)
         else:
             outputs = self._looked(state, data)
         self.count += not self.held
         return outputs
+
+    def _is_other(self, data: Any) -> bool:
+        """Whether a batch has another form than the first that was looked at, as an epoch's last has."""
+        shape = [getattr(each, "shape", None) for each in jax.tree.leaves(data)]
+        self.shape = self.shape or shape
+        return self._compiles and shape != self.shape
 
     def _plainly(self, state: Any, data: Any) -> Any:
         if self.plain is None:
@@ -127,7 +138,11 @@ class JaxDispatch(Dispatching):
 
     def _compiled(self, step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         """As `fit` compiles a step."""
-        return step if self.model.run_eagerly or not self.model.jit_compile else jax.jit(step)
+        return jax.jit(step) if self._compiles else step
+
+    @property
+    def _compiles(self) -> bool:
+        return bool(self.model.jit_compile) and not self.model.run_eagerly
 
     def _step(self, state: Any, data: Any) -> Any:
         while True:

@@ -79,6 +79,8 @@ class Recording:
         self.data = DataLook(model, planned)
         self.dispatch.saw = self._saw
         self.schedule = Schedule(asked.every, None if planned is None else planned - 1)
+        if asked.every == "auto" and self.dispatch.compiles_dearly:
+            self.dispatch.one_shape, self.schedule.final = True, 2  # the last batch may have fewer rows
         first = range(min(planned or FIRST + 1, FIRST + 1))
         self.dispatch.alternates = not all(map(self.schedule.wants, first))
         self.planned = planned
@@ -152,7 +154,9 @@ class Recording:
 
         That is better done now: see `Dispatch._trace_now`. What is seen then is no row.
         """
-        steps = 0 if self.loops else int(self.params.get("steps") or 0)
+        if self.loops or not self.dispatch.traces_others:
+            return False
+        steps = int(self.params.get("steps") or 0)
         return ahead.start < steps <= ahead.stop and self.schedule.last != steps - 1
 
     def end(self) -> None:

@@ -26,7 +26,8 @@ class Schedule:
 
     Attributes:
         every: a number of steps, or "auto".
-        last: the last step that is planned, which is recorded; None where nobody knows.
+        last: the last step that is planned; None where nobody knows.
+        final: how many steps to the last are recorded whatever they cost.
         spent: seconds by which recording has made training longer, without the calls that trace.
         started: seconds of the calls that traced.
         trained: seconds of all others.
@@ -38,6 +39,7 @@ class Schedule:
 
     every: int | str = "auto"
     last: int | None = None
+    final: int = 1
     spent: float = 0.0
     started: float = 0.0
     trained: float = 0.0
@@ -49,7 +51,7 @@ class Schedule:
 
     def wants(self, step: int) -> bool:
         """Whether this step is recorded."""
-        if step == self.last:
+        if self.last is not None and self.last - self.final < step <= self.last:
             return True
         if self.every != "auto":
             return step % int(self.every) == 0

@@ -298,6 +298,33 @@ class Raising(keras.callbacks.Callback):
             raise self.error
 
 
+class Noting(keras.callbacks.Callback):
+    """Notes after each step how often the function that records was traced."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder, self.traces = recorder, 0
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        assert self.recorder.recording is not None
+        self.traces = self.recorder.recording.dispatch.traces
+
+
+def one_shape(folder: Path) -> None:
+    """An epoch's last batch has fewer rows: `auto` leaves it out, and records the step before the last."""
+    recorder = Recorder(folder / "auto", live=False, report=False)
+    noting = Noting(recorder)
+    found = []
+    for callbacks in ([], [recorder, noting]):
+        kind = made("mlp_relu_adam")
+        kind.model.fit(kind.x[:-5], kind.y[:-5], batch_size=BATCH, epochs=3, verbose=0, callbacks=callbacks)
+        found.append(states_of(kind.model))
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert noting.traces == 1
+    assert read_tables(folder / "auto")["loss_curves"]["step"].tolist() == [0, 1, 2, 3, 4, 6, 7, 8, 9, 16]
+
+
 def kept(folder: Path) -> None:
     """Two fits are two runs; an interrupt and another callback's exception keep the rows so far."""
     kind = made("mlp_relu_adam")
@@ -371,7 +398,9 @@ def refused(folder: Path) -> None:
         assert step(3) == 3
 
 
-QUESTIONS = {each.__name__: each for each in (same_training, gradients, layers_of_all_kinds, planted, kept, refused)}
+QUESTIONS = {
+    each.__name__: each for each in (same_training, gradients, layers_of_all_kinds, planted, one_shape, kept, refused)
+}
 
 if __name__ == "__main__":
     QUESTIONS[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])

@@ -65,6 +65,11 @@ def test_a_planted_nan_is_found_and_its_step_made_again(mode: str, on_nonfinite:
 
 
 @pytest.mark.full
+def test_a_smaller_batch_is_not_compiled_once_more_by_auto(tmp_path: Path) -> None:
+    ask("one_shape", tmp_path)
+
+
+@pytest.mark.full
 def test_rows_so_far_are_kept(tmp_path: Path) -> None:
     ask("kept", tmp_path)
 
