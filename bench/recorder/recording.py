@@ -97,7 +97,6 @@ class Recording:
         self.error: str | None = None
         self.began = self.written = time.monotonic()
         self.at = 0.0
-        self._build()
 
     def _build(self) -> None:
         """Make the optimizer's variables as the first step would have, where it is certain that these are they."""
@@ -126,6 +125,8 @@ class Recording:
 
     def begin_epoch(self, epoch: int) -> None:
         """An epoch begins; the first may have another number than 0, and then fewer are planned."""
+        if not self.step:  # not earlier: there may be no epoch left to train, and then nothing is made
+            self._build()
         steps = self.params.get("steps")
         if not self.step and self.planned is not None and steps:
             self.planned = self.data.planned = max(1, int(steps) * (int(self.params["epochs"]) - epoch))

@@ -48,6 +48,15 @@ def test_what_a_wrapper_keeps_of_its_layer_is_no_layer(tmp_path: Path) -> None:
     assert read_tables(tmp_path)["runs"]["depth"].tolist() == [1]
 
 
+def test_where_no_epoch_is_left_nothing_is_made(tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(2, "softmax")], name="done")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x, y = np.zeros((8, 4), "float32"), np.zeros(8, "int32")
+    model.fit(x, y, initial_epoch=2, epochs=2, verbose=0, callbacks=[Recorder(tmp_path, live=False)])
+    assert not model.optimizer.built
+    assert not (tmp_path / "index.html").exists()
+
+
 class Block(layers.Layer):
     """Two layers; `again`: what they make is made once more on the way back."""
 
