@@ -98,7 +98,7 @@ full-test: install $(RAY) $(JAX) ## Run all tests, the expensive ones too (in a 
 	$(PYTEST) --traced --hypothesis-profile ci -m "$(MARKED)"
 
 browser-test: install ## Run the tests of the report in a browser (see make browser)
-	$(PYTEST) $(IN_BROWSER) -m full -k "not 10000 and not twin"
+	$(PYTEST) --dist loadscope $(IN_BROWSER) -m full -k "not 10000 and not twin"
 
 test-machines: install ## Run the engine's tests without and with oneDNN: no expected value may be a processor's
 	@for onednn in $(ONEDNN); do \
