@@ -325,6 +325,17 @@ def test_a_cohort_is_one_time_also_where_one_side_does_not_say_which_runs_it_had
     assert found.unlike == "How busy the machine was is not recorded on both sides."
 
 
+@pytest.mark.parametrize(
+    ("slower", "verdict"), [(1.26, Verdict.INCONCLUSIVE), (2.5, Verdict.WORSE), (0.4, Verdict.BETTER)]
+)
+def test_what_two_trainings_of_one_code_may_differ_by_is_no_verdict_on_time(slower: float, verdict: Verdict) -> None:
+    base = runs().assign(timed_seconds=1.0, timed_processor=0.98, timed_busy=0.98)
+    base = base.assign(cohort=base["cell_key"], milliseconds_per_step=1.0 + 0.01 * pd.factorize(base["cell_key"])[0])
+    candidate = base.assign(milliseconds_per_step=slower * base["milliseconds_per_step"] ** 1.1)
+    found = compare(Side("a", base, 0), Side("b", candidate, 0), {"time": 0.1})
+    assert found.suite.set_index("response").loc["time", "verdict"] == verdict and not found.unlike
+
+
 def test_two_settings_in_one_folder_have_no_partner_to_guess() -> None:
     folders = [pd.concat([recorded(rate, f"a-{rate}").runs for rate in both]) for both in ((0.1, 0.2), (0.3, 0.4))]
     one, two = own_sides(*(Side(str(at), each.reset_index(drop=True)) for at, each in enumerate(folders)))

@@ -30,6 +30,9 @@ from bench.analysis.tables import Indices, Reals
 # A false `worse` in 5 % of comparisons at most, shared by counts, all pairs, levels and cells; Holm within each.
 SHARE = 0.05 / 4
 MOST_APART = 0.5  # of the pairs, which start as other draws do although their seed is the same
+# By how much, in ln, two whole trainings of one code may differ in time on a machine that does nothing else (0.23 was
+# seen): all cohorts of one side share it, so that no spread among them shows it.
+BETWEEN_TRAININGS = 0.25
 CHANGED = "changed"  # beyond the margin, which nothing says is better or worse
 Flags = Mapping[str, tuple[np.ndarray, np.ndarray]]
 Place = Indices | list[np.ndarray]  # where each pair belongs: codes of cells, or a mask for each unit
@@ -122,8 +125,10 @@ class _Judged:
         half = np.isnan(self.base) != np.isnan(self.candidate)
         low, high = change.interval()
         margin, largest = self.margin.margin, self.margin.largest
-        worse, better = ((-worth).beyond(margin, largest), worth.beyond(margin, largest))
-        moved = np.minimum(1.0, 2.0 * np.fmin(change.beyond(margin, largest), (-change).beyond(margin, largest)))
+        shared = BETWEEN_TRAININGS if self.response is TIME else 0.0
+        limit = margin + shared
+        worse, better = ((-worth).beyond(limit, largest), worth.beyond(limit, largest))
+        moved = np.minimum(1.0, 2.0 * np.fmin(change.beyond(limit, largest), (-change).beyond(limit, largest)))
         if not self.told:
             worse, better, moved = (np.full(len(units), np.nan) for _ in range(3))
         pairs = tally(known)
@@ -142,8 +147,8 @@ class _Judged:
                 "base": base,
                 "candidate": candidate,
                 "change": change.mean,
-                "low": low,
-                "high": high,
+                "low": low - shared,
+                "high": high + shared,
                 "margin": margin,
                 "p_worse": worse,
                 "p_better": better,
