@@ -260,8 +260,9 @@ def _counted(found: Advice, symptom: str, family: str, references: dict[str, ref
     lead = f"In networks like it, {_change(best)} made {of(int(best['rescued']), int(best['pairs']))} learn"
     lead += f" that had {spoken(symptom)} gradients and did not." if symptom in ("vanishing", "exploding") else "."
     if len(of_two):
-        most = f": the surest rescued {of(int(of_one.iloc[0]['rescued']), int(of_one.iloc[0]['pairs']))}"
-        lead += f" No change of one level made half of them learn{most if len(of_one) else ''}."
+        lead += " No change of one level made half of them learn"
+        surest = [of(int(row["rescued"]), int(row["pairs"])) for _, row in of_one.head(1).iterrows()]
+        lead += f": the surest rescued {surest[0]}." if surest else "."
     rows = tuple(
         (
             _change(row), of(int(row["rescued"]), int(row["pairs"])), percent(int(row["rescued"]), int(row["pairs"])),
@@ -283,9 +284,8 @@ def _counted(found: Advice, symptom: str, family: str, references: dict[str, ref
 
 def _change(row: pd.Series) -> str:
     """The level or the two levels that a row changes to, in words."""
-    changes = [(str(row["factor"]), str(row["level"]))]
-    changes += [(str(row[factor]), str(row[level])) for factor, level in (SECOND,) if row.get(factor)]
-    return " with ".join(_level(*each) for each in changes)
+    named = [("factor", "level"), SECOND] if row.get(SECOND[0]) else [("factor", "level")]
+    return " with ".join(_level(str(row[factor]), str(row[level])) for factor, level in named)
 
 
 def _level(factor: str, level: str) -> str:

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from bench import reference
-from bench.report.blocks import Page, Table
+from bench.analysis import advice
+from bench.report.blocks import Lead, Page, Table
 from bench.report.frames import Frames
-from bench.report.own_page import family_of, own_page
+from bench.report.own_page import _counted, family_of, own_page
 from tests.cohorts import of_run
 from tests.dry_results import EXPLODING, SMALL, dry_results
 from tests.report.pages import frames
@@ -62,3 +63,15 @@ def test_without_a_symptom_nothing_is_promised() -> None:
 def test_whose_reference_is_asked_follows_from_the_layers(heads: int, cell: str, kernel: int, family: str) -> None:
     run = pd.Series({"architecture": "own", "heads": heads, "cell": cell, "kernel_size": kernel})
     assert family_of(run) == family
+
+
+@pytest.mark.parametrize(("of_one", "said"), [(True, "half of them learn: the surest rescued"), (False, "them learn.")])
+def test_changes_of_two_levels_are_said_with_and_without_a_change_of_one(of_one: bool, said: str) -> None:
+    references = {"conv": reference.read("conv")}
+    found = advice({"conv": references["conv"].runs}, "vanishing", "conv", 19, {"activation": "relu"})
+    assert found is not None and len(found.of_two)
+    blocks = _counted(found if of_one else replace(found, rows=found.rows.head(0)), "vanishing", "conv", references)
+    lead, table = blocks[:2]
+    assert isinstance(lead, Lead) and isinstance(table, Table)
+    assert "initializer he_normal with batch normalization made" in lead.sentence.text and said in lead.sentence.text
+    assert len(table.rows) == len(found.of_two) + of_one * len(found.rows)
